@@ -1,0 +1,100 @@
+"""Every way an intent can fail, its published code, and what happens next.
+
+E001 to E012 are the specification's error codes; E013 and up are ours. A cause's *symbol* (``DEPLOYMENT_NOT_FOUND``) is
+``error_details.error_code`` in a status, its E-code is ``error_details.code``.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class Reaction(Enum):
+    """What the caller does next: failures are grouped by that, not by where they arose."""
+
+    REJECT = "the input is wrong: failed/, no retry"
+    RETRY = "the world is busy: try again later"
+    ALERT = "an operator must act: alarm, and try again"
+    GIVE_UP = "the answer is final: failed/, no retry"
+
+
+class Cause(StrEnum):
+    """Why an attempt did not succeed; the value is the machine-readable symbol."""
+
+    INVALID_FORMAT = "INVALID_FORMAT"
+    INVALID_NAME = "INVALID_NAME"
+    FILE_TOO_LARGE = "FILE_TOO_LARGE"
+    SCHEMA_VIOLATION = "SCHEMA_VIOLATION"
+    DUPLICATE_CORRELATION_ID = "DUPLICATE_CORRELATION_ID"
+    INVALID_INTENT = "INVALID_INTENT"
+    PORCH_NOT_FOUND = "PORCH_NOT_FOUND"
+    PROCESSING_TIMEOUT = "PROCESSING_TIMEOUT"
+    PORCH_PERMISSION_DENIED = "PORCH_PERMISSION_DENIED"
+    INSUFFICIENT_PERMISSIONS = "INSUFFICIENT_PERMISSIONS"
+    DISK_FULL = "DISK_FULL"
+    MEMORY_LIMIT = "MEMORY_LIMIT"
+    DEPLOYMENT_NOT_FOUND = "DEPLOYMENT_NOT_FOUND"
+    NETWORK_ERROR = "NETWORK_ERROR"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    PORCH_FAILED = "PORCH_FAILED"
+    PORCH_KILLED = "PORCH_KILLED"
+    PORCH_OUTPUT_TOO_LARGE = "PORCH_OUTPUT_TOO_LARGE"
+    PORCH_OUTPUT_INVALID = "PORCH_OUTPUT_INVALID"
+    PACKAGE_MISSING = "PACKAGE_MISSING"
+    PACKAGE_UNSAFE = "PACKAGE_UNSAFE"
+
+    @property
+    def code(self) -> str:
+        """The published code, ``E001`` and up."""
+        return _TABLE[self][0]
+
+    @property
+    def reaction(self) -> Reaction:
+        """What happens after an attempt that failed for this cause."""
+        return _TABLE[self][1]
+
+
+_TABLE: dict[Cause, tuple[str, Reaction]] = {
+    Cause.INVALID_FORMAT: ("E001", Reaction.REJECT),
+    Cause.INVALID_NAME: ("E001", Reaction.REJECT),
+    Cause.FILE_TOO_LARGE: ("E002", Reaction.REJECT),
+    Cause.SCHEMA_VIOLATION: ("E003", Reaction.REJECT),
+    Cause.DUPLICATE_CORRELATION_ID: ("E004", Reaction.REJECT),
+    Cause.INVALID_INTENT: ("E001", Reaction.GIVE_UP),
+    Cause.PORCH_NOT_FOUND: ("E006", Reaction.ALERT),
+    Cause.PROCESSING_TIMEOUT: ("E007", Reaction.RETRY),
+    Cause.PORCH_PERMISSION_DENIED: ("E008", Reaction.ALERT),
+    Cause.INSUFFICIENT_PERMISSIONS: ("E008", Reaction.RETRY),
+    Cause.DISK_FULL: ("E011", Reaction.RETRY),
+    Cause.MEMORY_LIMIT: ("E012", Reaction.RETRY),
+    Cause.DEPLOYMENT_NOT_FOUND: ("E013", Reaction.GIVE_UP),
+    Cause.NETWORK_ERROR: ("E014", Reaction.RETRY),
+    Cause.QUOTA_EXCEEDED: ("E015", Reaction.RETRY),
+    Cause.PORCH_FAILED: ("E016", Reaction.GIVE_UP),
+    Cause.PORCH_KILLED: ("E016", Reaction.RETRY),
+    Cause.PORCH_OUTPUT_TOO_LARGE: ("E017", Reaction.GIVE_UP),
+    Cause.PORCH_OUTPUT_INVALID: ("E018", Reaction.GIVE_UP),
+    Cause.PACKAGE_MISSING: ("E019", Reaction.GIVE_UP),
+    Cause.PACKAGE_UNSAFE: ("E020", Reaction.GIVE_UP),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule of an input: where, which rule, and what to do about it.
+
+    ``path`` is a JSON path such as ``$.replicas`` (``$`` is the whole document, or the file itself); ``rule`` is the
+    rule's name, a JSON Schema keyword for schema rules; ``message`` names the field, the rule and the next step.
+    """
+
+    path: str
+    rule: str
+    message: str
+
+
+class Rejected(Exception):  # noqa: N818 - reads as what happened: the input was rejected
+    """The input is wrong: it goes to ``failed/`` and is not tried again."""
+
+    def __init__(self, cause: Cause, violations: tuple[Violation, ...]) -> None:
+        super().__init__("; ".join(violation.message for violation in violations))
+        self.cause = cause
+        self.violations = violations

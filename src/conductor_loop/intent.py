@@ -1,0 +1,81 @@
+"""What an intent and a handoff are: the nouns that everything else is about."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FILE_NAME = re.compile(r"intent-[a-zA-Z0-9\-_]+\.json")  # the specification's naming convention; use fullmatch
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Priority(StrEnum):
+    """How soon an intent is processed (specification, "Priority Handling")."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A validated intent. Made by ``validation.validate`` only; ``document`` satisfies ``intent.schema.json``."""
+
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def target(self) -> str:
+        """Name of the Kubernetes Deployment."""
+        return str(self.document["target"])
+
+    @property
+    def namespace(self) -> str:
+        """Kubernetes namespace of the Deployment."""
+        return str(self.document["namespace"])
+
+    @property
+    def replicas(self) -> int:
+        """Desired number of replicas."""
+        return int(self.document["replicas"])
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The sender's id for tracing, if it gave one."""
+        return self.document.get("correlation_id")
+
+    @property
+    def priority(self) -> Priority:
+        """The priority asked for; ``normal`` unless given."""
+        return Priority(self.document.get("priority", Priority.NORMAL))
+
+    @property
+    def timeout_seconds(self) -> int | None:
+        """The longest one attempt may take, if the sender asked for a limit (``30s``, ``5m``, ``1h``)."""
+        text = self.document.get("timeout")
+        return int(text[:-1]) * _SECONDS[text[-1]] if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """The unit of work: one version of one object that somebody put into the bucket.
+
+    Not the name and not the content: the same body under a new name is a new intent, the same event twice is not.
+    """
+
+    bucket: str
+    key: str
+    version_id: str
+    size: int = 0  # bytes
+    sequencer: str = ""  # S3's order of versions of one key (hexadecimal)
+    event_time: str = ""  # ISO 8601, when S3 accepted the object
+    principal: str = ""  # who put it: the event's userIdentity.principalId
+
+    @property
+    def file(self) -> str:
+        """The file's name: the key itself, since intents lie in the root of the bucket."""
+        return self.key
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}?versionId={self.version_id}"
