@@ -55,3 +55,16 @@ check: setup ## lint, types, template lint
 .PHONY: test
 test: setup ## every test
 	.venv/bin/pytest
+
+# ---------------------------------------------------------------- local stack
+.PHONY: demo
+demo: setup ## from intents to packages on an embedded AWS, in one command
+	@$(PYTHON) dev/demo.py
+
+.PHONY: up
+up: setup ## start the stack on loopback and leave it running (PORT=4566); writes .local/env
+	@$(PYTHON) dev/stack.py up --port $(PORT)
+
+.PHONY: down
+down: setup ## stop the stack on PORT
+	@$(PYTHON) dev/stack.py down --port $(PORT)

@@ -98,3 +98,15 @@ class Rejected(Exception):  # noqa: N818 - reads as what happened: the input was
         super().__init__("; ".join(violation.message for violation in violations))
         self.cause = cause
         self.violations = violations
+
+
+class Gone(Exception):  # noqa: N818 - likewise
+    """The handoff's version is no longer in the bucket."""
+
+
+class Overtaken(Exception):  # noqa: N818 - likewise
+    """The claim is no longer in force: somebody else has taken over. Nothing more may be written under it."""
+
+
+class StillHeld(Exception):  # noqa: N818 - likewise
+    """Another worker holds the handoff or its target, and there is no time left to wait: deliver it again later."""

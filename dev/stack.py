@@ -1,0 +1,259 @@
+"""A local stack: the real template, built and deployed by `sam` onto an embedded AWS on loopback, IAM enforced."""
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCAL = ROOT / ".local"
+STACK_NAME = "conductor-loop"
+REGION = "us-east-1"
+ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uploads to
+_KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
+_START_SECONDS = 60
+_MACHINES = {"aarch64": "arm64", "arm64": "arm64"}  # everything else is x86_64
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One embedded AWS and what is deployed on it; each has its port and its folder to itself."""
+
+    port: int
+    parameters: Mapping[str, str] = field(default_factory=dict)  # of the template, over the local defaults
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the embedded AWS and so of the functions
+
+    @property
+    def home(self) -> Path:
+        """Folder of everything this stack writes."""
+        return LOCAL / str(self.port)
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the embedded AWS."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def aws_environment(self) -> dict[str, str]:
+        """Environment of a program that talks to this stack."""
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))},
+            "PATH": f"{LOCAL / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": _KEY,
+            "AWS_SECRET_ACCESS_KEY": _KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_PAGER": "",
+            "SAM_CLI_TELEMETRY": "0",
+        }
+
+    def session(self) -> boto3.session.Session:
+        """Give an SDK session for this stack; pass ``endpoint_url=stack.endpoint`` to its clients."""
+        return boto3.session.Session(aws_access_key_id=_KEY, aws_secret_access_key=_KEY, region_name=REGION)
+
+    def up(self) -> dict[str, str]:
+        """Start, build, deploy; the stack's outputs. On a running stack: build and deploy again."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        link_programs()
+        self._start()
+        self.build()
+        self.session().client("s3", endpoint_url=self.endpoint).create_bucket(Bucket=ARTIFACTS)
+        return self.deploy()
+
+    def build(self) -> None:
+        """Run `sam build` for this machine's processor."""
+        self._sam(
+            "build", "--cached", "--cache-dir", str(self.home / "cache"), "--build-dir", str(self.home / "build"),
+            "--parameter-overrides", f"Architecture={_architecture()}",
+        )  # fmt: skip
+
+    def deploy(self) -> dict[str, str]:
+        """Run `sam deploy`; the stack's outputs."""
+        parameters = {
+            "Architecture": _architecture(),
+            "EndpointUrl": self.endpoint,
+            "PorchPath": str(self.home / "build/PorchLayer/bin/porch"),  # the embedded AWS mounts no layers at /opt
+            "StateDeletionProtection": "false",
+            **self.parameters,
+        }
+        self._sam(
+            "deploy", "--template-file", str(self.home / "build/template.yaml"), "--stack-name", STACK_NAME,
+            "--region", REGION, "--s3-bucket", ARTIFACTS, "--capabilities", "CAPABILITY_IAM", "--no-resolve-s3",
+            "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
+            "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
+        )  # fmt: skip
+        return self.outputs()
+
+    def outputs(self) -> dict[str, str]:
+        """Outputs of the deployed template."""
+        cloudformation = self.session().client("cloudformation", endpoint_url=self.endpoint)
+        outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
+        return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+    def down(self) -> None:
+        """Stop the embedded AWS and its functions, and remove everything this stack wrote."""
+        pid = self._pid()
+        if pid is not None:
+            os.killpg(pid, signal.SIGTERM)
+            _until(lambda: not _alive(pid), "the embedded AWS to stop", lambda: os.killpg(pid, signal.SIGKILL))
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _start(self) -> None:
+        if self._pid() is not None:
+            return
+        if _listening(self.port):
+            sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
+        temporary = self.home / "tmp"
+        temporary.mkdir(exist_ok=True)
+        with (self.home / "aws.log").open("ab") as log:
+            process = subprocess.Popen(
+                [LOCAL / "ministack/bin/ministack"],
+                env=self._server_environment(temporary),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        (self.home / "pid").write_text(str(process.pid))
+        _until(lambda: _healthy(self.endpoint), f"the embedded AWS; see {self.home / 'aws.log'}", self.down)
+
+    def _server_environment(self, temporary: Path) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "TMPDIR": str(temporary),
+            "LANG": "C.UTF-8",
+            "BIND_HOST": "127.0.0.1",  # its default is every interface
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_ENABLED": "false",  # or it opens a port for MQTT
+            "AUTH": "true",  # IAM enforced: a role must really allow each call
+            "LAMBDA_EXECUTOR": "local",
+            **self.environment,
+        }
+
+    def _pid(self) -> int | None:
+        try:
+            pid = int((self.home / "pid").read_text())
+        except FileNotFoundError:
+            return None
+        return pid if _alive(pid) else None
+
+    def _sam(self, *arguments: str) -> None:
+        log = self.home / f"sam-{arguments[0]}.log"
+        with log.open("wb") as output:
+            command = [LOCAL / "bin/sam", *arguments]
+            done = subprocess.run(
+                command, cwd=ROOT, env=self.aws_environment, stdout=output, stderr=output, check=False
+            )
+        if done.returncode:
+            sys.exit(f"`sam {arguments[0]}` failed:\n{log.read_text()[-3000:]}")
+
+
+def free_port() -> int:
+    """Find a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def link_programs() -> None:
+    """Fill .local/bin: the programs of this project, and no other of their environments."""
+    programs = LOCAL / "bin"
+    programs.mkdir(parents=True, exist_ok=True)
+    for name, home in {"aws": "tools", "sam": "tools", "conductor-loop": "../.venv"}.items():
+        program = programs / name
+        program.unlink(missing_ok=True)
+        program.symlink_to(Path("..") / home / "bin" / name)
+    # `sam build` wants a python3.13 that has pip; a link would lose its environment, so a script calls it.
+    python = programs / "python3.13"
+    python.write_text(f'#!/bin/sh\nexec "{LOCAL}/tools/bin/python3.13" "$@"\n')
+    python.chmod(0o755)
+
+
+def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:
+    """Write .local/env (and the port's own copy): `export` lines for a shell."""
+    values = {
+        "AWS_ENDPOINT_URL": stack.endpoint,
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "HANDOFF_BUCKET": outputs["HandoffBucket"],
+        "STATE_TABLE": outputs["StateTable"],
+        "API_URL": outputs.get("ApiUrl", ""),
+        "STACK_NAME": STACK_NAME,
+    }
+    lines = [f"export {name}='{value}'" for name, value in values.items()]
+    lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
+    for path in (stack.home / "env", LOCAL / "env"):
+        path.write_text("\n".join(lines) + "\n")
+    return LOCAL / "env"
+
+
+def _architecture() -> str:
+    return _MACHINES.get(os.uname().machine, "x86_64")
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _healthy(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=2) as answer:  # noqa: S310 - loopback
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
+    except OSError:
+        return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.waitpid(pid, os.WNOHANG)  # or a child that ended would count as alive
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _until(condition: Callable[[], bool], what: str, otherwise: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            otherwise()
+            sys.exit(f"waited {_START_SECONDS} s in vain for {what}")
+        time.sleep(0.1)
+
+
+def main() -> None:
+    """Run `make up` and `make down`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["up", "down"])
+    parser.add_argument("--port", type=int, default=4566)
+    arguments = parser.parse_args()
+    stack = Stack(arguments.port)
+    if arguments.command == "down":
+        stack.down()
+        env = LOCAL / "env"
+        if env.exists() and f"{stack.endpoint}'" in env.read_text():
+            env.unlink()
+        return
+    env = write_env(stack, stack.up())
+    print(f"ready on {stack.endpoint}\n\n  . {env.relative_to(ROOT)}\n  aws s3 cp FILE s3://$HANDOFF_BUCKET/")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Metrics of decisions, as CloudWatch embedded metric format (EMF): one log line each, no call."""
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from conductor_loop.app import Measured
+
+NAMESPACE = "ConductorLoop"
+
+
+def emit(measured: Measured, service: str) -> None:
+    """Print one EMF line for a decision. Few dimensions: every distinct value is a metric that is billed."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_dimension("status", str(measured.outcome.status["status"]))
+    metrics.add_metric("FilesProcessed", MetricUnit.Count, 1)
+    metrics.add_metric("ProcessingDuration", MetricUnit.Seconds, measured.seconds)
+    if measured.porch_seconds is not None:
+        metrics.add_metric("PorchExecutionDuration", MetricUnit.Seconds, measured.porch_seconds)
+    metrics.flush_metrics()

@@ -1,0 +1,133 @@
+"""The status document: what the sender of an intent is told (specification, "Status File Format")."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft7Validator, FormatChecker
+
+from conductor_loop.errors import Cause, Rejected
+from conductor_loop.intent import Handoff, Intent
+from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.porch import Mode, PorchFailed, Run
+
+PROCESSED, FAILED = "processed", "failed"
+_STATUS = {
+    State.SUCCEEDED: "success",
+    State.FAILED: "failed",
+    State.TIMED_OUT: "timeout",
+    State.SKIPPED: "skipped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes a status, and about which attempt."""
+
+    handoff: Handoff
+    worker_id: int
+    mode: Mode
+    porch_path: str
+    started: float  # epoch seconds
+    now: float  # epoch seconds
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A package as it lies in the bucket."""
+
+    name: str
+    prefix: str
+    files: tuple[str, ...]  # paths below the prefix
+
+
+def succeeded(author: Author, intent: Intent, package: Published, note: str = "") -> Outcome:
+    """Tell of a published package; ``note`` says what was done otherwise than asked."""
+    message = f"Successfully scaled {intent.target} to {intent.replicas} replicas{note}"
+    package_details = {"name": package.name, "prefix": package.prefix, "files": list(package.files)}
+    return _outcome(
+        State.SUCCEEDED, PROCESSED, _document(author, State.SUCCEEDED, message, intent) | {"package": package_details}
+    )
+
+
+def failed(author: Author, intent: Intent, failure: PorchFailed, note: str = "") -> Outcome:
+    """Tell of a porch that failed or ran out of time."""
+    state = State.TIMED_OUT if failure.cause is Cause.PROCESSING_TIMEOUT else State.FAILED
+    message = f"{'Processing timed out' if state is State.TIMED_OUT else 'Failed to process intent'}: {failure}{note}"
+    details = _error(failure.cause, str(failure)) | _porch_details(failure.run)
+    return _outcome(state, FAILED, _document(author, state, message, intent) | {"error_details": details})
+
+
+def rejected(author: Author, rejection: Rejected) -> Outcome:
+    """Tell of an input that is wrong: every broken rule, with its JSON path."""
+    count = len(rejection.violations)
+    message = f"Rejected: {count} problem{'s' if count > 1 else ''}: {rejection}"
+    details = _error(rejection.cause, str(rejection)) | {
+        "validation_errors": [
+            {"path": violation.path, "rule": violation.rule, "message": violation.message}
+            for violation in rejection.violations
+        ]
+    }
+    return _outcome(State.FAILED, FAILED, _document(author, State.FAILED, message) | {"error_details": details})
+
+
+def superseded(author: Author, intent: Intent, successor: str) -> Outcome:
+    """Tell of an intent that came too late: a newer one for its target has been applied."""
+    message = f"Superseded by {successor}: a newer intent for {intent.namespace}/{intent.target} was applied first"
+    return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, message, intent))
+
+
+def encode(outcome: Outcome) -> bytes:
+    """Give the bytes of the status object; the same outcome gives the same bytes."""
+    return json.dumps(outcome.status, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def timestamp(epoch_seconds: float) -> str:
+    """Write a time as the specification's examples do: ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _document(author: Author, state: State, message: str, intent: Intent | None = None) -> dict[str, Any]:
+    document = {
+        "intent_file": author.handoff.file,
+        "status": _STATUS[state],
+        "message": message,
+        "timestamp": timestamp(author.now),
+        "processed_by": "conductor-loop",
+        "worker_id": author.worker_id,
+        "processing_duration": f"{max(author.now - author.started, 0):.2f}s",
+        "mode": author.mode.value,
+        "porch_path": author.porch_path,
+        "retry_count": max(author.attempt - 1, 0),
+        "version_id": author.handoff.version_id,
+        "attempt": author.attempt,
+    }
+    if intent is not None and intent.correlation_id is not None:
+        document["correlation_id"] = intent.correlation_id
+    return document
+
+
+def _error(cause: Cause, message: str) -> dict[str, Any]:
+    return {"error_code": cause.value, "code": cause.code, "error_message": message}
+
+
+def _porch_details(run: Run) -> dict[str, Any]:
+    output = {"porch_stdout": run.stdout, "porch_stderr": run.stderr}
+    return output if run.exit_code is None else {"porch_exit_code": run.exit_code, **output}
+
+
+def _outcome(state: State, archive: str, document: Mapping[str, Any]) -> Outcome:
+    """Hold a document against its schema before anybody sees it; a violation is a bug, and escapes."""
+    _validator().validate(document)
+    return Outcome(state, document, archive)
+
+
+@cache
+def _validator() -> Draft7Validator:
+    schema = json.loads(files("conductor_loop").joinpath("schemas", "status.schema.json").read_text())
+    return Draft7Validator(schema, format_checker=FormatChecker())
