@@ -1,0 +1,104 @@
+"""Valid defaults; a test states only what matters to it."""
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from conductor_loop.app import App, Bucket, Measured, StateTable
+from conductor_loop.config import Config
+from conductor_loop.errors import Cause
+from conductor_loop.intent import Handoff
+from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.validation import Rules
+from tests.memory import MemoryBucket, MemoryState
+
+BUCKET = "handoff"
+INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
+
+
+def intent(**fields: Any) -> bytes:
+    """Give the bytes of a valid intent with these fields."""
+    return json.dumps(INTENT | fields).encode()
+
+
+@dataclass
+class Clock:
+    """A clock that only waiting moves."""
+
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class ScriptedPorch:
+    """A porch that does what its script says, one entry a run (the last one for ever); it counts its runs."""
+
+    script: list[Cause | None] = field(default_factory=lambda: [None])
+    requests: list[Request] = field(default_factory=list)
+    on_run: Callable[[], None] = lambda: None
+
+    def __call__(self, request: Request) -> Result:
+        self.requests.append(request)
+        self.on_run()
+        cause = self.script[min(len(self.requests), len(self.script)) - 1]
+        run = Run(exit_code=1 if cause else 0, stdout="", stderr="", duration_seconds=0.25)
+        if cause is not None:
+            raise PorchFailed(cause, f"porch says {cause}", run)
+        major, minor, patch = (int(part) for part in (request.previous_version or "v1.0.-1")[1:].split("."))
+        name = f"{request.document['target']}-v{major}.{minor}.{patch + 1}"
+        mark = f"replicas: {request.document['replicas']} # run {len(self.requests)}\n".encode()
+        return Result(Package(name, {"Kptfile": mark, "deployment-patch.yaml": mark}), run)
+
+
+@dataclass
+class World:
+    """An app over in-memory parts (or others), and a hand to drop intents with."""
+
+    bucket: Any = field(default_factory=MemoryBucket)
+    state: StateTable = field(default_factory=MemoryState)
+    porch: ScriptedPorch = field(default_factory=ScriptedPorch)
+    clock: Clock = field(default_factory=Clock)
+    measured: list[Measured] = field(default_factory=list)
+
+    @property
+    def app(self) -> App:
+        owners = itertools.count()
+        bucket: Bucket = self.bucket
+        return App(
+            config=Config(state_table="state"),
+            rules=Rules(),
+            bucket=bucket,
+            state=self.state,
+            run_porch=self.porch,
+            observe=self.measured.append,
+            clock=self.clock,
+            wait=self.clock.wait,
+            jitter=lambda: 1.0,
+            new_owner=lambda: f"owner-{id(owners)}-{next(owners)}",
+            worker_id=7,
+        )
+
+    @property
+    def deadline(self) -> float:
+        return self.clock.now + 120
+
+    def drop(self, file: str = "intent-a.json", body: bytes | None = None) -> Handoff:
+        """Put an input into the bucket; the handoff as its event has it."""
+        self.clock.wait(1)
+        handoff: Handoff = self.bucket.drop(BUCKET, file, intent() if body is None else body)
+        return replace(handoff, event_time=f"2026-11-23T03:00:00.000Z+{self.clock.now:.3f}", sequencer="0A")
+
+    def status(self, file: str = "intent-a.json") -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.bucket.get(BUCKET, f"status/{file}.status"))
+        return document
+
+    def keys(self) -> list[str]:
+        keys: list[str] = sorted(self.bucket.keys(BUCKET))
+        return keys

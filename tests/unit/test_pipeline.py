@@ -1,0 +1,201 @@
+from collections.abc import Callable
+
+import pytest
+
+from conductor_loop import pipeline
+from conductor_loop.errors import Cause, Overtaken, StillHeld
+from conductor_loop.lifecycle import State
+from conductor_loop.pipeline import Answer
+from tests.factories import BUCKET, World, intent
+
+PACKAGE = "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_an_intent_becomes_a_package_a_status_and_a_moved_input(world: World) -> None:
+    assert pipeline.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
+    assert world.keys() == [
+        f"{PACKAGE}Kptfile",
+        f"{PACKAGE}deployment-patch.yaml",
+        "processed/intent-a.json",
+        "status/intent-a.json.status",
+    ]
+    assert world.status()["status"] == "success"
+    assert world.status()["package"]["prefix"] == PACKAGE
+
+
+def test_the_same_event_delivered_twice_has_no_second_effect(world: World) -> None:
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    puts = world.bucket.puts
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
+    assert world.bucket.puts == puts
+    assert len(world.porch.requests) == 1
+    assert len(world.measured) == 1
+
+
+def test_the_same_body_under_a_new_name_is_a_new_intent(world: World) -> None:
+    for file in ("intent-a.json", "intent-b.json"):
+        pipeline.answer(world.app, world.drop(file), world.deadline)
+    assert len(world.porch.requests) == 2
+    assert world.status("intent-b.json")["package"]["name"] == "cnf-simulator-v1.0.1"
+
+
+def test_porch_is_told_of_the_last_version_and_replicas_of_the_target(world: World) -> None:
+    pipeline.answer(world.app, world.drop("intent-a.json", intent(replicas=2)), world.deadline)
+    pipeline.answer(world.app, world.drop("intent-b.json", intent(replicas=5)), world.deadline)
+    assert [(seen.previous_version, seen.previous_replicas) for seen in world.porch.requests] == [
+        (None, None),
+        ("v1.0.0", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "body", "code"),
+    [
+        ("intent-a.json", b"not JSON", "E001"),
+        ("intent-a.json", b"\xff", "E001"),
+        ("intent-a.json", b"", "E001"),
+        ("intent-a.json", intent(replicas=101), "E003"),
+        ("intent-a.json", b" " * 11_000_000, "E002"),
+        ("intent-a b.json", intent(), "E001"),
+        ("intent-a/b.json", intent(), "E001"),
+    ],
+)
+def test_a_wrong_input_fails_with_its_code_and_is_kept(world: World, file: str, body: bytes, code: str) -> None:
+    assert pipeline.answer(world.app, world.drop(file, body), world.deadline) is Answer.SETTLED
+    assert world.status(file)["error_details"]["code"] == code
+    assert world.keys() == [f"failed/{file}", f"status/{file}.status"]
+    assert world.bucket.get(BUCKET, f"failed/{file}") == body
+    assert world.porch.requests == []
+
+
+def test_every_violation_is_listed_with_its_path(world: World) -> None:
+    body = b'{"intent_type": "scaling", "target": "A", "replicas": "3"}'
+    pipeline.answer(world.app, world.drop(body=body), world.deadline)
+    violations = world.status()["error_details"]["validation_errors"]
+    assert {violation["path"] for violation in violations} >= {"$", "$.target", "$.replicas"}
+
+
+@pytest.mark.parametrize("cause", [Cause.DEPLOYMENT_NOT_FOUND, Cause.PORCH_KILLED, Cause.PACKAGE_UNSAFE])
+def test_a_failing_porch_fails_the_intent_and_nothing_is_published(world: World, cause: Cause) -> None:
+    world.porch.script = [cause]
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    assert world.status()["status"] == "failed"
+    assert world.status()["error_details"]["error_code"] == cause
+    assert world.keys() == ["failed/intent-a.json", "status/intent-a.json.status"]
+
+
+def test_a_porch_that_takes_too_long_is_a_timeout(world: World) -> None:
+    world.porch.script = [Cause.PROCESSING_TIMEOUT]
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    assert world.status()["status"] == "timeout"
+    assert world.status()["error_details"]["code"] == "E007"
+
+
+def test_an_intent_for_the_target_can_follow_a_failed_one(world: World) -> None:
+    world.porch.script = [Cause.PORCH_FAILED, None]
+    pipeline.answer(world.app, world.drop("intent-a.json"), world.deadline)
+    pipeline.answer(world.app, world.drop("intent-b.json"), world.deadline)
+    assert world.status("intent-b.json")["package"]["name"] == "cnf-simulator-v1.0.0"
+
+
+def test_an_object_that_vanished_before_it_was_read_leaves_nothing(world: World) -> None:
+    handoff = world.drop()
+    world.bucket.remove(handoff)
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.GONE
+    assert world.keys() == []
+
+
+def test_an_older_intent_never_undoes_a_newer_one(world: World) -> None:
+    old, new = world.drop("intent-old.json", intent(replicas=1)), world.drop("intent-new.json", intent(replicas=9))
+    pipeline.answer(world.app, new, world.deadline)
+    pipeline.answer(world.app, old, world.deadline)
+    assert world.status("intent-old.json")["status"] == "skipped"
+    assert "intent-new.json" in world.status("intent-old.json")["message"]
+    assert world.state.target("oran-sim/cnf-simulator").replicas == 9
+
+
+def test_a_newer_version_of_the_name_survives_the_settling_of_the_older(world: World) -> None:
+    old = world.drop(body=intent(replicas=1))
+    new = world.drop(body=intent(replicas=2))
+    pipeline.answer(world.app, old, world.deadline)
+    assert world.keys()[0] == "intent-a.json"
+    pipeline.answer(world.app, new, world.deadline)
+    assert world.status()["version_id"] == new.version_id
+    assert "intent-a.json" not in world.keys()
+
+
+def test_a_held_target_is_waited_for(world: World) -> None:
+    first, second = world.drop("intent-a.json"), world.drop("intent-b.json")
+    world.porch.on_run = _dies_once(world)
+    with pytest.raises(SystemExit):
+        pipeline.answer(world.app, first, world.deadline)
+    assert pipeline.answer(world.app, second, world.deadline) is Answer.SETTLED
+
+
+def test_a_delivery_with_no_time_left_to_wait_asks_to_be_made_again(world: World) -> None:
+    handoff = world.drop()
+    world.porch.on_run = _dies_once(world)
+    with pytest.raises(SystemExit):
+        pipeline.answer(world.app, handoff, world.deadline)
+    with pytest.raises(StillHeld):
+        pipeline.answer(world.app, handoff, world.clock() + 50)
+    assert world.keys() == ["intent-a.json"]
+
+
+def test_a_worker_that_wakes_up_after_its_lease_publishes_nothing(world: World) -> None:
+    handoff = world.drop()
+    world.porch.on_run = lambda: world.clock.wait(1000)
+    with pytest.raises(Overtaken):
+        pipeline.answer(world.app, handoff, world.deadline)
+    assert world.keys() == ["intent-a.json"]
+
+
+def test_a_worker_that_was_overtaken_changes_nothing(world: World) -> None:
+    handoff = world.drop()
+
+    def overtaken() -> None:
+        world.porch.on_run = lambda: None
+        world.clock.wait(60)
+        pipeline.answer(world.app, handoff, world.deadline)
+        world.clock.now -= 60  # its own clock is behind: only the fence can stop it
+
+    world.porch.on_run = overtaken
+    with pytest.raises(Overtaken):
+        pipeline.answer(world.app, handoff, world.deadline)
+    assert world.bucket.get(BUCKET, f"{PACKAGE}Kptfile") == b"replicas: 3 # run 2\n"
+    assert world.status()["attempt"] == 2
+
+
+def test_a_timeout_longer_than_the_invocation_is_cut_and_the_status_says_so(world: World) -> None:
+    pipeline.answer(world.app, world.drop(body=intent(timeout="1h")), world.deadline)
+    assert world.porch.requests[0].timeout_seconds == 105
+    assert "timeout cut from 3600s to 105s" in world.status()["message"]
+
+
+def test_a_name_too_long_for_our_keys_is_answered_all_the_same(world: World) -> None:
+    file = f"intent-{'a' * 1000}.json"
+    pipeline.answer(world.app, world.drop(file), world.deadline)
+    assert all(len(key) <= 1024 for key in world.keys())
+    assert file not in world.keys()
+
+
+def test_a_decided_row_is_terminal(world: World) -> None:
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    row = world.state.find(handoff)
+    assert row is not None
+    assert (row.state, row.settled) == (State.SUCCEEDED, True)
+
+
+def _dies_once(world: World) -> Callable[[], None]:
+    def die() -> None:
+        world.porch.on_run = lambda: None
+        raise SystemExit
+
+    return die
