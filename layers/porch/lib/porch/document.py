@@ -68,7 +68,7 @@ class _Dialect:
 def _parse(text: str) -> object:
     # The scanner inside json.loads. json itself imports re and with it half of the time porch needs to start.
     text = text.strip(" \t\r\n")
-    document, end = make_scanner(_Dialect())(text, 0)
+    document, end = make_scanner(_Dialect())(text, 0)  # type: ignore[arg-type] # typeshed asks for a scanner
     if end != len(text):
         raise ValueError(f"more text follows its end at character {end}")
     return document

@@ -77,6 +77,22 @@ def _intent_id(path: str) -> str:
     return intent_id if name == f"intent-{intent_id}.json" and _is_word(intent_id) else ""
 
 
+def _is_scaling(value: object) -> bool:
+    return value == "scaling"
+
+
+def _is_source(value: object) -> bool:
+    return value in ("user", "planner", "test", "automation")
+
+
+def _is_priority(value: object) -> bool:
+    return value in ("low", "normal", "high", "critical")
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
 def _is_dns(value: object, longest: int) -> bool:
     if not isinstance(value, str) or not 1 <= len(value) <= longest:
         return False
@@ -121,7 +137,7 @@ def _is_timeout(value: object) -> bool:
 
 _REQUIRED = ("intent_type", "target", "namespace", "replicas")
 _RULES = {
-    "intent_type": (lambda value: value == "scaling", 'the text "scaling"'),
+    "intent_type": (_is_scaling, 'the text "scaling"'),
     "target": (_is_target, "a Deployment's name: 1 to 253 of a-z, 0-9 and -, no - at either end"),
     "namespace": (_is_namespace, "a namespace: 1 to 63 of a-z, 0-9 and -, no - at either end"),
     "replicas": (_is_replicas, f"an integer from 0 to {_MAX_REPLICAS}"),
@@ -129,9 +145,9 @@ _RULES = {
         _is_reason,
         "a text of at most 512 characters without U+007F to U+009F, U+FFFE, U+FFFF or half surrogates",
     ),
-    "source": (lambda value: value in ("user", "planner", "test", "automation"), "user, planner, test or automation"),
+    "source": (_is_source, "user, planner, test or automation"),
     "correlation_id": (_is_correlation_id, "a text of 1 to 64 of a-z, A-Z, 0-9, - and _"),
-    "priority": (lambda value: value in ("low", "normal", "high", "critical"), "low, normal, high or critical"),
+    "priority": (_is_priority, "low, normal, high or critical"),
     "timeout": (_is_timeout, "a number of seconds, minutes or hours such as 30s, 5m or 1h"),
-    "metadata": (lambda value: isinstance(value, dict), "an object"),
+    "metadata": (_is_object, "an object"),
 }
