@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,13 @@ def test_too_little_memory_is_not_mistaken_for_an_invalid_intent(tmp_path: Path)
 def test_a_fault_of_porch_itself_is_not_mistaken_for_an_invalid_intent(capfd: pytest.CaptureFixture[str]) -> None:
     assert main([None]) == 70  # type: ignore[list-item] # only something impossible gets this far
     assert capfd.readouterr().err.startswith("Error: porch itself failed (AttributeError(")
+
+
+def test_a_program_without_its_library_is_not_mistaken_for_an_invalid_intent(tmp_path: Path) -> None:
+    shutil.copy(PORCH, tmp_path / "porch")
+    result = shell(f'"{tmp_path}/porch" -version')
+    assert result.returncode == 127
+    assert result.stderr.startswith("Error: porch cannot start (ModuleNotFoundError(")
 
 
 def test_porch_runs_through_a_link_to_it(tmp_path: Path) -> None:

@@ -43,10 +43,6 @@ class _Dialect:
     strict = True
     object_hook = None
     parse_int = int
-    memo: dict[str, str]
-
-    def __init__(self) -> None:
-        self.memo = {}
 
     @staticmethod
     def object_pairs_hook(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The command line, read the way Go programs read theirs: ``-out D``, ``-out=D``, ``--out D``.
 
-By hand, because argparse alone takes longer to import than porch takes to run, and refuses ``-out`` beside ``-o``.
+By hand, because argparse alone takes longer to import than porch takes to run.
 """
 
 from porch.errors import WRONG_USAGE, PorchError

@@ -25,7 +25,7 @@ exit codes:
   70   porch itself failed: report it
   71   out of memory
   74   the package or the answer cannot be written: make room, or correct -out
-  127  no Python 3.13 on PATH
+  127  porch cannot start: Python 3.13 is not first on PATH, or lib/ is not beside bin/
   130  interrupted
 
 example:
