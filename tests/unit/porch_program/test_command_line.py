@@ -128,7 +128,7 @@ def test_a_program_without_its_library_is_not_mistaken_for_an_invalid_intent(tmp
     shutil.copy(PORCH, tmp_path / "porch")
     result = shell(f'"{tmp_path}/porch" -version')
     assert result.returncode == 127
-    assert result.stderr.startswith("Error: porch cannot start (ModuleNotFoundError(")
+    assert result.stderr.startswith("Error: porch cannot start (No module named 'porch'): ")
 
 
 def test_porch_runs_through_a_link_to_it(tmp_path: Path) -> None:
