@@ -1,0 +1,17 @@
+"""How porch fails. The exit codes are its contract with whoever runs it."""
+
+INVALID_INTENT = 1  # the specification's "Porch Error Codes"; 2 to 5 and 124 to 127 have meanings there too
+WRONG_USAGE = 64  # EX_USAGE of sysexits.h: outside the specification's table, so nobody retries it
+BUG = 70  # EX_SOFTWARE
+NO_MEMORY = 71  # EX_OSERR
+CANNOT_WRITE = 74  # EX_IOERR
+INTERRUPTED = 130  # what shells report for SIGINT
+
+
+class PorchError(Exception):
+    """Ends the run with an exit code; each message names what is wrong and the next step."""
+
+    def __init__(self, exit_code: int, *messages: str) -> None:
+        super().__init__("; ".join(messages))
+        self.exit_code = exit_code
+        self.messages = messages

@@ -1,0 +1,40 @@
+"""A valid intent by default, and the ways to run porch on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+PORCH = ROOT / "layers" / "porch" / "bin" / "porch"
+
+# The interpreter of the tests goes first on PATH, because the shebang takes whichever python3 it finds there.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
+
+
+def intent(**changes: Any) -> dict[str, Any]:
+    fields = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
+    return fields | changes
+
+
+def write_intent(directory: Path, name: str = "intent-daily-001.json", **changes: Any) -> Path:
+    path = directory / name
+    path.write_text(json.dumps(intent(**changes)))
+    return path
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run porch the way its caller does: by its path, with an environment of nothing but what is given."""
+    return _execute([str(PORCH), *map(str, arguments)], environment)
+
+
+def shell(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of /bin/sh, for redirections and limits."""
+    return _execute(["/bin/sh", "-c", script], {})
+
+
+def _execute(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": PATH} | environment
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -1,0 +1,147 @@
+"""What a caller sees: flags, stdout, stderr, exit codes."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.unit.porch_program.support import PORCH, run, shell, write_intent
+
+from porch.cli import main
+
+FORBIDDEN = {"re", "enum", "typing", "collections", "pathlib", "json", "argparse", "functools", "datetime", "hashlib"}
+
+
+def test_direct_mode_prints_the_three_lines_of_the_specification(tmp_path: Path) -> None:
+    known = {"PORCH_PREVIOUS_VERSION": "v1.2.2", "PORCH_PREVIOUS_REPLICAS": "1"}
+    result = run("-intent", write_intent(tmp_path), "-out", tmp_path / "out", **known)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == (
+        "Package successfully created: cnf-simulator-v1.2.3\n"
+        "Deployment target: oran-sim/cnf-simulator\n"
+        "Replicas updated: 1 -> 3\n"
+    )
+
+
+def test_direct_mode_says_unknown_for_replicas_nobody_knows(tmp_path: Path) -> None:
+    result = run("-intent", write_intent(tmp_path), "-out", tmp_path / "out")
+    assert result.stdout.endswith("Replicas updated: unknown -> 3\n")
+
+
+@pytest.mark.parametrize(("known", "previous"), [({}, None), ({"PORCH_PREVIOUS_REPLICAS": "0"}, 0)])
+def test_structured_mode_prints_the_document_of_the_specification(
+    tmp_path: Path, known: dict[str, str], previous: int | None
+) -> None:
+    result = run("-intent", write_intent(tmp_path), "-out", tmp_path / "out", "-structured", **known)
+    document = json.loads(result.stdout)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", document.pop("timestamp"))
+    assert re.fullmatch(r"\d+\.\d\ds", document.pop("duration"))
+    assert document == {
+        "status": "success",
+        "package_name": "cnf-simulator-v1.0.0",
+        "deployment": {
+            "namespace": "oran-sim",
+            "name": "cnf-simulator",
+            "previous_replicas": previous,
+            "new_replicas": 3,
+        },
+    }
+
+
+@pytest.mark.parametrize("spelling", ["-intent {} -out {}", "-out={1} -intent={0}", "--intent {} --out={}"])
+def test_flags_are_read_as_go_programs_read_theirs(tmp_path: Path, spelling: str) -> None:
+    words = shlex.split(spelling.format(write_intent(tmp_path), tmp_path / "out"))
+    assert run(*words).returncode == 0
+
+
+@pytest.mark.parametrize(("flag", "first"), [("-structured=true", "{"), ("--structured=false", "P")])
+def test_a_switch_takes_a_truth_value(tmp_path: Path, flag: str, first: str) -> None:
+    assert run("-intent", write_intent(tmp_path), "-out", tmp_path / "out", flag).stdout.startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("", "-intent needs a path"),
+        ("-intent", "-intent needs a path"),
+        ("-intent a", "-out needs a path"),
+        ("-intent= -out b", "-intent needs a path"),
+        ("-intent a -out b extra", "unexpected argument 'extra'"),
+        ("-intent a -out b -", "unexpected argument '-'"),
+        ("-intent a -out b --", "unexpected argument '--'"),
+        ("-intent a -out b -frob", "unknown flag '-frob'"),
+        ("-intent a -out b -structured=maybe", "'-structured=maybe' is neither true nor false"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_the_next_step(words: str, complaint: str) -> None:
+    result = run(*shlex.split(words))
+    assert (result.returncode, result.stdout) == (64, "")
+    assert result.stderr == f"Error: {complaint}; run porch -help for the usage\n"
+
+
+@pytest.mark.parametrize("flag", ["-help", "--help", "-h"])
+def test_help_goes_to_stdout_and_names_every_exit_code(flag: str) -> None:
+    result = run(flag)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.findall(r"^  (\d+) ", result.stdout, re.MULTILINE) == ["0", "1", "64", "70", "71", "74", "127", "130"]
+
+
+def test_the_example_of_the_help_runs_as_it_stands(tmp_path: Path) -> None:
+    example = run("-help").stdout.partition("example:\n")[2]
+    result = shell(f'cd "{tmp_path}"; porch() {{ "{PORCH}" "$@"; }}\n{example}')
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "packages" / "cnf-simulator-v1.0.0" / "Kptfile").is_file()
+
+
+def test_the_version_is_printed() -> None:
+    assert re.fullmatch(r"porch \d+\.\d+\.\d+\n", run("-version").stdout)
+
+
+@pytest.mark.parametrize("stdout", [">/dev/full", ">&-"])
+def test_an_answer_that_cannot_be_printed_is_no_success(tmp_path: Path, stdout: str) -> None:
+    result = shell(f'"{PORCH}" -intent "{write_intent(tmp_path)}" -out "{tmp_path}/out" {stdout}')
+    assert result.returncode == 74
+    assert result.stderr.startswith("Error: the answer cannot be printed (")
+
+
+def test_an_exit_code_survives_a_closed_stderr() -> None:
+    assert shell(f'"{PORCH}" 2>&-').returncode == 64
+
+
+def test_too_little_memory_is_not_mistaken_for_an_invalid_intent(tmp_path: Path) -> None:
+    path = write_intent(tmp_path, metadata={"list": [[]] * 2_000_000})
+    result = shell(f'ulimit -v 100000; "{PORCH}" -intent "{path}" -out "{tmp_path}/out"')
+    assert (result.returncode, result.stderr) == (
+        71,
+        "Error: out of memory: raise the limit, or send a smaller intent\n",
+    )
+
+
+def test_a_fault_of_porch_itself_is_not_mistaken_for_an_invalid_intent(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([None]) == 70  # type: ignore[list-item] # only something impossible gets this far
+    assert capfd.readouterr().err.startswith("Error: porch itself failed (AttributeError(")
+
+
+def test_a_program_without_its_library_is_not_mistaken_for_an_invalid_intent(tmp_path: Path) -> None:
+    shutil.copy(PORCH, tmp_path / "porch")
+    result = shell(f'"{tmp_path}/porch" -version')
+    assert result.returncode == 127
+    assert result.stderr.startswith("Error: porch cannot start (No module named 'porch'): ")
+
+
+def test_porch_runs_through_a_link_to_it(tmp_path: Path) -> None:
+    (tmp_path / "porch").symlink_to(PORCH)
+    assert shell(f'"{tmp_path}/porch" -version').returncode == 0
+
+
+def test_a_run_imports_nothing_that_is_slow_to_import(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(PORCH.parents[1] / 'lib')!r}); from porch.cli import main;"
+        f"code = main(['-intent', {str(write_intent(tmp_path))!r}, '-out', {str(tmp_path)!r}]);"
+        "print(*sys.modules); sys.exit(code)"
+    )
+    result = shell(f"python3 -I -S -c {shlex.quote(program)}")
+    assert result.returncode == 0
+    assert FORBIDDEN.isdisjoint(result.stdout.split())
