@@ -59,12 +59,12 @@ test: setup ## every test
 # ---------------------------------------------------------------- local stack
 .PHONY: demo
 demo: setup ## from intents to packages on an embedded AWS, in one command
-	@$(PYTHON) dev/demo.py
+	@$(PYTHON) -m dev.demo
 
 .PHONY: up
 up: setup ## start the stack on loopback and leave it running (PORT=4566); writes .local/env
-	@$(PYTHON) dev/stack.py up --port $(PORT)
+	@$(PYTHON) -m dev.stack up --port $(PORT)
 
 .PHONY: down
 down: setup ## stop the stack on PORT
-	@$(PYTHON) dev/stack.py down --port $(PORT)
+	@$(PYTHON) -m dev.stack down --port $(PORT)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from stack import ROOT, Stack, free_port
+from dev.stack import ROOT, Stack, free_port
 
 INTENTS = ROOT / "examples/intents"
 _WAIT_SECONDS = 60

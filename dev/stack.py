@@ -115,17 +115,19 @@ class Stack:
             sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
         temporary = self.home / "tmp"
         temporary.mkdir(exist_ok=True)
-        with (self.home / "aws.log").open("ab") as log:
-            process = subprocess.Popen(
-                [LOCAL / "ministack/bin/ministack"],
-                env=self._server_environment(temporary),
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        (self.home / "pid").write_text(str(process.pid))
+        program, log = str(LOCAL / "ministack/bin/ministack"), str(self.home / "aws.log")
+        pid = os.posix_spawn(  # not subprocess: this process may end long before the server does
+            program,
+            [program],
+            self._server_environment(temporary),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        (self.home / "pid").write_text(str(pid))
         _until(lambda: _healthy(self.endpoint), f"the embedded AWS; see {self.home / 'aws.log'}", self.down)
 
     def _server_environment(self, temporary: Path) -> dict[str, str]:

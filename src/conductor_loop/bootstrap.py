@@ -35,9 +35,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
 
     """
     session = boto3.session.Session()
-    porch = Porch(
-        path=config.porch_path, mode=config.mode, environment={}, work_root=config.work_root, limits=Limits()
-    )
+    porch = Porch(path=config.porch_path, mode=config.mode, environment={}, work_root=config.work_root, limits=Limits())
     return App(
         config=config,
         rules=Rules(),

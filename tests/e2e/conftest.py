@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dev.stack import LOCAL, ROOT, Stack, free_port
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass
+class Deployed:
+    """The deployed template, used as an operator would: `aws s3 cp` in, objects out."""
+
+    stack: Stack
+    outputs: dict[str, str]
+
+    @property
+    def bucket(self) -> str:
+        return self.outputs["HandoffBucket"]
+
+    @cached_property
+    def s3(self) -> S3Client:
+        return self.stack.session().client("s3", endpoint_url=self.stack.endpoint)
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        return self.stack.session().client("dynamodb", endpoint_url=self.stack.endpoint)
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        return self.stack.session().client("iam", endpoint_url=self.stack.endpoint)
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        return self.stack.session().client("sqs", endpoint_url=self.stack.endpoint)
+
+    @cached_property
+    def functions(self) -> LambdaClient:
+        return self.stack.session().client("lambda", endpoint_url=self.stack.endpoint)
+
+    def copy(self, *files: Path) -> None:
+        """Drop files as the documentation says: `aws s3 cp`."""
+        for file in files:
+            command = [LOCAL / "bin/aws", "s3", "cp", "--only-show-errors", file, f"s3://{self.bucket}/"]
+            subprocess.run(command, env=self.stack.aws_environment, check=True)
+
+    def put(self, file: str, **fields: Any) -> None:
+        """Drop an intent for a Deployment of its own."""
+        intent = {"intent_type": "scaling", "target": file.removesuffix(".json"), "namespace": "e2e", "replicas": 2}
+        self.s3.put_object(Bucket=self.bucket, Key=file, Body=json.dumps(intent | fields).encode())
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def read(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def status(self, file: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.read(f"status/{file}.status"))
+        return document
+
+    def answered(self, file: str) -> bool:
+        return f"status/{file}.status" in self.keys("status/") and file not in self.keys("intent-")
+
+    def wait_for(self, *files: str, seconds: float = 90) -> None:
+        until(lambda: all(self.answered(file) for file in files), seconds)
+
+    def unanswered_events(self) -> list[dict[str, Any]]:
+        """Take the messages of the queue of unanswered events."""
+        queue = self.outputs["UnansweredQueue"]
+        messages = self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in messages]
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    environment = {
+        "PYTHONPATH": str(ROOT / "tests/e2e/chaos"),
+        "CHAOS_MARKERS": str(tmp_path_factory.mktemp("chaos")),
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.3",  # a minute on AWS
+    }
+    stack = Stack(free_port(), environment=environment)
+    try:
+        yield Deployed(stack, stack.up())
+    finally:
+        if os.environ.get("KEEP_STACK") != "1":
+            stack.down()

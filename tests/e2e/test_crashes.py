@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from tests.e2e.conftest import Deployed
+
+# The calls of a clean run: read, claim, target, four files, decide, status, copy, remove, settled. tests/integration
+# kills at each of them, before and after; here the deployed function dies after each step.
+STEPS = {
+    "claim": "after-2",
+    "porch": "before-4",
+    "half the upload": "after-5",
+    "upload": "before-8",
+    "decide": "after-8",
+    "status": "after-9",
+    "copy": "after-10",
+    "remove": "after-11",
+}
+
+
+def test_a_function_killed_after_any_step_is_finished_by_the_redelivery(deployed: Deployed) -> None:
+    files = {step: f"intent-kill-{point}.json" for step, point in STEPS.items()}
+    for file in files.values():
+        deployed.put(file, timeout="6s")  # short, so that the dead worker's lease runs out soon
+    deployed.wait_for(*files.values(), seconds=180)
+    killed = {path.name for path in Path(deployed.stack.environment["CHAOS_MARKERS"]).iterdir()}
+    for step, file in files.items():
+        assert file in killed, step
+        assert deployed.status(file)["status"] == "success", step
+        assert f"processed/{file}" in deployed.keys("processed/"), step
+        name = file.removesuffix(".json")
+        assert {key.split("/")[3] for key in deployed.keys(f"packages/e2e/{name}/")} == {f"{name}-v1.0.0"}, step
