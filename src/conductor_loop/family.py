@@ -8,8 +8,11 @@ import resource
 import selectors
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+_PASSES = 2  # over who was started before the limits held; more find none, unless the limits cannot be set
 
 
 class Family:
@@ -27,6 +30,21 @@ class Family:
         self.leader = leader
         self.directory = directory
         self.brand = 2**62 + int.from_bytes(os.urandom(7))
+
+    def limit(self, wanted: Mapping[int, int]) -> None:
+        """Set the brand and resource limits (kind to value) on the leader, and so on all that it starts.
+
+        From outside, because code between fork and exec is not safe beside threads and switches `subprocess` from vfork
+        to fork, and because a launcher costs each run the start of a second program. The price is a moment after the
+        start without limits. They count what was used in it, and whom the leader started in it is limited as well.
+        """
+        wanted = {resource.RLIMIT_RTTIME: self.brand, **wanted}
+        with suppress(PermissionError):  # a sandbox that refuses this has limits of its own
+            _set_limits(self.leader, wanted)
+            for _ in range(_PASSES):
+                early = [pid for pid in _processes() if self._is_in_session(pid) and not self._is_branded(pid)]
+                for pid in early:
+                    _set_limits(pid, wanted)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader's process group."""
@@ -49,21 +67,39 @@ class Family:
             dead |= strays
 
     def _members(self) -> set[int]:
-        with suppress(OSError), os.scandir("/proc") as entries:  # without /proc the group is all that is known
-            pids = {int(entry.name) for entry in entries if entry.name.isdigit()}
-            return {pid for pid in pids - {self.leader} if self._owns(pid)}
-        return set()
+        return {pid for pid in _processes() if self._owns(pid)} - {self.leader}
 
     def _owns(self, pid: int) -> bool:
+        return self._is_in_session(pid) or self._is_branded(pid) or self._knows_directory(pid)
+
+    def _is_in_session(self, pid: int) -> bool:
         with suppress(OSError):
-            if os.getsid(pid) == self.leader:
-                return True
+            return os.getsid(pid) == self.leader
+        return False
+
+    def _is_branded(self, pid: int) -> bool:
         with suppress(OSError):
-            if self.brand in resource.prlimit(pid, resource.RLIMIT_RTTIME):
-                return True
+            return self.brand in resource.prlimit(pid, resource.RLIMIT_RTTIME)
+        return False
+
+    def _knows_directory(self, pid: int) -> bool:
         with suppress(OSError):
             return self.directory in Path(f"/proc/{pid}/environ").read_bytes()
         return False
+
+
+def _processes() -> list[int]:
+    with suppress(OSError), os.scandir("/proc") as entries:  # without /proc the group is all that is known
+        return [int(entry.name) for entry in entries if entry.name.isdigit()]
+    return []
+
+
+def _set_limits(pid: int, wanted: Mapping[int, int]) -> None:
+    with suppress(ProcessLookupError):
+        for kind, value in wanted.items():
+            _, hard = resource.prlimit(pid, kind)
+            bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(pid, kind, (bound, bound))
 
 
 def _await_death(pid: int, deadline: float) -> None:

@@ -86,7 +86,7 @@ def execute(command: Command, limits: Limits) -> Ended:
         family = Family(child.pid, os.fsencode(command.directory))
         output = _Output(child, limits.output_bytes)
         try:
-            _confine(child.pid, limits, family.brand)
+            _confine(family, limits)
             stopped = _watch(family, output, _Clock(started + command.timeout_seconds, limits.grace_seconds))
         finally:
             family.end(limits.grace_seconds)
@@ -95,18 +95,13 @@ def execute(command: Command, limits: Limits) -> Ended:
         return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started)
 
 
-def _confine(pid: int, limits: Limits, brand: int) -> None:
-    """Set the limits of a process that has just started.
-
-    From outside, because code between fork and exec is not safe beside threads and switches `subprocess` from vfork to
-    fork, and a launcher costs a program start for each run. The price is the time between exec and here, some 50 µs, in
-    which no interpreter has even begun.
+def _confine(family: Family, limits: Limits) -> None:
+    """Set the limits of a run that has just started.
 
     Memory is RLIMIT_DATA: RLIMIT_AS counts what is merely reserved, and every Go program reserves 600 MiB at its
     start. RLIMIT_AS, with room for that, remains for what RLIMIT_DATA does not count (shared mappings).
     """
     wanted = {
-        resource.RLIMIT_RTTIME: brand,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: limits.memory_bytes,
         resource.RLIMIT_AS: limits.memory_bytes + _GO_RESERVES_BYTES,
@@ -115,13 +110,9 @@ def _confine(pid: int, limits: Limits, brand: int) -> None:
     }
     if limits.processes is not None:
         wanted[resource.RLIMIT_NPROC] = limits.processes
-    with suppress(PermissionError):  # a sandbox that refuses prlimit has limits of its own
-        for kind, value in wanted.items():
-            _, hard = resource.prlimit(pid, kind)
-            bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.prlimit(pid, kind, (bound, bound))
+    family.limit(wanted)
     with suppress(OSError):  # should memory run out, the kernel is to choose porch, and not us
-        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+        Path(f"/proc/{family.leader}/oom_score_adj").write_text("1000")
 
 
 class _Output:
