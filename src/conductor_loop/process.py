@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from conductor_loop.family import Family
+from conductor_loop.family import Family, branded, new_brand
 
 _CHUNK_BYTES = 65_536  # what a pipe holds
 _GO_RESERVES_BYTES = 1024 * 1024**2  # see `_confine`
@@ -36,7 +36,7 @@ class Limits:
     kept_output_bytes: int = 16 * 1024  # of each stream, kept for the status
     package_files: int = 100  # in the package; as many directories
     package_bytes: int = 10 * 1024**2  # of all files in the package
-    grace_seconds: float = 2.0  # from SIGTERM to SIGKILL, and for strays to die
+    grace_seconds: float = 2.0  # from SIGTERM to SIGKILL
 
 
 class Stop(Enum):
@@ -73,7 +73,24 @@ def execute(command: Command, limits: Limits) -> Ended:
     Raises `OSError` if it cannot be started, or if something else in this process took its exit status.
     """
     started = time.monotonic()
-    with subprocess.Popen(  # noqa: S603 - argv without a shell; the program is the operator's
+    brand = new_brand()
+    with branded(brand):
+        child = _start(command)
+    with child:
+        family = Family(child.pid, os.fsencode(command.directory), brand)
+        output = _Output(child, limits.output_bytes)
+        try:
+            _confine(family, limits)
+            stopped = _watch(family, output, _Clock(started + command.timeout_seconds, limits.grace_seconds))
+        finally:
+            family.end()
+        output.drain()
+        stopped = stopped or (Stop.OUTPUT if output.too_large else None)
+        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started)
+
+
+def _start(command: Command) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - argv without a shell; the program is the operator's
         command.argv,
         cwd=command.directory,
         env=command.environment,
@@ -82,17 +99,7 @@ def execute(command: Command, limits: Limits) -> Ended:
         stderr=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,
-    ) as child:
-        family = Family(child.pid, os.fsencode(command.directory))
-        output = _Output(child, limits.output_bytes)
-        try:
-            _confine(family, limits)
-            stopped = _watch(family, output, _Clock(started + command.timeout_seconds, limits.grace_seconds))
-        finally:
-            family.end(limits.grace_seconds)
-        output.drain()
-        stopped = stopped or (Stop.OUTPUT if output.too_large else None)
-        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started)
+    )
 
 
 def _confine(family: Family, limits: Limits) -> None:

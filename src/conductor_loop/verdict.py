@@ -31,7 +31,8 @@ _EXITS: dict[int, tuple[Cause, str]] = {
 # Most programs do not die of a bound, they are refused something, say so and choose an exit code: 1 for Python, 2 for
 # Go, SIGABRT for C++. These words tell such an end from what the code says, so that it is tried again.
 _MEMORY = re.compile(
-    r"^MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc", re.IGNORECASE | re.MULTILINE
+    r"^(?:object type name: )?MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc",
+    re.IGNORECASE | re.MULTILINE,
 )
 _DISK = re.compile(r"no space left on device|file too large|disk quota exceeded|file size limit", re.IGNORECASE)
 _MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
