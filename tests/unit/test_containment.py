@@ -265,7 +265,7 @@ def test_a_deep_tree_without_permissions_is_removed(bench: Bench) -> None:
             """
             open(sys.argv[4] + "/Kptfile", "w").write("x")
             os.chdir(os.environ["HOME"])
-            for level in range(1500):
+            for level in range(1100):
                 open("file", "w").close()
                 os.mkdir("deeper")
                 os.chdir("deeper")
