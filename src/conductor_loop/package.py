@@ -1,0 +1,149 @@
+"""What porch wrote: a directory read back as if its author were hostile."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from conductor_loop.errors import Cause
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a fifo must not hold us
+_MOST_LEVELS = 8
+_PATH_BYTES = 400  # with the longest namespace, target and package name before it, an S3 key stays within 1,024
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")  # a Kubernetes object's name (DNS-1123 subdomain), nearly
+_NAME_LENGTH = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A KRM package: its name, and every file in it by its path relative to the package (POSIX)."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+class Unusable(Exception):  # noqa: N818 - reads as what happened
+    """What porch left, or was given, cannot be used; the message is a sentence without its full stop."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The largest package that is read back: so many files (and as many directories), so many bytes in all of them."""
+
+    files: int
+    size_bytes: int
+
+
+def is_name(name: object) -> bool:
+    """Whether this may be a package's name: one part of an S3 key, and a Kubernetes name."""
+    return isinstance(name, str) and len(name) <= _NAME_LENGTH and ".." not in name and bool(_NAME.fullmatch(name))
+
+
+def packed(files: Mapping[str, bytes], said: str | None) -> Package:
+    """Make a package of what lay in ``out/``; ``said`` is its name, if porch said one.
+
+    If everything lies in one directory of the package's name, that directory is the package; otherwise all of ``out/``
+    is. Raises `Unusable`: PACKAGE_MISSING if there is no file, PORCH_OUTPUT_INVALID if neither porch nor a single
+    directory gives a usable name.
+    """
+    if not files:
+        raise Unusable(Cause.PACKAGE_MISSING, "porch ended well, but wrote no package")
+    top = _only_directory(files)
+    name = said or top
+    if name is None:
+        raise Unusable(Cause.PORCH_OUTPUT_INVALID, "porch did not say what its package is called")
+    if not is_name(name):
+        raise Unusable(Cause.PORCH_OUTPUT_INVALID, f"porch gave its package a name that cannot be used: {name[:80]!a}")
+    if name == top:
+        files = {path.removeprefix(f"{name}/"): content for path, content in files.items()}
+    return Package(name, files)
+
+
+def _only_directory(files: Mapping[str, bytes]) -> str | None:
+    tops = {path.partition("/")[0] for path in files}
+    return tops.pop() if len(tops) == 1 and all("/" in path for path in files) else None
+
+
+def read(directory: int, bounds: Bounds) -> dict[str, bytes]:
+    """Read everything below an open directory: relative POSIX path to content, sorted.
+
+    Every name is opened relative to a directory already open and never through a link, so what was checked is what is
+    read. Raises `Unusable` (PACKAGE_UNSAFE) for anything but plain files with plain names within the bounds, and
+    `OSError`.
+    """
+    reader = _Reader(bounds)
+    reader.read(directory)
+    return dict(sorted(reader.files.items()))
+
+
+class _Reader:
+    """Reads a tree of plain files, counting as it goes, so that it stops early however large the tree is."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.files: dict[str, bytes] = {}
+        self.directories = 0
+        self.room = bounds.size_bytes
+
+    def read(self, directory: int, prefix: str = "", level: int = 1) -> None:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                path = _checked(prefix + entry.name)
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if stat.S_ISDIR(mode):
+                    self._enter(directory, path, level)
+                elif stat.S_ISREG(mode):
+                    self.files[path] = self._content(directory, path)
+                else:
+                    raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds {path!r}, which is no plain file")
+                if len(self.files) > self.bounds.files or self.directories > self.bounds.files:
+                    raise Unusable(Cause.PACKAGE_UNSAFE, f"the package has more than {self.bounds.files} files")
+
+    def _enter(self, parent: int, path: str, level: int) -> None:
+        self.directories += 1
+        if level == _MOST_LEVELS:
+            raise Unusable(Cause.PACKAGE_UNSAFE, f"the package is deeper than {_MOST_LEVELS} directories")
+        with opened(path.rpartition("/")[2], DIRECTORY, parent) as directory:
+            self.read(directory, f"{path}/", level + 1)
+
+    def _content(self, parent: int, path: str) -> bytes:
+        with (
+            opened(path.rpartition("/")[2], FILE, parent) as descriptor,
+            open(descriptor, "rb", closefd=False) as file,
+        ):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds {path!r}, which has a second name elsewhere")
+            content = file.read(self.room + 1)
+        self.room -= len(content)
+        if self.room < 0:
+            raise Unusable(Cause.PACKAGE_UNSAFE, f"the package is larger than {self.bounds.size_bytes} bytes")
+        return content
+
+
+def _checked(path: str) -> str:
+    """Return the path if every system that meets it as a part of a key will read it alike."""
+    name = path.rpartition("/")[2]
+    # isprintable is false for control characters, invisible and line-breaking ones, and bytes that are not UTF-8
+    odd = not name.isprintable() or "\\" in name or ".." in name or name.strip(" ") != name
+    if odd or len(os.fsencode(path)) > _PATH_BYTES:
+        raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds a name that is not safe: {ascii(path)[:200]}")
+    return path
+
+
+@contextmanager
+def opened(name: str | Path, flags: int, directory: int | None = None) -> Iterator[int]:
+    """Open a name, relative to an open directory if one is given; yield the descriptor."""
+    descriptor = os.open(name, flags, dir_fd=directory)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,146 @@
+"""Run the program that makes a package of an intent, and read the package back.
+
+Porch is any program that keeps the contract: ``porch -intent FILE -out DIRECTORY [-structured]``, its exit codes, its
+output and the files it leaves (specification, "Porch Integration Interface"). Nothing else here starts processes.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from conductor_loop.errors import Cause
+from conductor_loop.intent import FILE_NAME
+from conductor_loop.package import Bounds, Package, Unusable, packed
+from conductor_loop.process import Command, Ended, Limits, Stop, execute
+from conductor_loop.verdict import heard_direct, heard_structured, judge, not_started, readable, sentence
+from conductor_loop.workspace import Workspace, workspace
+
+__all__ = ["RESERVED", "Limits", "Mode", "Package", "Porch", "PorchFailed", "Request", "Result", "Run"]
+
+# Names in porch's environment that are ours: `porch.environment` cannot change them.
+RESERVED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"})
+# The interpreter that runs us first: on Lambda it is /var/lang/bin, and a porch in Python finds no other.
+_PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin"
+_ENDED_FOR_TIME = -1  # the specification's `porch_exit_code` of a timeout
+
+
+class Mode(StrEnum):
+    """How porch reports: the specification's "direct" text or its "structured" JSON."""
+
+    DIRECT = "direct"
+    STRUCTURED = "structured"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one run is to do."""
+
+    file: str  # the intent's file name, "intent-a.json"
+    document: Mapping[str, Any] = field(repr=False)  # the validated intent
+    timeout_seconds: float
+    previous_version: str | None = None  # of the target's last package, "v1.0.3"
+    previous_replicas: int | None = None  # of the target's last package
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is known of one run, made fit to be shown: bounded, and without control characters but newline and tab."""
+
+    exit_code: int | None  # None: never started; -1: ended by us for time; otherwise negative: the signal
+    stdout: str
+    stderr: str
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A successful run: the package, what porch said in one line, and its document in structured mode."""
+
+    package: Package
+    run: Run
+    message: str
+    report: Mapping[str, Any] | None = None
+
+
+class PorchFailed(Exception):  # noqa: N818 - reads as what happened
+    """A run without a package. The message says in one sentence what happened and what to do next."""
+
+    def __init__(self, cause: Cause, run: Run, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.run = run
+
+
+@dataclass(frozen=True, slots=True)
+class Porch:
+    """Which program, and how it is run. May be used by several threads at once."""
+
+    path: str  # absolute, relative to our directory, or a name to be found on the fixed PATH
+    mode: Mode = Mode.DIRECT
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets; see RESERVED
+    work_root: Path = Path("/tmp/conductor-loop")  # noqa: S108 - all that Lambda lets us write; its owner is checked
+    limits: Limits = field(default_factory=Limits)
+
+    def run(self, request: Request) -> Result:
+        """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
+
+        Raises `PorchFailed` whatever goes wrong with porch, its package or the system around it, and `ValueError` for
+        a file name that is no intent's.
+        """
+        if not FILE_NAME.fullmatch(request.file):
+            raise ValueError(f"not an intent's file name: {request.file!r}")
+        run = Run(None, "", "", 0.0)
+        content = json.dumps(dict(request.document), indent=2).encode()
+        try:
+            with workspace(self.work_root.absolute(), request.file, content) as space:
+                ended = self._execute(request, space)
+                run = self._shown(ended)
+                judge(ended, self.limits)
+                return self._result(request, space, ended)
+        except Unusable as problem:
+            raise PorchFailed(problem.cause, run, sentence(problem, run.stderr)) from problem
+
+    def _execute(self, request: Request, space: Workspace) -> Ended:
+        path = str(Path(self.path).absolute()) if os.sep in self.path else self.path
+        flags = ("-structured",) if self.mode is Mode.STRUCTURED else ()
+        argv = (path, "-intent", str(space.intent), "-out", str(space.out), *flags)
+        try:
+            return execute(
+                Command(argv, space.path, self._environment(request, space), request.timeout_seconds), self.limits
+            )
+        except OSError as error:
+            raise not_started(error) from error
+
+    def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
+        previous = {
+            "PORCH_PREVIOUS_VERSION": request.previous_version,
+            "PORCH_PREVIOUS_REPLICAS": request.previous_replicas,
+        }
+        return {
+            **{name: value for name, value in self.environment.items() if name not in RESERVED},
+            **{name: str(value) for name, value in previous.items() if value is not None},
+            "PATH": _PATH,
+            "HOME": str(space.home),
+            "TMPDIR": str(space.tmp),
+            "LANG": "C.UTF-8",
+        }
+
+    def _shown(self, ended: Ended) -> Run:
+        kept = self.limits.kept_output_bytes
+        exit_code = _ENDED_FOR_TIME if ended.stopped is Stop.TIME else ended.exit_code
+        return Run(exit_code, readable(ended.stdout, kept), readable(ended.stderr, kept), ended.duration_seconds)
+
+    def _result(self, request: Request, space: Workspace, ended: Ended) -> Result:
+        run = self._shown(ended)
+        files = space.read(Bounds(self.limits.package_files, self.limits.package_bytes))
+        if self.mode is Mode.STRUCTURED:
+            answer = heard_structured(ended.stdout, request.document)
+        else:
+            answer = heard_direct(run.stdout)
+        package = packed(files, answer.name)
+        return Result(package, run, f"Package successfully created: {package.name}", answer.report)

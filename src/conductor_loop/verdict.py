@@ -1,0 +1,164 @@
+"""What porch's end means: exit code, signal and output in, a cause and a sentence out. No I/O."""
+
+import errno
+import json
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conductor_loop.errors import Cause
+from conductor_loop.package import Unusable, is_name
+from conductor_loop.process import Ended, Limits, Stop
+
+# The specification's "Porch Error Codes"; 137 and 153 are how a shell passes on the two signals that name a resource.
+_EXITS: dict[int, tuple[Cause, str]] = {
+    1: (Cause.INVALID_INTENT, "porch calls the intent invalid"),
+    2: (Cause.DEPLOYMENT_NOT_FOUND, "porch did not find the Deployment"),
+    3: (Cause.INSUFFICIENT_PERMISSIONS, "porch has not the permissions it needs"),
+    4: (Cause.NETWORK_ERROR, "porch could not reach what it needs over the network"),
+    5: (Cause.QUOTA_EXCEEDED, "a resource quota leaves porch no room"),
+    124: (Cause.PROCESSING_TIMEOUT, "porch gave up waiting"),
+    125: (Cause.PORCH_NOT_FOUND, "porch, or a program it needs, was not found"),
+    126: (Cause.PORCH_PERMISSION_DENIED, "porch, or a program it needs, may not be executed"),
+    127: (Cause.PORCH_NOT_FOUND, "porch, or a program it needs, was not found"),
+    137: (Cause.MEMORY_LIMIT, "a program of porch's was killed, most often for want of memory"),
+    153: (Cause.DISK_FULL, "a program of porch's wrote a larger file than it may"),
+    -signal.SIGKILL: (Cause.MEMORY_LIMIT, "porch was killed, most often for want of memory"),
+    -signal.SIGXFSZ: (Cause.DISK_FULL, "porch wrote a larger file than it may"),
+}
+# Most programs do not die of a bound, they are refused something, say so and choose an exit code: 1 for Python, 2 for
+# Go, SIGABRT for C++. These words tell such an end from what the code says, so that it is tried again.
+_MEMORY = re.compile(
+    r"^(?:object type name: )?MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc",
+    re.IGNORECASE | re.MULTILINE,
+)
+_DISK = re.compile(r"no space left on device|file too large|disk quota exceeded|file size limit", re.IGNORECASE)
+_MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
+
+_START: dict[int, tuple[Cause, str]] = {
+    **dict.fromkeys(
+        (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        (Cause.PORCH_NOT_FOUND, "porch, or the interpreter it names, was not found"),
+    ),
+    **dict.fromkeys(
+        (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+        (Cause.MEMORY_LIMIT, "the system had no room to start porch"),
+    ),
+    **dict.fromkeys((errno.ECHILD, errno.ESRCH), (Cause.PORCH_KILLED, "how porch ended was lost")),
+}
+
+_NEXT: dict[Cause, str] = {
+    Cause.INVALID_INTENT: "correct the intent and send it again",
+    Cause.DEPLOYMENT_NOT_FOUND: "create the Deployment or correct the intent, and send it again",
+    Cause.INSUFFICIENT_PERMISSIONS: "grant them to porch's cluster credentials",
+    Cause.NETWORK_ERROR: "a later attempt may get through",
+    Cause.QUOTA_EXCEEDED: "raise the quota or ask for fewer replicas",
+    Cause.PROCESSING_TIMEOUT: "a later attempt gets more time",
+    Cause.PORCH_NOT_FOUND: "check the porch layer and the configured path",
+    Cause.PORCH_PERMISSION_DENIED: "check the permissions of the porch layer and of the work directory",
+    Cause.PORCH_KILLED: "a later attempt may succeed",
+    Cause.MEMORY_LIMIT: "give the function or porch more memory if later attempts fail too",
+    Cause.DISK_FULL: "give the function more ephemeral storage or porch a larger file bound if later attempts fail too",
+    Cause.PORCH_FAILED: "see what porch printed, and send the intent again once that is put right",
+}
+_NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
+
+_CREATED = re.compile(r"^Package successfully created:(.*)$", re.MULTILINE)
+_SAID_LENGTH = 300  # characters of porch's last words in a message
+# What a terminal or a log viewer would obey instead of showing: control characters (not \n, \t), line and paragraph
+# separators, and the marks that reorder text.
+_CONTROLS = (*range(9), *range(11, 32), *range(127, 160))
+_OBEYED = dict.fromkeys((*_CONTROLS, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What porch said on success: the package's name if it gave one, and in structured mode the whole document."""
+
+    name: str | None
+    report: Mapping[str, Any] | None
+
+
+def judge(ended: Ended, limits: Limits) -> None:
+    """Return if porch succeeded by its exit code; raise `Unusable` with the cause otherwise."""
+    if ended.stopped is Stop.TIME:
+        raise Unusable(Cause.PROCESSING_TIMEOUT, f"porch was ended after {ended.duration_seconds:.1f} s")
+    if ended.stopped is Stop.OUTPUT:
+        raise Unusable(
+            Cause.PORCH_OUTPUT_TOO_LARGE, f"porch printed more than {limits.output_bytes} bytes and was ended"
+        )
+    if ended.exit_code != 0:
+        cause, what = _meaning(ended.exit_code, ended.stderr.decode(errors="replace"))
+        how = f"exit code {ended.exit_code}" if ended.exit_code > 0 else _signal_name(-ended.exit_code)
+        raise Unusable(cause, f"{what} ({how})")
+
+
+def _meaning(exit_code: int, stderr: str) -> tuple[Cause, str]:
+    if exit_code not in _MEANT and _MEMORY.search(stderr):
+        return Cause.MEMORY_LIMIT, "porch ran out of memory"
+    if exit_code not in _MEANT and _DISK.search(stderr):
+        return Cause.DISK_FULL, "porch ran out of disk space, or wrote a larger file than it may"
+    if exit_code in _EXITS:
+        return _EXITS[exit_code]
+    return (Cause.PORCH_KILLED, "porch was killed") if exit_code < 0 else (Cause.PORCH_FAILED, "porch failed")
+
+
+def _signal_name(number: int) -> str:
+    known = number in {each.value for each in signal.Signals}
+    return signal.Signals(number).name if known else f"signal {number}"
+
+
+def not_started(error: OSError) -> Unusable:
+    """Name the cause of a failure to start porch."""
+    otherwise = (Cause.PORCH_PERMISSION_DENIED, "porch could not be executed")
+    cause, what = _START.get(error.errno or 0, otherwise)
+    return Unusable(cause, f"{what} ({error.strerror or error})")
+
+
+def heard_direct(stdout: str) -> Answer:
+    """Read what a successful porch printed in direct mode: any text, in which one line may name the package."""
+    found = _CREATED.search(stdout)
+    return Answer(found[1].strip() if found else None, None)
+
+
+def heard_structured(stdout: bytes, document: Mapping[str, Any]) -> Answer:
+    """Read what a successful porch printed in structured mode, and hold it against the intent.
+
+    Raises `Unusable` (PORCH_OUTPUT_INVALID) unless it is the specification's document about this intent.
+    """
+    try:
+        report = json.loads(stdout.decode())
+    except (ValueError, RecursionError) as error:
+        raise _invalid("is not JSON") from error
+    if not isinstance(report, dict) or report.get("status") != "success":
+        raise _invalid('is not an object whose "status" is "success"')
+    if not is_name(report.get("package_name")):
+        raise _invalid('has no usable "package_name"')
+    deployment = report.get("deployment")
+    wanted = {"namespace": document["namespace"], "name": document["target"], "new_replicas": document["replicas"]}
+    given = {key: deployment.get(key) for key in wanted} if isinstance(deployment, dict) else {}
+    if given != wanted or isinstance(given["new_replicas"], bool):  # True equals 1 in Python, but not in JSON
+        raise _invalid('has a "deployment" that is not the one of the intent')
+    return Answer(report["package_name"], report)
+
+
+def _invalid(what: str) -> Unusable:
+    return Unusable(Cause.PORCH_OUTPUT_INVALID, f"porch ended well, but its structured output {what}")
+
+
+def sentence(problem: Unusable, stderr: str) -> str:
+    """Say what happened, what porch said last, and what to do next, in one line."""
+    last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
+    said = f", it said last: {last[:_SAID_LENGTH]!r}" if last else ""
+    return f"{problem}{said}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
+
+
+def readable(data: bytes, bound: int) -> str:
+    """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
+    if len(data) > bound:
+        half = bound // 2
+        gap = f"\n[{len(data) - 2 * half} bytes left out]\n".encode()
+        data = data[:half] + gap + data[len(data) - half :]
+    return data.decode(errors="replace").translate(_OBEYED)

@@ -1,0 +1,177 @@
+"""The work directory of one run: made fresh, read back with suspicion, removed whatever lies in it.
+
+    <root>/run-<random>/
+        intent-a.json   what porch is to do
+        out/            the package; the only part that is read back
+        home/  tmp/     HOME and TMPDIR: porch's to litter
+
+Each run holds a lock (flock) on its directory. The kernel drops it when the run's process dies, however it dies, so a
+directory that is not locked is a leftover, and no list of live runs has to be kept.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from conductor_loop.errors import Cause
+from conductor_loop.package import DIRECTORY, FILE, Bounds, Unusable, opened, read
+
+_PREFIX = "run-"
+_HOME, _TMP, _OUT = "home", "tmp", "out"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A live run's directory. Read it when nothing that could write to it is alive any more."""
+
+    path: Path
+    descriptor: int
+    file: str
+    content: bytes
+
+    @property
+    def intent(self) -> Path:
+        """The intent's file."""
+        return self.path / self.file
+
+    @property
+    def out(self) -> Path:
+        """Where porch writes the package."""
+        return self.path / _OUT
+
+    @property
+    def home(self) -> Path:
+        """HOME of the run."""
+        return self.path / _HOME
+
+    @property
+    def tmp(self) -> Path:
+        """TMPDIR of the run."""
+        return self.path / _TMP
+
+    def read(self, bounds: Bounds) -> dict[str, bytes]:
+        """Everything below ``out/``: relative POSIX path to content, sorted.
+
+        Raises `Unusable`: PACKAGE_UNSAFE as `package.read` does, and for anything written beside ``out/``.
+        """
+        try:
+            self._check_surroundings()
+            with opened(_OUT, DIRECTORY, self.descriptor) as out:
+                return read(out, bounds)
+        except OSError as error:
+            raise Unusable(Cause.PACKAGE_UNSAFE, f"the package cannot be read ({error.strerror})") from error
+
+    def _check_surroundings(self) -> None:
+        for name in os.listdir(self.descriptor):  # noqa: PTH208 - a Path has no descriptor
+            if name not in {self.file, _OUT, _HOME, _TMP}:
+                raise Unusable(Cause.PACKAGE_UNSAFE, f"porch wrote outside its directory: {name!a}")
+        with suppress(OSError), opened(self.file, FILE, self.descriptor) as intent:
+            if os.read(intent, len(self.content) + 1) == self.content:
+                return
+        raise Unusable(Cause.PACKAGE_UNSAFE, "porch wrote outside its directory: the intent's file was changed")
+
+
+@contextmanager
+def workspace(root: Path, file: str, content: bytes) -> Iterator[Workspace]:
+    """Make a directory for one run below ``root`` (made if need be) with the intent in it; remove it at the end.
+
+    ``root`` must be private to this user: it is refused if others own it or may write to it. Leftovers of runs whose
+    process died are removed first. Raises `Unusable`: DISK_FULL, or PORCH_PERMISSION_DENIED for what an operator has
+    to put right.
+    """
+    try:
+        space = _made(root, file, content)
+    except OSError as error:
+        cause = Cause.DISK_FULL if error.errno in _NO_ROOM else Cause.PORCH_PERMISSION_DENIED
+        raise Unusable(cause, f"no work directory could be made ({error.strerror})") from error
+    try:
+        yield space
+    finally:
+        _remove(space.path, space.descriptor)
+
+
+def _made(root: Path, file: str, content: bytes) -> Workspace:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = root / f"{_PREFIX}{os.urandom(8).hex()}"
+    with opened(root, DIRECTORY) as descriptor:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "its parent belongs to others, or others may write to it")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # no run may find another's directory made, but not yet locked
+        leftovers = list(_leftovers(root))
+        path.mkdir(mode=0o700)
+        space = Workspace(path, os.open(path, DIRECTORY), file, content)
+        fcntl.flock(space.descriptor, fcntl.LOCK_EX)
+    for leftover in leftovers:
+        _remove(*leftover)
+    try:
+        _fill(space)
+    except OSError:
+        _remove(space.path, space.descriptor)
+        raise
+    return space
+
+
+def _fill(space: Workspace) -> None:
+    for directory in (space.out, space.home, space.tmp):
+        directory.mkdir(mode=0o700)
+    with space.intent.open("xb") as intent:
+        intent.write(space.content)
+
+
+def _leftovers(root: Path) -> Iterator[tuple[Path, int]]:
+    """Directories of dead runs, each open and locked by us now."""
+    for path in root.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if path.is_symlink():
+                continue
+            path.chmod(0o700)  # its run may have made it unreadable; for a live run this changes nothing
+            descriptor = os.open(path, DIRECTORY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)  # a live run's
+            else:
+                yield path, descriptor
+
+
+def _remove(path: Path, descriptor: int) -> None:
+    """Remove a directory and close it. What cannot be removed is a leftover, which the next run tries to remove."""
+    with suppress(OSError):
+        _empty(descriptor)
+        path.rmdir()
+    os.close(descriptor)
+
+
+def _empty(top: int) -> None:
+    """Remove everything in a directory.
+
+    `shutil.rmtree` keeps a descriptor open for each level and stops at a directory without permissions; a run may leave
+    both. Here whatever is found one level down is moved to the top first, so any depth takes two descriptors.
+    """
+    os.fchmod(top, 0o700)
+    while names := os.listdir(top):
+        for name in names:
+            if _unlinked(name, top):
+                continue
+            os.chmod(name, 0o700, dir_fd=top)
+            with opened(name, DIRECTORY, top) as directory:
+                for inner in os.listdir(directory):  # noqa: PTH208 - likewise
+                    if not _unlinked(inner, directory):
+                        os.chmod(inner, 0o700, dir_fd=directory)
+                        os.rename(inner, os.urandom(8).hex(), src_dir_fd=directory, dst_dir_fd=top)
+            os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(name: str, directory: int) -> bool:
+    """Remove a name unless it is a directory; whether it is gone."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except IsADirectoryError:
+        return False
+    return True

@@ -1,0 +1,338 @@
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conductor_loop.errors import Cause
+from conductor_loop.porch import Limits, Mode
+
+from .porches import GOOD, INTENT, Bench
+
+REPORT = {
+    "status": "success",
+    "package_name": "cnf-simulator-v1.2.3",
+    "deployment": {"namespace": "oran-sim", "name": "cnf-simulator", "previous_replicas": 1, "new_replicas": 3},
+    "timestamp": "2024-08-15T10:30:45Z",
+    "duration": "2.45s",
+}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def structured(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, mode=Mode.STRUCTURED)
+
+
+# ---------------------------------------------------------------- what porch is given
+
+
+def test_porch_gets_the_intent_under_its_own_name(bench: Bench) -> None:
+    bench.run(bench.program(f"cp $2 $aside; {GOOD}"), "intent-scale-up-001.json")
+    assert json.loads((bench.aside / "intent-scale-up-001.json").read_text()) == INTENT
+
+
+def test_a_file_name_that_is_no_intents_is_refused(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="intent"):
+        bench.run(bench.program(GOOD), "../intent-a.json")
+
+
+def test_arguments_are_those_of_the_specification(bench: Bench) -> None:
+    bench.run(bench.program(f'echo "$1 $3 $#" > $aside/arguments; {GOOD}'))
+    assert (bench.aside / "arguments").read_text() == "-intent -out 4\n"
+
+
+def test_structured_mode_adds_its_flag(structured: Bench) -> None:
+    structured.run(structured.program(f"echo $5 > $aside/flag; echo x > $4/Kptfile; echo '{json.dumps(REPORT)}'"))
+    assert (structured.aside / "flag").read_text() == "-structured\n"
+
+
+def test_the_environment_is_exactly_the_documented_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ours")
+    bench.environment = {"PORCH_REPOSITORY": "edge"}
+    bench.previous = ("v1.0.3", 0)
+    bench.run(bench.program(f"cp /proc/$$/environ $aside/environ; {GOOD}"))
+    given = dict(line.split("=", 1) for line in (bench.aside / "environ").read_text().rstrip("\0").split("\0"))
+    work = Path(given["HOME"]).parent
+    assert work.parent == bench.root
+    assert given == {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "HOME": str(work / "home"),
+        "TMPDIR": str(work / "tmp"),
+        "LANG": "C.UTF-8",
+        "PORCH_REPOSITORY": "edge",
+        "PORCH_PREVIOUS_VERSION": "v1.0.3",
+        "PORCH_PREVIOUS_REPLICAS": "0",
+    }
+
+
+def test_the_configuration_cannot_change_what_is_fixed(bench: Bench) -> None:
+    bench.environment = {"PATH": "/nowhere", "PORCH_PREVIOUS_VERSION": "v9.9.9"}
+    bench.run(bench.program(f'echo "$PATH $PORCH_PREVIOUS_VERSION" > $aside/seen; {GOOD}'))
+    seen = (bench.aside / "seen").read_text()
+    assert "/usr/bin" in seen
+    assert "v9.9.9" not in seen
+
+
+def test_porch_runs_in_its_work_directory_in_its_own_session_with_nothing_open(bench: Bench) -> None:
+    seen = bench.aside / "seen"
+    with (bench.aside / "ours").open("w") as ours:
+        os.set_inheritable(ours.fileno(), True)
+        bench.run(
+            bench.python(
+                """
+                open_now = sorted(int(name) for name in os.listdir("/proc/self/fd"))
+                facts = [os.getcwd() == os.path.dirname(sys.argv[2]), os.getsid(0) == os.getpid() == os.getpgid(0),
+                         open_now[:3] == [0, 1, 2] and len(open_now) == 4, sys.stdin.read() == ""]
+                open(aside + "/seen", "w").write(repr(facts))
+                open(sys.argv[4] + "/Kptfile", "w").write("x")
+                print("Package successfully created: p")
+                """
+            )
+        )
+    assert seen.read_text() == "[True, True, True, True]"
+
+
+def test_porch_runs_under_the_limits(bench: Bench) -> None:
+    bench.limits = Limits(memory_bytes=256 * 1024**2, file_descriptors=64, file_bytes=1024**2, processes=500)
+    bench.run(bench.python(LIMITS_REPORT))
+    assert json.loads((bench.aside / "limits").read_text()) == [0, 256 * 1024**2, 64, 1024**2, 500]
+
+
+LIMITS_REPORT = """
+import json, resource, time
+kinds = ["CORE", "DATA", "NOFILE", "FSIZE", "NPROC"]
+while resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY:
+    time.sleep(0.001)  # they are set from outside, right after the start
+limits = [resource.getrlimit(getattr(resource, "RLIMIT_" + kind)) for kind in kinds]
+open(aside + "/limits", "w").write(json.dumps([hard for soft, hard in limits if soft == hard]))
+open(sys.argv[4] + "/Kptfile", "w").write("x")
+print("Package successfully created: p")
+"""
+
+
+def test_a_relative_path_means_relative_to_us(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(bench.program(GOOD))
+    monkeypatch.chdir(path.parent)
+    assert bench.run(f"./{path.name}").run.exit_code == 0
+
+
+# ---------------------------------------------------------------- what porch says
+
+
+def test_a_run_reports_exit_code_output_and_duration(bench: Bench) -> None:
+    result = bench.run(bench.program(f"{GOOD}; echo note >&2"))
+    assert (result.run.exit_code, result.run.stderr) == (0, "note\n")
+    assert result.run.stdout == "Package successfully created: cnf-simulator-v1.0.0\n"
+    assert result.message == "Package successfully created: cnf-simulator-v1.0.0"
+    assert result.run.duration_seconds > 0
+
+
+def test_a_structured_report_is_returned(structured: Bench) -> None:
+    result = structured.run(structured.program(f"echo x > $4/Kptfile; echo '{json.dumps(REPORT)}'"))
+    assert result.report == REPORT
+    assert result.package.name == "cnf-simulator-v1.2.3"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "Package successfully created: cnf-simulator-v1.2.3",
+        "[]",
+        "[" * 100_000,
+        "\xff",
+        REPORT | {"status": "failed"},
+        REPORT | {"package_name": "../escape"},
+        REPORT | {"package_name": 7},
+        REPORT | {"deployment": None},
+        REPORT | {"deployment": {"namespace": "other", "name": "cnf-simulator", "new_replicas": 3}},
+        REPORT | {"deployment": {"namespace": "oran-sim", "name": "cnf-simulator", "new_replicas": 4}},
+        REPORT | {"deployment": {"namespace": "oran-sim", "name": "cnf-simulator"}},
+    ],
+    ids=range(12),
+)
+def test_a_structured_report_that_is_not_the_documented_one_is_a_failure(structured: Bench, said: Any) -> None:
+    text = said if isinstance(said, str) else json.dumps(said)
+    (structured.aside / "said").write_bytes(text.encode("latin-1"))
+    failed = structured.failure(structured.program("echo x > $4/Kptfile; cat $aside/said"))
+    assert failed.cause is Cause.PORCH_OUTPUT_INVALID
+    assert failed.run.exit_code == 0
+
+
+def test_true_is_not_one_replica(structured: Bench) -> None:
+    structured.document = INTENT | {"replicas": 1}
+    report = REPORT | {"deployment": {"namespace": "oran-sim", "name": "cnf-simulator", "new_replicas": True}}
+    failed = structured.failure(structured.program(f"echo x > $4/Kptfile; echo '{json.dumps(report)}'"))
+    assert failed.cause is Cause.PORCH_OUTPUT_INVALID
+
+
+def test_what_is_shown_of_the_output_obeys_nobody(bench: Bench) -> None:
+    result = bench.run(bench.program(f"printf 'a\\033[2Jb\\r\\tc\\000\\302\\205\\342\\200\\256\\377\\n'; {GOOD}"))
+    assert result.run.stdout.startswith("a[2Jb\tc\ufffd\n")
+
+
+def test_of_a_long_output_the_beginning_and_the_end_are_kept(bench: Bench) -> None:
+    bench.limits = Limits(kept_output_bytes=20)
+    failed = bench.failure(bench.program("echo first >&2; seq 10000 >&2; echo the last >&2; exit 42"))
+    assert failed.run.stderr == "first\n1\n2\n\n[48889 bytes left out]\n\nthe last\n"
+
+
+# ---------------------------------------------------------------- how porch ends
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        (1, Cause.INVALID_INTENT),
+        (2, Cause.DEPLOYMENT_NOT_FOUND),
+        (3, Cause.INSUFFICIENT_PERMISSIONS),
+        (4, Cause.NETWORK_ERROR),
+        (5, Cause.QUOTA_EXCEEDED),
+        (6, Cause.PORCH_FAILED),
+        (42, Cause.PORCH_FAILED),
+        (124, Cause.PROCESSING_TIMEOUT),
+        (125, Cause.PORCH_NOT_FOUND),
+        (126, Cause.PORCH_PERMISSION_DENIED),
+        (127, Cause.PORCH_NOT_FOUND),
+        (137, Cause.MEMORY_LIMIT),
+        (255, Cause.PORCH_FAILED),
+    ],
+)
+def test_an_exit_code_has_its_cause(bench: Bench, code: int, cause: Cause) -> None:
+    failed = bench.failure(bench.program(f"{GOOD}; exit {code}"))
+    assert (failed.cause, failed.run.exit_code) == (cause, code)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (signal.SIGKILL, Cause.MEMORY_LIMIT),
+        (signal.SIGTERM, Cause.PORCH_KILLED),
+        (signal.SIGSEGV, Cause.PORCH_KILLED),
+        (signal.SIGXFSZ, Cause.DISK_FULL),
+        (signal.SIGRTMIN + 1, Cause.PORCH_KILLED),
+    ],
+)
+def test_a_killed_porch_is_never_a_success(bench: Bench, number: int, cause: Cause) -> None:
+    failed = bench.failure(bench.program(f"{GOOD}; kill -{int(number)} $$"))
+    assert (failed.cause, failed.run.exit_code) == (cause, -number)
+
+
+def test_a_lost_exit_status_is_never_a_success(bench: Bench) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel throws exit statuses away
+    try:
+        assert bench.failure(bench.program(GOOD)).cause is Cause.PORCH_KILLED
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("MemoryError", Cause.MEMORY_LIMIT),
+        ("object type name: MemoryError", Cause.MEMORY_LIMIT),
+        ("fatal error: runtime: out of memory", Cause.MEMORY_LIMIT),
+        ("sh: 1: cannot fork: Cannot allocate memory", Cause.MEMORY_LIMIT),
+        ("OSError: [Errno 28] No space left on device", Cause.DISK_FULL),
+        ("reason: the MemoryError of yesterday", Cause.INVALID_INTENT),
+    ],
+)
+def test_last_words_tell_want_of_memory_or_disk_from_a_bad_intent(bench: Bench, words: str, cause: Cause) -> None:
+    assert bench.failure(bench.program(f"echo '{words}' >&2; exit 1")).cause is cause
+
+
+def test_a_failure_says_what_porch_said_last_and_what_to_do(bench: Bench) -> None:
+    failed = bench.failure(bench.program("echo trying >&2; echo 'deployment x: not found' >&2; echo >&2; exit 2"))
+    assert str(failed) == (
+        "porch did not find the Deployment (exit code 2), it said last: 'deployment x: not found'; "
+        "create the Deployment or correct the intent, and send it again."
+    )
+
+
+def test_every_failure_names_a_next_step_in_one_line(bench: Bench) -> None:
+    for code in range(1, 130):
+        if code in {1, 5, 42, 124, 126, 127}:
+            message = str(bench.failure(bench.program(f"exit {code}")))
+            assert "; " in message
+            assert "\n" not in message
+
+
+def test_a_missing_porch_was_never_started(bench: Bench) -> None:
+    failed = bench.failure("/nowhere/porch")
+    assert (failed.cause, failed.run.exit_code) == (Cause.PORCH_NOT_FOUND, None)
+
+
+def test_a_missing_interpreter_is_a_porch_not_found(bench: Bench) -> None:
+    assert bench.failure(bench.program(GOOD, "/nowhere/sh")).cause is Cause.PORCH_NOT_FOUND
+
+
+def test_a_porch_that_is_not_executable_is_denied(bench: Bench) -> None:
+    path = bench.program(GOOD)
+    Path(path).chmod(0o644)
+    assert bench.failure(path).cause is Cause.PORCH_PERMISSION_DENIED
+
+
+def test_a_porch_of_no_executable_format_is_denied(bench: Bench) -> None:
+    path = bench.program(GOOD)
+    Path(path).write_bytes(b"\x7fELF, but no more")
+    failed = bench.failure(path)
+    assert failed.cause is Cause.PORCH_PERMISSION_DENIED
+    assert os.strerror(errno.ENOEXEC) in str(failed)
+
+
+# ---------------------------------------------------------------- what porch leaves
+
+
+def test_the_package_is_the_directory_of_its_name(bench: Bench) -> None:
+    result = bench.run(bench.program("mkdir -p $4/p/sub; echo a > $4/p/Kptfile; echo b > $4/p/sub/b.yaml"))
+    assert result.package.name == "p"
+    assert result.package.files == {"Kptfile": b"a\n", "sub/b.yaml": b"b\n"}
+
+
+def test_a_package_may_lie_in_out_itself(bench: Bench) -> None:
+    result = bench.run(bench.program(GOOD))
+    assert result.package.name == "cnf-simulator-v1.0.0"
+    assert result.package.files == {"Kptfile": b"kind: Kptfile\n"}
+
+
+def test_with_files_beside_the_directory_all_of_out_is_the_package(bench: Bench) -> None:
+    result = bench.run(
+        bench.program("mkdir $4/p; echo a > $4/p/a; echo b > $4/b; echo 'Package successfully created: p'")
+    )
+    assert result.package.files == {"b": b"b\n", "p/a": b"a\n"}
+
+
+def test_a_directory_of_another_name_is_a_part_of_the_package(bench: Bench) -> None:
+    result = bench.run(bench.program("mkdir $4/q; echo a > $4/q/a; echo 'Package successfully created: p'"))
+    assert (result.package.name, result.package.files) == ("p", {"q/a": b"a\n"})
+
+
+def test_a_package_without_a_name_is_refused(bench: Bench) -> None:
+    assert bench.failure(bench.program("echo a > $4/Kptfile")).cause is Cause.PORCH_OUTPUT_INVALID
+
+
+@pytest.mark.parametrize("name", ["..", "../p", "a/b", "P", "-p", "p-", "a..b", "a b", "p" * 254])
+def test_a_package_name_that_is_no_kubernetes_name_is_refused(bench: Bench, name: str) -> None:
+    failed = bench.failure(bench.program(f"echo a > $4/Kptfile; echo 'Package successfully created: {name}'"))
+    assert failed.cause is Cause.PORCH_OUTPUT_INVALID
+
+
+@pytest.mark.parametrize("name", ["p", "cnf-simulator-v1.2.3", "0", "p" * 253])
+def test_a_package_name_may_be_any_kubernetes_name(bench: Bench, name: str) -> None:
+    result = bench.run(bench.program(f"echo a > $4/Kptfile; echo 'Package successfully created: {name}'"))
+    assert result.package.name == name
+
+
+@pytest.mark.parametrize("text", ["", "mkdir -p $4/p/q", "echo a > $HOME/Kptfile"])
+def test_success_without_a_file_is_a_missing_package(bench: Bench, text: str) -> None:
+    failed = bench.failure(bench.program(f"{text}\necho 'Package successfully created: p'"))
+    assert failed.cause is Cause.PACKAGE_MISSING
