@@ -50,11 +50,11 @@ class ScriptedPorch:
         cause = self.script[min(len(self.requests), len(self.script)) - 1]
         run = Run(exit_code=1 if cause else 0, stdout="", stderr="", duration_seconds=0.25)
         if cause is not None:
-            raise PorchFailed(cause, f"porch says {cause}", run)
+            raise PorchFailed(cause, run, f"porch says {cause}")
         major, minor, patch = (int(part) for part in (request.previous_version or "v1.0.-1")[1:].split("."))
         name = f"{request.document['target']}-v{major}.{minor}.{patch + 1}"
         mark = f"replicas: {request.document['replicas']} # run {len(self.requests)}\n".encode()
-        return Result(Package(name, {"Kptfile": mark, "deployment-patch.yaml": mark}), run)
+        return Result(Package(name, {"Kptfile": mark, "deployment-patch.yaml": mark}), run, "made")
 
 
 @dataclass

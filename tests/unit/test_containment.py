@@ -16,7 +16,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Limits, PorchFailed, Request
-from conductor_loop.workspace import workspace
+from conductor_loop.porch.workspace import workspace
 
 from .porches import GOOD, INTENT, Bench, is_alive
 
@@ -219,7 +219,7 @@ def _other_process(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
     """Another process of ours, in the middle of a run."""
     text = f"""if True:
         from pathlib import Path
-        from conductor_loop.workspace import workspace
+        from conductor_loop.porch.workspace import workspace
         with workspace(Path({str(bench.root)!r}), "intent-z.json", b"") as space:
             (space.home / "deep" / "er").mkdir(parents=True)
             (space.home / "deep").chmod(0)

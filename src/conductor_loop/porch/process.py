@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from conductor_loop.family import Family, branded, new_brand
+from conductor_loop.porch.family import Family, branded, new_brand
 
 _CHUNK_BYTES = 65_536  # what a pipe holds
 _GO_RESERVES_BYTES = 1024 * 1024**2  # see `_confine`

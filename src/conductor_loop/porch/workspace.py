@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conductor_loop.errors import Cause
-from conductor_loop.package import DIRECTORY, FILE, Bounds, Unusable, opened, read
+from conductor_loop.porch.package import DIRECTORY, FILE, Bounds, Unusable, opened, read
 
 _PREFIX = "run-"
 _HOME, _TMP, _OUT = "home", "tmp", "out"

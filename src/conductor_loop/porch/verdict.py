@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_loop.errors import Cause
-from conductor_loop.package import Unusable, is_name
-from conductor_loop.process import Ended, Limits, Stop
+from conductor_loop.porch.package import Unusable, is_name
+from conductor_loop.porch.process import Ended, Limits, Stop
 
 # The specification's "Porch Error Codes"; 137 and 153 are how a shell passes on the two signals that name a resource.
 _EXITS: dict[int, tuple[Cause, str]] = {

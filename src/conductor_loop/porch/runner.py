@@ -1,7 +1,7 @@
 """Run the program that makes a package of an intent, and read the package back.
 
 Porch is any program that keeps the contract: ``porch -intent FILE -out DIRECTORY [-structured]``, its exit codes, its
-output and the files it leaves (specification, "Porch Integration Interface"). Nothing else here starts processes.
+output and the files it leaves (specification, "Porch Integration Interface").
 """
 
 import json
@@ -15,12 +15,10 @@ from typing import Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import FILE_NAME
-from conductor_loop.package import Bounds, Package, Unusable, packed
-from conductor_loop.process import Command, Ended, Limits, Stop, execute
-from conductor_loop.verdict import heard_direct, heard_structured, judge, not_started, readable, sentence
-from conductor_loop.workspace import Workspace, workspace
-
-__all__ = ["RESERVED", "Limits", "Mode", "Package", "Porch", "PorchFailed", "Request", "Result", "Run"]
+from conductor_loop.porch.package import Bounds, Package, Unusable, packed
+from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
+from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, readable, sentence
+from conductor_loop.porch.workspace import Workspace, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
 RESERVED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"})
