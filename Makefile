@@ -68,3 +68,7 @@ up: setup ## start the stack on loopback and leave it running (PORT=4566); write
 .PHONY: down
 down: setup ## stop the stack on PORT
 	@$(PYTHON) -m dev.stack down --port $(PORT)
+
+.PHONY: bridge
+bridge: setup ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
+	@$(PYTHON) -m dev.bridge --port $(PORT)

@@ -84,6 +84,7 @@ class Stack:
             "EndpointUrl": self.endpoint,
             "PorchPath": str(self.home / "build/PorchLayer/bin/porch"),  # the embedded AWS mounts no layers at /opt
             "StateDeletionProtection": "false",
+            "HandoffBucketName": "conductor-loop-handoff",  # as events/*.json have it
             **self.parameters,
         }
         self._sam(
@@ -194,6 +195,7 @@ def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:
         "STATE_TABLE": outputs["StateTable"],
         "API_URL": outputs.get("ApiUrl", ""),
         "STACK_NAME": STACK_NAME,
+        "CONDUCTOR_STATE_TABLE": outputs["StateTable"],  # `sam local` hands it to the function
     }
     lines = [f"export {name}='{value}'" for name, value in values.items()]
     lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")

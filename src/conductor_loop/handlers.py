@@ -83,4 +83,4 @@ def _observe(config: Config, measured: Measured) -> None:
 
 @cache
 def _logger(level: str) -> Logger:
-    return Logger(service=SERVICE, level=level, utc=True)
+    return Logger(service=SERVICE, level=level, utc=True, serialize_stacktrace=False)  # the text says it all

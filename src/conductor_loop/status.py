@@ -57,8 +57,10 @@ def succeeded(author: Author, intent: Intent, package: Published, note: str = ""
 
 def failed(author: Author, intent: Intent, failure: PorchFailed, note: str = "") -> Outcome:
     """Tell of a porch that failed or ran out of time."""
-    state = State.TIMED_OUT if failure.cause is Cause.PROCESSING_TIMEOUT else State.FAILED
-    message = f"{'Processing timed out' if state is State.TIMED_OUT else 'Failed to process intent'}: {failure}{note}"
+    timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
+    state = State.TIMED_OUT if timed_out else State.FAILED
+    what = f"Processing timed out after {failure.run.duration_seconds:.0f}s" if timed_out else "Failed to process intent"
+    message = f"{what}: {failure}{note}"
     details = _error(failure.cause, str(failure)) | _porch_details(failure.run)
     return _outcome(state, FAILED, _document(author, state, message, intent) | {"error_details": details})
 
