@@ -144,9 +144,10 @@ def _decoded(text: str) -> Iterator[str]:
     for _ in range(_ROUNDS):
         if "%" not in form:
             return
+        plain = form
         for overlong, char in _OVERLONG:
-            form = form.replace(overlong, char)
-        plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)).lower(), form)
+            plain = plain.replace(overlong, char)
+        plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)).lower(), plain)
         if plain == form:
             return
         yield plain
