@@ -55,3 +55,19 @@ check: setup ## lint, types, template lint
 .PHONY: test
 test: setup ## every test
 	.venv/bin/pytest
+
+.PHONY: bench
+bench: setup ## time and memory of the hot paths
+	$(PYTHON) bench/validation.py
+
+.local/fuzz.stamp: requirements/fuzz.txt .local/uv.stamp
+	@$(UV) venv --quiet --allow-existing .local/fuzz
+	@VIRTUAL_ENV=.local/fuzz $(UV) pip sync --quiet --require-hashes $<
+	@touch $@
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECONDS
+	@mkdir -p .local/fuzz-corpus
+	PYTHONPATH=src .local/fuzz/bin/python tests/fuzz/fuzz_validation.py -max_total_time=$(FUZZ_SECONDS) -dict=tests/fuzz/json.dict -max_len=4096 \
+	  -print_final_stats=1 -artifact_prefix=.local/fuzz-corpus/ .local/fuzz-corpus tests/data/spec

@@ -9,7 +9,7 @@ No language needs more, and sorting a long run of them costs quadratic time.
 """
 
 # Three Tibetan vowel signs count as starters, but decompose into combining marks.
-_DISGUISED_MARKS = str.maketrans(dict.fromkeys("\u0f73\u0f75\u0f81", "\u0f71"))
+_DISGUISED_MARKS = "\u0f73\u0f75\u0f81"
 _LONG_RUN = b"\x01" * (MAX_MARKS + 1)
 _HIDDEN = frozenset({"Cf", "Co", "Cn", "Zl", "Zp"})  # the categories; see hidden_characters
 
@@ -31,7 +31,9 @@ def is_stackable(text: str) -> bool:
     """Whether no more than ``MAX_MARKS`` combining marks follow each other, so that normalising takes linear time."""
     if text.isascii():
         return True
-    return _LONG_RUN not in bytes(map(bool, map(unicodedata.combining, text.translate(_DISGUISED_MARKS))))
+    for disguised in _DISGUISED_MARKS:
+        text = text.replace(disguised, "\u0f71")
+    return _LONG_RUN not in bytes(map(bool, map(unicodedata.combining, text)))
 
 
 def composed(text: str) -> str:
