@@ -1,7 +1,7 @@
 """What validation costs, in time and memory, against parsing the same bytes with ``json.loads`` in the same run.
 
-Exits 1 if an honest intent takes MOST_MILLISECONDS, if a hostile file of twice the size takes MOST_GROWTH times as long,
-or if it needs MOST_MEMORY times its size.
+Exits 1 if an honest intent takes MOST_MILLISECONDS, if a hostile file of twice the size takes MOST_GROWTH times as
+long, or if it needs MOST_MEMORY times its size.
 """
 
 import json
@@ -18,6 +18,7 @@ MEGABYTE = 1024 * 1024
 MOST_MEMORY = 10
 MOST_GROWTH = 3
 MOST_MILLISECONDS = 1.0
+MOST_RUNS = 3
 
 INTENT = {
     "intent_type": "scaling",
@@ -91,9 +92,9 @@ HOSTILE = {
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Time the fastest of three runs."""
-    times = []
-    for _ in range(3):
+    """Time the fastest of up to three runs; a long run needs no second one."""
+    times: list[float] = []
+    while len(times) < MOST_RUNS and sum(times) < 1:
         start = time.perf_counter()
         with suppress(ValueError, RecursionError):
             action()

@@ -7,6 +7,7 @@ paths are held to strict patterns by the schema. The list catches what other pro
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
@@ -107,15 +108,15 @@ def _threat(place: Place, rule: str) -> ThreatLevel:
 
 
 def _traversal(text: str, _: Rules) -> str:
-    *forms, last = _decoded(text)
-    for form in (*forms, last):
+    forms = _decoded(text)
+    for form in forms:
         if match := _TRAVERSAL.search(form):
             return shown(match[0]) + ("" if match[0] in text.lower() else ", percent-encoded")
-    return f"text that is percent-encoded {_ROUNDS} times or more" if len(forms) == _ROUNDS else ""
+    return f"text that is percent-encoded {_ROUNDS} times or more" if len(forms) > _ROUNDS else ""
 
 
 def _depth(text: str, rules: Rules) -> str:
-    *_, last = _decoded(text)
+    last = _decoded(text)[-1]
     deepest = max((_names(word) for word in last.split() if "/" in word or "\\" in word), default=0)
     return f"a path of {deepest} names, more than {rules.max_path_depth}" if deepest > rules.max_path_depth else ""
 
@@ -137,21 +138,19 @@ _SEARCHES: dict[str, Callable[[str, Rules], str]] = {
 }
 
 
-def _decoded(text: str) -> Iterator[str]:
-    """Yield the text in lower case, and what each further round of percent-decoding makes of it."""
-    form = text.lower()
-    yield form
-    for _ in range(_ROUNDS):
-        if "%" not in form:
-            return
-        plain = form
+@lru_cache(maxsize=2)  # two rules ask for the same text in turn
+def _decoded(text: str) -> tuple[str, ...]:
+    """Put the text in lower case, and add what each further round of percent-decoding makes of it."""
+    forms = [text.lower()]
+    while "%" in forms[-1] and len(forms) <= _ROUNDS:
+        plain = forms[-1]
         for overlong, char in _OVERLONG:
             plain = plain.replace(overlong, char)
         plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)).lower(), plain)
-        if plain == form:
-            return
-        yield plain
-        form = plain
+        if plain == forms[-1]:
+            break
+        forms.append(plain)
+    return tuple(forms)
 
 
 def _names(word: str) -> int:
