@@ -87,6 +87,7 @@ HOSTILE = {
     "fields of emoji": fields("😀" * 1000),
     "fields of one emoji in letters": fields("a" * 999 + "😀"),
     "fields of full-width letters": fields("\uff52\uff4d\uff1b" * 340),
+    "fields, as many as are allowed": fields(";" * 100),
     "fields of percent signs": fields("%25" * 340),
 }
 
