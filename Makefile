@@ -4,15 +4,19 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 PORT ?= 4566
+FUZZ_SECONDS ?= 60
 UV := .local/uv/bin/uv
 PYTHON := .venv/bin/python
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header
 export UV_NO_PROGRESS := 1
+export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---------------------------------------------------------------- environments
+# Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
 .PHONY: setup
 setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp ## make everything a fresh machine needs
 
@@ -28,33 +32,40 @@ setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.sta
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.local/tools.stamp: requirements/tools.txt .local/uv.stamp
-	@$(UV) venv --quiet --allow-existing .local/tools
-	@VIRTUAL_ENV=.local/tools $(UV) pip sync --quiet --require-hashes $<
-	@touch $@
-
-.local/ministack.stamp: requirements/ministack.txt .local/uv.stamp
-	@$(UV) venv --quiet --allow-existing .local/ministack
-	@VIRTUAL_ENV=.local/ministack $(UV) pip sync --quiet --require-hashes $<
+.local/%.stamp: requirements/%.txt .local/uv.stamp
+	@$(UV) venv --quiet --allow-existing .local/$*
+	@VIRTUAL_ENV=.local/$* $(UV) pip sync --quiet --require-hashes $<
 	@touch $@
 
 .PHONY: lock
 lock: .local/uv.stamp ## choose new versions of every dependency
-	$(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header requirements/function.in -o src/requirements.txt
-	for name in dev tools ministack uv; do \
-	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header -c src/requirements.txt requirements/$$name.in -o requirements/$$name.txt || \
-	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header requirements/$$name.in -o requirements/$$name.txt; done
+	$(COMPILE) requirements/function.in -o src/requirements.txt
+	$(COMPILE) -c src/requirements.txt requirements/dev.in -o requirements/dev.txt
+	for name in uv tools ministack fuzz; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 
 # ---------------------------------------------------------------- checks
 .PHONY: check
 check: setup ## lint, types, template lint
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
-	.venv/bin/mypy
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy --no-error-summary
+	@.local/tools/bin/sam validate --lint --region us-east-1 >/dev/null
+	@echo "check: no findings"
 
 .PHONY: test
 test: setup ## every test
-	.venv/bin/pytest
+	@.venv/bin/pytest
+
+.PHONY: bench
+bench: setup ## time and memory of the hot paths
+	@$(PYTHON) bench/validation.py
+
+.PHONY: fuzz
+fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECONDS
+	@mkdir -p .local/fuzz-corpus
+	@PYTHONPATH=src .local/fuzz/bin/python tests/fuzz/fuzz_validation.py -max_total_time=$(FUZZ_SECONDS) \
+	  -dict=tests/fuzz/json.dict -max_len=4096 -print_final_stats=1 -artifact_prefix=.local/fuzz-corpus/ \
+	  .local/fuzz-corpus tests/data/spec
 
 # ---------------------------------------------------------------- local stack
 .PHONY: demo

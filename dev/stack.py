@@ -22,6 +22,12 @@ REGION = "us-east-1"
 ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uploads to
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
 _START_SECONDS = 60
+_PROGRAMS = {  # on the PATH of .local/env, from these environments
+    "aws": "tools",
+    "sam": "tools",
+    "conductor-loop": "../.venv",
+    "conductor-loop-validator": "../.venv",
+}
 _MACHINES = {"aarch64": "arm64", "arm64": "arm64"}  # everything else is x86_64
 
 
@@ -174,7 +180,7 @@ def link_programs() -> None:
     """Fill .local/bin: the programs of this project, and no other of their environments."""
     programs = LOCAL / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    for name, home in {"aws": "tools", "sam": "tools", "conductor-loop": "../.venv"}.items():
+    for name, home in _PROGRAMS.items():
         program = programs / name
         program.unlink(missing_ok=True)
         program.symlink_to(Path("..") / home / "bin" / name)

@@ -1,0 +1,159 @@
+"""What validation costs, in time and memory, against parsing the same bytes with ``json.loads`` in the same run.
+
+Exits 1 if an honest intent takes MOST_MILLISECONDS, if a hostile file of twice the size takes MOST_GROWTH times as
+long, or if it needs MOST_MEMORY times its size.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+
+from conductor_loop.validation import inspect
+
+MEGABYTE = 1024 * 1024
+MOST_MEMORY = 10
+MOST_GROWTH = 3
+MOST_MILLISECONDS = 1.0
+MOST_RUNS = 3
+
+INTENT = {
+    "intent_type": "scaling",
+    "target": "critical-service",
+    "namespace": "production",
+    "replicas": 10,
+    "reason": "Emergency response to high load. " * 14,
+    "source": "automation",
+    "priority": "critical",
+    "timeout": "10s",
+    "correlation_id": "emergency-2024-08-15-001",
+    "metadata": {"alert_id": "ALT-12345", "automated_response": True, "notes": ["checked by planner"] * 12},
+}
+COLD = """
+import time
+start = time.perf_counter()
+from conductor_loop.validation import inspect
+imported = time.perf_counter()
+inspect(b"{}")
+done = time.perf_counter()
+print(f"{(imported - start) * 1e3:.0f} ms to import, {(done - imported) * 1e3:.0f} ms for the first file")
+"""
+
+
+def repeated(prefix: str, unit: str, suffix: str) -> Callable[[int], bytes]:
+    """Make a file of about so many bytes."""
+
+    def make(size: int) -> bytes:
+        body = unit.encode()
+        return prefix.encode() + body * ((size - len(prefix) - len(suffix)) // len(body)) + suffix.encode()
+
+    return make
+
+
+def fields(value: str) -> Callable[[int], bytes]:
+    """Make a file of about so many bytes, of ever new fields with one value each."""
+    unit = f'"k{{:06}}": {json.dumps(value, ensure_ascii=False)},'
+
+    def make(size: int) -> bytes:
+        number = size // len(unit.format(0).encode())
+        return ("{" + "".join(map(unit.format, range(number))) + '"end": 1}').encode()
+
+    return make
+
+
+HOSTILE = {
+    "opening brackets": repeated("", "[", ""),
+    "closing brackets": repeated("", "]", ""),
+    "empty arrays": repeated("[", "[],", "[]]"),
+    "empty objects": repeated("[", "{},", "{}]"),
+    "numbers": repeated("[", "1,", "1]"),
+    "one number": repeated('{"replicas": ', "1", "}"),
+    "white space": repeated("{", " ", "}"),
+    "one string": repeated('{"reason": "', "a", '"}'),
+    "one string of emoji": repeated('{"reason": "', "😀", '"}'),
+    "one string of escapes": repeated('{"reason": "', "\\u0041", '"}'),
+    "quotes": repeated("", '"', ""),
+    "escaped quotes": repeated("", '\\"', ""),
+    "backslashes": repeated('{"reason": "', "\\\\", '"}'),
+    "one key, again and again": repeated("{", '"a":1,', '"a":1}'),
+    "not UTF-8": lambda size: b"\xff" * size,
+    "fields of 1,000 letters": fields("a" * 1000),
+    "fields of attacks": fields("../;$(rm)%252e%252e%252f\x1b\u202e" * 30),
+    "fields of combining marks": fields("a\u0315\u0316" * 300),
+    "fields of long runs of marks": fields("\u0315\u0316" * 500),
+    "fields of emoji": fields("😀" * 1000),
+    "fields of one emoji in letters": fields("a" * 999 + "😀"),
+    "fields of full-width letters": fields("\uff52\uff4d\uff1b" * 340),
+    "fields, as many as are allowed": fields(";" * 100),
+    "fields of percent signs": fields("%25" * 340),
+}
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Time the fastest of up to three runs; a long run needs no second one."""
+    times: list[float] = []
+    while len(times) < MOST_RUNS and sum(times) < 1:
+        start = time.perf_counter()
+        with suppress(ValueError, RecursionError):
+            action()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_bytes(action: Callable[[], object]) -> int:
+    """Measure what Python allocates beyond the file itself, at its highest."""
+    tracemalloc.start()
+    with suppress(ValueError, RecursionError):
+        action()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def honest() -> bool:
+    """Print what an honest intent of a kilobyte costs."""
+    body = json.dumps(INTENT).encode()
+    assert inspect(body).valid
+    rounds = 1_000
+    ours = seconds(lambda: [inspect(body) for _ in range(rounds)]) / rounds
+    parsing = seconds(lambda: [json.loads(body) for _ in range(rounds)]) / rounds
+    print(f"an intent of {len(body)} bytes, warm: {ours * 1e3:.3f} ms, {ours / parsing:.0f} times json.loads")
+    cold = subprocess.run([sys.executable, "-c", COLD], capture_output=True, text=True, check=True)
+    print(f"cold: {cold.stdout.strip()}")
+    return ours * 1e3 < MOST_MILLISECONDS
+
+
+def hostile(name: str, make: Callable[[int], bytes]) -> bool:
+    """Print what a hostile file of ten megabytes costs, and how that grows from five."""
+    half, whole = make(5 * MEGABYTE), make(10 * MEGABYTE)
+    report = inspect(whole)
+    assert not report.valid
+    time_half, time_whole = seconds(lambda: inspect(half)), seconds(lambda: inspect(whole))
+    growth = time_whole / max(time_half, 0.01)  # below ten milliseconds there is nothing to compare
+    parsing = seconds(lambda: json.loads(whole))
+    memory = peak_bytes(lambda: inspect(whole)) / len(whole)
+    plain = peak_bytes(lambda: json.loads(whole)) / len(whole)
+    print(
+        f"{name:31} {time_whole:8.3f} s {parsing:12.3f} s {growth:9.1f} {memory:8.1f} {plain:12.1f}  "
+        f"{report.violations[0].rule}"
+    )
+    return growth < MOST_GROWTH and memory < MOST_MEMORY
+
+
+def main() -> int:
+    """Run everything; 1 if a bound does not hold."""
+    held = [honest()]
+    print(
+        "\nhostile files of 10 MB; growth is from 5 MB, where 2 is linear; memory is the peak, in times the file's size"
+    )
+    print(f"{'':31} {'time':>10} {'json.loads':>14} {'growth':>9} {'memory':>8} {'json.loads':>12}  first rule broken")
+    held += [hostile(name, make) for name, make in HOSTILE.items()]
+    print("\nevery bound holds" if all(held) else "\na bound does not hold")
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

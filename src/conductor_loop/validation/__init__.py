@@ -1,0 +1,103 @@
+"""Untrusted bytes → an Intent, or every reason why they are none (specification, "Validation Rules").
+
+    parsing    bytes → a JSON document: E001, E002
+    schema     the published contract: E003
+    security   the specification's list, on every string: E003
+    business   what this installation allows: E003
+
+Parsing comes first; whatever parses is then held to all the other stages, so that one run reports everything.
+"""
+
+from typing import Any
+
+from conductor_loop.errors import Cause, Rejected
+from conductor_loop.intent import FILE_NAME, Intent
+from conductor_loop.validation import business, parsing, schema, security
+from conductor_loop.validation.finding import Finding, ThreatLevel, shown
+from conductor_loop.validation.report import CHECKS, MAX_VIOLATIONS, Report, Tally
+from conductor_loop.validation.rules import BOUNDS, DEFAULT_RULES, SYSTEM_NAMESPACES, Rules, SecurityMode
+from conductor_loop.validation.schema import BrokenSchema
+from conductor_loop.validation.text import composed
+
+__all__ = [
+    "BOUNDS",
+    "CHECKS",
+    "DEFAULT_RULES",
+    "MAX_VIOLATIONS",
+    "SYSTEM_NAMESPACES",
+    "BrokenSchema",
+    "Report",
+    "Rules",
+    "SecurityMode",
+    "ThreatLevel",
+    "check_name",
+    "check_size",
+    "inspect",
+    "validate",
+]
+
+
+def validate(body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
+    """Return the intent that a file holds.
+
+    Its document is the file's, with every string in NFC and ``replicas`` an int. Raises Rejected with every violation:
+    INVALID_FORMAT (E001), FILE_TOO_LARGE (E002), SCHEMA_VIOLATION, SECURITY_VIOLATION or POLICY_VIOLATION (E003),
+    after the first stage that found one. Raises BrokenSchema if ``rules.schema`` cannot be used.
+    """
+    report = inspect(body, rules)
+    if report.intent is None:
+        raise Rejected(report.cause or Cause.INVALID_FORMAT, report.violations)
+    return report.intent
+
+
+def inspect(body: bytes, rules: Rules = DEFAULT_RULES) -> Report:
+    """Say everything there is to say about a file. Raises BrokenSchema if ``rules.schema`` cannot be used."""
+    tally = Tally()
+    tally.add(Cause.FILE_TOO_LARGE, parsing.oversize(len(body), rules))
+    if tally.cause:
+        return tally.report(ran=())
+    try:
+        parsed = parsing.parse(body, rules)
+    except parsing.Unparsable as error:
+        tally.add(Cause.INVALID_FORMAT, [error.finding])
+        return tally.report(ran={"require_utf8"} if error.finding.rule == "json" else ())
+    tally.add(Cause.INVALID_FORMAT, parsing.findings(parsed, rules))
+    document = _composed(parsed.document, rules)
+    tally.add(Cause.SCHEMA_VIOLATION, schema.findings(document, rules))
+    tally.add(Cause.SECURITY_VIOLATION, security.findings(document, rules))
+    tally.add(Cause.POLICY_VIOLATION, business.findings(document, rules))
+    return tally.report(intent=None if tally.cause else Intent(_with_whole_replicas(document)))
+
+
+def check_size(size_bytes: int, rules: Rules = DEFAULT_RULES) -> None:
+    """Refuse an object by its size, before it is read. Raises Rejected (FILE_TOO_LARGE, E002)."""
+    for finding in parsing.oversize(size_bytes, rules):
+        raise Rejected(Cause.FILE_TOO_LARGE, (finding.violation(),))
+
+
+def check_name(key: str) -> None:
+    """Refuse an object by its key (specification, "Naming Convention"). Raises Rejected (INVALID_NAME, E001)."""
+    if not FILE_NAME.fullmatch(key):
+        problem = f"{shown(key)} is not named intent-<identifier>.json"
+        remedy = "use letters, digits, hyphens and underscores for the identifier, and no folder"
+        raise Rejected(Cause.INVALID_NAME, (Finding((), "file_name", problem, remedy).violation(),))
+
+
+def _composed(value: Any, rules: Rules) -> Any:  # noqa: ANN401 - any part of a document
+    """Normalise to NFC every string that is short enough for it; the parser did so with the keys."""
+    match value:
+        case str():
+            return composed(value) if parsing.measurable(value, rules.max_field_length) else value
+        case dict():
+            return {key: _composed(part, rules) for key, part in value.items()}
+        case list():
+            return [_composed(part, rules) for part in value]
+    return value
+
+
+def _with_whole_replicas(document: dict[str, Any]) -> dict[str, Any]:
+    """Write 3.0 and 1e1, which are integers to a JSON Schema, as the integers that porch expects."""
+    replicas = document.get("replicas")
+    if isinstance(replicas, float) and replicas.is_integer():
+        return {**document, "replicas": int(replicas)}
+    return document

@@ -1,0 +1,181 @@
+"""Schema: a JSON document → every rule of a JSON Schema (draft-07) that it breaks (specification, E003).
+
+The rules are those of ``ajv``, not quite those of ``jsonschema``: there, ``$`` in a pattern matches before a trailing
+line feed, and one error stands for all unknown fields.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Protocol
+
+from conductor_loop.validation.finding import Finding, shown
+from conductor_loop.validation.parsing import BadNumber
+from conductor_loop.validation.rules import Rules
+
+_DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
+_KINDS = {
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+_EXAMPLES = {
+    "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "use lower-case letters, digits and hyphens, and a letter or digit at both ends",
+    "^[a-zA-Z0-9\\-_]+$": "use letters, digits, hyphens and underscores",
+    "^[0-9]+[smh]$": "write a number and a unit, such as 30s, 5m or 1h",
+}
+
+
+class BrokenSchema(ValueError):  # noqa: N818 - reads as what it is
+    """The schema itself cannot be used; the message says why."""
+
+
+class Validator(Protocol):
+    """What a compiled schema can do."""
+
+    def iter_errors(self, instance: Any) -> Iterator[Any]:  # noqa: ANN401 - a document may be anything
+        """Find every error of a document."""
+
+
+def packaged_schema() -> dict[str, Any]:
+    """Read the published contract, ``intent.schema.json``."""
+    text = resources.files("conductor_loop").joinpath("schemas", "intent.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 - a document may be anything
+    """Find every rule of the schema that the document breaks, in document order where the schema decides one.
+
+    Raises BrokenSchema if the rules name a schema that cannot be used.
+    """
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see compiled
+
+    validator = compiled(rules.schema, rules.max_replicas)
+    try:
+        for error in validator.iter_errors(document):
+            if not isinstance(error.instance, BadNumber):  # reported already, by its literal
+                yield _finding(error)
+    except Unresolvable as error:
+        raise BrokenSchema(f"a $ref of the schema leads nowhere: {error}") from None
+    except RecursionError:
+        raise BrokenSchema("a $ref of the schema leads back to itself") from None
+
+
+@lru_cache(maxsize=8)
+def compiled(text: str | None, max_replicas: int) -> Validator:
+    """Make a schema ready for use, once per process.
+
+    ``text`` is the schema to use instead of the packaged one; ``max_replicas`` replaces the packaged schema's maximum
+    only. Raises BrokenSchema.
+    """
+    from referencing import Registry  # noqa: PLC0415 - importing jsonschema takes a tenth of a second: on first use
+
+    schema = packaged_schema() if text is None else _load(text)
+    if text is None:
+        schema["properties"]["replicas"]["maximum"] = max_replicas
+    validator: Validator = _dialect()(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
+    return validator
+
+
+def _dialect() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
+    from jsonschema import Draft7Validator, ValidationError, validators  # noqa: PLC0415 - see compiled
+
+    def pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if isinstance(instance, str) and not ecma_pattern(pattern).search(instance):
+            yield ValidationError("")
+
+    def required(_: Any, names: list[str], instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if isinstance(instance, dict):
+            yield from (ValidationError("", path=[name]) for name in names if name not in instance)
+
+    def extra(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+        if allowed is not False or "patternProperties" in schema or not isinstance(instance, dict):
+            yield from Draft7Validator.VALIDATORS["additionalProperties"](validator, allowed, instance, schema)
+            return
+        known = schema.get("properties", {})
+        yield from (ValidationError("", path=[name]) for name in instance if name not in known)
+
+    keywords = {"pattern": pattern, "required": required, "additionalProperties": extra}
+    return validators.extend(Draft7Validator, keywords)  # type: ignore[no-untyped-call]
+
+
+@lru_cache(maxsize=256)
+def ecma_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern as ECMA-262 means it: ``$`` is the very end, digits and word characters are ASCII."""
+    return re.compile(_DOLLAR.sub(lambda match: match[1] or r"\Z", pattern), re.ASCII)
+
+
+def _load(text: str) -> Any:  # noqa: ANN401 - a schema may be true or false, too
+    from jsonschema import Draft7Validator, SchemaError  # noqa: PLC0415 - see compiled
+
+    try:
+        schema = json.loads(text)
+        Draft7Validator.check_schema(schema)
+        for pattern in _patterns(schema):
+            ecma_pattern(pattern)
+    except SchemaError as error:
+        raise BrokenSchema(f"{error.json_path}: {error.message}") from None
+    except re.PatternError as error:
+        raise BrokenSchema(f"the pattern {shown(error.pattern)} is no regular expression: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BrokenSchema(f"it is no JSON document: {error}") from None
+    return schema
+
+
+def _patterns(schema: Any) -> Iterator[str]:  # noqa: ANN401 - any part of a schema
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        yield from _patterns(list(schema.values()))
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _patterns(part)
+
+
+def _finding(error: Any) -> Finding:  # noqa: ANN401 - jsonschema.ValidationError, which is imported on first use
+    problem, remedy = _words(error)
+    return Finding(tuple(error.absolute_path), error.validator or "false", problem, remedy)
+
+
+def _words(error: Any) -> tuple[str, str]:  # noqa: ANN401, C901, PLR0911 - one line for each keyword of the contract
+    value, limit = shown(error.instance), error.validator_value
+    match error.validator:
+        case None:
+            return f"{value} is not allowed here", "remove it"
+        case "required":
+            return "the field is missing", "add it"
+        case "additionalProperties" if limit is False:
+            return "the field is unknown", f"remove it, or move it into metadata; known are {_known(error.schema)}"
+        case "type":
+            quoted = ", without quotes" if isinstance(error.instance, str) else ""
+            return f"{value} is not {_kinds(limit)}", f"write {_kinds(limit)}{quoted}"
+        case "const":
+            return f"{value} is not {shown(limit)}", f"write {shown(limit)}"
+        case "enum":
+            return f"{value} is not allowed", f"write one of {', '.join(map(shown, limit))}"
+        case "minimum":
+            return f"{value} is less than {limit}", f"write {limit} or more"
+        case "maximum":
+            return f"{value} is more than {limit}", f"write {limit} or less"
+        case "minLength":
+            return f"{value} has fewer than {limit} characters", "lengthen it"
+        case "maxLength":
+            return f"{value} has {len(error.instance)} characters, more than {limit}", "shorten it"
+        case "pattern":
+            return f"{value} does not match {limit}", _EXAMPLES.get(limit, "write it as the pattern says")
+    return f"{value} does not satisfy {error.validator} {shown(limit)}", "see the schema"
+
+
+def _kinds(limit: Any) -> str:  # noqa: ANN401 - a type's name, or a list of them
+    return " or ".join(_KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit))
+
+
+def _known(schema: dict[str, Any]) -> str:
+    return ", ".join(map(str, schema.get("properties", {}))) or "none"

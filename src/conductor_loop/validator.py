@@ -1,0 +1,171 @@
+"""The command ``conductor-loop-validator``: the Lambda's validation, on files of this machine.
+
+Exit codes: 0 every file is valid, 1 at least one is not, 2 usage (an unreadable file, a broken schema, a wrong option).
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conductor_loop import __version__
+from conductor_loop.errors import Rejected
+from conductor_loop.validation import (
+    BOUNDS,
+    MAX_VIOLATIONS,
+    BrokenSchema,
+    Report,
+    Rules,
+    SecurityMode,
+    check_name,
+    inspect,
+)
+from conductor_loop.validation.finding import shown
+
+VALID, INVALID, USAGE = 0, 1, 2
+_EPILOG = """\b
+Examples:
+  conductor-loop-validator intent-a.json
+  conductor-loop-validator --security-mode=strict --schema=schemas/intent.schema.json --file=intent-a.json
+  conductor-loop-validator --output json intent-*.json | jq -r 'select(.valid | not) | .file'
+  echo '{"intent_type": "scaling", "target": "web", "namespace": "shop", "replicas": 3}' | conductor-loop-validator -
+
+\b
+Exit codes:
+  0  every file is valid
+  1  at least one file is invalid
+  2  usage: an unreadable file, a broken schema, a wrong option
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to validate; ``-`` is standard input."""
+
+    name: str
+
+    def read(self, limit_bytes: int) -> bytes:
+        """Read one byte more than the limit at most: enough to see that the file is too large. Raises OSError."""
+        if self.name == "-":
+            return sys.stdin.buffer.read(limit_bytes + 1)
+        with Path(self.name).open("rb") as file:
+            return file.read(limit_bytes + 1)
+
+    @property
+    def called(self) -> str:
+        """The file's name for people; what does not print is escaped."""
+        if self.name == "-":
+            return "standard input"
+        return self.name if self.name.isprintable() else shown(self.name)
+
+    @property
+    def hint(self) -> str:
+        """What would keep a valid file from being accepted under its present name."""
+        try:
+            if self.name != "-":
+                check_name(Path(self.name).name)
+        except Rejected:
+            return f"{self.called}: note: the bucket takes only names such as intent-<identifier>.json"
+        return ""
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.argument("files", nargs=-1)
+@click.option("--file", "more_files", multiple=True, metavar="FILE", help="A file to validate; may be repeated.")
+@click.option(
+    "--security-mode",
+    type=click.Choice([mode.value for mode in SecurityMode]),
+    default=SecurityMode.STRICT.value,
+    show_default=True,
+    help="strict: blocked characters, keywords and paths are refused in every string. "
+    "standard: in names, ids and keys only, so that reason and metadata may be prose.",
+)
+@click.option("--schema", metavar="FILE", help="Another JSON Schema (draft-07) than the packaged intent.schema.json.")
+@click.option(
+    "--max-replicas",
+    type=click.IntRange(*BOUNDS["max_replicas"]),
+    default=Rules().max_replicas,
+    show_default=True,
+    help="The most replicas an intent may ask for.",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="text: for people. json: one JSON object per file and line.",
+)
+@click.version_option(__version__)
+def main(**options: Any) -> None:  # noqa: ANN401 - click passes each option by its name
+    """Say of each intent in FILES whether conductor-loop will accept it, and if not, everything that must change.
+
+    FILES are names of files, or - for standard input. The rules and the messages are those of the service itself.
+    """
+    sources = [Source(name) for name in (*options["more_files"], *options["files"])]
+    if not sources:
+        raise click.UsageError("name at least one file, or - for standard input")
+    rules = Rules(
+        mode=SecurityMode(options["security_mode"]),
+        max_replicas=options["max_replicas"],
+        schema=_schema(options["schema"]) if options["schema"] else None,
+    )
+    sys.exit(_run(sources, rules, as_json=options["output"] == "json"))
+
+
+def _run(sources: Iterable[Source], rules: Rules, *, as_json: bool) -> int:
+    code = VALID
+    for source in sources:
+        try:
+            report = inspect(source.read(rules.max_file_bytes), rules)
+        except OSError as error:
+            click.echo(f"{source.called}: cannot be read: {error.strerror}; check its name and permissions", err=True)
+            code = USAGE
+            continue
+        except BrokenSchema as error:
+            raise click.UsageError(f"--schema: {error}") from None
+        code = max(code, VALID if report.valid else INVALID)
+        _print(source, report, as_json=as_json)
+    return code
+
+
+def _print(source: Source, report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"file": source.name, **report.as_json()}))
+        return
+    for line in _lines(source, report):
+        click.echo(line)
+    if source.hint:
+        click.echo(source.hint, err=True)
+
+
+def _lines(source: Source, report: Report) -> Iterator[str]:
+    if report.cause is None:
+        yield f"{source.called}: {click.style('valid', fg='green')}"
+        return
+    verdict = click.style("invalid", fg="red", bold=True)
+    threat = f"threat level {report.threat_level.name}"
+    yield f"{source.called}: {verdict}, {report.cause.code} {report.cause}, {threat}, {_number(report)}"
+    yield from (f"  {violation.message}" for violation in report.violations)
+
+
+def _number(report: Report) -> str:
+    number = len(report.violations)
+    if number > MAX_VIOLATIONS:
+        return f"more than {MAX_VIOLATIONS} violations"
+    return "1 violation" if number == 1 else f"{number} violations"
+
+
+def _schema(name: str) -> str:
+    """Read another schema. Raises UsageError if it cannot be used."""
+    try:
+        text = Path(name).read_text("utf-8")
+        inspect(b"{}", replace(Rules(), schema=text))
+    except OSError as error:
+        raise click.UsageError(f"--schema {shown(name)} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise click.UsageError(f"--schema {shown(name)} cannot be used: {error}") from None
+    return text
