@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class Stack:
         return boto3.session.Session(aws_access_key_id=_KEY, aws_secret_access_key=_KEY, region_name=REGION)
 
     def up(self) -> dict[str, str]:
-        """Start, build, deploy; the stack's outputs. On a running stack: build and deploy again."""
+        """Start, build, deploy; give the stack's outputs. On a running stack: build and deploy again."""
         self.home.mkdir(parents=True, exist_ok=True)
         link_programs()
         self._start()
@@ -84,7 +85,7 @@ class Stack:
         )  # fmt: skip
 
     def deploy(self) -> dict[str, str]:
-        """Run `sam deploy`; the stack's outputs."""
+        """Run `sam deploy`; give the stack's outputs."""
         parameters = {
             "Architecture": _architecture(),
             "EndpointUrl": self.endpoint,
@@ -102,7 +103,7 @@ class Stack:
         return self.outputs()
 
     def outputs(self) -> dict[str, str]:
-        """Outputs of the deployed template."""
+        """Read the outputs of the deployed template."""
         cloudformation = self.session().client("cloudformation", endpoint_url=self.endpoint)
         outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
         return {output["OutputKey"]: output["OutputValue"] for output in outputs}
@@ -161,7 +162,7 @@ class Stack:
     def _sam(self, *arguments: str) -> None:
         log = self.home / f"sam-{arguments[0]}.log"
         with log.open("wb") as output:
-            command = [LOCAL / "bin/sam", *arguments]
+            command = [str(LOCAL / "bin/sam"), *arguments]
             done = subprocess.run(
                 command, cwd=ROOT, env=self.aws_environment, stdout=output, stderr=output, check=False
             )
@@ -228,10 +229,8 @@ def _healthy(endpoint: str) -> bool:
 
 
 def _alive(pid: int) -> bool:
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # or a child that ended would count as alive
-    except ChildProcessError:
-        pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

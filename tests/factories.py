@@ -99,6 +99,6 @@ class World:
         document: dict[str, Any] = json.loads(self.bucket.get(BUCKET, f"status/{file}.status"))
         return document
 
-    def keys(self) -> list[str]:
+    def listing(self) -> list[str]:
         keys: list[str] = sorted(self.bucket.keys(BUCKET))
         return keys

@@ -59,17 +59,18 @@ def failed(author: Author, intent: Intent, failure: PorchFailed, note: str = "")
     """Tell of a porch that failed or ran out of time."""
     timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
     state = State.TIMED_OUT if timed_out else State.FAILED
-    what = f"Processing timed out after {failure.run.duration_seconds:.0f}s" if timed_out else "Failed to process intent"
-    message = f"{what}: {failure}{note}"
+    late = f"Processing timed out after {failure.run.duration_seconds:.0f}s"
+    message = f"{late if timed_out else 'Failed to process intent'}: {failure}{note}"
     details = _error(failure.cause, str(failure)) | _porch_details(failure.run)
     return _outcome(state, FAILED, _document(author, state, message, intent) | {"error_details": details})
 
 
 def rejected(author: Author, rejection: Rejected) -> Outcome:
     """Tell of an input that is wrong: every broken rule, with its JSON path."""
-    count = len(rejection.violations)
-    message = f"Rejected: {count} problem{'s' if count > 1 else ''}: {rejection}"
-    details = _error(rejection.cause, str(rejection)) | {
+    first, *others = rejection.violations
+    summary = first.message + (f" (and {len(others)} more: see validation_errors)" if others else "")
+    message = f"Rejected: {summary}"
+    details = _error(rejection.cause, summary) | {
         "validation_errors": [
             {"path": violation.path, "rule": violation.rule, "message": violation.message}
             for violation in rejection.violations

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -34,29 +32,29 @@ class Deployed:
         return self.outputs["HandoffBucket"]
 
     @cached_property
-    def s3(self) -> S3Client:
+    def s3(self) -> "S3Client":
         return self.stack.session().client("s3", endpoint_url=self.stack.endpoint)
 
     @cached_property
-    def dynamodb(self) -> DynamoDBClient:
+    def dynamodb(self) -> "DynamoDBClient":
         return self.stack.session().client("dynamodb", endpoint_url=self.stack.endpoint)
 
     @cached_property
-    def iam(self) -> IAMClient:
+    def iam(self) -> "IAMClient":
         return self.stack.session().client("iam", endpoint_url=self.stack.endpoint)
 
     @cached_property
-    def sqs(self) -> SQSClient:
+    def sqs(self) -> "SQSClient":
         return self.stack.session().client("sqs", endpoint_url=self.stack.endpoint)
 
     @cached_property
-    def functions(self) -> LambdaClient:
+    def functions(self) -> "LambdaClient":
         return self.stack.session().client("lambda", endpoint_url=self.stack.endpoint)
 
     def copy(self, *files: Path) -> None:
         """Drop files as the documentation says: `aws s3 cp`."""
         for file in files:
-            command = [LOCAL / "bin/aws", "s3", "cp", "--only-show-errors", file, f"s3://{self.bucket}/"]
+            command = [str(LOCAL / "bin/aws"), "s3", "cp", "--only-show-errors", str(file), f"s3://{self.bucket}/"]
             subprocess.run(command, env=self.stack.aws_environment, check=True)
 
     def put(self, file: str, **fields: Any) -> None:

@@ -1,10 +1,9 @@
 """The worker is killed before and after every call it makes to AWS; a redelivery finishes the work."""
 
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import pytest
 
 from conductor_loop import pipeline
@@ -49,11 +48,11 @@ class Reaper:
 
 
 @pytest.fixture
-def reaper(world: World) -> Iterator[Reaper]:
+def reaper(world: World) -> Reaper:
     reaper = Reaper()
     reaper.watch(world.bucket.client)
     reaper.watch(world.state._client)  # type: ignore[attr-defined]
-    yield reaper
+    return reaper
 
 
 WAYS = {  # what is dropped, what porch does, and how it must end
@@ -75,7 +74,7 @@ def test_a_redelivery_finishes_what_a_kill_at_any_point_left(
         _kill_and_redeliver(world, reaper, (f"intent-{index}.json", body), point)
         _assert_answered_once(world, f"intent-{index}.json", body, folder)
     with capsys.disabled():
-        print(f"\n  {way}: {len(points)} kill points, ", end="")
+        sys.stdout.write(f"\n  {way}: {len(points)} kill points, ")
 
 
 def _calls_of_a_clean_run(world: World, reaper: Reaper, body: bytes) -> int:
@@ -97,14 +96,14 @@ def _kill_and_redeliver(world: World, reaper: Reaper, dropped: tuple[str, bytes]
 
 
 def _assert_answered_once(world: World, file: str, body: bytes, folder: str) -> None:
-    assert file not in world.keys()
+    assert file not in world.listing()
     assert world.bucket.get(BUCKET, f"{folder}/{file}") == body
     status = world.status(file)
     assert status["intent_file"] == file
-    files = [key for key in world.keys() if key.startswith(status.get("package", {}).get("prefix", "no package"))]
+    files = [key for key in world.listing() if key.startswith(status.get("package", {}).get("prefix", "no package"))]
     assert len(files) == len(status.get("package", {}).get("files", []))
-    prefixes = {key.rpartition("/")[0] for key in world.keys() if key.startswith("packages/")}
-    successes = [key for key in world.keys() if key.startswith("processed/")]
+    prefixes = {key.rpartition("/")[0] for key in world.listing() if key.startswith("packages/")}
+    successes = [key for key in world.listing() if key.startswith("processed/")]
     assert len(prefixes) == len(successes), "one package for each success, none left over"
 
 
@@ -122,4 +121,4 @@ def _package(world: World, file: str) -> dict[str, bytes]:
 
 
 def _below(world: World, prefix: str) -> dict[str, bytes]:
-    return {key: world.bucket.get(BUCKET, key) for key in world.keys() if key.startswith(prefix)}
+    return {key: world.bucket.get(BUCKET, key) for key in world.listing() if key.startswith(prefix)}

@@ -18,7 +18,7 @@ def world() -> World:
 
 def test_an_intent_becomes_a_package_a_status_and_a_moved_input(world: World) -> None:
     assert pipeline.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
-    assert world.keys() == [
+    assert world.listing() == [
         f"{PACKAGE}Kptfile",
         f"{PACKAGE}deployment-patch.yaml",
         "processed/intent-a.json",
@@ -69,7 +69,7 @@ def test_porch_is_told_of_the_last_version_and_replicas_of_the_target(world: Wor
 def test_a_wrong_input_fails_with_its_code_and_is_kept(world: World, file: str, body: bytes, code: str) -> None:
     assert pipeline.answer(world.app, world.drop(file, body), world.deadline) is Answer.SETTLED
     assert world.status(file)["error_details"]["code"] == code
-    assert world.keys() == [f"failed/{file}", f"status/{file}.status"]
+    assert world.listing() == [f"failed/{file}", f"status/{file}.status"]
     assert world.bucket.get(BUCKET, f"failed/{file}") == body
     assert world.porch.requests == []
 
@@ -78,7 +78,7 @@ def test_every_violation_is_listed_with_its_path(world: World) -> None:
     body = b'{"intent_type": "scaling", "target": "A", "replicas": "3"}'
     pipeline.answer(world.app, world.drop(body=body), world.deadline)
     violations = world.status()["error_details"]["validation_errors"]
-    assert {violation["path"] for violation in violations} >= {"$", "$.target", "$.replicas"}
+    assert {violation["path"] for violation in violations} >= {"$.namespace", "$.target", "$.replicas"}
 
 
 @pytest.mark.parametrize("cause", [Cause.DEPLOYMENT_NOT_FOUND, Cause.PORCH_KILLED, Cause.PACKAGE_UNSAFE])
@@ -87,7 +87,7 @@ def test_a_failing_porch_fails_the_intent_and_nothing_is_published(world: World,
     pipeline.answer(world.app, world.drop(), world.deadline)
     assert world.status()["status"] == "failed"
     assert world.status()["error_details"]["error_code"] == cause
-    assert world.keys() == ["failed/intent-a.json", "status/intent-a.json.status"]
+    assert world.listing() == ["failed/intent-a.json", "status/intent-a.json.status"]
 
 
 def test_a_porch_that_takes_too_long_is_a_timeout(world: World) -> None:
@@ -108,7 +108,7 @@ def test_an_object_that_vanished_before_it_was_read_leaves_nothing(world: World)
     handoff = world.drop()
     world.bucket.remove(handoff)
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.GONE
-    assert world.keys() == []
+    assert world.listing() == []
 
 
 def test_an_older_intent_never_undoes_a_newer_one(world: World) -> None:
@@ -124,10 +124,10 @@ def test_a_newer_version_of_the_name_survives_the_settling_of_the_older(world: W
     old = world.drop(body=intent(replicas=1))
     new = world.drop(body=intent(replicas=2))
     pipeline.answer(world.app, old, world.deadline)
-    assert world.keys()[0] == "intent-a.json"
+    assert world.listing()[0] == "intent-a.json"
     pipeline.answer(world.app, new, world.deadline)
     assert world.status()["version_id"] == new.version_id
-    assert "intent-a.json" not in world.keys()
+    assert "intent-a.json" not in world.listing()
 
 
 def test_a_held_target_is_waited_for(world: World) -> None:
@@ -145,7 +145,7 @@ def test_a_delivery_with_no_time_left_to_wait_asks_to_be_made_again(world: World
         pipeline.answer(world.app, handoff, world.deadline)
     with pytest.raises(StillHeld):
         pipeline.answer(world.app, handoff, world.clock() + 50)
-    assert world.keys() == ["intent-a.json"]
+    assert world.listing() == ["intent-a.json"]
 
 
 def test_a_worker_that_wakes_up_after_its_lease_publishes_nothing(world: World) -> None:
@@ -153,7 +153,7 @@ def test_a_worker_that_wakes_up_after_its_lease_publishes_nothing(world: World) 
     world.porch.on_run = lambda: world.clock.wait(1000)
     with pytest.raises(Overtaken):
         pipeline.answer(world.app, handoff, world.deadline)
-    assert world.keys() == ["intent-a.json"]
+    assert world.listing() == ["intent-a.json"]
 
 
 def test_a_worker_that_was_overtaken_changes_nothing(world: World) -> None:
@@ -181,8 +181,8 @@ def test_a_timeout_longer_than_the_invocation_is_cut_and_the_status_says_so(worl
 def test_a_name_too_long_for_our_keys_is_answered_all_the_same(world: World) -> None:
     file = f"intent-{'a' * 1000}.json"
     pipeline.answer(world.app, world.drop(file), world.deadline)
-    assert all(len(key) <= 1024 for key in world.keys())
-    assert file not in world.keys()
+    assert all(len(key) <= 1024 for key in world.listing())
+    assert file not in world.listing()
 
 
 def test_a_decided_row_is_terminal(world: World) -> None:

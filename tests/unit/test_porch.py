@@ -65,6 +65,7 @@ def test_the_environment_is_exactly_the_documented_one(bench: Bench, monkeypatch
     assert work.parent == bench.root
     assert given == {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib",
         "HOME": str(work / "home"),
         "TMPDIR": str(work / "tmp"),
         "LANG": "C.UTF-8",

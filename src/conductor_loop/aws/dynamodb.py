@@ -126,15 +126,17 @@ class StateTable:
 
     def _update(self, key: Values, expression: str, condition: str, values: Values) -> "UpdateTypeDef":
         names = {name: word for name, word in _RESERVED.items() if name in expression + condition}
-        return {
+        update: UpdateTypeDef = {
             "TableName": self._table,
             "Key": key,
             "UpdateExpression": expression,
             "ConditionExpression": condition,
             "ExpressionAttributeValues": values,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            **({"ExpressionAttributeNames": names} if names else {}),  # DynamoDB refuses an empty map
         }
+        if names:  # DynamoDB refuses an empty map
+            update["ExpressionAttributeNames"] = names
+        return update
 
     def _write_all(self, updates: Sequence["UpdateTypeDef"]) -> Refusal | None:
         try:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -43,7 +43,7 @@ class Bucket:
             Gone: it was deleted since.
 
         """
-        version = {"VersionId": handoff.version_id} if handoff.version_id else {}
+        version: Any = {"VersionId": handoff.version_id} if handoff.version_id else {}
         with _translated():
             found = self._client.get_object(Bucket=handoff.bucket, Key=handoff.key, **version)
         known = replace(
@@ -72,7 +72,7 @@ class Bucket:
         """
 
         def upload(key: str) -> None:
-            seen = {"IfMatch": replacing[key]} if key in replacing else {"IfNoneMatch": "*"}
+            seen: Any = {"IfMatch": replacing[key]} if key in replacing else {"IfNoneMatch": "*"}
             with _translated():
                 self._client.put_object(
                     Bucket=handoff.bucket, Key=key, Body=files[key], ContentType=_content_type(key), **seen

@@ -21,9 +21,12 @@ from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, 
 from conductor_loop.porch.workspace import Workspace, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
-RESERVED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"})
+RESERVED = frozenset(
+    {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"}
+)
 # The interpreter that runs us first: on Lambda it is /var/lang/bin, and a porch in Python finds no other.
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin"
+_LIBRARIES = f"{sys.base_prefix}/lib"  # without it the interpreter of Lambda (/var/lang) does not find its own library
 _ENDED_FOR_TIME = -1  # the specification's `porch_exit_code` of a timeout
 
 
@@ -123,6 +126,7 @@ class Porch:
             **{name: value for name, value in self.environment.items() if name not in RESERVED},
             **{name: str(value) for name, value in previous.items() if value is not None},
             "PATH": _PATH,
+            "LD_LIBRARY_PATH": _LIBRARIES,
             "HOME": str(space.home),
             "TMPDIR": str(space.tmp),
             "LANG": "C.UTF-8",

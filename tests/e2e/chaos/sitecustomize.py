@@ -10,31 +10,32 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 _NAME = re.compile(r"/(intent-kill-(before|after)-([0-9]+)[^/]*\.json)")
 
 
 class _Killer:
-    def __init__(self):
-        self.name = self.when = None
+    def __init__(self) -> None:
+        self.name = self.when = ""
         self.number = self.calls = self.answers = 0
 
-    def before(self, model, params, **_):
+    def before(self, model: Any, params: Any, **_: Any) -> None:
         if model.name == "GetObject":
             self._meet(params["url_path"])
         self.calls += 1
         self._maybe("before", self.calls)
 
-    def after(self, **_):
+    def after(self, **_: Any) -> None:
         self.answers += 1
         self._maybe("after", self.answers)
 
-    def _meet(self, path):
+    def _meet(self, path: str) -> None:
         found = _NAME.search(path)
-        self.name, self.when, self.number = (found[1], found[2], int(found[3])) if found else (None, None, 0)
+        self.name, self.when, self.number = (found[1], found[2], int(found[3])) if found else ("", "", 0)
         self.calls = self.answers = 0
 
-    def _maybe(self, when, count):
+    def _maybe(self, when: str, count: int) -> None:
         if (self.when, self.number) != (when, count):
             return
         marker = Path(os.environ["CHAOS_MARKERS"], self.name)
@@ -46,14 +47,14 @@ class _Killer:
 class _Finder:
     """Adds the killer to botocore's handlers as soon as the function's own botocore is imported."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, *_: Any) -> Any:
         if name != "botocore.handlers" or "CHAOS_MARKERS" not in os.environ:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        spec: Any = importlib.util.find_spec(name)
         run = spec.loader.exec_module
 
-        def run_and_register(module):
+        def run_and_register(module: Any) -> None:
             run(module)
             killer = _Killer()
             module.BUILTIN_HANDLERS += [("before-call", killer.before), ("after-call", killer.after)]

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.unit.porch_program.support import PORCH, run, shell, write_intent
 
 from porch.cli import main
+from tests.unit.porch_program.support import PORCH, run, shell, write_intent
 
 FORBIDDEN = {"re", "enum", "typing", "collections", "pathlib", "json", "argparse", "functools", "datetime", "hashlib"}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.porch_program.support import write_intent
 
 from porch.cli import main
+from tests.unit.porch_program.support import write_intent
 
 PACKAGE = "cnf-simulator-v1.0.0"
 REASON = 'quote " slash \\ tab \t null \0 {{ x }} <b> \u2028 \ufeff \U0001f600\n---\nkind: Secret'

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.porch_program.support import PORCH, shell, write_intent
 
 from porch.cli import main
+from tests.unit.porch_program.support import PORCH, shell, write_intent
 
 PACKAGE = "cnf-simulator-v1.0.0"
 

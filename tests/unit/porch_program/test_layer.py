@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.unit.porch_program.support import PATH, PORCH, shell, write_intent
 
 UNCHECKED_HASH = b"\x01\x00\x00\x00"  # PEP 552: the flag word of a .pyc that is never compared with its source

@@ -10,9 +10,9 @@ import ruamel.yaml
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.porch_program.support import write_intent
 
 from porch.cli import main
+from tests.unit.porch_program.support import write_intent
 
 FILES = ["Kptfile", "README.md", "deployment-patch.yaml", "kustomization.yaml"]
 ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"

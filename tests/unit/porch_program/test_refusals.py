@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.porch_program.support import intent, run, write_intent
 
 from porch.cli import main
+from tests.unit.porch_program.support import intent, run, write_intent
 
 ENVIRONMENT = ["PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.porch_program.support import ROOT, intent
 
 from porch.cli import main
+from tests.unit.porch_program.support import ROOT, intent
 
 SCHEMA = json.loads((ROOT / "schemas" / "intent.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)

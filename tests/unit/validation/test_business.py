@@ -1,8 +1,8 @@
 import pytest
-from tests.unit.validation.intents import body, broken_rules
 
 from conductor_loop.errors import Cause
 from conductor_loop.validation import Rules, inspect
+from tests.unit.validation.intents import body, broken_rules
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from tests.unit.validation.intents import body, broken_rules
 
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.validation import Rules, check_name, check_size, inspect, validate
+from tests.unit.validation.intents import body, broken_rules
 
 
 def rejection(content: bytes, rules: Rules | None = None) -> Rejected:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
-from tests.unit.validation.intents import an_intent
 
 from conductor_loop.errors import Rejected
 from conductor_loop.validation import MAX_VIOLATIONS, Rules, SecurityMode, inspect, validate
 from conductor_loop.validation.schema import packaged_schema
+from tests.unit.validation.intents import an_intent
 
 SCHEMA = Draft7Validator(packaged_schema())
 MODES = st.sampled_from([Rules(mode=mode) for mode in SecurityMode])

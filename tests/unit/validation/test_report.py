@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.validation.intents import an_intent, body
 
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.validation import MAX_VIOLATIONS, inspect, validate
+from tests.unit.validation.intents import an_intent, body
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "data" / "spec").glob("intent-*.json"))
 FIVE_ERRORS = {

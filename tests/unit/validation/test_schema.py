@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
-from tests.unit.validation.intents import an_intent, body, broken_rules
 
 from conductor_loop.errors import Cause
 from conductor_loop.validation import BrokenSchema, Rules, inspect, validate
 from conductor_loop.validation.schema import ecma_pattern, packaged_schema
+from tests.unit.validation.intents import an_intent, body, broken_rules
 
 
 def test_the_published_schema_is_a_draft_07_schema() -> None:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.unit.validation.intents import STANDARD, body, broken_rules
 
 from conductor_loop.errors import Cause
 from conductor_loop.validation import Rules, ThreatLevel, inspect, validate
+from tests.unit.validation.intents import STANDARD, body, broken_rules
 
 ATTACKS = {
     "path_traversal": [

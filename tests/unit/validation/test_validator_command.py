@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.unit.validation.intents import body
-from tests.unit.validation.test_report import EXAMPLES, FIVE_ERRORS
 
 from conductor_loop.validator import main
+from tests.unit.validation.intents import body
+from tests.unit.validation.test_report import EXAMPLES, FIVE_ERRORS
 
 ROOT = Path(__file__).parents[3]
 
