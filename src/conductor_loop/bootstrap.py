@@ -6,23 +6,13 @@ import uuid
 import zlib
 from collections.abc import Callable
 
-import boto3
-from botocore.config import Config as SdkConfig
-
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.s3 import Bucket
+from conductor_loop.aws.sdk import dynamodb_client, s3_client
 from conductor_loop.config import Config
 from conductor_loop.porch import Limits, Porch
 from conductor_loop.validation import Rules
-
-_SDK = SdkConfig(
-    connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
-    read_timeout=10,  # seconds; longer than any single call of ours takes
-    retries={"mode": "standard", "total_max_attempts": 4},
-    max_pool_connections=20,
-    user_agent_extra="conductor-loop",
-)
 
 
 def build(config: Config, observe: Callable[[Measured], None], worker: str) -> App:
@@ -34,13 +24,12 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         worker: Name of this execution environment; its log stream, on Lambda.
 
     """
-    session = boto3.session.Session()
     porch = Porch(path=config.porch_path, mode=config.mode, environment={}, work_root=config.work_root, limits=Limits())
     return App(
         config=config,
         rules=Rules(),
-        bucket=Bucket(session.client("s3", config=_SDK)),
-        state=StateTable(session.client("dynamodb", config=_SDK), config.state_table, config.cleanup_after_seconds),
+        bucket=Bucket(s3_client()),
+        state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds),
         run_porch=porch.run,
         observe=observe,
         clock=time.time,

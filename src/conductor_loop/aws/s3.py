@@ -104,6 +104,15 @@ class Bucket:
         self._client.delete_object(Bucket=handoff.bucket, Key=handoff.key, VersionId=handoff.version_id)
 
 
+def read_status(client: "S3Client", bucket: str, file: str) -> str | None:
+    """Read the status object of an intent's file, for the command line; ``None`` if there is none."""
+    try:
+        with _translated():
+            return client.get_object(Bucket=bucket, Key=f"status/{file}.status")["Body"].read().decode()
+    except Gone:
+        return None
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn S3's answers that mean something to the pipeline into its words; all others go on as they are."""

@@ -1,0 +1,28 @@
+"""The SDK's clients, set up once for all adapters."""
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+_CONFIG = Config(
+    connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
+    read_timeout=10,  # seconds; longer than any single call of ours takes
+    retries={"mode": "standard", "total_max_attempts": 4},
+    max_pool_connections=20,
+    user_agent_extra="conductor-loop",
+)
+
+
+def s3_client() -> "S3Client":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("s3", config=_CONFIG)
+
+
+def dynamodb_client() -> "DynamoDBClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("dynamodb", config=_CONFIG)

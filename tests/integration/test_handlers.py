@@ -1,0 +1,108 @@
+"""The Lambda entry point, with the real adapters on moto and the bundled porch."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conductor_loop import handlers
+from tests.factories import BUCKET, World, intent
+
+PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
+
+
+class Context:
+    log_stream_name = "2026/11/23/[$LATEST]abc"
+    function_name = "conductor"
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 120_000
+
+
+@pytest.fixture(autouse=True)
+def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    request.getfixturevalue("world")  # moto is up before the function makes its clients
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("CONDUCTOR_STATE_TABLE", "state")
+    monkeypatch.setenv("CONDUCTOR_PORCH_PATH", str(PORCH))
+    yield
+    handlers._app.cache_clear()
+    handlers._logger.cache_clear()
+    logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
+
+
+def invoke(*records: dict[str, Any]) -> dict[str, str]:
+    return handlers.conductor({"Records": list(records)}, Context())  # type: ignore[arg-type]
+
+
+def put(world: World, file: str, body: bytes | None = None) -> dict[str, Any]:
+    handoff = world.bucket.drop(BUCKET, file, intent(correlation_id=f"c-{file[7:-5]}") if body is None else body)
+    stored = {"key": file, "versionId": handoff.version_id, "sequencer": "0A"}
+    return {
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-11-23T03:00:00.000Z",
+        "s3": {"bucket": {"name": BUCKET}, "object": stored},
+    }
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_event_is_answered_with_the_package_of_the_bundled_porch(world: World) -> None:
+    record = put(world, "intent-a.json")
+    assert list(invoke(record).values()) == ["settled"]
+    assert list(invoke(record).values()) == ["duplicate"]
+    status = world.status()
+    assert status["status"] == "success"
+    assert status["worker_id"] == handlers._app(Context.log_stream_name).worker_id
+    patch = world.bucket.get(BUCKET, f"{status['package']['prefix']}deployment-patch.yaml")
+    assert b"replicas: 3" in patch
+
+
+def test_a_log_line_names_the_handoff_and_the_correlation_id(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    record = put(world, "intent-a.json")
+    invoke(record)
+    decided = next(line for line in lines(capsys) if line.get("message") == "decided")
+    assert decided["handoff"] == "intent-a.json"
+    assert decided["version_id"] == record["s3"]["object"]["versionId"]
+    assert decided["correlation_id"] == "c-a"
+
+
+def test_a_decision_is_one_metric_line(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    record = put(world, "intent-a.json")
+    invoke(record)
+    invoke(record)
+    metrics = [line for line in lines(capsys) if "_aws" in line]
+    assert len(metrics) == 1
+    assert metrics[0]["status"] == "success"
+    assert metrics[0]["FilesProcessed"] == [1.0]
+    assert {metric["Name"] for metric in metrics[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == {
+        "FilesProcessed",
+        "ProcessingDuration",
+        "PorchExecutionDuration",
+    }
+
+
+def test_a_rejected_input_has_no_porch_duration(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    invoke(put(world, "intent-a.json", b"{}"))
+    metrics = next(line for line in lines(capsys) if "_aws" in line)
+    assert "PorchExecutionDuration" not in metrics
+
+
+def test_a_neighbour_is_answered_although_one_handoff_cannot_be(world: World) -> None:
+    broken = put(world, "intent-a.json")
+    broken["s3"]["bucket"] = {"name": "no-such-bucket"}
+    with pytest.raises(ExceptionGroup) as caught:
+        invoke(broken, put(world, "intent-b.json"))
+    assert len(caught.value.exceptions) == 1
+    assert world.status("intent-b.json")["status"] == "success"
+
+
+def test_an_event_that_is_none_of_ours_does_nothing() -> None:
+    assert invoke() == {}
+    assert handlers.conductor({"Event": "s3:TestEvent"}, Context()) == {}  # type: ignore[arg-type]

@@ -1,0 +1,32 @@
+import pytest
+
+from conductor_loop.config import InvalidConfig, from_environment
+from conductor_loop.porch import Mode
+
+TABLE = {"CONDUCTOR_STATE_TABLE": "state"}
+
+
+def test_only_the_table_has_no_default() -> None:
+    config = from_environment(TABLE)
+    assert (config.porch_path, config.mode, config.processing_timeout_seconds) == (
+        "/opt/bin/porch",
+        Mode.STRUCTURED,
+        30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("1.5m", 90), ("168h", 604_800), ("7d", 604_800)]
+)
+def test_durations_are_read_with_their_units(text: str, seconds: float) -> None:
+    assert from_environment(TABLE | {"CONDUCTOR_PROCESSING_TIMEOUT": text}).processing_timeout_seconds == seconds
+
+
+def test_every_problem_is_reported_at_once_with_what_to_write() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        from_environment({"CONDUCTOR_MODE": "fast", "CONDUCTOR_PROCESSING_TIMEOUT": "soon"})
+    assert caught.value.problems == (
+        "CONDUCTOR_STATE_TABLE is not set: give it a value",
+        "CONDUCTOR_MODE is 'fast': use one of direct, structured",
+        "CONDUCTOR_PROCESSING_TIMEOUT is 'soon': write a duration such as 500ms, 30s, 5m, 168h or 7d",
+    )

@@ -1,0 +1,58 @@
+"""Which module may import what: the rules that keep the core free of where it runs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src/conductor_loop"
+MODULES = sorted(SOURCE.rglob("*.py"))
+ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only place that may do so
+    "boto3": "aws/",
+    "botocore": "aws/",
+    "subprocess": "porch/",
+    "conductor_loop.aws": ("aws/", "bootstrap.py", "cli.py"),
+    "conductor_loop.bootstrap": "handlers.py",
+    "conductor_loop.handlers": (),
+    "click": ("cli.py", "validator.py"),
+}
+PURE = ("lifecycle.py", "intent.py", "errors.py", "events.py")
+
+
+def _imports(module: Path) -> set[str]:
+    """Name every module that is imported, anywhere in the file, but for type checking only."""
+    tree = ast.parse(module.read_text())
+    typing_only = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in typing_only:
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_module_imports_only_what_its_place_allows(module: Path) -> None:
+    place = str(module.relative_to(SOURCE))
+    for imported in _imports(module):
+        for restricted, places in ONLY_IN.items():
+            if imported == restricted or imported.startswith(f"{restricted}."):
+                assert place.startswith(places), f"{place} imports {imported}"
+
+
+@pytest.mark.parametrize("place", PURE)
+def test_the_nouns_do_no_input_or_output(place: str) -> None:
+    allowed = ("conductor_loop.intent", "conductor_loop.errors", "collections", "dataclasses", "enum", "typing", "re")
+    for imported in _imports(SOURCE / place):
+        assert imported.startswith((*allowed, "urllib.parse")), imported
+
+
+def test_only_the_configuration_and_the_handlers_read_the_environment() -> None:
+    readers = {str(path.relative_to(SOURCE)) for path in MODULES if "os.environ" in path.read_text()}
+    assert readers <= {"handlers.py"}

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+from dev.demo import SAMPLES
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_demo_in_the_readme_is_the_demo() -> None:
+    shown = [line.split() for line in README.splitlines() if line.startswith("intent-")]
+    for sample in SAMPLES:
+        line = f"{sample.file} {sample.why} {sample.expected} {sample.expected} ok".split()
+        assert line in shown, sample
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line}
+    named = {word for line in README.splitlines() if line.startswith("$ make ") for word in line.split()[2:3]}
+    assert named
+    assert named <= targets
+
+
+def test_every_path_in_the_map_of_the_source_exists() -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| `")]
+    paths = [path for row in rows for path in row.split("|")[1].replace("`", "").replace(",", " ").split()]
+    assert paths
+    assert all((ROOT / path).exists() for path in paths)

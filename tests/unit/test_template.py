@@ -1,0 +1,70 @@
+"""What the template promises, read from the file itself."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (!Ref, !Sub …) as their plain values."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, _, node: getattr(loader, f"construct_{node.id}")(node))  # type: ignore[no-untyped-call]
+TEMPLATE: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)  # noqa: S506
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_every_parameter_is_described_bounded_and_has_a_default(name: str) -> None:
+    parameter = TEMPLATE["Parameters"][name]
+    assert parameter["Description"]
+    assert "Default" in parameter
+    assert {"AllowedValues", "AllowedPattern", "MinValue"} & set(parameter)
+
+
+def test_every_output_is_described() -> None:
+    assert all(output["Description"] for output in TEMPLATE["Outputs"].values())
+
+
+def test_the_role_has_these_permissions_of_the_platform_and_no_others() -> None:
+    """Lambda itself uses them, and the embedded AWS does not ask for them: so they are held here."""
+    (policy,) = RESOURCES["ConductorRole"]["Properties"]["Policies"]
+    granted = {
+        (action, statement["Resource"])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    assert granted == {
+        ("logs:CreateLogStream", "ConductorLogs.Arn"),
+        ("logs:PutLogEvents", "ConductorLogs.Arn"),
+        ("sqs:SendMessage", "UnansweredQueue.Arn"),
+    }
+
+
+def test_no_statement_grants_everything() -> None:
+    for name in ("ConductorPolicy", "ConductorRole"):
+        text = yaml.dump(RESOURCES[name])
+        assert "Resource: '*'" not in text
+        assert ":*'" not in text
+
+
+def test_the_bucket_is_versioned_private_encrypted_and_expires_what_is_settled() -> None:
+    bucket = RESOURCES["HandoffBucket"]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]
+    expiring = {rule.get("Prefix") for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule}
+    assert expiring == {"processed/", "failed/", "status/"}
+
+
+def test_every_key_that_the_function_may_write_is_one_that_the_pipeline_writes() -> None:
+    statements = RESOURCES["ConductorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (write,) = [statement for statement in statements if statement["Action"] == "s3:PutObject"]
+    assert {resource.partition("/")[2] for resource in write["Resource"]} == {
+        "status/*",
+        "packages/*",
+        "processed/*",
+        "failed/*",
+    }
