@@ -11,7 +11,7 @@ class _Loader(yaml.SafeLoader):
     """Reads CloudFormation's short forms (!Ref, !Sub …) as their plain values."""
 
 
-_Loader.add_multi_constructor("!", lambda loader, _, node: getattr(loader, f"construct_{node.id}")(node))  # type: ignore[no-untyped-call]
+_Loader.add_multi_constructor("!", lambda loader, _, node: getattr(loader, f"construct_{node.id}")(node))
 TEMPLATE: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)  # noqa: S506
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 
