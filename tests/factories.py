@@ -2,17 +2,21 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from conductor_loop import pipeline
 from conductor_loop.app import App, Bucket, Measured, StateTable
 from conductor_loop.config import Config
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.processing import Later
+from conductor_loop.settling import Answer
 from conductor_loop.validation import Rules
-from tests.memory import MemoryBucket, MemoryState
+from tests.memory import MemoryBucket, MemoryQueues, MemoryState
 
 BUCKET = "handoff"
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
@@ -66,22 +70,36 @@ class World:
     porch: ScriptedPorch = field(default_factory=ScriptedPorch)
     clock: Clock = field(default_factory=Clock)
     measured: list[Measured] = field(default_factory=list)
+    queues: MemoryQueues = field(default_factory=MemoryQueues)
+    redelivered: list[Handoff] = field(default_factory=list)
+    config: Config = field(
+        default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
+    )
+    owners: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.queues.now = self.clock
+
+    def configure(self, **changes: Any) -> None:
+        """Change the configuration."""
+        self.config = replace(self.config, **changes)
 
     @property
     def app(self) -> App:
-        owners = itertools.count()
         bucket: Bucket = self.bucket
         return App(
-            config=Config(state_table="state"),
+            config=self.config,
             rules=Rules(),
             bucket=bucket,
             state=self.state,
+            queues=self.queues,
+            redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,
             clock=self.clock,
             wait=self.clock.wait,
             jitter=lambda: 1.0,
-            new_owner=lambda: f"owner-{id(owners)}-{next(owners)}",
+            new_owner=lambda: f"owner-{next(self.owners)}",
             worker_id=7,
         )
 
@@ -94,6 +112,22 @@ class World:
         self.clock.wait(1)
         handoff: Handoff = self.bucket.drop(BUCKET, file, intent() if body is None else body)
         return replace(handoff, event_time=f"2026-11-23T03:00:00.000Z+{self.clock.now:.3f}", sequencer="0A")
+
+    def row(self, handoff: Handoff) -> Row:
+        """Give the handoff's row, which must be there."""
+        return self.state.find([handoff])[handoff]
+
+    def work(self) -> list[Answer | Later]:
+        """Receive every message that is due, each once; those that come again wait as they ask to."""
+        due = [entry for entry in self.queues.waiting if entry[0] <= self.clock()]
+        self.queues.waiting = [entry for entry in self.queues.waiting if entry[0] > self.clock()]
+        answers = []
+        for _, message in due:
+            answer = pipeline.work(self.app, message, self.deadline)
+            if isinstance(answer, Later):
+                self.queues.waiting.append((self.clock() + answer.seconds, message))
+            answers.append(answer)
+        return answers
 
     def status(self, file: str = "intent-a.json") -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.bucket.get(BUCKET, f"status/{file}.status"))

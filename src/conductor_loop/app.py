@@ -1,48 +1,89 @@
 """The parts that the pipeline is told with, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from conductor_loop.config import Config
-from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, Target
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
 from conductor_loop.validation import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A handoff as S3 knows it, and its content."""
+
+    handoff: Handoff
+    body: bytes | None  # None: more bytes than anybody reads
+    newer_version: str | None = None  # of the same name, put since
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a queue carries: which handoff, and the way it was put on."""
+
+    handoff: Handoff
+    priority: Priority = Priority.NORMAL
+    note: str = ""  # a clause for the status
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a listing of versions goes on: after this one."""
+
+    key: str
+    version_id: str
 
 
 class Bucket(Protocol):
     """The handoff bucket; ``aws.s3.Bucket`` says what each method does."""
 
-    def read(self, handoff: Handoff, max_bytes: int) -> tuple[Handoff, bytes | None]: ...  # noqa: D102
+    def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
     def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
-    def put_status(self, handoff: Handoff, key: str, document: bytes) -> None: ...  # noqa: D102
+    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> None: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
     def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
+    def set_aside(self, handoff: Handoff, key: str, document: bytes) -> None: ...  # noqa: D102
+    def unsettled(  # noqa: D102
+        self, bucket: str, cursor: Cursor | None, pages: int
+    ) -> tuple[list[Handoff], Cursor | None]: ...
 
 
 class StateTable(Protocol):
     """The state table; ``aws.dynamodb.StateTable`` says what each method does."""
 
+    def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
+    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None: ...  # noqa: D102
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102
     def decide_unclaimed(  # noqa: D102
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
     ) -> Refusal | None: ...
-    def mark_settled(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
-    def find(self, handoff: Handoff) -> Row | None: ...  # noqa: D102
+    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
+    def discard(self, handoff: Handoff) -> None: ...  # noqa: D102
+    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool: ...  # noqa: D102
+
+
+class Queues(Protocol):
+    """The queues by priority; ``aws.sqs.Queues`` says what each method does."""
+
+    def send(self, message: Message, group: str, delay_seconds: float = 0) -> None: ...  # noqa: D102
+    def hide(self, record: Mapping[str, Any], seconds: float) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one decision looked like, for logs and metrics. Durations are in seconds."""
+    """What one decision, or one attempt that is made again, looked like. Durations are in seconds."""
 
     handoff: Handoff
     outcome: Outcome
     seconds: float  # from reading the input to the decision
     porch_seconds: float | None = None  # None: porch was never started
+    final: bool = True  # False: the attempt is made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +94,8 @@ class App:
     rules: Rules
     bucket: Bucket
     state: StateTable
+    queues: Queues
+    redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
     clock: Callable[[], float]  # epoch seconds

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, s3_client
+from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client
+from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config
 from conductor_loop.porch import Limits, Porch
 from conductor_loop.validation import Rules
@@ -29,7 +31,9 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         config=config,
         rules=Rules(),
         bucket=Bucket(s3_client()),
-        state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds),
+        state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random),
+        queues=Queues(sqs_client(), config.queues),
+        redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
         clock=time.time,

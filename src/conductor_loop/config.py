@@ -3,10 +3,12 @@
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
+from conductor_loop.retry import Policy
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -29,6 +31,16 @@ class Config:
     mode: Mode = Mode.STRUCTURED
     work_root: Path = Path(tempfile.gettempdir()) / "conductor-loop"  # on Lambda /tmp, the only place to write to
     processing_timeout_seconds: float = 30
+    retry: Policy = field(default_factory=Policy)
+    priority_queues: bool = True
+    queues: Mapping[Priority, str] = field(default_factory=dict)  # URL of each priority's queue
+    supersede_older: bool = True
+    unique_correlation_ids: bool = True
+    critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
+    high_per_minute: int = 60  # intents of priority high; more are treated as normal
+    sweep_after_seconds: float = 300  # an input that lies unanswered for longer is looked after
+    conductor_function: str = ""  # name of the function that answers events
+    handoff_bucket: str = ""
     cleanup_after_seconds: float = 168 * 3600
     log_level: str = "INFO"
 
@@ -46,9 +58,26 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         porch_path=reader.text("PORCH_PATH", default.porch_path),
         mode=Mode(reader.choice("MODE", tuple(Mode), default.mode)),
         processing_timeout_seconds=reader.duration("PROCESSING_TIMEOUT", default.processing_timeout_seconds),
+        retry=Policy(
+            attempts=reader.whole("PROCESSING_RETRY_ATTEMPTS", default.retry.attempts, 0, 10),
+            delay_seconds=reader.duration("PROCESSING_RETRY_DELAY", default.retry.delay_seconds),
+        ),
+        priority_queues=reader.flag("PROCESSING_PRIORITY_QUEUES", default=default.priority_queues),
+        queues={one: url for one in Priority if (url := reader.text(f"QUEUE_{one.upper()}", ""))},
+        supersede_older=reader.flag("PROCESSING_SUPERSEDE_OLDER", default=default.supersede_older),
+        unique_correlation_ids=reader.flag("PROCESSING_UNIQUE_CORRELATION_IDS", default=default.unique_correlation_ids),
+        critical_principals=tuple(filter(None, reader.text("CRITICAL_PRINCIPALS", "").replace(" ", "").split(","))),
+        high_per_minute=reader.whole("HIGH_PER_MINUTE", default.high_per_minute, 1, 100_000),
+        sweep_after_seconds=reader.duration("SWEEP_AFTER", default.sweep_after_seconds),
+        conductor_function=reader.text("CONDUCTOR_FUNCTION", ""),
+        handoff_bucket=reader.text("HANDOFF_BUCKET", ""),
         cleanup_after_seconds=reader.duration("CLEANUP_AFTER", default.cleanup_after_seconds),
         log_level=reader.choice("LOG_LEVEL", _LEVELS, default.log_level),
     )
+    if config.priority_queues and Priority.NORMAL not in config.queues:
+        reader.problems.append(
+            "CONDUCTOR_QUEUE_NORMAL is not set: name the queue, or set CONDUCTOR_PROCESSING_PRIORITY_QUEUES to false"
+        )
     if reader.problems:
         raise InvalidConfig(tuple(reader.problems))
     return config
@@ -73,6 +102,16 @@ class _Reader:
             self.problems.append(f"CONDUCTOR_{key} is {value!r}: use one of {', '.join(allowed)}")
             return default
         return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        return self.choice(key, ("true", "false"), str(default).lower()) == "true"
+
+    def whole(self, key: str, default: int, least: int, most: int) -> int:
+        text = self.text(key, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            self.problems.append(f"CONDUCTOR_{key} is {text!r}: write a whole number from {least} to {most}")
+            return default
+        return int(text)
 
     def duration(self, key: str, default: float) -> float:
         text = self.text(key, f"{default}s")

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     INSUFFICIENT_PERMISSIONS = "INSUFFICIENT_PERMISSIONS"
     DISK_FULL = "DISK_FULL"
     MEMORY_LIMIT = "MEMORY_LIMIT"
+    WORKERS_DIED = "WORKERS_DIED"
     DEPLOYMENT_NOT_FOUND = "DEPLOYMENT_NOT_FOUND"
     NETWORK_ERROR = "NETWORK_ERROR"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
@@ -70,6 +71,7 @@ _TABLE: dict[Cause, tuple[str, Reaction]] = {
     Cause.INSUFFICIENT_PERMISSIONS: ("E008", Reaction.RETRY),
     Cause.DISK_FULL: ("E011", Reaction.RETRY),
     Cause.MEMORY_LIMIT: ("E012", Reaction.RETRY),
+    Cause.WORKERS_DIED: ("E012", Reaction.GIVE_UP),
     Cause.DEPLOYMENT_NOT_FOUND: ("E013", Reaction.GIVE_UP),
     Cause.NETWORK_ERROR: ("E014", Reaction.RETRY),
     Cause.QUOTA_EXCEEDED: ("E015", Reaction.RETRY),
@@ -114,3 +116,11 @@ class Overtaken(Exception):  # noqa: N818 - likewise
 
 class StillHeld(Exception):  # noqa: N818 - likewise
     """Another worker holds the handoff or its target, and there is no time left to wait: deliver it again later."""
+
+
+class Unreadable(Exception):  # noqa: N818 - likewise
+    """A row of the state table makes no sense (E009); ``row`` is what it says, as JSON."""
+
+    def __init__(self, row: str) -> None:
+        super().__init__(f"unreadable state row: {row[:500]}")
+        self.row = row

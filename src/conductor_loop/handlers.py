@@ -3,40 +3,73 @@
 import logging
 import os
 import time
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from conductor_loop import bootstrap, metrics, pipeline
-from conductor_loop.app import App, Measured
+from conductor_loop import bootstrap, messages, metrics, pipeline
+from conductor_loop.app import App, Cursor, Measured
 from conductor_loop.config import Config, from_environment
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff
+from conductor_loop.processing import Later
+from conductor_loop.sweep import sweep
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
+_LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly comes again
+
+type Batch = dict[str, list[dict[str, str]]]
 
 
-def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str]:
-    """Answer every handoff of an S3 event.
-
-    Returns:
-        What became of each, by its ``s3://`` address with the version.
-
-    Raises:
-        ExceptionGroup: some handoffs have no answer yet; S3's delivery is made again, and the others stay as they are.
-
-    """
+def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str] | Batch:
+    """Answer S3's events and the messages of our queues: one function for both, so that there is one way to process."""
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000
     app = _app(context.log_stream_name)
+    records = event.get("Records", [])
+    if records and records[0].get("eventSource") == "aws:sqs":
+        return _work_batch(app, records, deadline)
+    return _answer_event(app, event, deadline)
+
+
+def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Sweep one stretch of the bucket; the next call goes on behind it."""
+    del event
+    app = _app(context.log_stream_name)
+    deadline = time.time() + context.get_remaining_time_in_millis() / 1000 - 5
+    swept = sweep(app, _cursor.get("next"), deadline)
+    _cursor["next"] = swept.cursor
+    counts = {
+        "seen": swept.seen,
+        "settled": swept.settled,
+        "redelivered": swept.redelivered,
+        "rejected": swept.rejected,
+    }
+    _logger(app.config.log_level).info("swept", extra=counts)
+    metrics.emit_sweep(counts, SERVICE)
+    return counts
+
+
+_cursor: dict[str, Cursor | None] = {}  # lost with its environment: then a sweep begins at the beginning
+
+
+def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
+    """Answer every handoff of an S3 event; what became of each, by its address.
+
+    Raises:
+        ExceptionGroup: some have no answer yet; S3's delivery is made again, and the others stay as they are.
+
+    """
     answers, failures = {}, []
     for handoff in handoffs(event):
         try:
-            answers[str(handoff)] = _answer(app, handoff, deadline).value
+            answer = _logged(app, handoff, partial(pipeline.answer, app, handoff, deadline))
+            answers[str(handoff)] = answer.value
         except Exception as error:  # noqa: BLE001 - one handoff must not keep its neighbours from their answers
             failures.append(error)
     if failures:
@@ -44,19 +77,49 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str
     return answers
 
 
-def _answer(app: App, handoff: Handoff, deadline: float) -> pipeline.Answer:
+def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> Batch:
+    """Work on a batch of messages side by side; those that come again are reported as failures."""
+    with ThreadPoolExecutor(max_workers=len(records)) as pool:
+        done = list(pool.map(lambda record: _work_one(app, record, deadline), records))
+    again = [record["messageId"] for record, finished in zip(records, done, strict=True) if not finished]
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in again]}
+
+
+def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
+    """Work on one message; whether it is done with. Whatever happens to it, its neighbours never notice."""
+    received = int(record["attributes"]["ApproximateReceiveCount"])
+    try:
+        message = messages.read(record["body"])
+        result = _logged(app, message.handoff, partial(pipeline.work, app, message, deadline))
+    except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
+        _logger(app.config.log_level).exception("message failed", message_id=record["messageId"], received=received)
+        result = Later(min(2.0**received, _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
+    if not isinstance(result, Later):
+        return True
+    try:
+        app.queues.hide(record, result.seconds)
+    except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
+        _logger(app.config.log_level).exception("message not hidden", message_id=record["messageId"])
+    return False
+
+
+def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
+    """Do a step for a handoff, with its name on every log line."""
     logger = _logger(app.config.log_level)
-    with logger.append_context_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id):
-        try:
-            answer = pipeline.answer(app, handoff, deadline)
-        except (StillHeld, Overtaken) as error:
-            logger.warning("left to a later delivery", reason=type(error).__name__)
-            raise
-        except Exception:
-            logger.exception("no answer")
-            raise
-        logger.info("answered", answer=answer.value)
-    return answer
+    logger.thread_safe_append_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id)
+    try:
+        result = step()
+    except (StillHeld, Overtaken) as error:
+        logger.warning("left to a later delivery", reason=type(error).__name__)
+        raise
+    except Exception:
+        logger.exception("no answer")
+        raise
+    else:
+        logger.info("answered", answer=str(result))
+        return result
+    finally:
+        logger.thread_safe_clear_keys()
 
 
 @cache
@@ -70,11 +133,12 @@ def _app(worker: str) -> App:
 def _observe(config: Config, measured: Measured) -> None:
     document = measured.outcome.status
     _logger(config.log_level).info(
-        "decided",
+        "decided" if measured.final else "tried",
         correlation_id=document.get("correlation_id"),
         status=document["status"],
         status_message=document["message"],
         attempt=document["attempt"],
+        next_retry=document.get("next_retry"),
         seconds=round(measured.seconds, 3),
         porch_seconds=measured.porch_seconds,
     )

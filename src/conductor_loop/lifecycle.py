@@ -1,4 +1,4 @@
-"""States of a handoff, and who may act on it now. Pure: what a row says in, a verdict out."""
+"""States of a handoff, and who may act on it now. Pure: what the table says in, a verdict out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,22 +11,30 @@ from conductor_loop.intent import Handoff
 class State(StrEnum):
     """Where a handoff stands. ``TRANSITIONS`` says what may follow."""
 
+    ADMITTED = "admitted"  # found by the sweeper and handed to the function again
+    QUEUED = "queued"  # a message for it waits in a queue
     PROCESSING = "processing"  # claimed: an owner runs porch until its lease ends
+    RETRYING = "retrying"  # an attempt failed for a cause that may pass; the next one is due at its time
     SUCCEEDED = "succeeded"  # decided: the package is published
     FAILED = "failed"  # decided: rejected, or porch gave up on it
-    TIMED_OUT = "timed_out"  # decided: porch took too long
-    SKIPPED = "skipped"  # decided: a newer intent for its target was applied first
+    TIMED_OUT = "timed_out"  # decided: porch took too long, each time
+    SKIPPED = "skipped"  # decided: a newer intent stands in its place
 
     @property
     def decided(self) -> bool:
         """Whether the outcome is known; it never changes again, and only has to be settled."""
-        return self is not State.PROCESSING
+        return self in _DECIDED
 
 
-_DECIDED = frozenset(state for state in State if state.decided)
+_DECIDED = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.SKIPPED})
+_UNCLAIMED = frozenset({State.PROCESSING, State.QUEUED, State.FAILED, State.SKIPPED})  # what may follow without a claim
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {
-    None: frozenset({State.PROCESSING, State.FAILED, State.SKIPPED}),  # no row yet: claimed, rejected or superseded
-    State.PROCESSING: frozenset({State.PROCESSING, *_DECIDED}),  # decided, or taken over once the lease has run out
+    None: _UNCLAIMED | {State.ADMITTED},
+    State.ADMITTED: _UNCLAIMED | {State.ADMITTED},
+    State.QUEUED: _UNCLAIMED | {State.ADMITTED},
+    # decided or postponed by its owner; taken over, rejected or handed over again once the lease has run out
+    State.PROCESSING: _UNCLAIMED | {State.ADMITTED, State.RETRYING, *_DECIDED},
+    State.RETRYING: _UNCLAIMED | {State.ADMITTED},
     **{state: frozenset() for state in _DECIDED},
 }
 
@@ -50,14 +58,16 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the state table says of one handoff."""
+    """What the state table says of one handoff. Times are epoch seconds."""
 
     state: State
-    attempt: int = 0
+    attempt: int = 0  # number of the last attempt
     owner: str = ""
-    lease_until: float = 0.0  # epoch seconds
+    held_until: float = 0.0  # end of the owner's lease; while retrying, when the next attempt is due
+    patience: int = 1  # how many times its timeout the next attempt gets
     outcome: Outcome | None = None
-    settled: bool = False
+    since: float = 0.0  # when it came into this state
+    sweeps: int = 0  # how often the sweeper has handed it over again
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class Target:
     """What the state table says of one Deployment."""
 
     lease_owner: str = ""
-    lease_until: float = 0.0  # epoch seconds
+    held_until: float = 0.0  # epoch seconds
     last_order: str = ""  # order of the last applied intent
     last_file: str = ""
     version: str | None = None  # of its last package
@@ -81,6 +91,8 @@ class Claim:
     owner: str
     attempt: int
     lease_until: float  # epoch seconds
+    correlation_id: str | None = None  # that no other file may use
+    supersedes: bool = True  # refuse it once a newer intent was applied to the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,9 @@ class Refusal:
 
     row: Row | None = None
     target: Target | None = None
+    newer_version: str | None = None  # of the same name, claimed already
+    correlated_file: str | None = None  # that uses the correlation id
+    superseding: bool = True  # whether the write was conditional on no newer intent having been applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +111,28 @@ class Decided:
     """The outcome is known; at most it has to be settled."""
 
     outcome: Outcome
-    settled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Somebody else works on it, or on its target, until then at the latest (epoch seconds)."""
+    """Nobody else may act on it before then (epoch seconds)."""
 
     until: float
+    lets_go_early: bool = False  # a target is free as soon as its holder is done, most often long before
 
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A newer intent for the same target has been applied already."""
+    """A newer intent stands in its place: a version of the same name, or one applied to the same target."""
 
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Another file uses its correlation id."""
+
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,7 @@ class Free:
     seen: Row | None
 
 
-Verdict = Decided | Held | Superseded | Free
+Verdict = Decided | Held | Superseded | Duplicate | Free
 
 
 def order(handoff: Handoff) -> str:
@@ -131,8 +153,8 @@ def order(handoff: Handoff) -> str:
     return f"{handoff.event_time}#{handoff.sequencer:0<32}"
 
 
-def judge(refusal: Refusal, handoff_order: str, now: float) -> Verdict:
-    """Say what a refused write means.
+def judge(refusal: Refusal, claim_order: str, now: float) -> Verdict:
+    """Say what a refused write means to whoever wanted to make it.
 
     A lease that has run out stands in nobody's way: its owner is dead, or will find itself fenced off.
 
@@ -142,11 +164,15 @@ def judge(refusal: Refusal, handoff_order: str, now: float) -> Verdict:
     """
     row, target = refusal.row, refusal.target
     if row is not None and row.outcome is not None:
-        return Decided(row.outcome, row.settled)
-    if row is not None and row.lease_until > now:
-        return Held(row.lease_until)
-    if target is not None and target.last_order > handoff_order:
+        return Decided(row.outcome)
+    if row is not None and row.held_until > now:
+        return Held(row.held_until)
+    if refusal.newer_version is not None:
+        return Superseded(f"version {refusal.newer_version} of the same name")
+    if refusal.correlated_file is not None:
+        return Duplicate(refusal.correlated_file)
+    if target is not None and target.last_order > claim_order and refusal.superseding:
         return Superseded(target.last_file)
-    if target is not None and target.lease_until > now:
-        return Held(target.lease_until)
+    if target is not None and target.held_until > now:
+        return Held(target.held_until, lets_go_early=True)
     return Free(row)

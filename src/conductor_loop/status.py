@@ -35,6 +35,7 @@ class Author:
     started: float  # epoch seconds
     now: float  # epoch seconds
     attempt: int = 0
+    note: str = ""  # clauses for the message: what is done otherwise than the sender asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,31 @@ def succeeded(author: Author, intent: Intent, package: Published, note: str = ""
     )
 
 
-def failed(author: Author, intent: Intent, failure: PorchFailed, note: str = "") -> Outcome:
-    """Tell of a porch that failed or ran out of time."""
+def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: float | None, note: str = "") -> Outcome:
+    """Tell of a porch that failed or ran out of time; ``next_retry`` (epoch seconds) if it is tried again."""
     timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
     state = State.TIMED_OUT if timed_out else State.FAILED
     late = f"Processing timed out after {failure.run.duration_seconds:.0f}s"
     message = f"{late if timed_out else 'Failed to process intent'}: {failure}{note}"
-    details = _error(failure.cause, str(failure)) | _porch_details(failure.run)
-    return _outcome(state, FAILED, _document(author, state, message, intent) | {"error_details": details})
+    document = _document(author, state, message, intent)
+    document["error_details"] = _error(failure.cause, str(failure)) | _porch_details(failure.run)
+    if next_retry is not None:
+        document["next_retry"] = timestamp(next_retry)
+    return _outcome(state, FAILED, document)
 
 
-def rejected(author: Author, rejection: Rejected) -> Outcome:
+def abandoned(author: Author, intent: Intent) -> Outcome:
+    """Tell of an intent whose workers all died before they could say anything."""
+    attempts = author.attempt - 1
+    text = (
+        f"none of {attempts} attempts lived to tell what happened, most often because memory ran out; give the "
+        "function more memory, and send the intent again"
+    )
+    document = _document(author, State.FAILED, f"Failed to process intent: {text}", intent)
+    return _outcome(State.FAILED, FAILED, document | {"error_details": _error(Cause.WORKERS_DIED, text)})
+
+
+def rejected(author: Author, rejection: Rejected, intent: Intent | None = None) -> Outcome:
     """Tell of an input that is wrong: every broken rule, with its JSON path."""
     first, *others = rejection.violations
     summary = first.message + (f" (and {len(others)} more: see validation_errors)" if others else "")
@@ -76,13 +91,12 @@ def rejected(author: Author, rejection: Rejected) -> Outcome:
             for violation in rejection.violations
         ]
     }
-    return _outcome(State.FAILED, FAILED, _document(author, State.FAILED, message) | {"error_details": details})
+    return _outcome(State.FAILED, FAILED, _document(author, State.FAILED, message, intent) | {"error_details": details})
 
 
-def superseded(author: Author, intent: Intent, successor: str) -> Outcome:
-    """Tell of an intent that came too late: a newer one for its target has been applied."""
-    message = f"Superseded by {successor}: a newer intent for {intent.namespace}/{intent.target} was applied first"
-    return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, message, intent))
+def superseded(author: Author, by: str, intent: Intent) -> Outcome:
+    """Tell of an intent that came too late: a newer one stands in its place."""
+    return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, f"Superseded by {by}", intent))
 
 
 def encode(outcome: Outcome) -> bytes:
@@ -99,7 +113,7 @@ def _document(author: Author, state: State, message: str, intent: Intent | None 
     document = {
         "intent_file": author.handoff.file,
         "status": _STATUS[state],
-        "message": message,
+        "message": message + author.note,
         "timestamp": timestamp(author.now),
         "processed_by": "conductor-loop",
         "worker_id": author.worker_id,

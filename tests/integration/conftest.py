@@ -54,5 +54,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
 @pytest.fixture
 def world(aws: boto3.session.Session) -> World:
     return World(
-        bucket=MotoBucket(aws.client("s3")), state=StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600)
+        bucket=MotoBucket(aws.client("s3")),
+        state=StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0),
     )

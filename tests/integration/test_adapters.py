@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop.errors import Gone, Overtaken
+from conductor_loop.errors import Gone, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Row, State, Target
 from tests.factories import BUCKET, World
@@ -28,8 +28,8 @@ def test_a_claim_holds_the_handoff_and_its_target(parts: World) -> None:
     rival = replace(CLAIM, owner="rival")
     refusal = parts.state.claim(rival, NOW + 1)
     assert refusal is not None
-    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30)
-    assert refusal.target == Target(lease_owner="me", lease_until=NOW + 30)
+    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW)
+    assert refusal.target == Target(lease_owner="me", held_until=NOW + 30)
 
 
 def test_another_handoff_cannot_claim_a_held_target(parts: World) -> None:
@@ -38,12 +38,12 @@ def test_another_handoff_cannot_claim_a_held_target(parts: World) -> None:
     refusal = parts.state.claim(other, NOW + 1)
     assert refusal is not None
     assert refusal.row is None
-    assert parts.state.find(other.handoff) is None
+    assert parts.state.find([other.handoff]) == {}
 
 
 def test_a_lease_that_ran_out_can_be_taken_over_as_it_was_seen_once(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    seen = parts.state.find(HANDOFF)
+    seen = parts.row(HANDOFF)
     heir = replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90)
     assert parts.state.claim(heir, NOW + 31, seen) is None
     assert parts.state.claim(replace(heir, owner="late"), NOW + 31, seen) is not None
@@ -52,7 +52,7 @@ def test_a_lease_that_ran_out_can_be_taken_over_as_it_was_seen_once(parts: World
 def test_only_the_claim_in_force_decides(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     heir = replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90)
-    parts.state.claim(heir, NOW + 31, parts.state.find(HANDOFF))
+    parts.state.claim(heir, NOW + 31, parts.row(HANDOFF))
     assert parts.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3), NOW + 32) is not None
     assert parts.state.decide(heir, OUTCOME, Applied("v1.0.0", 3), NOW + 33) is None
     again = parts.state.decide(heir, OUTCOME, Applied("v9.9.9", 9), NOW + 34)
@@ -99,24 +99,116 @@ def test_a_decision_without_a_claim_is_made_once(parts: World) -> None:
     assert refusal.row.outcome == OUTCOME
 
 
-def test_a_row_knows_when_it_is_settled(parts: World) -> None:
+def test_rows_are_found_by_their_handoffs(parts: World) -> None:
+    other = replace(HANDOFF, version_id="v2")
     parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW)
-    parts.state.mark_settled(HANDOFF, NOW)
-    row = parts.state.find(HANDOFF)
-    assert row is not None
-    assert row.settled
+    assert parts.state.find([HANDOFF, other]) == {HANDOFF: Row(State.SUCCEEDED, outcome=OUTCOME, since=NOW)}
+
+
+def test_a_registered_handoff_waits_and_can_be_claimed_as_it_was_seen(parts: World) -> None:
+    assert parts.state.register(HANDOFF, State.QUEUED, NOW) is None
+    assert parts.state.register(HANDOFF, State.QUEUED, NOW) is not None
+    assert parts.state.claim(CLAIM, NOW, Row(State.QUEUED)) is None
+    assert parts.row(HANDOFF).state is State.PROCESSING
+
+
+def test_handing_over_again_is_counted_and_keeps_the_attempts(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    later = NOW + 31
+    assert parts.state.register(HANDOFF, State.QUEUED, later, parts.row(HANDOFF)) is None
+    row = parts.row(HANDOFF)
+    assert (row.state, row.attempt, row.sweeps) == (State.QUEUED, 1, 1)
+
+
+def test_a_held_handoff_cannot_be_handed_over_again(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    assert parts.state.register(HANDOFF, State.QUEUED, NOW + 1, parts.row(HANDOFF)) is not None
+
+
+def test_a_postponed_handoff_frees_its_target_and_is_held_until_it_is_due(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    assert parts.state.postpone(CLAIM, NOW + 60, 2, NOW + 1) is None
+    row = parts.row(HANDOFF)
+    assert (row.state, row.attempt, row.held_until, row.patience) == (State.RETRYING, 1, NOW + 60, 2)
+    assert parts.state.target("ns/name").lease_owner == ""
+    again = replace(CLAIM, owner="next", attempt=2, lease_until=NOW + 99)
+    assert parts.state.claim(again, NOW + 59, row) is not None
+    assert parts.state.claim(again, NOW + 60, row) is None
+
+
+def test_only_the_claim_in_force_postpones(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.claim(replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90), NOW + 31, parts.row(HANDOFF))
+    assert parts.state.postpone(CLAIM, NOW + 60, 1, NOW + 32) is not None
+    assert parts.row(HANDOFF).owner == "heir"
+
+
+def test_an_older_version_of_a_name_is_refused_once_a_newer_one_was_claimed(parts: World) -> None:
+    newer = replace(CLAIM, handoff=replace(HANDOFF, version_id="v2", sequencer="0B"), target="ns/other")
+    parts.state.claim(newer, NOW)
+    refusal = parts.state.claim(CLAIM, NOW)
+    assert refusal is not None
+    assert refusal.newer_version == "v2"
+    assert parts.state.claim(replace(newer, owner="again", attempt=2), NOW + 99, parts.row(newer.handoff)) is None
+
+
+def test_a_correlation_id_belongs_to_one_file(parts: World) -> None:
+    mine = replace(CLAIM, correlation_id="c-1")
+    parts.state.claim(mine, NOW)
+    other = replace(mine, handoff=replace(HANDOFF, key="intent-b.json"), target="ns/other")
+    refusal = parts.state.claim(other, NOW)
+    assert refusal is not None
+    assert refusal.correlated_file == "intent-a.json"
+    same_file = replace(mine, handoff=replace(HANDOFF, version_id="v2", sequencer="0B"), target="ns/other")
+    assert parts.state.claim(same_file, NOW) is None
+
+
+def test_superseding_can_be_switched_off(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3), NOW + 1)
+    older = replace(HANDOFF, key="intent-b.json", event_time="2026-11-23T02:59:59.000Z")
+    assert parts.state.claim(replace(CLAIM, handoff=older, supersedes=False), NOW + 2) is None
+
+
+def test_a_burst_of_tokens_is_given_and_then_one_each_interval(parts: World) -> None:
+    taken = [parts.state.take_token("t", interval_seconds=10, burst=3, now=NOW) for _ in range(4)]
+    assert taken == [True, True, True, False]
+    assert parts.state.take_token("t", 10, 3, NOW + 9) is False
+    assert parts.state.take_token("t", 10, 3, NOW + 10) is True
+    assert parts.state.take_token("t", 10, 3, NOW + 11) is False
+    assert parts.state.take_token("t", 10, 3, NOW + 1000) is True
+
+
+def test_a_discarded_row_is_gone(parts: World) -> None:
+    parts.state.register(HANDOFF, State.QUEUED, NOW)
+    parts.state.discard(HANDOFF)
+    assert parts.state.find([HANDOFF]) == {}
 
 
 def test_exactly_the_version_is_read(parts: World) -> None:
     old = parts.bucket.drop(BUCKET, "intent-a.json", b"old")
     parts.bucket.drop(BUCKET, "intent-a.json", b"new")
-    assert parts.bucket.read(old, 100)[1] == b"old"
+    found = parts.bucket.read(old, 100)
+    assert found.body == b"old"
+    assert found.newer_version is not None
+
+
+def test_the_newest_version_has_no_newer_one(parts: World) -> None:
+    parts.bucket.drop(BUCKET, "intent-a.json", b"old")
+    new = parts.bucket.drop(BUCKET, "intent-a.json", b"new")
+    assert parts.bucket.read(new, 100).newer_version is None
+
+
+def test_a_version_that_became_the_newest_again_has_no_newer_one(parts: World) -> None:
+    old = parts.bucket.drop(BUCKET, "intent-a.json", b"old")
+    parts.bucket.remove(parts.bucket.drop(BUCKET, "intent-a.json", b"new"))
+    assert parts.bucket.read(old, 100).newer_version is None
 
 
 def test_more_bytes_than_asked_for_are_not_read(parts: World) -> None:
     handoff = parts.bucket.drop(BUCKET, "intent-a.json", b"12345")
-    known, body = parts.bucket.read(handoff, 4)
-    assert (known.size, body) == (5, None)
+    found = parts.bucket.read(handoff, 4)
+    assert (found.handoff.size, found.body) == (5, None)
 
 
 def test_a_version_that_is_gone_is_told_apart(parts: World) -> None:
@@ -155,7 +247,7 @@ def test_removing_a_version_leaves_the_others(parts: World) -> None:
 
 def test_an_event_without_a_version_means_the_newest(world: World) -> None:
     newest = world.bucket.drop(BUCKET, "intent-a.json", b"{}")
-    known, _ = world.bucket.read(replace(newest, version_id=""), 100)
+    known = world.bucket.read(replace(newest, version_id=""), 100).handoff
     assert known.version_id == newest.version_id
     assert known.event_time.endswith("Z")
 
@@ -163,4 +255,53 @@ def test_an_event_without_a_version_means_the_newest(world: World) -> None:
 def test_rows_expire_after_the_time_they_are_kept(world: World, aws: boto3.session.Session) -> None:
     world.state.decide_unclaimed(HANDOFF, OUTCOME, NOW)
     items: list[Any] = aws.client("dynamodb").scan(TableName="state")["Items"]
-    assert items[0]["expires_at"] == {"N": str(int(NOW) + 3600)}
+    (row,) = [item for item in items if item["pk"]["S"].startswith("intent#")]
+    assert row["expires_at"] == {"N": str(int(NOW) + 3600)}
+
+
+def test_the_status_is_about_the_newest_version_that_has_one(parts: World) -> None:
+    older, newer = HANDOFF, replace(HANDOFF, version_id="v2", sequencer="0B")
+    parts.bucket.put_status(newer, HANDOFF.file, b"newer", final=True)
+    parts.bucket.put_status(older, HANDOFF.file, b"older", final=True)
+    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"newer"
+    assert parts.bucket.get(BUCKET, "status/intent-a.json@v1.status") == b"older"
+
+
+def test_a_newer_version_replaces_the_status_of_an_older_one(parts: World) -> None:
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"older", final=True)
+    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, b"newer", final=True)
+    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"newer"
+
+
+def test_a_final_status_stays_whatever_a_late_worker_says(parts: World) -> None:
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
+    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"final"
+
+
+def test_every_version_in_the_root_is_unsettled(parts: World) -> None:
+    versions = {parts.bucket.drop(BUCKET, key, b"{}").version_id for key in ("intent-a.json", "intent-a.json", "x.txt")}
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"{}", final=True)
+    found, cursor = parts.bucket.unsettled(BUCKET, None, 1)
+    assert {handoff.version_id for handoff in found} == versions
+    assert cursor is None
+
+
+def test_the_counters_count_each_decision_once(world: World, aws: boto3.session.Session) -> None:
+    world.state.claim(CLAIM, NOW)
+    world.state.decide(CLAIM, OUTCOME, None, NOW)
+    world.state.decide(CLAIM, OUTCOME, None, NOW)
+    items: list[Any] = aws.client("dynamodb").scan(TableName="state")["Items"]
+    assert [item["files_success"] for item in items if item["pk"]["S"].startswith("counter#")] == [{"N": "1"}]
+
+
+def test_a_row_that_makes_no_sense_is_told_apart(world: World, aws: boto3.session.Session) -> None:
+    world.state.register(HANDOFF, State.QUEUED, NOW)
+    key = {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": "v1"}}
+    aws.client("dynamodb").update_item(
+        TableName="state", Key=key, UpdateExpression="SET attempt = :x", ExpressionAttributeValues={":x": {"S": "?"}}
+    )
+    with pytest.raises(Unreadable):
+        world.state.claim(CLAIM, NOW)
+    assert world.state.find([HANDOFF]) == {}

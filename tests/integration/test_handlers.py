@@ -2,10 +2,12 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from conductor_loop import handlers
@@ -29,14 +31,48 @@ def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("CONDUCTOR_STATE_TABLE", "state")
     monkeypatch.setenv("CONDUCTOR_PORCH_PATH", str(PORCH))
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_PRIORITY_QUEUES", "false")
     yield
     handlers._app.cache_clear()
     handlers._logger.cache_clear()
     logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
 
 
-def invoke(*records: dict[str, Any]) -> dict[str, str]:
+class Queue:
+    """A queue on moto, received from as Lambda's poller does."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.url = client.create_queue(QueueName="normal")["QueueUrl"]
+
+    def receive(self) -> list[dict[str, Any]]:
+        answer = self.client.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+        )
+        return [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:normal",
+            }
+            for message in answer.get("Messages", [])
+        ]
+
+
+def invoke(*records: dict[str, Any]) -> Any:
     return handlers.conductor({"Records": list(records)}, Context())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def queue(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """Switch the queues on; give the one of priority normal."""
+    queue = Queue(aws.client("sqs"))
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_PRIORITY_QUEUES", "true")
+    monkeypatch.setenv("CONDUCTOR_QUEUE_NORMAL", queue.url)
+    return queue
 
 
 def put(world: World, file: str, body: bytes | None = None) -> dict[str, Any]:
@@ -106,3 +142,44 @@ def test_a_neighbour_is_answered_although_one_handoff_cannot_be(world: World) ->
 def test_an_event_that_is_none_of_ours_does_nothing() -> None:
     assert invoke() == {}
     assert handlers.conductor({"Event": "s3:TestEvent"}, Context()) == {}  # type: ignore[arg-type]
+
+
+def test_an_event_is_queued_and_its_message_is_answered(world: World, queue: Queue) -> None:
+    assert list(invoke(put(world, "intent-a.json")).values()) == ["queued"]
+    assert invoke(*queue.receive()) == {"batchItemFailures": []}
+    assert world.status()["status"] == "success"
+
+
+def test_a_poisoned_message_does_not_keep_its_neighbours(world: World, queue: Queue) -> None:
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="poison")
+    invoke(put(world, "intent-a.json"))
+    records = queue.receive()
+    (poison,) = [record for record in records if record["body"] == "poison"]
+    assert invoke(*records) == {"batchItemFailures": [{"itemIdentifier": poison["messageId"]}]}
+    assert world.status()["status"] == "success"
+
+
+def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_when(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_PORCH_PATH", "/no/such/porch")
+    invoke(put(world, "intent-a.json"))
+    (record,) = queue.receive()
+    assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    status = world.status()
+    assert (status["status"], status["retry_count"]) == ("failed", 0)
+    assert status["next_retry"] > status["timestamp"]
+    assert "intent-a.json" in world.listing()
+    assert queue.receive() == [], "hidden until the next attempt is due"
+
+
+def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(world, "intent-a.json")
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_SWEEP_AFTER", "0s")
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 2)
+    counts = handlers.sweeper({}, Context())  # type: ignore[arg-type]
+    assert (counts["seen"], counts["redelivered"]) == (1, 1)
+    assert handlers.sweeper({}, Context())["redelivered"] == 0  # type: ignore[arg-type]
+    invoke(*queue.receive())
+    assert world.status()["status"] == "success"

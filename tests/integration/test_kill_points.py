@@ -8,7 +8,7 @@ import pytest
 
 from conductor_loop import pipeline
 from conductor_loop.errors import Cause
-from conductor_loop.pipeline import Answer
+from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
 
 
@@ -108,7 +108,7 @@ def _assert_answered_once(world: World, file: str, body: bytes, folder: str) -> 
 
 
 def _package_once_decided(world: World, handoff: Any) -> dict[str, bytes] | None:
-    row = world.state.find(handoff)
+    row = world.state.find([handoff]).get(handoff)
     if row is None or row.outcome is None:
         return None
     prefix = row.outcome.status.get("package", {}).get("prefix")

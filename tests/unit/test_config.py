@@ -3,11 +3,11 @@ import pytest
 from conductor_loop.config import InvalidConfig, from_environment
 from conductor_loop.porch import Mode
 
-TABLE = {"CONDUCTOR_STATE_TABLE": "state"}
+TABLE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 
 
 def test_only_the_table_has_no_default() -> None:
-    config = from_environment(TABLE)
+    config = from_environment({"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_PROCESSING_PRIORITY_QUEUES": "false"})
     assert (config.porch_path, config.mode, config.processing_timeout_seconds) == (
         "/opt/bin/porch",
         Mode.STRUCTURED,
@@ -24,9 +24,25 @@ def test_durations_are_read_with_their_units(text: str, seconds: float) -> None:
 
 def test_every_problem_is_reported_at_once_with_what_to_write() -> None:
     with pytest.raises(InvalidConfig) as caught:
-        from_environment({"CONDUCTOR_MODE": "fast", "CONDUCTOR_PROCESSING_TIMEOUT": "soon"})
+        from_environment(
+            {
+                "CONDUCTOR_MODE": "fast",
+                "CONDUCTOR_PROCESSING_TIMEOUT": "soon",
+                "CONDUCTOR_PROCESSING_RETRY_ATTEMPTS": "99",
+            }
+        )
     assert caught.value.problems == (
         "CONDUCTOR_STATE_TABLE is not set: give it a value",
         "CONDUCTOR_MODE is 'fast': use one of direct, structured",
         "CONDUCTOR_PROCESSING_TIMEOUT is 'soon': write a duration such as 500ms, 30s, 5m, 168h or 7d",
+        "CONDUCTOR_PROCESSING_RETRY_ATTEMPTS is '99': write a whole number from 0 to 10",
+        "CONDUCTOR_QUEUE_NORMAL is not set: name the queue, or set CONDUCTOR_PROCESSING_PRIORITY_QUEUES to false",
     )
+
+
+def test_the_queues_and_principals_are_read() -> None:
+    config = from_environment(
+        TABLE | {"CONDUCTOR_CRITICAL_PRINCIPALS": "AWS:A*, AWS:B", "CONDUCTOR_QUEUE_HIGH": "https://sqs/high"}
+    )
+    assert config.critical_principals == ("AWS:A*", "AWS:B")
+    assert config.queues == {"normal": "https://sqs/normal", "high": "https://sqs/high"}

@@ -8,6 +8,7 @@ from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import (
     TRANSITIONS,
     Decided,
+    Duplicate,
     Free,
     Held,
     Outcome,
@@ -45,8 +46,8 @@ def test_a_decided_state_is_never_left() -> None:
 
 def test_a_decided_row_is_final_whatever_its_target_does() -> None:
     outcome = Outcome(State.FAILED, {}, "failed")
-    refusal = Refusal(Row(State.FAILED, outcome=outcome), Target(lease_until=NOW + 9))
-    assert judge(refusal, ORDER, NOW) == Decided(outcome, settled=False)
+    refusal = Refusal(Row(State.FAILED, outcome=outcome), Target(held_until=NOW + 9))
+    assert judge(refusal, ORDER, NOW) == Decided(outcome)
 
 
 def test_a_live_lease_holds_the_handoff() -> None:
@@ -58,13 +59,25 @@ def test_a_lease_that_ran_out_frees_the_row_as_it_was_seen() -> None:
     assert judge(Refusal(row), ORDER, NOW) == Free(row)
 
 
-def test_a_live_lease_on_the_target_holds() -> None:
-    assert judge(Refusal(target=Target("a", NOW + 9)), ORDER, NOW) == Held(NOW + 9)
+def test_an_attempt_that_is_not_due_yet_holds_the_handoff() -> None:
+    assert judge(Refusal(Row(State.RETRYING, 1, held_until=NOW + 9)), ORDER, NOW) == Held(NOW + 9)
+
+
+def test_a_live_lease_on_the_target_holds_and_may_end_early() -> None:
+    assert judge(Refusal(target=Target("a", NOW + 9)), ORDER, NOW) == Held(NOW + 9, lets_go_early=True)
 
 
 def test_a_newer_applied_intent_supersedes_even_while_the_target_is_held() -> None:
     target = Target("a", NOW + 9, last_order=f"{ORDER}x", last_file="intent-new.json")
     assert judge(Refusal(target=target), ORDER, NOW) == Superseded("intent-new.json")
+
+
+def test_a_newer_version_of_the_name_supersedes() -> None:
+    assert judge(Refusal(newer_version="v2"), ORDER, NOW) == Superseded("version v2 of the same name")
+
+
+def test_a_used_correlation_id_is_a_duplicate() -> None:
+    assert judge(Refusal(correlated_file="intent-b.json"), ORDER, NOW) == Duplicate("intent-b.json")
 
 
 @pytest.mark.parametrize(

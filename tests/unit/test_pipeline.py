@@ -5,7 +5,8 @@ import pytest
 from conductor_loop import pipeline
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.lifecycle import State
-from conductor_loop.pipeline import Answer
+from conductor_loop.retry import Policy
+from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
 
 PACKAGE = "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/"
@@ -83,6 +84,7 @@ def test_every_violation_is_listed_with_its_path(world: World) -> None:
 
 @pytest.mark.parametrize("cause", [Cause.DEPLOYMENT_NOT_FOUND, Cause.PORCH_KILLED, Cause.PACKAGE_UNSAFE])
 def test_a_failing_porch_fails_the_intent_and_nothing_is_published(world: World, cause: Cause) -> None:
+    world.configure(retry=Policy(attempts=0))
     world.porch.script = [cause]
     pipeline.answer(world.app, world.drop(), world.deadline)
     assert world.status()["status"] == "failed"
@@ -91,6 +93,7 @@ def test_a_failing_porch_fails_the_intent_and_nothing_is_published(world: World,
 
 
 def test_a_porch_that_takes_too_long_is_a_timeout(world: World) -> None:
+    world.configure(retry=Policy(attempts=0))
     world.porch.script = [Cause.PROCESSING_TIMEOUT]
     pipeline.answer(world.app, world.drop(), world.deadline)
     assert world.status()["status"] == "timeout"
@@ -188,9 +191,7 @@ def test_a_name_too_long_for_our_keys_is_answered_all_the_same(world: World) -> 
 def test_a_decided_row_is_terminal(world: World) -> None:
     handoff = world.drop()
     pipeline.answer(world.app, handoff, world.deadline)
-    row = world.state.find(handoff)
-    assert row is not None
-    assert (row.state, row.settled) == (State.SUCCEEDED, True)
+    assert world.row(handoff).state is State.SUCCEEDED
 
 
 def _dies_once(world: World) -> Callable[[], None]:

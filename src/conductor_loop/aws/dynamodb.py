@@ -1,9 +1,26 @@
 """The state table in DynamoDB: conditional writes that say who may act on a handoff."""
 
-import json
-from collections.abc import Mapping, Sequence
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from conductor_loop.aws.rows import (
+    Key,
+    Values,
+    intent_key,
+    number,
+    outcome_text,
+    read_refusal,
+    read_row,
+    read_target,
+    target_key,
+    text,
+)
+from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target, order
 
@@ -11,206 +28,246 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
-type Value = Mapping[str, Any]
-type Values = dict[str, Value]
-
 _ABSENT = "attribute_not_exists(pk)"
-_AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND lease_until <= :now"
-_TARGET_FREE = "(attribute_not_exists(lease_until) OR lease_until <= :now)"
-_NOTHING_NEWER_APPLIED = "(attribute_not_exists(last_order) OR last_order <= :order)"
+_AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND held_until <= :now"
+_TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
+_NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :order)"
+_NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
-_RESERVED = {"#state": "state", "#owner": "owner"}  # words that DynamoDB's expressions keep for themselves
+_MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file"
+_RESERVED = {"#state": "state", "#owner": "owner", "#file": "file"}  # words that expressions keep for themselves
+_TRIES = 6  # of a transaction that conflicts with another one
+_CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
+_SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
 class StateTable:
-    """Rows of handoffs (``intent#<file>``, version id) and of targets (``target#<namespace>/<name>``, ``-``)."""
+    """Rows of handoffs, targets, names, correlation ids, counters and rate limits; ``rows`` has their keys."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float, jitter: Callable[[], float]) -> None:
         self._client = client
         self._table = table
         self._keep_seconds = keep_seconds
+        self._jitter = jitter
+
+    def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
+        """Note that the handoff waits: in a queue, or handed over again; ``None`` means noted.
+
+        Conditional on the row being as ``seen``: absent, or held by nobody.
+        """
+        swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
+        return self._write(
+            self._update(
+                intent_key(handoff),
+                f"SET #state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, since = :now, "
+                f"sweeps = {swept}",
+                _ABSENT if seen is None else _AS_SEEN,
+                {":state": text(state), ":none": number(0), ":now": number(now)}
+                | _as_seen(seen, now)
+                | ({":one": number(1)} if seen is not None else {}),
+            )
+        )
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
-        """Take the handoff and its target, both or neither; ``None`` means taken.
+        """Take the handoff and its target, all or nothing; ``None`` means taken.
 
-        Conditional on the row being as ``seen`` (absent, or with a lease that has run out), on nobody holding the
-        target, and on no newer intent having been applied to it.
+        Conditional on the row being as ``seen`` (absent, or held by nobody), on nobody holding the target, on no newer
+        version of the name having been claimed, on no newer intent having been applied to the target, and on no other
+        file using the correlation id.
         """
-        lease: Values = {":owner": {"S": claim.owner}, ":until": _number(claim.lease_until)}
-        put_in_order: Values = {":order": {"S": order(claim.handoff)}}
+        lease = {":owner": text(claim.owner), ":until": number(claim.lease_until)}
+        in_order = {":order": text(order(claim.handoff))}
+        updates = [
+            self._update(
+                intent_key(claim.handoff),
+                "SET #state = :processing, #owner = :owner, attempt = :attempt, held_until = :until, since = :now, "
+                "target = :target, handoff_order = :order",
+                _ABSENT if seen is None else _AS_SEEN,
+                lease | in_order | _as_seen(seen, now) | _attempt(claim) | _at(now) | {":target": text(claim.target)},
+            ),
+            self._update(
+                target_key(claim.target),
+                "SET lease_owner = :owner, held_until = :until",
+                f"{_TARGET_FREE} AND {_NOTHING_NEWER}" if claim.supersedes else _TARGET_FREE,
+                lease | _at(now) | (in_order if claim.supersedes else {}),
+            ),
+            self._update(
+                Key("name", claim.handoff.key),
+                "SET last_order = :order, last_version = :version, expires_at = :expires",
+                _NO_NEWER_VERSION,
+                in_order | {":version": text(claim.handoff.version_id)} | self._expires(now),
+            ),
+        ]
+        if claim.correlation_id is not None:
+            updates.append(
+                self._update(
+                    Key("correlation", claim.correlation_id),
+                    "SET #file = :file, expires_at = :expires",
+                    _MINE_OR_NOBODYS,
+                    {":file": text(claim.handoff.file)} | self._expires(now),
+                )
+            )
+        refusal = self._write(*updates)
+        return replace(refusal, superseding=claim.supersedes) if refusal else None
+
+    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
+        """Give the claim back until the next attempt is due; ``None`` means given back. Fenced as ``decide``."""
+        owner = {":owner": text(claim.owner)}
         row = self._update(
-            _intent_key(claim.handoff),
-            "SET #state = :processing, #owner = :owner, attempt = :attempt, lease_until = :until, "
-            "target = :target, handoff_order = :order",
-            _ABSENT if seen is None else _AS_SEEN,
-            lease | put_in_order | _as_seen(seen, now) | _attempt(claim) | {":target": {"S": claim.target}},
+            intent_key(claim.handoff),
+            "SET #state = :state, held_until = :until, patience = :patience, since = :now REMOVE #owner",
+            _STILL_MINE,
+            owner
+            | _attempt(claim)
+            | _at(now)
+            | {":state": text(State.RETRYING), ":until": number(until), ":patience": number(patience)},
         )
-        target = self._update(
-            _target_key(claim.target),
-            "SET lease_owner = :owner, lease_until = :until",
-            f"{_TARGET_FREE} AND {_NOTHING_NEWER_APPLIED}",
-            lease | put_in_order | {":now": _number(now)},
-        )
-        return self._write_all([row, target])
+        return self._write(row, self._release(claim, None))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
 
         Conditional on the claim being in force still: a worker that was thought dead changes nothing.
         """
-        owner: Values = {":owner": {"S": claim.owner}}
         row = self._update(
-            _intent_key(claim.handoff),
-            "SET #state = :state, outcome = :outcome, decided_at = :now, expires_at = :expires "
-            "REMOVE #owner, lease_until",
+            intent_key(claim.handoff),
+            "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires "
+            "REMOVE #owner",
             _STILL_MINE,
-            owner | _attempt(claim) | self._outcome(outcome, now),
+            {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now),
         )
-        release = "REMOVE lease_owner, lease_until"
-        if applied is not None:
-            release = f"SET last_order = :order, last_file = :file, replicas = :replicas, version = :version {release}"
-        values = owner | (_applied(claim, applied) if applied is not None else {})
-        return self._write_all([row, self._update(_target_key(claim.target), release, _TARGET_STILL_MINE, values)])
+        return self._write(row, self._release(claim, applied), self._count(claim.handoff, outcome))
 
     def decide_unclaimed(
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
     ) -> Refusal | None:
         """Record the outcome of a handoff that never gets to porch: rejected or superseded; ``None`` means recorded.
 
-        Conditional on the row being as ``seen``: absent, or with a lease that has run out.
+        Conditional on the row being as ``seen``: absent, or held by nobody.
         """
-        update = self._update(
-            _intent_key(handoff),
-            "SET #state = :state, outcome = :outcome, decided_at = :now, expires_at = :expires REMOVE lease_until",
+        row = self._update(
+            intent_key(handoff),
+            "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires, "
+            "attempt = if_not_exists(attempt, :none)",
             _ABSENT if seen is None else _AS_SEEN,
             self._outcome(outcome, now) | _as_seen(seen, now),
         )
-        try:
-            self._client.update_item(**update)
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            return _refusal([error.response.get("Item")])
-        return None
+        return self._write(row, self._count(handoff, outcome))
 
-    def mark_settled(self, handoff: Handoff, now: float) -> None:
-        """Note that every effect of the outcome has been applied."""
-        self._client.update_item(
-            TableName=self._table,
-            Key=_intent_key(handoff),
-            UpdateExpression="SET settled_at = :now",
-            ConditionExpression="attribute_exists(outcome)",
-            ExpressionAttributeValues={":now": _number(now)},
-        )
-
-    def find(self, handoff: Handoff) -> Row | None:
-        """Read the handoff's row."""
-        item = self._get(_intent_key(handoff))
-        return _row(item) if item else None
+    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
+        """Read the rows of some handoffs; those without one, or with one that makes no sense, are left out."""
+        found = {}
+        for some in batched(handoffs, 100, strict=False):  # the most that one call reads
+            keys = {(intent_key(handoff).pk, handoff.version_id): handoff for handoff in some}
+            wanted: Any = {self._table: {"Keys": [intent_key(one).item for one in some], "ConsistentRead": True}}
+            while wanted:
+                answer = self._client.batch_get_item(RequestItems=wanted)
+                for item in answer["Responses"].get(self._table, []):
+                    with suppress(Unreadable):
+                        found[keys[item["pk"]["S"], item["sk"]["S"]]] = read_row(item)
+                wanted = answer.get("UnprocessedKeys")
+        return found
 
     def target(self, name: str) -> Target:
         """Read what is known of the target ``namespace/name``."""
-        return _target(self._get(_target_key(name)))
+        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
+        return read_target(answer.get("Item", {}))
 
-    def _get(self, key: Values) -> Values:
-        answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        return dict(answer.get("Item", {}))
+    def discard(self, handoff: Handoff) -> None:
+        """Delete a row that makes no sense, so that it is made anew."""
+        self._client.delete_item(TableName=self._table, Key=intent_key(handoff).item)
+
+    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool:
+        """Take a token of a rate limit: one each ``interval_seconds``, ``burst`` at once; whether there was one.
+
+        The row holds when the tokens taken so far will all have come back (the generic cell rate algorithm): one
+        conditional write for each token, two after a pause.
+        """
+        key, interval = Key("ratelimit", bucket), {":interval": number(interval_seconds)}
+        latest = {":now": number(now), ":latest": number(now + interval_seconds * (burst - 1))}
+        busy = self._update(
+            key, "SET free_at = free_at + :interval", "free_at BETWEEN :now AND :latest", interval | latest
+        )
+        if self._write(busy) is None:
+            return True
+        restarted = {":next": number(now + interval_seconds), ":now": number(now)}
+        idle = self._update(key, "SET free_at = :next", "attribute_not_exists(pk) OR free_at < :now", restarted)
+        return self._write(idle) is None
+
+    def _release(self, claim: Claim, applied: Applied | None) -> "UpdateTypeDef":
+        values = {":owner": text(claim.owner)}
+        update = "REMOVE lease_owner, held_until"
+        if applied is not None:
+            update = f"SET last_order = :order, last_file = :file, replicas = :replicas, version = :version {update}"
+            values |= {
+                ":order": text(order(claim.handoff)),
+                ":file": text(claim.handoff.file),
+                ":replicas": number(applied.replicas),
+                ":version": text(applied.version) if applied.version else {"NULL": True},
+            }
+        return self._update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
+
+    def _count(self, handoff: Handoff, outcome: Outcome) -> "UpdateTypeDef":
+        shard = zlib.crc32(handoff.version_id.encode()) % _SHARDS
+        status = outcome.status["status"]
+        return self._update(Key("counter", str(shard)), f"ADD files_{status} :one", "", {":one": number(1)})
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
-        document = {"status": outcome.status, "archive": outcome.archive}
-        return {
-            ":state": {"S": outcome.state},
-            ":outcome": {"S": json.dumps(document, separators=(",", ":"))},
-            ":now": _number(now),
-            ":expires": {"N": str(int(now + self._keep_seconds))},
-        }
+        given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
+        return given | _at(now) | self._expires(now)
 
-    def _update(self, key: Values, expression: str, condition: str, values: Values) -> "UpdateTypeDef":
-        names = {name: word for name, word in _RESERVED.items() if name in expression + condition}
+    def _expires(self, now: float) -> Values:
+        return {":expires": number(int(now + self._keep_seconds))}
+
+    def _update(self, key: Key, expression: str, condition: str, values: Values) -> "UpdateTypeDef":
         update: UpdateTypeDef = {
             "TableName": self._table,
-            "Key": key,
+            "Key": key.item,
             "UpdateExpression": expression,
-            "ConditionExpression": condition,
             "ExpressionAttributeValues": values,
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        if names:  # DynamoDB refuses an empty map
-            update["ExpressionAttributeNames"] = names
+        if condition:
+            update["ConditionExpression"] = condition
+            update["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        if names := {name: word for name, word in _RESERVED.items() if name in expression + condition}:
+            update["ExpressionAttributeNames"] = names  # DynamoDB refuses an empty map
         return update
 
-    def _write_all(self, updates: Sequence["UpdateTypeDef"]) -> Refusal | None:
-        try:
+    def _write(self, *updates: "UpdateTypeDef") -> Refusal | None:
+        """Make all of the updates or none; ``None`` means made. A conflict with another transaction is waited out."""
+        for tried in range(_TRIES):
+            try:
+                self._send(updates)
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                return read_refusal([error.response.get("Item")])
+            except self._client.exceptions.TransactionCanceledException as error:
+                reasons = error.response.get("CancellationReasons", [])
+                if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                    return read_refusal([reason.get("Item") for reason in reasons])
+                if tried == _TRIES - 1:
+                    raise  # in conflict, or throttled, all this time
+                time.sleep(_CONFLICT_SECONDS * 2**tried * self._jitter())
+            else:
+                return None
+        raise AssertionError  # the last try returns or raises
+
+    def _send(self, updates: Sequence["UpdateTypeDef"]) -> None:
+        if len(updates) == 1:  # half the price of a transaction
+            self._client.update_item(**updates[0])
+        else:
             self._client.transact_write_items(TransactItems=[{"Update": update} for update in updates])
-        except self._client.exceptions.TransactionCanceledException as error:
-            reasons = error.response.get("CancellationReasons", [])
-            if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                raise  # throttled, or in conflict with another transaction beyond the SDK's retries
-            return _refusal([reason.get("Item") for reason in reasons])
-        return None
-
-
-def _refusal(items: Sequence[Any]) -> Refusal:
-    found = {item["pk"]["S"].partition("#")[0]: item for item in items if item}
-    return Refusal(
-        row=_row(found["intent"]) if "intent" in found else None,
-        target=_target(found["target"]) if "target" in found else None,
-    )
 
 
 def _as_seen(seen: Row | None, now: float) -> Values:
     if seen is None:
         return {}
-    return {":now": _number(now), ":seen_state": {"S": seen.state}, ":seen_attempt": _number(seen.attempt)}
+    return _at(now) | {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt)}
+
+
+def _at(now: float) -> Values:
+    return {":now": number(now)}
 
 
 def _attempt(claim: Claim) -> Values:
-    return {":processing": {"S": State.PROCESSING}, ":attempt": _number(claim.attempt)}
-
-
-def _applied(claim: Claim, applied: Applied) -> Values:
-    return {
-        ":order": {"S": order(claim.handoff)},
-        ":file": {"S": claim.handoff.file},
-        ":replicas": _number(applied.replicas),
-        ":version": {"S": applied.version} if applied.version else {"NULL": True},
-    }
-
-
-def _intent_key(handoff: Handoff) -> Values:
-    return {"pk": {"S": f"intent#{handoff.key}"}, "sk": {"S": handoff.version_id}}
-
-
-def _target_key(name: str) -> Values:
-    return {"pk": {"S": f"target#{name}"}, "sk": {"S": "-"}}
-
-
-def _number(value: float) -> Value:
-    return {"N": f"{value:.3f}" if isinstance(value, float) else str(value)}
-
-
-def _row(item: Values) -> Row:
-    state = State(item["state"]["S"])
-    return Row(
-        state=state,
-        attempt=int(item.get("attempt", {"N": "0"})["N"]),
-        owner=item.get("owner", {"S": ""})["S"],
-        lease_until=float(item.get("lease_until", {"N": "0"})["N"]),
-        outcome=_read_outcome(state, item["outcome"]["S"]) if "outcome" in item else None,
-        settled="settled_at" in item,
-    )
-
-
-def _read_outcome(state: State, text: str) -> Outcome:
-    document = json.loads(text)
-    return Outcome(state, document["status"], document["archive"])
-
-
-def _target(item: Values) -> Target:
-    return Target(
-        lease_owner=item.get("lease_owner", {"S": ""})["S"],
-        lease_until=float(item.get("lease_until", {"N": "0"})["N"]),
-        last_order=item.get("last_order", {"S": ""})["S"],
-        last_file=item.get("last_file", {"S": ""})["S"],
-        version=item.get("version", {}).get("S"),
-        replicas=int(item["replicas"]["N"]) if "replicas" in item else None,
-    )
+    return {":processing": text(State.PROCESSING), ":attempt": number(claim.attempt)}

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from conductor_loop.app import Cursor, Found
 from conductor_loop.errors import Gone, Overtaken
 from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import order
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
+_TRIES = 5  # of a status that others write at the same time
 _CONTENT_TYPES = {
     "Kptfile": "application/yaml",
     ".yaml": "application/yaml",
@@ -32,28 +35,30 @@ class Bucket:
     def __init__(self, client: "S3Client") -> None:
         self._client = client
 
-    def read(self, handoff: Handoff, max_bytes: int) -> tuple[Handoff, bytes | None]:
+    def read(self, handoff: Handoff, max_bytes: int) -> Found:
         """Read exactly the handoff's version; the newest one where the event named none.
 
         Returns:
-            The handoff as S3 knows it (version, size, time), and its content: ``None`` when it has more than
-            ``max_bytes`` bytes, of which then none is read.
+            The handoff as S3 knows it (version, size, time); its content, ``None`` when it has more than ``max_bytes``
+            bytes, of which then none is read; and whether the name was put again since.
 
         Raises:
             Gone: it was deleted since.
 
         """
-        version: Any = {"VersionId": handoff.version_id} if handoff.version_id else {}
-        with _translated():
-            found = self._client.get_object(Bucket=handoff.bucket, Key=handoff.key, **version)
-        known = replace(
-            handoff,
-            version_id=found["VersionId"],
-            size=found["ContentLength"],
-            event_time=handoff.event_time or f"{found['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",
-        )
-        with found["Body"] as body:
-            return known, body.read() if known.size <= max_bytes else None
+        try:
+            current = self._get(handoff)
+        except Gone:  # deleted, or hidden by a delete marker
+            current = None
+        if current is not None and handoff.version_id in {"", current["VersionId"]}:
+            return _found(handoff, current, max_bytes)
+        if current is not None:
+            current["Body"].close()
+        if not handoff.version_id:
+            raise Gone
+        older = self._get(handoff, VersionId=handoff.version_id)
+        found = _found(handoff, older, max_bytes)
+        return replace(found, newer_version=self._newer_version(handoff) if current is not None else None)
 
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         """List what lies below ``prefix`` already: key to ETag."""
@@ -63,8 +68,8 @@ class Bucket:
     def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         """Upload the files of a package, key to content, side by side.
 
-        A key that an earlier attempt left (``replacing``: key to ETag) is replaced only as it was seen; any other key
-        must be new. So a worker that lost its claim cannot touch what its successor wrote.
+        A key that was there before (``replacing``: key to ETag) is replaced only as it was seen; any other key must be
+        new. So a worker that lost its claim cannot touch what its successor wrote.
 
         Raises:
             Overtaken: somebody else has written one of the keys.
@@ -72,18 +77,38 @@ class Bucket:
         """
 
         def upload(key: str) -> None:
-            seen: Any = {"IfMatch": replacing[key]} if key in replacing else {"IfNoneMatch": "*"}
-            with _translated():
-                self._client.put_object(
-                    Bucket=handoff.bucket, Key=key, Body=files[key], ContentType=_content_type(key), **seen
-                )
+            seen = replacing.get(key)
+            self._put(handoff, key, files[key], _as_seen(seen) | {"ContentType": _content_type(key)})
 
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
 
-    def put_status(self, handoff: Handoff, key: str, document: bytes) -> None:
-        """Write a status object."""
-        self._client.put_object(Bucket=handoff.bucket, Key=key, Body=document, ContentType="application/json")
+    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> None:
+        """Write the status object of a handoff, under ``status/<name>.status``.
+
+        That key is always about the newest version of the name that has a status, and a final one is never replaced by
+        one that is not: each write is conditional on what is there having been looked at. A version that is
+        answered after a newer one has its status beside it, under ``status/<name>@<version>.status``.
+
+        Raises:
+            Overtaken: others keep writing it.
+
+        """
+        key, seen = f"status/{name}.status", None
+        metadata = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
+        given = {"ContentType": "application/json", "Metadata": metadata}
+        for _ in range(_TRIES):
+            try:
+                self._put(handoff, key, document, _as_seen(seen) | given)
+            except Overtaken:
+                theirs, seen = self._status_metadata(handoff, key)
+                if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
+                    return  # it is there already
+                if theirs.get("order", "") > order(handoff):
+                    key, seen = f"status/{name}@{handoff.version_id}.status", None
+            else:
+                return
+        raise Overtaken
 
     def archive(self, handoff: Handoff, key: str) -> None:
         """Copy the handoff's version to ``key``.
@@ -92,16 +117,68 @@ class Bucket:
             Gone: the version is no more; since it is removed last, it has been copied before.
 
         """
-        source = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
+        source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
         with _translated():
             if handoff.size > _COPY_LIMIT:
-                self._client.copy(source, handoff.bucket, key)  # type: ignore[arg-type]  # the stubs miss VersionId
-                return
-            self._client.copy_object(Bucket=handoff.bucket, Key=key, CopySource=source, TaggingDirective="REPLACE")  # type: ignore[arg-type]
+                self._client.copy(source, handoff.bucket, key)
+            else:
+                # Tags are not carried: copying them would need two more permissions, and only for inputs that have any.
+                self._client.copy_object(Bucket=handoff.bucket, Key=key, CopySource=source, TaggingDirective="REPLACE")
 
     def remove(self, handoff: Handoff) -> None:
         """Delete exactly the handoff's version; another version of the same name stays as it is."""
         self._client.delete_object(Bucket=handoff.bucket, Key=handoff.key, VersionId=handoff.version_id)
+
+    def set_aside(self, handoff: Handoff, key: str, document: bytes) -> None:
+        """Keep a document for an operator to look at."""
+        self._client.put_object(Bucket=handoff.bucket, Key=key, Body=document, ContentType="application/json")
+
+    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
+        """List the versions in the root of the bucket, at most ``pages`` of 1,000, from the cursor on.
+
+        Returns:
+            The handoffs, with S3's time of each as their event time; and the cursor to go on from, ``None`` at the end.
+
+        """
+        found: list[Handoff] = []
+        for _ in range(pages):
+            after: Any = {"KeyMarker": cursor.key, "VersionIdMarker": cursor.version_id} if cursor else {}
+            page = self._client.list_object_versions(Bucket=bucket, Delimiter="/", **after)
+            found += [_unsettled(bucket, version) for version in page.get("Versions", [])]
+            if not page["IsTruncated"]:
+                return found, None
+            cursor = Cursor(page["NextKeyMarker"], page.get("NextVersionIdMarker", ""))
+        return found, cursor
+
+    def _get(self, handoff: Handoff, **version: str) -> Any:  # noqa: ANN401 - boto3's answer
+        given: Any = version
+        with _translated():
+            return self._client.get_object(Bucket=handoff.bucket, Key=handoff.key, **given)
+
+    def _put(self, handoff: Handoff, key: str, body: bytes, given: Any) -> None:  # noqa: ANN401 - boto3's arguments
+        try:
+            with _translated():
+                self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
+        except Gone as error:  # what it was to replace
+            raise Overtaken from error
+
+    def _newer_version(self, handoff: Handoff) -> str | None:
+        """Find out whether the name was put again after the handoff; the newest version that was."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=handoff.key)
+        for page in pages:
+            for version in page.get("Versions", []):  # newest first
+                if version["Key"] == handoff.key:
+                    return version["VersionId"] if version["VersionId"] != handoff.version_id else None
+        return None
+
+    def _status_metadata(self, handoff: Handoff, key: str) -> tuple[Mapping[str, str], str | None]:
+        try:
+            head = self._client.head_object(Bucket=handoff.bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+                raise
+            return {}, None
+        return head["Metadata"], head["ETag"]
 
 
 def read_status(client: "S3Client", bucket: str, file: str) -> str | None:
@@ -111,6 +188,32 @@ def read_status(client: "S3Client", bucket: str, file: str) -> str | None:
             return client.get_object(Bucket=bucket, Key=f"status/{file}.status")["Body"].read().decode()
     except Gone:
         return None
+
+
+def _found(handoff: Handoff, answer: Any, max_bytes: int) -> Found:  # noqa: ANN401 - boto3's answer
+    known = replace(
+        handoff,
+        version_id=answer["VersionId"],
+        size=answer["ContentLength"],
+        event_time=handoff.event_time or f"{answer['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",
+    )
+    with answer["Body"] as body:
+        return Found(known, body.read() if known.size <= max_bytes else None)
+
+
+def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's answer
+    return Handoff(
+        bucket,
+        version["Key"],
+        version["VersionId"],
+        size=version["Size"],
+        # Known to the second: its end, since to skip the newest intent is worse than to run one more.
+        event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.999Z}",
+    )
+
+
+def _as_seen(etag: str | None) -> dict[str, Any]:
+    return {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 _CONFIG = Config(
     connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
@@ -26,3 +28,13 @@ def s3_client() -> "S3Client":
 def dynamodb_client() -> "DynamoDBClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("dynamodb", config=_CONFIG)
+
+
+def sqs_client() -> "SQSClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("sqs", config=_CONFIG)
+
+
+def lambda_client() -> "LambdaClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("lambda", config=_CONFIG)

@@ -1,0 +1,40 @@
+"""The queues in SQS: one for each priority, and the dead letters of all."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from conductor_loop import messages
+from conductor_loop.app import Message
+from conductor_loop.intent import Priority
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+_LONGEST_DELAY_SECONDS = 900
+
+
+class Queues:
+    """Standard queues by priority. A message's group is the intent's namespace, so that one namespace's flood does not
+    starve another (SQS fair queues); groups order nothing here.
+    """  # noqa: D205 - one sentence more than fits a line
+
+    def __init__(self, client: "SQSClient", urls: Mapping[Priority, str]) -> None:
+        self._client = client
+        self._urls = urls
+
+    def send(self, message: Message, group: str, delay_seconds: float = 0) -> None:
+        """Put a message on the queue of its priority, to be received after the delay."""
+        self._client.send_message(
+            QueueUrl=self._urls[message.priority],
+            MessageBody=messages.write(message),
+            MessageGroupId=group,
+            DelaySeconds=round(min(delay_seconds, _LONGEST_DELAY_SECONDS)),
+        )
+
+    def hide(self, record: Mapping[str, Any], seconds: float) -> None:
+        """Keep a received message back for a while; the rest is up to its batch's answer."""
+        name = record["eventSourceARN"].rpartition(":")[2]
+        url = next(url for url in self._urls.values() if url.endswith(f"/{name}"))
+        self._client.change_message_visibility(
+            QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=max(1, round(seconds))
+        )

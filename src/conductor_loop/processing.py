@@ -1,0 +1,275 @@
+"""One attempt at an intent: claim, run porch, publish, decide or postpone."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conductor_loop import retry, status
+from conductor_loop.app import App, Measured, Message
+from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
+from conductor_loop.intent import Handoff, Intent
+from conductor_loop.lifecycle import (
+    Applied,
+    Claim,
+    Decided,
+    Duplicate,
+    Free,
+    Held,
+    Outcome,
+    Refusal,
+    Row,
+    State,
+    Superseded,
+    judge,
+    order,
+)
+from conductor_loop.porch import Package, PorchFailed, Request
+from conductor_loop.settling import Answer, fitting, settle
+
+SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
+_POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
+_TRIES = 8  # of a write whose row changes under it; more means that something is wrong
+_VERSION = re.compile(r"-(v[0-9]+\.[0-9]+\.[0-9]+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not now: somebody else holds it, or it is tried again. Waiting costs no attempt."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One handoff handed to one invocation. Times are epoch seconds."""
+
+    message: Message
+    started: float
+    deadline: float  # when the invocation ends
+    queued: bool = False  # whether it came from a queue
+
+    @property
+    def handoff(self) -> Handoff:
+        """What was delivered."""
+        return self.message.handoff
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at an intent: the claim it runs under, and the time porch has."""
+
+    intent: Intent
+    claim: Claim
+    timeout_seconds: float
+    patience: int
+    note: str  # what is done otherwise than the sender asked: clauses, or empty
+
+
+def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
+    """Make one attempt, to the answer if that can be.
+
+    Raises:
+        Overtaken: this worker was too slow, and another one took over.
+
+    """
+    if app.clock() + least_seconds(app, intent) > delivery.deadline:
+        return Later(1.0)
+    claimed = _claim(app, delivery, intent)
+    match claimed:
+        case Held():
+            return _when_free(app, claimed)
+        case Decided(outcome):
+            return settle(app, delivery.handoff, outcome)
+        case Superseded(by):
+            return conclude(app, delivery, status.superseded(author(app, delivery), by, intent))
+        case Duplicate(of):
+            return conclude(app, delivery, status.rejected(author(app, delivery), _used_already(of, intent), intent))
+    if claimed.claim.attempt > app.config.retry.attempts + 1:
+        outcome = status.abandoned(author(app, delivery, claimed.claim.attempt), intent)
+        return _decide(app, delivery, claimed, Decision(outcome))
+    return _attempt(app, delivery, claimed)
+
+
+def conclude(app: App, delivery: Delivery, outcome: Outcome) -> Answer | Later:
+    """Decide and settle a handoff that never gets to porch."""
+
+    def write(now: float, seen: Row | None) -> Refusal | None:
+        return app.state.decide_unclaimed(delivery.handoff, outcome, now, seen)
+
+    verdict = _written(app, delivery, write)
+    match verdict:
+        case Held():
+            return _when_free(app, verdict)
+        case Decided(earlier):
+            return settle(app, delivery.handoff, earlier)
+    app.observe(Measured(delivery.handoff, outcome, app.clock() - delivery.started))
+    return settle(app, delivery.handoff, outcome)
+
+
+def least_seconds(app: App, intent: Intent) -> float:
+    """Say how much time an invocation must have left for an attempt to be worth starting."""
+    default = app.config.processing_timeout_seconds
+    return SETTLE_SECONDS + min(float(intent.timeout_seconds or default), default)
+
+
+def author(app: App, delivery: Delivery, attempt: int = 0) -> status.Author:
+    """Say who writes a status now, and about which attempt."""
+    return status.Author(
+        handoff=delivery.handoff,
+        worker_id=app.worker_id,
+        mode=app.config.mode,
+        porch_path=app.config.porch_path,
+        started=delivery.started,
+        now=app.clock(),
+        attempt=attempt,
+        note=delivery.message.note,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an attempt came to."""
+
+    outcome: Outcome
+    applied: Applied | None = None  # what it changes on its target
+    porch_seconds: float | None = None
+
+
+type Refused = Held | Decided | Superseded | Duplicate
+
+
+def _claim(app: App, delivery: Delivery, intent: Intent) -> Attempt | Refused:
+    attempts: list[Attempt] = []
+
+    def take(now: float, seen: Row | None) -> Refusal | None:
+        attempts.append(_planned(app, delivery, intent, seen))
+        return app.state.claim(attempts[-1].claim, now, seen)
+
+    return _written(app, delivery, take) or attempts[-1]
+
+
+def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> Attempt:
+    """Plan an attempt: how long porch may take, and so for how long everything is claimed."""
+    now, patience = app.clock(), seen.patience if seen else 1
+    wanted = float(intent.timeout_seconds or app.config.processing_timeout_seconds) * patience
+    timeout = min(wanted, delivery.deadline - now - SETTLE_SECONDS)
+    claim = Claim(
+        handoff=delivery.handoff,
+        target=f"{intent.namespace}/{intent.target}",
+        owner=app.new_owner(),
+        attempt=(seen.attempt if seen else 0) + 1,
+        lease_until=now + timeout + SETTLE_SECONDS,
+        correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
+        supersedes=app.config.supersede_older,
+    )
+    cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s: the invocation ends)" if timeout < wanted else ""
+    return Attempt(intent, claim, timeout, patience, cut)
+
+
+def _written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
+    """Write against the row as it is; ``None`` means written.
+
+    The first try guesses what the row looks like, since that is right almost always and a read would cost a call.
+    """
+    seen = Row(State.QUEUED) if delivery.queued else None
+    for _ in range(_TRIES):
+        now = app.clock()
+        refusal = write(now, seen)
+        if refusal is None:
+            return None
+        verdict = judge(refusal, order(delivery.handoff), now)
+        if not isinstance(verdict, Free):
+            return verdict
+        seen = verdict.seen
+    return Held(app.clock())
+
+
+def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
+    target = app.state.target(attempt.claim.target)
+    request = Request(
+        file=delivery.handoff.file,
+        document=attempt.intent.document,
+        timeout_seconds=attempt.timeout_seconds,
+        previous_version=target.version,
+        previous_replicas=target.replicas,
+    )
+    try:
+        result = app.run_porch(request)
+    except PorchFailed as failure:
+        return _failed(app, delivery, attempt, failure)
+    package = _publish(app, attempt.claim, result.package)
+    version = _VERSION.search(package.name)
+    applied = Applied(version[1] if version else target.version, attempt.intent.replicas)
+    who = author(app, delivery, attempt.claim.attempt)
+    outcome = status.succeeded(who, attempt.intent, package, attempt.note)
+    return _decide(app, delivery, attempt, Decision(outcome, applied, result.run.duration_seconds))
+
+
+def _publish(app: App, claim: Claim, package: Package) -> status.Published:
+    """Upload the package; where files are in its place, a dead attempt left them, or a successor has written them."""
+    prefix = f"packages/{claim.target}/{package.name}/"
+    files = {prefix + path: body for path, body in package.files.items()}
+    if app.clock() >= claim.lease_until:
+        raise Overtaken
+    try:
+        app.bucket.publish(claim.handoff, files, {})
+    except Overtaken:
+        replacing = app.bucket.leftovers(claim.handoff, prefix)
+        _check_claim(app, claim)  # after the look: what was seen then, no successor has written
+        app.bucket.publish(claim.handoff, files, replacing)
+    return status.Published(package.name, prefix, tuple(sorted(package.files)))
+
+
+def _check_claim(app: App, claim: Claim) -> None:
+    """Ask the table, since a clock may be wrong, whether the claim is in force still."""
+    row = app.state.find([claim.handoff]).get(claim.handoff)
+    if row is None or (row.state, row.owner, row.attempt) != (State.PROCESSING, claim.owner, claim.attempt):
+        raise Overtaken
+
+
+def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed) -> Answer | Later:
+    claim, now = attempt.claim, app.clock()
+    plan = retry.decide(failure.cause, claim.attempt, attempt.patience, app.config.retry, app.jitter)
+    next_retry = now + plan.delay_seconds if isinstance(plan, retry.Again) else None
+    outcome = status.failed(author(app, delivery, claim.attempt), attempt.intent, failure, next_retry, attempt.note)
+    if isinstance(plan, retry.GiveUp):
+        return _decide(app, delivery, attempt, Decision(outcome, None, failure.run.duration_seconds))
+    refusal = app.state.postpone(claim, now + plan.delay_seconds, plan.patience, now)
+    if refusal is not None:
+        return _lost(app, delivery, refusal)
+    measured = Measured(
+        delivery.handoff, outcome, app.clock() - delivery.started, failure.run.duration_seconds, final=False
+    )
+    app.observe(measured)
+    app.bucket.put_status(delivery.handoff, fitting(delivery.handoff.file), status.encode(outcome), final=False)
+    return Later(plan.delay_seconds)
+
+
+def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
+    refusal = app.state.decide(attempt.claim, decision.outcome, decision.applied, app.clock())
+    if refusal is not None:
+        return _lost(app, delivery, refusal)
+    seconds = app.clock() - delivery.started
+    app.observe(Measured(delivery.handoff, decision.outcome, seconds, decision.porch_seconds))
+    return settle(app, delivery.handoff, decision.outcome)
+
+
+def _lost(app: App, delivery: Delivery, refusal: Refusal) -> Answer:
+    """Make way for whoever took over; what it decided can be settled by anybody."""
+    verdict = judge(refusal, order(delivery.handoff), app.clock())
+    if not isinstance(verdict, Decided):
+        raise Overtaken
+    return settle(app, delivery.handoff, verdict.outcome)
+
+
+def _when_free(app: App, held: Held) -> Later:
+    left = max(held.until - app.clock(), 1.0)
+    return Later(min(left, _POLL_SECONDS) * (0.5 + app.jitter() / 2) if held.lets_go_early else left)
+
+
+def _used_already(of: str, intent: Intent) -> Rejected:
+    text = (
+        f"the correlation id {intent.correlation_id} is used by {of} already; send this intent under another id, or "
+        f"under the name {of} if it is meant to replace that one"
+    )
+    return Rejected(Cause.DUPLICATE_CORRELATION_ID, (Violation("$.correlation_id", "unique", text),))

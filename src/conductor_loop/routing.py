@@ -1,0 +1,33 @@
+"""Which way an intent takes: its effective priority, and why it is not the one asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from conductor_loop.intent import Handoff, Intent, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The priority an intent has, and a clause for its status where that is not the one it asked for."""
+
+    priority: Priority
+    note: str = ""
+
+
+def route(
+    intent: Intent, handoff: Handoff, critical_principals: tuple[str, ...], take_high: Callable[[], bool]
+) -> Route:
+    """Settle the priority (specification, "Priority Handling").
+
+    ``critical`` needs a principal that matches one of the patterns, ``high`` a token of its rate limit, which
+    ``take_high`` takes; without, an intent is treated as ``normal``.
+    """
+    asked = intent.priority
+    if asked is Priority.CRITICAL and not any(fnmatchcase(handoff.principal, one) for one in critical_principals):
+        return Route(
+            Priority.NORMAL, f" (priority critical refused to {handoff.principal or 'nobody'}: treated as normal)"
+        )
+    if asked is Priority.HIGH and not take_high():
+        return Route(Priority.NORMAL, " (priority high is over its rate limit: treated as normal)")
+    return Route(asked)

@@ -1,0 +1,45 @@
+"""Settling: the effects of a decided outcome, applied as often as it takes."""
+
+import hashlib
+from enum import StrEnum
+
+from conductor_loop import status
+from conductor_loop.app import App
+from conductor_loop.errors import Gone
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Outcome
+
+_LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
+
+
+class Answer(StrEnum):
+    """What became of one delivery of a handoff."""
+
+    SETTLED = "settled"  # decided, by this or an earlier delivery, and settled
+    QUEUED = "queued"  # a message for it waits in a queue
+    DUPLICATE = "duplicate"  # an earlier delivery settled it: nothing was done
+    GONE = "gone"  # the object vanished before anybody read it: there is nothing to answer
+
+
+def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
+    """Write the status object, archive the input, and remove it last.
+
+    Doing it twice changes nothing: the outcome is fixed, and only the handoff's own version is removed. An input that
+    lies in the root still is what says that there is something to settle.
+    """
+    file = fitting(handoff.file)
+    app.bucket.put_status(handoff, file, status.encode(outcome), final=True)
+    try:
+        app.bucket.archive(handoff, f"{outcome.archive}/{file}")
+    except Gone:
+        return Answer.SETTLED  # it is removed last, so somebody has settled it just now
+    app.bucket.remove(handoff)
+    return Answer.SETTLED
+
+
+def fitting(name: str) -> str:
+    """Shorten a name that is too long for a key of ours; what makes it unique stays."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return f"{encoded[:800].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"

@@ -1,0 +1,295 @@
+"""The queued path, retries, priorities and sweeps, over in-memory parts."""
+
+from dataclasses import replace
+
+import pytest
+
+from conductor_loop import pipeline
+from conductor_loop.errors import Cause, StillHeld
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.lifecycle import State
+from conductor_loop.retry import Policy
+from conductor_loop.settling import Answer
+from conductor_loop.sweep import sweep
+from tests.factories import World, intent
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.configure(priority_queues=True, critical_principals=("AWS:oncall-*",))
+    return world
+
+
+def arrive(world: World, handoff: Handoff) -> Answer:
+    return pipeline.answer(world.app, handoff, world.deadline)
+
+
+def priorities(world: World) -> list[Priority]:
+    return [message.priority for _, message in world.queues.waiting]
+
+
+def drain(world: World, seconds: float = 3600) -> None:
+    """Let time pass, and receive what is due, until nothing waits."""
+    until = world.clock() + seconds
+    while world.queues.waiting:
+        assert world.clock() < until, world.queues.waiting
+        world.clock.now = max(world.clock(), min(due for due, _ in world.queues.waiting))
+        world.work()
+
+
+def test_an_intent_is_queued_by_its_priority_and_processed_from_there(world: World) -> None:
+    for priority in ("low", "normal", "high"):
+        file = f"intent-{priority}.json"
+        assert arrive(world, world.drop(file, intent(priority=priority, target=priority))) is Answer.QUEUED
+    assert priorities(world) == ["low", "normal", "high"]
+    assert world.porch.requests == []
+    drain(world)
+    assert {world.status(f"intent-{one}.json")["status"] for one in ("low", "normal", "high")} == {"success"}
+
+
+def test_a_critical_intent_overtakes_a_backlog(world: World) -> None:
+    for number in range(1000):
+        arrive(world, world.drop(f"intent-{number}.json", intent(target=f"t-{number}")))
+    critical = replace(
+        world.drop("intent-now.json", intent(priority="critical", target="now")), principal="AWS:oncall-7"
+    )
+    assert arrive(world, critical) is Answer.SETTLED
+    assert [request.file for request in world.porch.requests] == ["intent-now.json"]
+
+
+def test_a_critical_intent_of_others_is_treated_as_normal_and_the_status_says_so(world: World) -> None:
+    handoff = replace(world.drop(body=intent(priority="critical")), principal="AWS:stranger")
+    assert arrive(world, handoff) is Answer.QUEUED
+    assert priorities(world) == ["normal"]
+    drain(world)
+    assert "critical is not granted to AWS:stranger: treated as normal" in world.status()["message"]
+
+
+def test_high_intents_over_the_limit_are_treated_as_normal(world: World) -> None:
+    world.configure(high_per_minute=2)
+    for number in range(3):
+        arrive(world, world.drop(f"intent-{number}.json", intent(priority="high", target=f"t-{number}")))
+        world.clock.now -= 1  # at the same moment
+    assert priorities(world) == ["high", "high", "normal"]
+    drain(world)
+    assert "over its rate limit" in world.status("intent-2.json")["message"]
+
+
+def test_a_failure_that_may_pass_is_tried_again_until_it_does(world: World) -> None:
+    world.porch.script = [Cause.NETWORK_ERROR, Cause.QUOTA_EXCEEDED, None]
+    handoff = world.drop()
+    arrive(world, handoff)
+    world.work()
+    first = world.status()
+    assert (first["status"], first["retry_count"], first["error_details"]["code"]) == ("failed", 0, "E014")
+    assert first["next_retry"] > first["timestamp"]
+    assert world.row(handoff).state is State.RETRYING
+    assert "intent-a.json" in world.listing()
+    drain(world)
+    final = world.status()
+    assert (final["status"], final["retry_count"], final["attempt"]) == ("success", 2, 3)
+    assert "next_retry" not in final
+
+
+def test_after_the_last_attempt_the_input_goes_to_failed(world: World) -> None:
+    world.porch.script = [Cause.NETWORK_ERROR]
+    arrive(world, world.drop())
+    drain(world)
+    assert len(world.porch.requests) == 4
+    assert (world.status()["status"], world.status()["retry_count"]) == ("failed", 3)
+    assert "failed/intent-a.json" in world.listing()
+
+
+def test_after_a_timeout_the_next_attempt_has_twice_the_time(world: World) -> None:
+    world.porch.script = [Cause.PROCESSING_TIMEOUT, Cause.PROCESSING_TIMEOUT, None]
+    arrive(world, world.drop(body=intent(timeout="10s")))
+    drain(world)
+    assert [request.timeout_seconds for request in world.porch.requests] == [10, 20, 40]
+
+
+def test_timeouts_to_the_end_are_a_timeout(world: World) -> None:
+    world.porch.script = [Cause.PROCESSING_TIMEOUT]
+    arrive(world, world.drop())
+    drain(world)
+    assert world.status()["status"] == "timeout"
+
+
+def test_waiting_for_a_target_costs_no_attempt(world: World) -> None:
+    first, second = world.drop("intent-a.json"), world.drop("intent-b.json")
+    arrive(world, first)
+    arrive(world, second)
+
+    def meanwhile() -> None:
+        world.porch.on_run = lambda: None
+        world.work()  # the second is received while the first runs
+        assert len(world.porch.requests) == 1
+
+    world.porch.on_run = meanwhile
+    drain(world)
+    assert world.status("intent-b.json")["attempt"] == 1
+
+
+def test_a_pile_for_one_target_costs_one_run_once_the_newest_is_applied(world: World) -> None:
+    handoffs = [world.drop(f"intent-{n}.json", intent(replicas=n)) for n in range(20)]
+    for handoff in reversed(handoffs):
+        arrive(world, handoff)
+    drain(world)
+    assert len(world.porch.requests) == 1
+    assert {world.status(f"intent-{n}.json")["status"] for n in range(19)} == {"skipped"}
+    assert "intent-19.json" in world.status("intent-0.json")["message"]
+
+
+def test_an_overwritten_name_is_skipped_with_its_successor_named(world: World) -> None:
+    old, new = world.drop(body=intent(replicas=1)), world.drop(body=intent(replicas=2, target="other"))
+    arrive(world, old)
+    arrive(world, new)
+    drain(world)
+    assert len(world.porch.requests) == 1
+    assert world.status()["version_id"] == new.version_id
+    older = world.status(f"intent-a.json@{old.version_id}") if world.status()["status"] != "skipped" else {}
+    row = world.row(old)
+    assert row.state is State.SKIPPED
+    assert row.outcome is not None
+    assert f"version {new.version_id}" in row.outcome.status["message"]
+    assert older == {} or older["status"] == "skipped"
+
+
+def test_a_correlation_id_that_another_file_uses_is_e004(world: World) -> None:
+    for file in ("intent-a.json", "intent-b.json"):
+        arrive(world, world.drop(file, intent(correlation_id="c-1", target=file[7])))
+    drain(world)
+    details = world.status("intent-b.json")["error_details"]
+    assert details["code"] == "E004"
+    assert "intent-a.json" in details["error_message"]
+
+
+def test_correlation_ids_may_be_shared_if_configured(world: World) -> None:
+    world.configure(unique_correlation_ids=False)
+    for file in ("intent-a.json", "intent-b.json"):
+        arrive(world, world.drop(file, intent(correlation_id="c-1", target=file[7])))
+    drain(world)
+    assert world.status("intent-b.json")["status"] == "success"
+
+
+def test_a_file_keeps_its_correlation_id_when_it_is_sent_again(world: World) -> None:
+    for _ in range(2):
+        arrive(world, world.drop(body=intent(correlation_id="c-1")))
+        drain(world)
+    assert world.status()["status"] == "success"
+
+
+def test_without_queues_a_retry_is_waited_for_in_the_invocation(world: World) -> None:
+    world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=5))
+    world.porch.script = [Cause.NETWORK_ERROR, None]
+    assert arrive(world, world.drop()) is Answer.SETTLED
+    assert world.status()["retry_count"] == 1
+
+
+def test_without_queues_a_retry_that_does_not_fit_is_left_to_a_later_delivery(world: World) -> None:
+    world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=300))
+    world.porch.script = [Cause.NETWORK_ERROR, None]
+    handoff = world.drop()
+    with pytest.raises(StillHeld):
+        arrive(world, handoff)
+    world.clock.wait(300)
+    assert arrive(world, handoff) is Answer.SETTLED
+
+
+def test_a_critical_intent_that_must_be_tried_again_goes_to_high_with_a_delay(world: World) -> None:
+    world.porch.script = [Cause.NETWORK_ERROR, None]
+    handoff = replace(world.drop(body=intent(priority="critical")), principal="AWS:oncall-7")
+    assert arrive(world, handoff) is Answer.QUEUED
+    ((due, message),) = world.queues.waiting
+    assert message.priority is Priority.HIGH
+    assert due > world.clock()
+    drain(world)
+    assert world.status()["retry_count"] == 1
+
+
+def test_workers_that_all_died_end_in_a_failure_and_not_in_a_circle(world: World) -> None:
+    def die() -> None:
+        raise SystemExit
+
+    world.porch.on_run = die
+    handoff = world.drop()
+    arrive(world, handoff)
+    message = world.queues.waiting.pop()[1]
+    for _ in range(4):
+        with pytest.raises(SystemExit):
+            pipeline.work(world.app, message, world.deadline)
+        world.clock.wait(100)
+    assert pipeline.work(world.app, message, world.deadline) is Answer.SETTLED
+    assert world.status()["error_details"]["error_code"] == "WORKERS_DIED"
+
+
+def test_a_lost_event_is_found_by_the_sweeper_and_handed_over_once(world: World) -> None:
+    world.drop()
+    world.clock.wait(10_000_000_000 - world.clock())
+    for _ in range(5):
+        sweep(world.app, None, world.deadline)
+    assert len(world.queues.waiting) == 1
+    drain(world)
+    assert world.status()["status"] == "success"
+
+
+def test_a_backlog_is_not_amplified(world: World) -> None:
+    for number in range(300):
+        arrive(world, world.drop(f"intent-{number}.json", intent(target=f"t-{number}")))
+    for _ in range(60):
+        world.clock.wait(60)
+        assert sweep(world.app, None, world.deadline).redelivered == 0
+    assert len(world.queues.waiting) == 300
+
+
+def test_a_lease_that_ran_out_is_handed_over_once_and_ever_more_rarely(world: World) -> None:
+    def die() -> None:
+        world.porch.on_run = lambda: None
+        raise SystemExit
+
+    world.porch.on_run = die
+    arrive(world, world.drop())
+    message = world.queues.waiting.pop()[1]
+    with pytest.raises(SystemExit):
+        pipeline.work(world.app, message, world.deadline)
+    for _ in range(10):
+        world.clock.wait(60)
+        sweep(world.app, None, world.deadline)
+    assert len(world.queues.waiting) == 1
+    drain(world)
+    assert (world.status()["status"], world.status()["attempt"]) == ("success", 2)
+
+
+def test_what_is_decided_but_not_settled_is_settled_by_the_sweeper(world: World) -> None:
+    handoff = world.drop()
+    arrive(world, handoff)
+    message = world.queues.waiting.pop()[1]
+    world.bucket.archive = _raising  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        pipeline.work(world.app, message, world.deadline)
+    del world.bucket.archive
+    world.clock.wait(120)
+    assert sweep(world.app, None, world.deadline).settled == 1
+    assert "processed/intent-a.json" in world.listing()
+    assert "intent-a.json" not in world.listing()
+
+
+def test_a_stray_is_moved_to_failed_with_e001(world: World) -> None:
+    world.drop("readme.txt", b"hello")
+    world.clock.wait(10_000_000_000 - world.clock())
+    assert sweep(world.app, None, world.deadline).rejected == 1
+    assert world.listing() == ["failed/readme.txt", "status/readme.txt.status"]
+    assert world.status("readme.txt")["error_details"]["code"] == "E001"
+
+
+def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:
+    world.configure(priority_queues=False)
+    handoff = world.drop()
+    world.clock.wait(10_000_000_000 - world.clock())
+    for _ in range(3):
+        sweep(world.app, None, world.deadline)
+    assert [one.version_id for one in world.redelivered] == [handoff.version_id]
+
+
+def _raising(*_: object) -> None:
+    raise SystemExit
