@@ -15,7 +15,6 @@ from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.settling import Answer
-from conductor_loop.validation import Rules
 from tests.memory import MemoryBucket, MemoryQueues, MemoryState
 
 BUCKET = "handoff"
@@ -89,7 +88,6 @@ class World:
         bucket: Bucket = self.bucket
         return App(
             config=self.config,
-            rules=Rules(),
             bucket=bucket,
             state=self.state,
             queues=self.queues,

@@ -49,21 +49,24 @@ class MemoryBucket:
 
     def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         del handoff
+        for key in replacing.keys() - files.keys():
+            self.objects[key] = []
         for key, body in files.items():
             seen = _etag(self.get("", key)) if self.objects.get(key) else None
             if seen != replacing.get(key):
                 raise Overtaken
             self._put(key, body)
 
-    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> None:
+    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         key = f"status/{name}.status"
         mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
         theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
         if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
-            return
-        if theirs.get("order", "") > mine["order"]:
-            key = f"status/{name}@{handoff.version_id}.status"
+            return name
+        if theirs.get("version") != handoff.version_id and theirs.get("order", "") > mine["order"]:
+            return self.put_status(handoff, f"{name}@{handoff.version_id}", document, final=final)
         self._put(key, document, mine)
+        return name
 
     def archive(self, handoff: Handoff, key: str) -> None:
         self._put(key, self._version(handoff).body)

@@ -8,7 +8,6 @@ from conductor_loop.config import Config
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
-from conductor_loop.validation import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Bucket(Protocol):
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
     def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
-    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> None: ...  # noqa: D102
+    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
     def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
     def set_aside(self, handoff: Handoff, key: str, document: bytes) -> None: ...  # noqa: D102
@@ -91,7 +90,6 @@ class App:
     """Everything with an effect, passed in; so that the story can be told with other parts."""
 
     config: Config
-    rules: Rules
     bucket: Bucket
     state: StateTable
     queues: Queues

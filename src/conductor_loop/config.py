@@ -9,6 +9,7 @@ from pathlib import Path
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
 from conductor_loop.retry import Policy
+from conductor_loop.validation import Rules, SecurityMode
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -38,6 +39,8 @@ class Config:
     unique_correlation_ids: bool = True
     critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
     high_per_minute: int = 60  # intents of priority high; more are treated as normal
+    rules: Rules = field(default_factory=Rules)  # that every intent is held to
+    porch_memory_bytes: int = 512 * 1024**2
     sweep_after_seconds: float = 300  # an input that lies unanswered for longer is looked after
     conductor_function: str = ""  # name of the function that answers events
     handoff_bucket: str = ""
@@ -66,8 +69,17 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         queues={one: url for one in Priority if (url := reader.text(f"QUEUE_{one.upper()}", ""))},
         supersede_older=reader.flag("PROCESSING_SUPERSEDE_OLDER", default=default.supersede_older),
         unique_correlation_ids=reader.flag("PROCESSING_UNIQUE_CORRELATION_IDS", default=default.unique_correlation_ids),
-        critical_principals=tuple(filter(None, reader.text("CRITICAL_PRINCIPALS", "").replace(" ", "").split(","))),
+        critical_principals=reader.several("CRITICAL_PRINCIPALS"),
         high_per_minute=reader.whole("HIGH_PER_MINUTE", default.high_per_minute, 1, 100_000),
+        rules=Rules(
+            mode=SecurityMode(reader.choice("SECURITY_MODE", tuple(SecurityMode), default.rules.mode)),
+            max_replicas=reader.whole("VALIDATION_MAX_REPLICAS", default.rules.max_replicas, 0, 1000),
+            max_file_bytes=reader.whole(
+                "VALIDATION_MAX_FILE_SIZE", default.rules.max_file_bytes, 1024, default.rules.max_file_bytes
+            ),
+            system_namespaces=default.rules.system_namespaces + reader.several("VALIDATION_SYSTEM_NAMESPACES"),
+        ),
+        porch_memory_bytes=reader.whole("PORCH_MAX_MEMORY", default.porch_memory_bytes, 64 * 1024**2, 10 * 1024**3),
         sweep_after_seconds=reader.duration("SWEEP_AFTER", default.sweep_after_seconds),
         conductor_function=reader.text("CONDUCTOR_FUNCTION", ""),
         handoff_bucket=reader.text("HANDOFF_BUCKET", ""),
@@ -102,6 +114,9 @@ class _Reader:
             self.problems.append(f"CONDUCTOR_{key} is {value!r}: use one of {', '.join(allowed)}")
             return default
         return value
+
+    def several(self, key: str) -> tuple[str, ...]:
+        return tuple(filter(None, (one.strip() for one in self.text(key, "").split(","))))
 
     def flag(self, key: str, *, default: bool) -> bool:
         return self.choice(key, ("true", "false"), str(default).lower()) == "true"

@@ -110,6 +110,10 @@ class Gone(Exception):  # noqa: N818 - likewise
     """The handoff's version is no longer in the bucket."""
 
 
+class Illegible(Exception):  # noqa: N818 - likewise
+    """S3 will not give the content of the handoff's version to anybody; the message is S3's reason."""
+
+
 class Overtaken(Exception):  # noqa: N818 - likewise
     """The claim is no longer in force: somebody else has taken over. Nothing more may be written under it."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Found, Message
-from conductor_loop.errors import Gone, Rejected, StillHeld, Unreadable
+from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, State, judge, order
 from conductor_loop.processing import Delivery, Later, author, conclude, least_seconds, process
@@ -46,8 +46,8 @@ def admit(app: App, found: Found) -> Intent:
 
     """
     check_name(found.handoff.file)
-    check_size(found.handoff.size, app.rules)
-    return validate(found.body or b"", app.rules)
+    check_size(found.handoff.size, app.config.rules)
+    return validate(found.body or b"", app.config.rules)
 
 
 def _answer(app: App, delivery: Delivery) -> Answer:
@@ -72,9 +72,11 @@ def _work(app: App, delivery: Delivery) -> Answer | Later:
 def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | Later:
     """Read and admit what was delivered; an answer where the story ends there."""
     try:
-        found = app.bucket.read(delivery.handoff, app.rules.max_file_bytes)
+        found = app.bucket.read(delivery.handoff, app.config.rules.max_file_bytes)
     except Gone:
         return _answer_gone(app, delivery.handoff)
+    except Illegible as error:
+        return conclude(app, delivery, status.rejected(author(app, delivery), _illegible(error)))
     delivery = replace(delivery, message=replace(delivery.message, handoff=found.handoff))
     try:
         intent = admit(app, found)
@@ -107,7 +109,7 @@ def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer:
         if app.config.priority_queues:
             high = replace(delivery, message=replace(delivery.message, priority=Priority.HIGH))
             return _enqueue(app, high, intent, later.seconds)
-        if app.clock() + later.seconds + least_seconds(app, intent) > delivery.deadline:
+        if app.clock() + later.seconds + least_seconds(app, delivery, intent) > delivery.deadline:
             raise StillHeld
         app.wait(later.seconds)
     return later
@@ -122,7 +124,18 @@ def _or_still_held(answer: Answer | Later) -> Answer:
 def _answer_gone(app: App, handoff: Handoff) -> Answer:
     """Answer for an object that is not there: settled before, since it is removed last, or deleted by its owner."""
     row = app.state.find([handoff]).get(handoff) if handoff.version_id else None
-    return Answer.DUPLICATE if row is not None and row.state.decided else Answer.GONE
+    if row is None or row.outcome is None:
+        return Answer.GONE
+    app.bucket.put_status(handoff, fitting(handoff.file), status.encode(row.outcome), final=True)
+    return Answer.DUPLICATE
+
+
+def _illegible(error: Illegible) -> Rejected:
+    text = (
+        f"the file cannot be read ({error}), and stays where it is; send it again as a plain object: not archived, and "
+        "encrypted with the bucket's key"
+    )
+    return Rejected(Cause.INVALID_FORMAT, (Violation("$", "readable", text),))
 
 
 def _take_high(app: App) -> bool:

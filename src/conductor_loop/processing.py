@@ -27,6 +27,7 @@ from conductor_loop.porch import Package, PorchFailed, Request
 from conductor_loop.settling import Answer, fitting, settle
 
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
+_SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
 _TRIES = 8  # of a write whose row changes under it; more means that something is wrong
 _VERSION = re.compile(r"-(v[0-9]+\.[0-9]+\.[0-9]+)$")
@@ -72,7 +73,7 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
         Overtaken: this worker was too slow, and another one took over.
 
     """
-    if app.clock() + least_seconds(app, intent) > delivery.deadline:
+    if app.clock() + least_seconds(app, delivery, intent) > delivery.deadline:
         return Later(1.0)
     claimed = _claim(app, delivery, intent)
     match claimed:
@@ -106,10 +107,10 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome) -> Answer | Later:
     return settle(app, delivery.handoff, outcome)
 
 
-def least_seconds(app: App, intent: Intent) -> float:
-    """Say how much time an invocation must have left for an attempt to be worth starting."""
-    default = app.config.processing_timeout_seconds
-    return SETTLE_SECONDS + min(float(intent.timeout_seconds or default), default)
+def least_seconds(app: App, delivery: Delivery, intent: Intent) -> float:
+    """Say how much time must be left for an attempt: what porch may take, or nearly all that an invocation has."""
+    wanted = float(intent.timeout_seconds or app.config.processing_timeout_seconds)
+    return min(SETTLE_SECONDS + wanted, delivery.deadline - delivery.started - _SLACK_SECONDS)
 
 
 def author(app: App, delivery: Delivery, attempt: int = 0) -> status.Author:

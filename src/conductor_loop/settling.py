@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from conductor_loop import status
 from conductor_loop.app import App
-from conductor_loop.errors import Gone
+from conductor_loop.errors import Gone, Illegible
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome
 
@@ -28,11 +28,13 @@ def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
     lies in the root still is what says that there is something to settle.
     """
     file = fitting(handoff.file)
-    app.bucket.put_status(handoff, file, status.encode(outcome), final=True)
+    name = app.bucket.put_status(handoff, file, status.encode(outcome), final=True)
     try:
-        app.bucket.archive(handoff, f"{outcome.archive}/{file}")
+        app.bucket.archive(handoff, f"{outcome.archive}/{name}")
     except Gone:
         return Answer.SETTLED  # it is removed last, so somebody has settled it just now
+    except Illegible:
+        return Answer.SETTLED  # it stays where it is, as its status says: nothing is lost
     app.bucket.remove(handoff)
     return Answer.SETTLED
 

@@ -15,6 +15,9 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.lifecycle import Outcome, State
 from conductor_loop.porch import Mode, PorchFailed, Run
 
+_MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
+_CUTS = 30  # by half: enough for anything
+_PRINTED = ("porch_stdout", "porch_stderr", "error_message")
 PROCESSED, FAILED = "processed", "failed"
 _STATUS = {
     State.SUCCEEDED: "success",
@@ -140,11 +143,32 @@ def _porch_details(run: Run) -> dict[str, Any]:
 
 def _outcome(state: State, archive: str, document: Mapping[str, Any]) -> Outcome:
     """Hold a document against its schema before anybody sees it; a violation is a bug, and escapes."""
+    document = _bounded(document)
     _validator().validate(document)
     return Outcome(state, document, archive)
+
+
+def _bounded(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Cut a document that would not fit into a row: fewer violations, then less of what porch printed."""
+    details = dict(document.get("error_details", {}))
+    for _ in range(_CUTS):
+        if len(json.dumps(document, ensure_ascii=False).encode()) <= _MOST_BYTES:
+            break
+        if len(details.get("validation_errors", [])) > 1:
+            details["validation_errors"] = details["validation_errors"][: len(details["validation_errors"]) // 2]
+        else:
+            details |= {name: details[name][: len(details[name]) // 2] for name in _PRINTED if name in details}
+        document = {**document, "error_details": details}
+    return document
 
 
 @cache
 def _validator() -> Draft7Validator:
     schema = json.loads(files("conductor_loop").joinpath("schemas", "status.schema.json").read_text())
-    return Draft7Validator(schema, format_checker=FormatChecker())
+    checker = FormatChecker(formats=())
+    checker.checks("date-time", raises=ValueError)(_is_time)
+    return Draft7Validator(schema, format_checker=checker)
+
+
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None

@@ -256,7 +256,7 @@ def test_rows_expire_after_the_time_they_are_kept(world: World, aws: boto3.sessi
     world.state.decide_unclaimed(HANDOFF, OUTCOME, NOW)
     items: list[Any] = aws.client("dynamodb").scan(TableName="state")["Items"]
     (row,) = [item for item in items if item["pk"]["S"].startswith("intent#")]
-    assert row["expires_at"] == {"N": str(int(NOW) + 3600)}
+    assert row["expires_at"] == {"N": str(int(NOW) + 3600 + 30 * 86_400)}
 
 
 def test_the_status_is_about_the_newest_version_that_has_one(parts: World) -> None:

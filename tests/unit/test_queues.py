@@ -63,7 +63,7 @@ def test_a_critical_intent_of_others_is_treated_as_normal_and_the_status_says_so
     assert arrive(world, handoff) is Answer.QUEUED
     assert priorities(world) == ["normal"]
     drain(world)
-    assert "critical is not granted to AWS:stranger: treated as normal" in world.status()["message"]
+    assert "critical refused to AWS:stranger: treated as normal" in world.status()["message"]
 
 
 def test_high_intents_over_the_limit_are_treated_as_normal(world: World) -> None:
@@ -147,12 +147,10 @@ def test_an_overwritten_name_is_skipped_with_its_successor_named(world: World) -
     drain(world)
     assert len(world.porch.requests) == 1
     assert world.status()["version_id"] == new.version_id
-    older = world.status(f"intent-a.json@{old.version_id}") if world.status()["status"] != "skipped" else {}
     row = world.row(old)
     assert row.state is State.SKIPPED
     assert row.outcome is not None
     assert f"version {new.version_id}" in row.outcome.status["message"]
-    assert older == {} or older["status"] == "skipped"
 
 
 def test_a_correlation_id_that_another_file_uses_is_e004(world: World) -> None:
@@ -264,7 +262,7 @@ def test_what_is_decided_but_not_settled_is_settled_by_the_sweeper(world: World)
     handoff = world.drop()
     arrive(world, handoff)
     message = world.queues.waiting.pop()[1]
-    world.bucket.archive = _raising  # type: ignore[method-assign]
+    world.bucket.archive = _raising
     with pytest.raises(SystemExit):
         pipeline.work(world.app, message, world.deadline)
     del world.bucket.archive

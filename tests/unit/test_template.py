@@ -13,6 +13,18 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_multi_constructor("!", lambda loader, _, node: getattr(loader, f"construct_{node.id}")(node))
 TEMPLATE: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)  # noqa: S506
+
+
+def granted(statements: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """List what statements allow: action and resource."""
+    return {
+        (action, resource)
+        for statement in statements
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
+    }
+
+
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 
 
@@ -31,16 +43,22 @@ def test_every_output_is_described() -> None:
 def test_the_role_has_these_permissions_of_the_platform_and_no_others() -> None:
     """Lambda itself uses them, and the embedded AWS does not ask for them: so they are held here."""
     (policy,) = RESOURCES["ConductorRole"]["Properties"]["Policies"]
-    granted = {
-        (action, statement["Resource"])
-        for statement in policy["PolicyDocument"]["Statement"]
-        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
-    }
-    assert granted == {
+    queues = ("HighQueue.Arn", "NormalQueue.Arn", "LowQueue.Arn")
+    assert granted(policy["PolicyDocument"]["Statement"]) == {
         ("logs:CreateLogStream", "ConductorLogs.Arn"),
         ("logs:PutLogEvents", "ConductorLogs.Arn"),
         ("sqs:SendMessage", "UnansweredQueue.Arn"),
+        *(("sqs:ReceiveMessage", queue) for queue in queues),
+        *(("sqs:DeleteMessage", queue) for queue in queues),
+        *(("sqs:GetQueueAttributes", queue) for queue in queues),
     }
+
+
+def test_the_role_may_read_what_it_replaces_conditionally() -> None:
+    """S3 wants GetObject for If-Match, and the embedded AWS does not: so it is held here."""
+    statements = RESOURCES["ConductorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    for prefix in ("status", "packages"):
+        assert ("s3:GetObject", f"${{HandoffBucket.Arn}}/{prefix}/*") in granted(statements)
 
 
 def test_no_statement_grants_everything() -> None:

@@ -39,6 +39,7 @@ _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file"
 _RESERVED = {"#state": "state", "#owner": "owner", "#file": "file"}  # words that expressions keep for themselves
 _TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
+_LONGER_THAN_QUEUES_SECONDS = 30 * 86_400  # a message that comes back after all must find that it was answered
 _SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
@@ -218,7 +219,7 @@ class StateTable:
         return given | _at(now) | self._expires(now)
 
     def _expires(self, now: float) -> Values:
-        return {":expires": number(int(now + self._keep_seconds))}
+        return {":expires": number(int(now + self._keep_seconds + _LONGER_THAN_QUEUES_SECONDS))}
 
     def _update(self, key: Key, expression: str, condition: str, values: Values) -> "UpdateTypeDef":
         update: UpdateTypeDef = {
@@ -241,8 +242,11 @@ class StateTable:
                 self._send(updates)
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 return read_refusal([error.response.get("Item")])
-            except self._client.exceptions.TransactionCanceledException as error:
-                reasons = error.response.get("CancellationReasons", [])
+            except (
+                self._client.exceptions.TransactionCanceledException,
+                self._client.exceptions.TransactionConflictException,
+            ) as error:
+                reasons: Any = error.response.get("CancellationReasons", [])
                 if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
                     return read_refusal([reason.get("Item") for reason in reasons])
                 if tried == _TRIES - 1:

@@ -54,7 +54,7 @@ def number(value: float) -> Value:
 
 def outcome_text(outcome: Outcome) -> str:
     """Write an outcome as its row holds it, beside the state."""
-    return json.dumps({"status": outcome.status, "archive": outcome.archive}, separators=(",", ":"))
+    return json.dumps({"status": outcome.status, "archive": outcome.archive}, separators=(",", ":"), ensure_ascii=False)
 
 
 def read_row(item: Mapping[str, Any]) -> Row:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from conductor_loop.app import Cursor, Found
-from conductor_loop.errors import Gone, Overtaken
+from conductor_loop.errors import Gone, Illegible, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import order
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
-_TRIES = 5  # of a status that others write at the same time
+_TRIES = 5  # of a write that others make at the same time
+# Archived; encrypted with a key that the sender keeps; or with a KMS key that is gone, disabled or not for us.
+_ILLEGIBLE = {"InvalidObjectState", "InvalidRequest", "KMS.DisabledException", "KMS.NotFoundException"}
 _CONTENT_TYPES = {
     "Kptfile": "application/yaml",
     ".yaml": "application/yaml",
@@ -27,6 +29,10 @@ _CONTENT_TYPES = {
     ".md": "text/markdown; charset=utf-8",
     "": "application/octet-stream",
 }
+
+
+class InConflict(Exception):  # noqa: N818 - reads as what it is
+    """Another conditional write of the same key was under way (409): to be made again."""
 
 
 class Bucket:
@@ -43,22 +49,16 @@ class Bucket:
             bytes, of which then none is read; and whether the name was put again since.
 
         Raises:
-            Gone: it was deleted since.
+            Gone: it was settled, or withdrawn by its owner (`aws s3 rm`), since.
+            Illegible: S3 will not give its content to anybody.
 
         """
-        try:
-            current = self._get(handoff)
-        except Gone:  # deleted, or hidden by a delete marker
-            current = None
-        if current is not None and handoff.version_id in {"", current["VersionId"]}:
+        current = self._get(handoff)  # not by version: a delete marker says that its owner has withdrawn it
+        if handoff.version_id in {"", current["VersionId"]}:
             return _found(handoff, current, max_bytes)
-        if current is not None:
-            current["Body"].close()
-        if not handoff.version_id:
-            raise Gone
-        older = self._get(handoff, VersionId=handoff.version_id)
-        found = _found(handoff, older, max_bytes)
-        return replace(found, newer_version=self._newer_version(handoff) if current is not None else None)
+        current["Body"].close()
+        found = _found(handoff, self._get(handoff, VersionId=handoff.version_id), max_bytes)
+        return replace(found, newer_version=self._newer_version(handoff))
 
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         """List what lies below ``prefix`` already: key to ETag."""
@@ -66,7 +66,7 @@ class Bucket:
         return {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", [])}
 
     def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
-        """Upload the files of a package, key to content, side by side.
+        """Upload the files of a package, key to content, side by side; what else ``replacing`` names is removed.
 
         A key that was there before (``replacing``: key to ETag) is replaced only as it was seen; any other key must be
         new. So a worker that lost its claim cannot touch what its successor wrote.
@@ -82,32 +82,36 @@ class Bucket:
 
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
+        for key in replacing.keys() - files.keys():
+            with _translated():
+                self._client.delete_object(Bucket=handoff.bucket, Key=key, IfMatch=replacing[key])
 
-    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> None:
-        """Write the status object of a handoff, under ``status/<name>.status``.
+    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
+        """Write the status object of a handoff, under ``status/<name>.status``; the name that it got.
 
         That key is always about the newest version of the name that has a status, and a final one is never replaced by
         one that is not: each write is conditional on what is there having been looked at. A version that is
-        answered after a newer one has its status beside it, under ``status/<name>@<version>.status``.
+        answered after a newer one has its status beside it: its name is ``<name>@<version>``.
 
         Raises:
             Overtaken: others keep writing it.
 
         """
-        key, seen = f"status/{name}.status", None
+        seen = None
         metadata = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
         given = {"ContentType": "application/json", "Metadata": metadata}
         for _ in range(_TRIES):
+            key = f"status/{name}.status"
             try:
                 self._put(handoff, key, document, _as_seen(seen) | given)
             except Overtaken:
                 theirs, seen = self._status_metadata(handoff, key)
                 if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
-                    return  # it is there already
-                if theirs.get("order", "") > order(handoff):
-                    key, seen = f"status/{name}@{handoff.version_id}.status", None
+                    return name  # it is there already
+                if theirs.get("version") != handoff.version_id and theirs.get("order", "") > order(handoff):
+                    name, seen = f"{name}@{handoff.version_id}", None
             else:
-                return
+                return name
         raise Overtaken
 
     def archive(self, handoff: Handoff, key: str) -> None:
@@ -115,6 +119,7 @@ class Bucket:
 
         Raises:
             Gone: the version is no more; since it is removed last, it has been copied before.
+            Illegible: S3 will not copy it.
 
         """
         source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
@@ -144,7 +149,9 @@ class Bucket:
         for _ in range(pages):
             after: Any = {"KeyMarker": cursor.key, "VersionIdMarker": cursor.version_id} if cursor else {}
             page = self._client.list_object_versions(Bucket=bucket, Delimiter="/", **after)
-            found += [_unsettled(bucket, version) for version in page.get("Versions", [])]
+            withdrawn = {marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["IsLatest"]}
+            versions = [version for version in page.get("Versions", []) if version["Key"] not in withdrawn]
+            found += [_unsettled(bucket, version) for version in versions]
             if not page["IsTruncated"]:
                 return found, None
             cursor = Cursor(page["NextKeyMarker"], page.get("NextVersionIdMarker", ""))
@@ -156,11 +163,17 @@ class Bucket:
             return self._client.get_object(Bucket=handoff.bucket, Key=handoff.key, **given)
 
     def _put(self, handoff: Handoff, key: str, body: bytes, given: Any) -> None:  # noqa: ANN401 - boto3's arguments
-        try:
-            with _translated():
-                self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
-        except Gone as error:  # what it was to replace
-            raise Overtaken from error
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with _translated():
+                    self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
+            except Gone as error:  # what it was to replace
+                raise Overtaken from error
+            except InConflict as error:  # another write of the key was under way: only now it can be compared
+                if not tries_left:
+                    raise Overtaken from error
+            else:
+                return
 
     def _newer_version(self, handoff: Handoff) -> str | None:
         """Find out whether the name was put again after the handoff; the newest version that was."""
@@ -226,8 +239,12 @@ def _translated() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code")
         if code in {"NoSuchKey", "NoSuchVersion"}:
             raise Gone from error
-        if status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}:
+        if code in _ILLEGIBLE:
+            raise Illegible(error.response["Error"].get("Message", code)) from error
+        if status == HTTPStatus.PRECONDITION_FAILED:
             raise Overtaken from error
+        if status == HTTPStatus.CONFLICT:
+            raise InConflict from error
         raise
 
 

@@ -1,0 +1,46 @@
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+
+from conductor_loop import status
+from conductor_loop.errors import Cause, Rejected, Violation
+from conductor_loop.intent import Handoff, Intent
+from conductor_loop.porch import Mode
+from tests.factories import INTENT
+
+AUTHOR = status.Author(
+    Handoff("b", "intent-a.json", "v1"), worker_id=7, mode=Mode.DIRECT, porch_path="/p", started=1000.0, now=1002.5
+)
+PUBLISHED = status.Published("cnf-simulator-v1.0.0", "packages/x/", ("Kptfile",))
+
+
+def test_a_success_is_told_as_the_specification_does() -> None:
+    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED).status
+    assert document["message"] == "Successfully scaled cnf-simulator to 3 replicas"
+    assert (document["timestamp"], document["processing_duration"]) == ("1970-01-01T00:16:42Z", "2.50s")
+
+
+def test_a_document_that_breaks_its_schema_is_never_written() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        status.succeeded(replace(AUTHOR, worker_id="seven"), Intent(INTENT), PUBLISHED)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["not a time", "2026-11-23T03:00:00"])
+def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setattr(status, "timestamp", lambda _: wrong)
+    with pytest.raises(jsonschema.ValidationError):
+        status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED)
+
+
+def test_a_status_always_fits_into_a_row() -> None:
+    many = tuple(Violation("$.😀" * 50, "rule", "😀" * 800) for _ in range(101))
+    outcome = status.rejected(AUTHOR, Rejected(Cause.SCHEMA_VIOLATION, many))
+    assert len(json.dumps(outcome.status, ensure_ascii=False).encode()) <= 200_000
+    assert outcome.status["error_details"]["validation_errors"]
+
+
+def test_the_same_outcome_gives_the_same_bytes() -> None:
+    outcome = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED)
+    assert status.encode(outcome) == status.encode(outcome)
