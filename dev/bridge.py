@@ -50,6 +50,8 @@ def main() -> None:
     try:
         address = ipaddress.ip_network(found.stdout.strip())[1]  # Docker takes the first address of the bridge's subnet
         asyncio.run(_serve(str(address), parser.parse_args().port))
+    except OSError as error:
+        sys.exit(f"{address}, the bridge, cannot be listened on: {error.strerror}; is there such a command already?")
     except KeyboardInterrupt:
         pass
 

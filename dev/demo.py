@@ -133,4 +133,7 @@ def _report(file: str, why: str, expected: str, actual: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; the stack is gone again")

@@ -61,6 +61,7 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": _KEY,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_PAGER": "",
+            "TMPDIR": str(self.home / "tmp"),  # sam leaves folders there
             "SAM_CLI_TELEMETRY": "0",
         }
 
@@ -70,7 +71,7 @@ class Stack:
 
     def up(self) -> dict[str, str]:
         """Start, build, deploy; give the stack's outputs. On a running stack: build and deploy again."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "tmp").mkdir(parents=True, exist_ok=True)
         link_programs()
         self._start()
         self.build()
@@ -92,13 +93,15 @@ class Stack:
             "PorchPath": str(self.home / "build/PorchLayer/bin/porch"),  # the embedded AWS mounts no layers at /opt
             "StateDeletionProtection": "false",
             "HandoffBucketName": "conductor-loop-handoff",  # as events/*.json have it
+            "CriticalPrincipals": "*",  # the embedded AWS knows one principal only
+            "SweepAfter": "20s",
             **self.parameters,
         }
         self._sam(
             "deploy", "--template-file", str(self.home / "build/template.yaml"), "--stack-name", STACK_NAME,
             "--region", REGION, "--s3-bucket", ARTIFACTS, "--capabilities", "CAPABILITY_IAM", "--no-resolve-s3",
             "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
-            "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
+            "--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items()),
         )  # fmt: skip
         return self.outputs()
 
@@ -121,13 +124,11 @@ class Stack:
             return
         if _listening(self.port):
             sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
-        temporary = self.home / "tmp"
-        temporary.mkdir(exist_ok=True)
         program, log = str(LOCAL / "ministack/bin/ministack"), str(self.home / "aws.log")
         pid = os.posix_spawn(  # not subprocess: this process may end long before the server does
             program,
             [program],
-            self._server_environment(temporary),
+            self._server_environment(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
@@ -138,17 +139,19 @@ class Stack:
         (self.home / "pid").write_text(str(pid))
         _until(lambda: _healthy(self.endpoint), f"the embedded AWS; see {self.home / 'aws.log'}", self.down)
 
-    def _server_environment(self, temporary: Path) -> dict[str, str]:
+    def _server_environment(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(self.home / "tmp"),
             "LANG": "C.UTF-8",
             "BIND_HOST": "127.0.0.1",  # its default is every interface
             "GATEWAY_PORT": str(self.port),
             "IOT_MTLS_ENABLED": "false",  # or it opens a port for MQTT
             "AUTH": "true",  # IAM enforced: a role must really allow each call
             "LAMBDA_EXECUTOR": "local",
+            # It gives up on a throttled event after two retries, where AWS keeps it for hours: so these come late.
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "10",
             **self.environment,
         }
 
@@ -157,7 +160,7 @@ class Stack:
             pid = int((self.home / "pid").read_text())
         except FileNotFoundError:
             return None
-        return pid if _alive(pid) else None
+        return pid if _alive(pid) and "ministack" in _command(pid) else None  # a pid may be another program's by now
 
     def _sam(self, *arguments: str) -> None:
         log = self.home / f"sam-{arguments[0]}.log"
@@ -238,6 +241,14 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _command(pid: int) -> str:
+    """Read a process's command line; where there is no /proc, believe that it is ours."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return "ministack"
+
+
 def _until(condition: Callable[[], bool], what: str, otherwise: Callable[[], None]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not condition():
@@ -255,6 +266,7 @@ def main() -> None:
     arguments = parser.parse_args()
     stack = Stack(arguments.port)
     if arguments.command == "down":
+        print(f"stopping the stack on port {stack.port}" if stack.home.exists() else f"no stack on port {stack.port}")
         stack.down()
         env = LOCAL / "env"
         if env.exists() and f"{stack.endpoint}'" in env.read_text():
@@ -265,4 +277,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; `make down` removes what is there")

@@ -1,46 +1,119 @@
 """The command line: ``conductor-loop``."""
 
+import functools
 import json
 import time
+from collections.abc import Callable
 
 import click
 
 from conductor_loop import __version__
+from conductor_loop.intent import FILE_NAME, Priority
 
 _POLL_SECONDS = 0.5
+_NOT_YET, _NO_AWS = 3, 4  # exit codes
+
+stack_option = click.option(
+    "--stack",
+    envvar=["CONDUCTOR_STACK", "STACK_NAME"],
+    default="conductor-loop",
+    show_default=True,
+    help="Stack's name.",
+)
 
 
-@click.group()
+def _speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
+    """Say in one line what AWS, or the way to it, refuses."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        from conductor_loop.aws import operator  # noqa: PLC0415 - most of the time that `--help` would take
+
+        try:
+            return command(*args, **kwargs)
+        except operator.AWS_ERRORS as error:
+            click.echo(f"AWS does not answer as it should: {error}", err=True)
+            click.echo("Check the profile, region and endpoint; on a local stack: make up, then . .local/env", err=True)
+            raise click.exceptions.Exit(_NO_AWS) from None
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="conductor-loop")
 def main() -> None:
-    r"""Drop intents, see what became of them.
+    """See what became of intents, and send them again.
 
     \b
-    Example:
-      . .local/env                                        # made by `make up`
+    Example, after `make up`:
+      . .local/env
       aws s3 cp intent-a.json s3://$HANDOFF_BUCKET/
       conductor-loop status intent-a.json --wait 30
-    """
+
+    Exit codes: 0 good, 1 the intent failed, 2 wrong usage, 3 no answer yet, 4 AWS does not answer.
+    """  # noqa: D301 - click wants the control character
 
 
 @main.command()
 @click.argument("name")
-@click.option("--bucket", envvar="HANDOFF_BUCKET", required=True, help="Handoff bucket; HANDOFF_BUCKET by default.")
+@click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
+@stack_option
 @click.option("--wait", type=float, default=0, show_default=True, help="Seconds to wait for the answer.")
-@click.pass_context
-def status(context: click.Context, name: str, bucket: str, wait: float) -> None:
-    """Print the status object of the intent NAME, e.g. intent-a.json.
+@_speaks_to_aws
+def status(name: str, bucket: str | None, stack: str, wait: float) -> None:
+    """Print the status of the intent NAME, e.g. intent-a.json.
 
-    Exit codes: 0 success or skipped, 1 failed or timeout, 2 usage, 3 no status yet.
+    With --wait, that of the file which is in the bucket now, even if the name was used before.
     """
-    from conductor_loop.aws import s3, sdk  # noqa: PLC0415 - most of the time that `--help` would take
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see above
 
+    bucket = bucket or operator.outputs(stack)["HandoffBucket"]
     deadline = time.monotonic() + wait
-    client = sdk.s3_client()
-    while (document := s3.read_status(client, bucket, name)) is None and time.monotonic() < deadline:
+    while (found := operator.standing(bucket, name)).waiting or found.status is None:
+        if time.monotonic() >= deadline:
+            break
         time.sleep(_POLL_SECONDS)
-    if document is None:
-        click.echo(f"{name} has no status in {bucket} yet: is it there? wait for it with --wait 30", err=True)
-        context.exit(3)
-    click.echo(document, nl=False)
-    context.exit(0 if json.loads(document)["status"] in {"success", "skipped"} else 1)
+    if found.status is not None and not (found.waiting and wait):
+        if found.waiting:
+            click.echo(f"{name} was sent again and waits; this is about the one before, or a first attempt", err=True)
+        click.echo(found.status, nl=False)
+        raise click.exceptions.Exit(0 if json.loads(found.status)["status"] in {"success", "skipped"} else 1)
+    click.echo(_why_not(name, bucket, found.waiting), err=True)
+    raise click.exceptions.Exit(_NOT_YET)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
+@stack_option
+@_speaks_to_aws
+def retry(name: str, bucket: str | None, stack: str) -> None:
+    """Send the failed intent NAME again, as it is: its input is copied from failed/ back to the root."""
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see above
+
+    if not operator.resubmit(bucket or operator.outputs(stack)["HandoffBucket"], name):
+        raise click.ClickException(f"there is no failed/{name}: only failed intents can be sent again")
+    click.echo(f"{name} is sent again; follow it with: conductor-loop status {name} --wait 30", err=True)
+
+
+@main.command()
+@stack_option
+@_speaks_to_aws
+def redrive(stack: str) -> None:
+    """Move the dead letters back to the queues that they came from, once their cause is mended."""
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see above
+
+    found = operator.outputs(stack)
+    queues: dict[Priority, str] = {
+        one: found[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL
+    }
+    moved = operator.redrive(found["DeadLetterQueue"], queues)
+    click.echo("SQS is moving the dead letters back" if moved is None else f"{moved} moved back", err=True)
+
+
+def _why_not(name: str, bucket: str, waiting: bool) -> str:  # noqa: FBT001 - one of three facts
+    if waiting:
+        return f"{name} waits in {bucket} and has no answer yet: wait longer with --wait, or read the logs"
+    if not FILE_NAME.fullmatch(name):
+        return f"{name} is no intent's name: intents are called intent-<letters, digits, - or _>.json, in the root"
+    return f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"

@@ -132,9 +132,12 @@ def _app(worker: str) -> App:
 
 def _observe(config: Config, measured: Measured) -> None:
     document = measured.outcome.status
-    _logger(config.log_level).info(
+    logger = _logger(config.log_level)
+    say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
+    say(
         "decided" if measured.final else "tried",
         correlation_id=document.get("correlation_id"),
+        error_code=document.get("error_details", {}).get("code"),
         status=document["status"],
         status_message=document["message"],
         attempt=document["attempt"],

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -46,6 +48,10 @@ class Deployed:
     @cached_property
     def sqs(self) -> "SQSClient":
         return self.stack.session().client("sqs", endpoint_url=self.stack.endpoint)
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        return self.stack.session().client("logs", endpoint_url=self.stack.endpoint)
 
     @cached_property
     def functions(self) -> "LambdaClient":
@@ -79,6 +85,31 @@ class Deployed:
     def wait_for(self, *files: str, seconds: float = 90) -> None:
         until(lambda: all(self.answered(file) for file in files), seconds)
 
+    def invoke(self, key: str, version: str) -> dict[str, Any]:
+        """Hand the function the event of a version; its answer, or its error."""
+        put = {"key": key, "versionId": version}
+        record = {
+            "eventName": "ObjectCreated:Put",
+            "eventTime": "2026-11-23T03:00:00.000Z",
+            "s3": {"bucket": {"name": self.bucket}, "object": put},
+        }
+        answer = self.functions.invoke(
+            FunctionName=self.outputs["ConductorFunction"], Payload=json.dumps({"Records": [record]}).encode()
+        )
+        document: dict[str, Any] = json.loads(answer["Payload"].read())
+        return document
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the project as an operator would."""
+        environment = self.stack.aws_environment | {"HANDOFF_BUCKET": self.bucket}
+        command = [str(LOCAL / "bin" / arguments[0]), *arguments[1:]]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def logged(self, text: str) -> bool:
+        """Say whether the functions have logged a text."""
+        pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs["ConductorLogGroup"])
+        return any(text in event["message"] for page in pages for event in page["events"])
+
     def unanswered_events(self) -> list[dict[str, Any]]:
         """Take the messages of the queue of unanswered events."""
         queue = self.outputs["UnansweredQueue"]
@@ -102,7 +133,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         "CHAOS_MARKERS": str(tmp_path_factory.mktemp("chaos")),
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.3",  # a minute on AWS
     }
-    stack = Stack(free_port(), environment=environment)
+    port = free_port()
+    porch = Stack(port).home / "porch"
+    parameters = {"PorchPath": str(porch / "porch"), "RetryDelay": "2s", "MaxReceives": "5", "FunctionTimeout": "60"}
+    stack = Stack(port, parameters=parameters, environment=environment)
+    shutil.copytree(ROOT / "tests/e2e/porch", porch)
+    (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")
     try:
         yield Deployed(stack, stack.up())
     finally:

@@ -19,7 +19,8 @@ STEPS = {
 def test_a_function_killed_after_any_step_is_finished_by_the_redelivery(deployed: Deployed) -> None:
     files = {step: f"intent-kill-{point}.json" for step, point in STEPS.items()}
     for file in files.values():
-        deployed.put(file, timeout="6s")  # short, so that the dead worker's lease runs out soon
+        # Critical: in the invocation of its event, which Lambda makes again. Short, so that the lease runs out soon.
+        deployed.put(file, priority="critical", timeout="6s")
     deployed.wait_for(*files.values(), seconds=180)
     killed = {path.name for path in Path(deployed.stack.environment["CHAOS_MARKERS"]).iterdir()}
     for step, file in files.items():

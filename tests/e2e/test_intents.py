@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -51,15 +50,8 @@ def test_an_input_over_the_size_limit_is_refused_and_kept(deployed: Deployed, tm
 def test_the_event_delivered_again_has_no_second_effect(deployed: Deployed) -> None:
     deployed.put("intent-twice.json")
     deployed.wait_for("intent-twice.json")
-    status = deployed.status("intent-twice.json")
-    put = {"key": "intent-twice.json", "versionId": status["version_id"]}
-    event = {
-        "Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": deployed.bucket}, "object": put}}]
-    }
-    answer = deployed.functions.invoke(
-        FunctionName=deployed.outputs["ConductorFunction"], Payload=json.dumps(event).encode()
-    )
-    assert list(json.loads(answer["Payload"].read()).values()) == ["duplicate"]
+    answer = deployed.invoke("intent-twice.json", deployed.status("intent-twice.json")["version_id"])
+    assert list(answer.values()) == ["duplicate"]
     assert len(deployed.keys("packages/e2e/intent-twice/")) == len(PACKAGE)
 
 

@@ -194,15 +194,6 @@ class Bucket:
         return head["Metadata"], head["ETag"]
 
 
-def read_status(client: "S3Client", bucket: str, file: str) -> str | None:
-    """Read the status object of an intent's file, for the command line; ``None`` if there is none."""
-    try:
-        with _translated():
-            return client.get_object(Bucket=bucket, Key=f"status/{file}.status")["Body"].read().decode()
-    except Gone:
-        return None
-
-
 def _found(handoff: Handoff, answer: Any, max_bytes: int) -> Found:  # noqa: ANN401 - boto3's answer
     known = replace(
         handoff,

@@ -1,0 +1,87 @@
+import json
+
+from tests.e2e.conftest import Deployed, until
+
+
+def test_a_porch_that_fails_twice_succeeds_in_the_end(deployed: Deployed) -> None:
+    deployed.put("intent-flaky.json", target="flaky-one")
+    until(lambda: "status/intent-flaky.json.status" in deployed.keys("status/"), 30)
+    deployed.wait_for("intent-flaky.json")
+    status = deployed.status("intent-flaky.json")
+    assert (status["status"], status["retry_count"]) == ("success", 2)
+    assert len(deployed.keys("packages/e2e/flaky-one/")) == 4
+
+
+def test_a_porch_that_never_succeeds_fails_after_the_last_attempt_and_can_be_sent_again(deployed: Deployed) -> None:
+    deployed.put("intent-broken.json", target="broken-one", correlation_id="broken-1")
+    deployed.wait_for("intent-broken.json")
+    first = deployed.status("intent-broken.json")
+    assert (first["status"], first["retry_count"], first["error_details"]["code"]) == ("failed", 3, "E014")
+    assert deployed.run("conductor-loop", "retry", "intent-broken.json").returncode == 0
+    until(lambda: deployed.status("intent-broken.json")["version_id"] != first["version_id"], 30)
+    deployed.wait_for("intent-broken.json")
+    assert deployed.status("intent-broken.json")["retry_count"] == 3
+    versions = deployed.s3.list_object_versions(Bucket=deployed.bucket, Prefix="status/intent-broken.json.status")
+    assert len(versions["Versions"]) == 8, "the history is kept: four attempts, twice"
+
+
+def test_after_a_timeout_the_next_attempt_has_more_time(deployed: Deployed) -> None:
+    deployed.put("intent-slow.json", target="slow-one", timeout="2s")
+    deployed.wait_for("intent-slow.json")
+    status = deployed.status("intent-slow.json")
+    assert (status["status"], status["retry_count"]) == ("success", 1)
+
+
+def test_every_priority_is_answered(deployed: Deployed) -> None:
+    files = [f"intent-with-{priority}.json" for priority in ("low", "normal", "high", "critical")]
+    for file in files:
+        deployed.put(file, priority=file[12:-5])
+    deployed.wait_for(*files)
+    assert {deployed.status(file)["message"] for file in files} == {
+        f"Successfully scaled {file[:-5]} to 2 replicas" for file in files
+    }
+
+
+def test_a_batch_is_worked_on_side_by_side_and_one_poisoned_message_does_not_keep_it(deployed: Deployed) -> None:
+    deployed.sqs.send_message(QueueUrl=deployed.outputs["NormalQueue"], MessageBody="poison")
+    files = [f"intent-beside-{number}.json" for number in range(20)]
+    for file in files:
+        deployed.put(file)
+    deployed.wait_for(*files)
+    assert {deployed.status(file)["status"] for file in files} == {"success"}
+
+
+def test_a_correlation_id_that_another_file_uses_is_e004(deployed: Deployed) -> None:
+    deployed.put("intent-first.json", correlation_id="shared-1")
+    deployed.wait_for("intent-first.json")
+    deployed.put("intent-second.json", correlation_id="shared-1")
+    deployed.wait_for("intent-second.json")
+    assert deployed.status("intent-second.json")["error_details"]["code"] == "E004"
+
+
+def test_a_lost_event_is_found_by_the_sweeper(deployed: Deployed) -> None:
+    name = deployed.outputs["ConductorFunction"]
+    deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    deployed.put("intent-lost.json")
+    deployed.put("stray.txt")
+    until(lambda: any("intent-lost" in json.dumps(event) for event in deployed.unanswered_events()), 30)
+    deployed.functions.delete_function_concurrency(FunctionName=name)
+    until(lambda: _sweep(deployed) or deployed.answered("intent-lost.json"), 90)
+    deployed.wait_for("intent-lost.json")
+    assert deployed.status("intent-lost.json")["status"] == "success"
+    until(lambda: _sweep(deployed) or deployed.answered("stray.txt"), 60)
+    assert deployed.status("stray.txt")["error_details"]["error_code"] == "INVALID_NAME"
+
+
+def test_status_waits_for_the_file_that_is_in_the_bucket_now(deployed: Deployed) -> None:
+    deployed.put("intent-fixed.json", replicas=300)
+    deployed.wait_for("intent-fixed.json")
+    deployed.put("intent-fixed.json", replicas=3)
+    result = deployed.run("conductor-loop", "status", "intent-fixed.json", "--wait", "60")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["status"] == "success"
+
+
+def _sweep(deployed: Deployed) -> bool:
+    deployed.functions.invoke(FunctionName=deployed.outputs["SweeperFunction"], Payload=b"{}")
+    return False
