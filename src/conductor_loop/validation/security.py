@@ -13,7 +13,7 @@ from typing import Any
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.parsing import measurable
 from conductor_loop.validation.rules import Rules, SecurityMode
-from conductor_loop.validation.text import folded, hidden_characters, named
+from conductor_loop.validation.text import bare, folded, hidden_characters, named
 
 PROSE = frozenset({"reason", "metadata"})  # fields whose values reach no path and no argument list
 
@@ -78,7 +78,7 @@ def _content(place: Place) -> Iterator[Finding]:
     if controls := sorted(set(_CONTROL.findall(text))):
         problem = f"{place.called} holds {_listing(controls)}"
         yield Finding(place.path, "block_control_chars", problem, "write it on one line, with spaces", ThreatLevel.HIGH)
-    if hidden := hidden_characters(text):
+    if hidden := hidden_characters(text, emoji=place.is_prose):
         problem = f"{place.called} holds {_listing(hidden)}, which does not show or has no agreed meaning"
         yield Finding(place.path, "hidden_characters", problem, "type the text anew without it", ThreatLevel.HIGH)
 
@@ -86,7 +86,8 @@ def _content(place: Place) -> Iterator[Finding]:
 def _listed(place: Place, rules: Rules) -> Iterator[Finding]:
     """Apply ``path_traversal`` and ``command_injection``, to the text and to its compatibility form."""
     forms = {place.text: ""}
-    forms.setdefault(folded(place.text), ", once its characters are folded (NFKC)")
+    forms.setdefault(bare(place.text), ", once its variation selectors are ignored")
+    forms.setdefault(folded(bare(place.text)), ", once its characters are folded (NFKC)")
     for rule, search in _SEARCHES.items():
         for form, how in forms.items():
             if found := search(form, rules):

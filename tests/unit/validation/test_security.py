@@ -46,6 +46,15 @@ ATTACKS = {
     "hidden_characters": [
         *("\u200b", "\u200d", "\u200e", "\u202e", "\u2066", "\u2028", "\u2029", "\ufeff", "\u00ad", "\u2060"),
         *("\U000e0041", "\U000e0101", "\ue000", "\ufffe", "\U0010ffff", "\u0378", "\u115f", "\u3164", "\ufe00"),
+        *(
+            "\ufe0f",
+            "r\ufe0fm -rf x",
+            ".\ufe0f./etc",
+            "a\ufe0fb",
+            "\u2764 \ufe0f",
+            "\u2764\ufe0f\ufe0f",
+            "\u6269\ufe0e",
+        ),
     ],
     "combining_marks": ["z" + "\u0335\u0301" * 16],
 }
@@ -65,6 +74,7 @@ HARMLESS = {
         "\u6269\u5bb9",
         "\u0645\u0631\u062d\u0628\u0627",
         "\u2764\ufe0f",
+        "\u2764\ufe0e\u2764\ufe0f!",
         "\U0001f44d\U0001f3fd",
     ],
     "combining_marks": ["Vi\u1ec7t Nam", "e\u0301", "\u0915\u094d\u0937", "z" + "\u0335\u0301" * 15],
@@ -100,6 +110,25 @@ def test_in_standard_mode_the_list_is_for_names_ids_and_keys_and_not_for_prose(r
 @pytest.mark.parametrize("text", ["K\u00e4se", "\u6269\u5bb9", "\U0001f44d", "Stra\u00dfe, caf\u00e9"])
 def test_honest_text_of_any_language_is_accepted_unchanged(text: str) -> None:
     assert validate(body(reason=text)).document["reason"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("r\ufe0fm -rf x", "blocked_keywords"),
+        ("r\ufe0f\ufe0em x", "blocked_keywords"),
+        (".\ufe0f./etc", "path_traversal"),
+        ("..\ufe0e/", "path_traversal"),
+    ],
+)
+def test_the_list_is_searched_without_variation_selectors(text: str, rule: str) -> None:
+    assert broken_rules(body(reason=text)) == {("$.reason", rule), ("$.reason", "hidden_characters")}
+
+
+@pytest.mark.parametrize("rules", [Rules(), STANDARD])
+def test_a_variation_selector_has_no_place_in_names_and_keys(rules: Rules) -> None:
+    assert {rule for _, rule in broken_rules(body(metadata={"\u2764\ufe0f": 1}), rules)} == {"hidden_characters"}
+    assert ("$.target", "hidden_characters") in broken_rules(body(target="\u2764\ufe0f"), rules)
 
 
 def test_text_is_normalised_to_nfc_before_every_other_rule() -> None:
