@@ -16,6 +16,7 @@ from conductor_loop import __version__
 from conductor_loop.validation import (
     BOUNDS,
     MAX_VIOLATIONS,
+    SYSTEM_NAMESPACES,
     BrokenSchema,
     Report,
     Rules,
@@ -86,6 +87,21 @@ class Source:
     help="The most replicas an intent may ask for.",
 )
 @click.option(
+    "--max-file-size",
+    type=click.IntRange(*BOUNDS["max_file_bytes"]),
+    default=Rules().max_file_bytes,
+    show_default=True,
+    metavar="BYTES",
+    help="The most bytes a file may have.",
+)
+@click.option(
+    "--system-namespace",
+    "system_namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="A further namespace that no intent may name, or a prefix such as infra-*; may be repeated.",
+)
+@click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -102,9 +118,11 @@ def main(**options: Any) -> None:  # noqa: ANN401 - click passes each option by 
     sources = [Source(name) for name in (*options["more_files"], *options["files"])]
     if not sources:
         raise click.UsageError("name at least one file, or - for standard input")
-    rules = Rules(
+    rules = Rules(  # every limit that a deployment can set has its option
         mode=SecurityMode(options["security_mode"]),
         max_replicas=options["max_replicas"],
+        max_file_bytes=options["max_file_size"],
+        system_namespaces=(*SYSTEM_NAMESPACES, *options["system_namespaces"]),
         schema=_schema(options["schema"]) if options["schema"] else None,
     )
     sys.exit(_run(sources, rules, as_json=options["output"] == "json"))

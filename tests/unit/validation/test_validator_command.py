@@ -93,6 +93,8 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_and_the_others_are_still_va
         (),
         ("--security-mode=lax", "intent-good.json"),
         ("--max-replicas=1001", "intent-good.json"),
+        ("--max-file-size=0", "intent-good.json"),
+        ("--max-file-size=10MB", "intent-good.json"),
         ("--schema", "nowhere", "intent-good.json"),
         ("--schema", "broken.json", "intent-good.json"),
         ("--colour", "intent-good.json"),
@@ -112,6 +114,20 @@ def test_options_change_the_rules(files: dict[str, Path]) -> None:
     assert run("-", stdin=body(replicas=500)).exit_code == 1
     assert run("--max-replicas=500", "-", stdin=body(replicas=500)).exit_code == 0
     assert "$.colour breaks required" in run("--schema", files["schema.json"], files["intent-good.json"]).stdout
+
+
+def test_further_system_namespaces_add_to_the_list() -> None:
+    more = ("--system-namespace=payments", "--system-namespace", "infra-*")
+    assert run("-", stdin=body(namespace="payments")).exit_code == 0
+    for namespace in ("payments", "infra-dns", "istio-system", "kube-system"):
+        assert "$.namespace breaks system_namespaces" in run(*more, "-", stdin=body(namespace=namespace)).stdout
+    assert run(*more, "-", stdin=body(namespace="shop")).exit_code == 0
+
+
+def test_the_size_of_a_file_can_be_limited() -> None:
+    content = body()
+    assert run(f"--max-file-size={len(content)}", "-", stdin=content).exit_code == 0
+    assert "E002 FILE_TOO_LARGE" in run(f"--max-file-size={len(content) - 1}", "-", stdin=content).stdout
 
 
 def test_a_file_above_the_limit_is_refused_without_being_read_whole(tmp_path: Path) -> None:
