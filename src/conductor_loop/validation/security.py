@@ -30,6 +30,7 @@ _OVERLONG = re.compile(r"%(?:c|(?:e0%|f0%80%|f8%80%80%|fc%80%80%80%)8)([01])%([0
 _ROUNDS = 5  # of percent-decoding; an attack needs two, and an honest text none
 _HOST = re.compile(r"https?://[^/\\]+")
 _SEPARATORS = re.compile(r"[/\\]+")
+_RELAXED = "the security mode standard (SecurityMode=standard of the deployment)"
 _DECODED = ", percent-encoded"
 
 type Readings = dict[str, str]
@@ -101,7 +102,7 @@ def _listed(place: Place, rules: Rules) -> Iterator[Finding]:
 
 def _remedy(place: Place) -> str:
     if place.is_prose:
-        return "reword it, or use the security mode standard, which allows it in reason and metadata"
+        return f"reword it, or use {_RELAXED}, which allows it in reason and metadata"
     return "choose another name"
 
 

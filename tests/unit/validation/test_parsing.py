@@ -107,6 +107,37 @@ def test_a_grammatical_error_names_its_line_and_column() -> None:
     assert "line 3, column 12" in error.violations[0].message
 
 
+LONG = b"a" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        (b'{"reason": "' + LONG + b'"}', "$.reason"),
+        (b'{"target": "w\\"eb\\\\", "reason": "' + LONG + b'"}', "$.reason"),
+        (b'{"metadata": {"a": [1, {"b": "}"}, ["x", "' + LONG + b'"]]}}', "$.metadata.a[2][1]"),
+        (b'{"a": {"b": [1, 2]}, "c": {}, "metadata": {"note": "' + LONG + b'"}}', "$.metadata.note"),
+        (b'{"metadata": {"' + LONG + b'": 1}}', f'$.metadata["{"a" * 48}..."]'),
+        (b'"' + LONG + b'"', "$"),
+        (b"]}," + b'"' + LONG + b'"', "$"),
+        (b"[" * 1_000 + b'"' + LONG + b'"', "$"),
+    ],
+)
+def test_a_string_too_long_to_be_parsed_is_named_by_its_path(content: bytes, path: str) -> None:
+    assert broken_rules(content) == {(path, "max_field_length")}
+
+
+def test_a_number_out_of_range_is_to_be_another_number() -> None:
+    (violation,) = rejection(body().replace(b"3", b"1e400")).violations
+    assert violation.message.endswith("; write a number in that range")
+
+
+def test_nesting_too_deeply_says_nothing_of_fields_that_are_not_there() -> None:
+    (violation,) = rejection(b"[" * 100_000).violations
+    assert "metadata" not in violation.message
+    assert violation.message.endswith("levels deep; an intent needs two or three")
+
+
 def test_a_file_is_as_large_as_the_limit_at_most() -> None:
     content = body()
     assert inspect(content, Rules(max_file_bytes=len(content))).valid

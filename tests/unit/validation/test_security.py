@@ -254,5 +254,6 @@ def test_a_violation_names_field_rule_and_character_and_says_how_to_relax_the_ru
     assert report.cause is Cause.SECURITY_VIOLATION
     assert report.violations[0].message == (
         '$.reason breaks blocked_characters: "scale up (again)" holds "(" and ")"; '
-        "reword it, or use the security mode standard, which allows it in reason and metadata"
+        "reword it, or use the security mode standard (SecurityMode=standard of the deployment), "
+        "which allows it in reason and metadata"
     )
