@@ -12,7 +12,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 
-from conductor_loop.validation import inspect
+from conductor_loop.validation import BOUNDS, Rules, inspect
 
 MEGABYTE = 1024 * 1024
 MOST_MEMORY = 10
@@ -35,7 +35,7 @@ INTENT = {
 COLD = """
 import time
 start = time.perf_counter()
-from conductor_loop.validation import inspect
+from conductor_loop.validation import BOUNDS, Rules, inspect
 imported = time.perf_counter()
 inspect(b"{}")
 done = time.perf_counter()
@@ -88,6 +88,7 @@ HOSTILE = {
     "fields of one emoji in letters": fields("a" * 999 + "😀"),
     "fields of full-width letters": fields("\uff52\uff4d\uff1b" * 340),
     "fields, as many as are allowed": fields(";" * 100),
+    "a timeout of zeros": repeated('{"timeout": "', "0", '"}'),
     "fields of percent signs": fields("%25" * 340),
 }
 
@@ -126,6 +127,15 @@ def honest() -> bool:
     return ours * 1e3 < MOST_MILLISECONDS
 
 
+def longest_timeout() -> bool:
+    """Print what the longest timeout that any configuration lets through to the business rules costs."""
+    rules = Rules(max_field_length=BOUNDS["max_field_length"][1])
+    half, whole = (json.dumps({"timeout": "0" * size}).encode() for size in (32_768, 65_536))
+    time_half, time_whole = seconds(lambda: inspect(half, rules)), seconds(lambda: inspect(whole, rules))
+    print(f"a timeout of 65,536 zeros: {time_whole * 1e3:.1f} ms, of half as many: {time_half * 1e3:.1f} ms")
+    return time_whole < MOST_GROWTH * max(time_half, 0.01)
+
+
 def hostile(name: str, make: Callable[[int], bytes]) -> bool:
     """Print what a hostile file of ten megabytes costs, and how that grows from five."""
     half, whole = make(5 * MEGABYTE), make(10 * MEGABYTE)
@@ -145,7 +155,7 @@ def hostile(name: str, make: Callable[[int], bytes]) -> bool:
 
 def main() -> int:
     """Run everything; 1 if a bound does not hold."""
-    held = [honest()]
+    held = [honest(), longest_timeout()]
     print(
         "\nhostile files of 10 MB; growth is from 5 MB, where 2 is linear; memory is the peak, in times the file's size"
     )

@@ -12,7 +12,7 @@ from conductor_loop.lifecycle import Decided, Free, State, judge, order
 from conductor_loop.processing import Delivery, Later, author, conclude, least_seconds, process
 from conductor_loop.routing import route
 from conductor_loop.settling import Answer, fitting, settle
-from conductor_loop.validation import check_name, check_size, validate
+from conductor_loop.validation import check_name, check_size, validate_file
 
 logger = logging.getLogger("conductor-loop")
 
@@ -45,9 +45,10 @@ def admit(app: App, found: Found) -> Intent:
         Rejected: with everything that is wrong with it.
 
     """
-    check_name(found.handoff.file)
-    check_size(found.handoff.size, app.config.rules)
-    return validate(found.body or b"", app.config.rules)
+    if found.body is None:
+        check_name(found.handoff.file)
+        check_size(found.handoff.size, app.config.rules)
+    return validate_file(found.handoff.file, found.body or b"", app.config.rules)
 
 
 def _answer(app: App, delivery: Delivery) -> Answer:

@@ -13,15 +13,14 @@ from typing import Any
 import click
 
 from conductor_loop import __version__
-from conductor_loop.errors import Rejected
 from conductor_loop.validation import (
     BOUNDS,
     MAX_VIOLATIONS,
+    SYSTEM_NAMESPACES,
     BrokenSchema,
     Report,
     Rules,
     SecurityMode,
-    check_name,
     inspect,
 )
 from conductor_loop.validation.finding import shown
@@ -63,14 +62,9 @@ class Source:
         return self.name if self.name.isprintable() else shown(self.name)
 
     @property
-    def hint(self) -> str:
-        """What would keep a valid file from being accepted under its present name."""
-        try:
-            if self.name != "-":
-                check_name(Path(self.name).name)
-        except Rejected:
-            return f"{self.called}: note: the bucket takes only names such as intent-<identifier>.json"
-        return ""
+    def file(self) -> str | None:
+        """The name that the service would see; standard input has none."""
+        return None if self.name == "-" else Path(self.name).name
 
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -93,6 +87,21 @@ class Source:
     help="The most replicas an intent may ask for.",
 )
 @click.option(
+    "--max-file-size",
+    type=click.IntRange(*BOUNDS["max_file_bytes"]),
+    default=Rules().max_file_bytes,
+    show_default=True,
+    metavar="BYTES",
+    help="The most bytes a file may have.",
+)
+@click.option(
+    "--system-namespace",
+    "system_namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="A further namespace that no intent may name, or a prefix such as infra-*; may be repeated.",
+)
+@click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -103,14 +112,17 @@ class Source:
 def main(**options: Any) -> None:  # noqa: ANN401 - click passes each option by its name
     """Say of each intent in FILES whether conductor-loop will accept it, and if not, everything that must change.
 
-    FILES are names of files, or - for standard input. The rules and the messages are those of the service itself.
+    FILES are names of files, or - for standard input, which has no name to check. The rules and the messages are those
+    of the service itself.
     """
     sources = [Source(name) for name in (*options["more_files"], *options["files"])]
     if not sources:
         raise click.UsageError("name at least one file, or - for standard input")
-    rules = Rules(
+    rules = Rules(  # every limit that a deployment can set has its option
         mode=SecurityMode(options["security_mode"]),
         max_replicas=options["max_replicas"],
+        max_file_bytes=options["max_file_size"],
+        system_namespaces=(*SYSTEM_NAMESPACES, *options["system_namespaces"]),
         schema=_schema(options["schema"]) if options["schema"] else None,
     )
     sys.exit(_run(sources, rules, as_json=options["output"] == "json"))
@@ -120,7 +132,7 @@ def _run(sources: Iterable[Source], rules: Rules, *, as_json: bool) -> int:
     code = VALID
     for source in sources:
         try:
-            report = inspect(source.read(rules.max_file_bytes), rules)
+            report = inspect(source.read(rules.max_file_bytes), rules, source.file)
         except OSError as error:
             click.echo(f"{source.called}: cannot be read: {error.strerror}; check its name and permissions", err=True)
             code = USAGE
@@ -138,8 +150,6 @@ def _print(source: Source, report: Report, *, as_json: bool) -> None:
         return
     for line in _lines(source, report):
         click.echo(line)
-    if source.hint:
-        click.echo(source.hint, err=True)
 
 
 def _lines(source: Source, report: Report) -> Iterator[str]:

@@ -181,6 +181,13 @@ def test_a_timeout_longer_than_the_invocation_is_cut_and_the_status_says_so(worl
     assert "timeout cut from 3600s to 105s" in world.status()["message"]
 
 
+def test_a_wrong_name_is_answered_with_everything_that_the_content_breaks_as_well(world: World) -> None:
+    pipeline.answer(world.app, world.drop("intent-a b.json", body=intent(replicas=-1)), world.deadline)
+    details = world.status("intent-a b.json")["error_details"]
+    assert details["error_code"] == "INVALID_NAME"
+    assert [violation["path"] for violation in details["validation_errors"]] == ["$", "$.replicas"]
+
+
 def test_a_name_too_long_for_our_keys_is_answered_all_the_same(world: World) -> None:
     file = f"intent-{'a' * 1000}.json"
     pipeline.answer(world.app, world.drop(file), world.deadline)

@@ -8,6 +8,7 @@
 Parsing comes first; whatever parses is then held to all the other stages, so that one run reports everything.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from conductor_loop.errors import Cause, Rejected
@@ -23,6 +24,7 @@ __all__ = [
     "BOUNDS",
     "CHECKS",
     "DEFAULT_RULES",
+    "MAX_NAME_BYTES",
     "MAX_VIOLATIONS",
     "SYSTEM_NAMESPACES",
     "BrokenSchema",
@@ -34,7 +36,11 @@ __all__ = [
     "check_size",
     "inspect",
     "validate",
+    "validate_file",
 ]
+
+MAX_NAME_BYTES = 200
+"""The longest file name: file systems end at 255, and the names of statuses and of kept inputs add to it."""
 
 
 def validate(body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
@@ -44,17 +50,27 @@ def validate(body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
     INVALID_FORMAT (E001), FILE_TOO_LARGE (E002), SCHEMA_VIOLATION, SECURITY_VIOLATION or POLICY_VIOLATION (E003),
     after the first stage that found one. Raises BrokenSchema if ``rules.schema`` cannot be used.
     """
-    report = inspect(body, rules)
-    if report.intent is None:
-        raise Rejected(report.cause or Cause.INVALID_FORMAT, report.violations)
-    return report.intent
+    return _intent(inspect(body, rules))
 
 
-def inspect(body: bytes, rules: Rules = DEFAULT_RULES) -> Report:
-    """Say everything there is to say about a file. Raises BrokenSchema if ``rules.schema`` cannot be used."""
+def validate_file(name: str, body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
+    """Return the intent that a file of this name holds, as ``validate`` does.
+
+    Raises Rejected with INVALID_NAME (E001) for a wrong name, together with every violation of the content.
+    """
+    return _intent(inspect(body, rules, name))
+
+
+def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Report:
+    """Say everything there is to say about a file, and about its name if it has one.
+
+    Raises BrokenSchema if ``rules.schema`` cannot be used.
+    """
     tally = Tally()
-    tally.add(Cause.FILE_TOO_LARGE, parsing.oversize(len(body), rules))
-    if tally.cause:
+    if name is not None:
+        tally.add(Cause.INVALID_NAME, _misnamed(name))
+    if oversize := list(parsing.oversize(len(body), rules)):
+        tally.add(Cause.FILE_TOO_LARGE, oversize)
         return tally.report(ran=())
     try:
         parsed = parsing.parse(body, rules)
@@ -77,10 +93,24 @@ def check_size(size_bytes: int, rules: Rules = DEFAULT_RULES) -> None:
 
 def check_name(key: str) -> None:
     """Refuse an object by its key (specification, "Naming Convention"). Raises Rejected (INVALID_NAME, E001)."""
-    if not FILE_NAME.fullmatch(key):
-        problem = f"{shown(key)} is not named intent-<identifier>.json"
+    for finding in _misnamed(key):
+        raise Rejected(Cause.INVALID_NAME, (finding.violation(),))
+
+
+def _misnamed(name: str) -> Iterator[Finding]:
+    if not FILE_NAME.fullmatch(name):
+        problem = f"the file's name {shown(name)} is not intent-<identifier>.json"
         remedy = "use letters, digits, hyphens and underscores for the identifier, and no folder"
-        raise Rejected(Cause.INVALID_NAME, (Finding((), "file_name", problem, remedy).violation(),))
+        yield Finding((), "name", problem, remedy)
+    elif len(name) > MAX_NAME_BYTES:  # it is ASCII by now
+        problem = f"the file's name {shown(name)} has {len(name)} bytes, more than {MAX_NAME_BYTES}"
+        yield Finding((), "name", problem, "shorten the identifier")
+
+
+def _intent(report: Report) -> Intent:
+    if report.intent is None:
+        raise Rejected(report.cause or Cause.INVALID_FORMAT, report.violations)
+    return report.intent
 
 
 def _composed(value: Any, rules: Rules) -> Any:  # noqa: ANN401 - any part of a document

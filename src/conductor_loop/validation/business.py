@@ -13,7 +13,7 @@ from conductor_loop.validation.finding import Finding, ThreatLevel, shown
 from conductor_loop.validation.rules import Rules
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_TIMEOUT = re.compile(r"0*([0-9]+)([smh])")
+_TIMEOUT = re.compile(r"([0-9]+)([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST = 9  # digits of a timeout worth multiplying
 _NAME_LENGTHS = {"target": 253, "namespace": 63}  # Kubernetes: a DNS subdomain, a DNS label
@@ -25,13 +25,19 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
         if rules.schema is not None:
             yield Finding((), "type", f"{shown(document)} is no intent", "write one JSON object")
         return
-    yield from _namespace(document.get("namespace"), rules)
-    yield from _timeout(document.get("timeout"), rules)
+    fields = {name: value for name, value in document.items() if not _is_overlong(value, rules)}
+    yield from _namespace(fields.get("namespace"), rules)
+    yield from _timeout(fields.get("timeout"), rules)
     if rules.schema is not None:  # the packaged schema says these itself
-        yield from _replicas(document.get("replicas"), rules)
-        yield from _priority(document.get("priority"))
+        yield from _replicas(fields.get("replicas"), rules)
+        yield from _priority(fields.get("priority"))
         for name, length in _NAME_LENGTHS.items():
-            yield from _dns_1123(name, document.get(name), length)
+            yield from _dns_1123(name, fields.get(name), length)
+
+
+def _is_overlong(value: object, rules: Rules) -> bool:
+    """Whether a string is longer than any may be: it is refused for that, and not worth matching."""
+    return isinstance(value, str) and len(value) > rules.max_field_length
 
 
 def _namespace(namespace: object, rules: Rules) -> Iterator[Finding]:
@@ -46,7 +52,7 @@ def _timeout(timeout: object, rules: Rules) -> Iterator[Finding]:
     match = _TIMEOUT.fullmatch(timeout) if isinstance(timeout, str) else None
     if match is None:
         return
-    digits, unit = match.groups()
+    digits, unit = match[1].lstrip("0") or "0", match[2]
     seconds = int(digits) * _SECONDS[unit] if len(digits) <= _LONGEST else rules.max_timeout_seconds + 1
     if not 0 < seconds <= rules.max_timeout_seconds:
         problem = f"{shown(timeout)} is not from 1 second to {rules.max_timeout_seconds:,} seconds"

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
+from conductor_loop.validation.locating import path_of
 from conductor_loop.validation.rules import Rules
 from conductor_loop.validation.text import MAX_MARKS, composed, is_stackable
 
@@ -96,21 +97,28 @@ def measurable(text: str, limit: int) -> bool:
 def _scan(body: bytes, rules: Rules) -> None:
     """Bound depth, values and string lengths in time linear in the size, before a parser recurses or allocates.
 
-    Escapes become one plain byte, from left to right, so that every remaining quote opens or closes a string. That
+    Escaped quotes become plain bytes, from left to right, so that every remaining quote opens or closes a string. That
     holds up to the first grammatical error, and no parser reads further than that.
     """
-    bare = body.replace(b"\\\\", b"x").replace(b'\\"', b"x")
+    bare = body.replace(b"\\\\", b"xx").replace(b'\\"', b"xx")
     if bare.count(b'"') > 4 * rules.max_values:  # a value is at most two strings: its key and itself
         raise Unparsable(_too_many_values(rules))
     bound = rules.max_field_length * _LONGEST_ESCAPE
     outside = re.sub(rb'"[^"]{0,%d}+"' % bound, b"", bare)
     if b'"' in outside and re.search(rb'"[^"]{%d}' % bound, outside):
-        raise Unparsable(_too_long((), rules))
+        raise Unparsable(_too_long(_path_of_too_long(body, bare, rules), rules))
     steps = outside.translate(_STEPS, _NO_STRUCTURE)
     if any(depth > rules.max_nesting_depth for depth in accumulate(memoryview(steps).cast("b"))):
         raise Unparsable(_too_deep(rules))
     if len(steps) - steps.count(b"\xff") >= rules.max_values:
         raise Unparsable(_too_many_values(rules))
+
+
+def _path_of_too_long(body: bytes, bare: bytes, rules: Rules) -> Path:
+    """Find the first string that does not end within its bound."""
+    strings = re.finditer(rb'"[^"]{0,%d}+("?)' % (rules.max_field_length * _LONGEST_ESCAPE), bare)
+    position = next((string.start() for string in strings if not string[1]), 0)
+    return path_of(position, body, bare, rules.max_nesting_depth)
 
 
 def _decode(body: bytes) -> str:
@@ -221,7 +229,9 @@ def _bad_number(value: BadNumber, path: Path) -> Finding:
     if value.rule == "json":
         return Finding(path, value.rule, f"{literal} is no JSON number", "write a finite number or leave it out")
     limit = "a whole number must fit into 64 bits, any other into a double of at most 128 characters"
-    return Finding(path, value.rule, f"{literal} is out of range: {limit}", "write it as a string", ThreatLevel.MEDIUM)
+    return Finding(
+        path, value.rule, f"{literal} is out of range: {limit}", "write a number in that range", ThreatLevel.MEDIUM
+    )
 
 
 def _repeated(key: str, path: Path) -> Finding:
@@ -246,4 +256,4 @@ def _too_many_values(rules: Rules) -> Finding:
 
 def _too_deep(rules: Rules) -> Finding:
     problem = f"objects and arrays are nested more than {rules.max_nesting_depth} levels deep"
-    return Finding((), "max_nesting_depth", problem, "flatten metadata", ThreatLevel.MEDIUM)
+    return Finding((), "max_nesting_depth", problem, "an intent needs two or three", ThreatLevel.MEDIUM)

@@ -7,13 +7,12 @@ paths are held to strict patterns by the schema. The list catches what other pro
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.parsing import measurable
 from conductor_loop.validation.rules import Rules, SecurityMode
-from conductor_loop.validation.text import folded, hidden_characters, named
+from conductor_loop.validation.text import bare, folded, hidden_characters, is_stackable, named
 
 PROSE = frozenset({"reason", "metadata"})  # fields whose values reach no path and no argument list
 
@@ -21,11 +20,21 @@ _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f]")
 _BLOCKED = re.compile(r"[;&|`$(){}\[\]]")
 # A hyphen joins words here: no shell starts a program at it, and names such as nc-agent or log-format are honest.
 _KEYWORD = re.compile(r"(?<![\w-])(?:rm|del|format|curl|wget|nc|ncat)(?![\w-])", re.IGNORECASE)
-_TRAVERSAL = re.compile(r"\.\.[/\\]|%2e%2e|\.\.%2f|\.\.%5c|(?:^|[/\\])\.\.$")
-_ESCAPE = re.compile(r"%(?:u00)?([0-9a-f]{2})")
-_OVERLONG = (("%c0%ae", "."), ("%c0%af", "/"), ("%c1%9c", "\\"))  # what lenient UTF-8 decoders make of them
+# Three dots after a word are an ellipsis ("memory.../disk"); three on their own, or four, are meant for a lax filter.
+_TRAVERSAL = re.compile(r"(?<!\w\.)\.\.(?:[/\\]|%2f|%5c)|%2e%2e|(?:^|[/\\])\.\.$")
+_SLASHES = str.maketrans("\u2044\u2215\u29f8\u2216\u29f5\u29f9", "///" + 3 * "\\")  # what passes for one to a reader
+_ESCAPES = re.compile(r"(?:%[0-9a-f]{2})++")
+_WIDE_ESCAPE = re.compile(r"%u([0-9a-f]{4})")
+# What a lenient UTF-8 decoder takes for one ASCII character: too many bytes, of which only the last seven bits count.
+_OVERLONG = re.compile(r"%(?:c|(?:e0%|f0%80%|f8%80%80%|fc%80%80%80%)8)([01])%([0-9a-f]{2})")
 _ROUNDS = 5  # of percent-decoding; an attack needs two, and an honest text none
+_HOST = re.compile(r"https?://[^/\\]+")
 _SEPARATORS = re.compile(r"[/\\]+")
+_RELAXED = "the security mode standard (SecurityMode=standard of the deployment)"
+_DECODED = ", percent-encoded"
+
+type Readings = dict[str, str]
+"""What a text may be read as, each with how; the last one is what is left when everything is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +87,22 @@ def _content(place: Place) -> Iterator[Finding]:
     if controls := sorted(set(_CONTROL.findall(text))):
         problem = f"{place.called} holds {_listing(controls)}"
         yield Finding(place.path, "block_control_chars", problem, "write it on one line, with spaces", ThreatLevel.HIGH)
-    if hidden := hidden_characters(text):
+    if hidden := hidden_characters(text, emoji=place.is_prose):
         problem = f"{place.called} holds {_listing(hidden)}, which does not show or has no agreed meaning"
         yield Finding(place.path, "hidden_characters", problem, "type the text anew without it", ThreatLevel.HIGH)
 
 
 def _listed(place: Place, rules: Rules) -> Iterator[Finding]:
-    """Apply ``path_traversal`` and ``command_injection``, to the text and to its compatibility form."""
-    forms = {place.text: ""}
-    forms.setdefault(folded(place.text), ", once its characters are folded (NFKC)")
+    """Apply ``path_traversal`` and ``command_injection`` to everything that a program may make of the text."""
+    readings = _readings(place.text)
     for rule, search in _SEARCHES.items():
-        for form, how in forms.items():
-            if found := search(form, rules):
-                problem = f"{place.called} holds {found}{how}"
-                yield Finding(place.path, rule, problem, _remedy(place), _threat(place, rule))
-                break
+        if found := search(readings, rules):
+            yield Finding(place.path, rule, f"{place.called} holds {found}", _remedy(place), _threat(place, rule))
 
 
 def _remedy(place: Place) -> str:
     if place.is_prose:
-        return "reword it, or use the security mode standard, which allows it in reason and metadata"
+        return f"reword it, or use {_RELAXED}, which allows it in reason and metadata"
     return "choose another name"
 
 
@@ -107,30 +112,37 @@ def _threat(place: Place, rule: str) -> ThreatLevel:
     return ThreatLevel.LOW
 
 
-def _traversal(text: str, _: Rules) -> str:
-    forms = _decoded(text)
-    for form in forms:
-        if match := _TRAVERSAL.search(form):
-            return shown(match[0]) + ("" if match[0] in text.lower() else ", percent-encoded")
-    return f"text that is percent-encoded {_ROUNDS} times or more" if len(forms) > _ROUNDS else ""
+def _traversal(readings: Readings, _: Rules) -> str:
+    for form, how in readings.items():
+        if match := _TRAVERSAL.search(form.translate(_SLASHES)):
+            return shown(form[slice(*match.span())]) + how
+    too_often = list(readings.values()).count(_DECODED) >= _ROUNDS
+    return f"text that is percent-encoded {_ROUNDS} times or more" if too_often else ""
 
 
-def _depth(text: str, rules: Rules) -> str:
-    last = _decoded(text)[-1]
+def _depth(readings: Readings, rules: Rules) -> str:
+    last = list(readings)[-1]
     deepest = max((_names(word) for word in last.split() if "/" in word or "\\" in word), default=0)
     return f"a path of {deepest} names, more than {rules.max_path_depth}" if deepest > rules.max_path_depth else ""
 
 
-def _characters(text: str, _: Rules) -> str:
-    return " and ".join(shown(char) for char in sorted(set(_BLOCKED.findall(text))))
+def _characters(readings: Readings, _: Rules) -> str:
+    return _first(_BLOCKED, readings)
 
 
-def _keywords(text: str, _: Rules) -> str:
-    found = sorted({word.lower() for word in _KEYWORD.findall(text)})
-    return f"the word {' and '.join(shown(word) for word in found)}" if found else ""
+def _keywords(readings: Readings, _: Rules) -> str:
+    found = _first(_KEYWORD, readings)
+    return found and f"the word {found}"
 
 
-_SEARCHES: dict[str, Callable[[str, Rules], str]] = {
+def _first(pattern: re.Pattern[str], readings: Readings) -> str:
+    for form, how in readings.items():
+        if found := sorted(set(pattern.findall(form))):
+            return " and ".join(map(shown, found)) + how
+    return ""
+
+
+_SEARCHES: dict[str, Callable[[Readings, Rules], str]] = {
     "path_traversal": _traversal,
     "max_depth": _depth,
     "blocked_characters": _characters,
@@ -138,24 +150,36 @@ _SEARCHES: dict[str, Callable[[str, Rules], str]] = {
 }
 
 
-@lru_cache(maxsize=2)  # two rules ask for the same text in turn
-def _decoded(text: str) -> tuple[str, ...]:
-    """Put the text in lower case, and add what each further round of percent-decoding makes of it."""
-    forms = [text.lower()]
-    while "%" in forms[-1] and len(forms) <= _ROUNDS:
-        plain = forms[-1]
-        for overlong, char in _OVERLONG:
-            plain = plain.replace(overlong, char)
-        plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)).lower(), plain)
-        if plain == forms[-1]:
+def _readings(text: str) -> Readings:
+    """Put the text in lower case, and add what folding and each further round of percent-decoding make of it."""
+    readings = {text.lower(): ""}
+    readings.setdefault(bare(text).lower(), ", once its variation selectors are ignored")
+    form = _plain(text)
+    readings.setdefault(form, ", once its characters are folded (NFKC)")
+    for _ in range(_ROUNDS):
+        if (decoded := _plain(_decoded(form))) == form:
             break
-        forms.append(plain)
-    return tuple(forms)
+        form = decoded
+        readings.setdefault(form, _DECODED)
+    return readings
+
+
+def _plain(text: str) -> str:
+    """Fold a text that is flat enough for it; what was decoded may be anything."""
+    text = bare(text)
+    return (folded(text) if is_stackable(text) else text).lower()
+
+
+def _decoded(text: str) -> str:
+    """Undo one round of percent-encoding, as leniently as any decoder."""
+    text = _OVERLONG.sub(lambda match: chr(int(match[1]) << 6 | int(match[2], 16) & 0x3F), text)
+    text = _WIDE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    return _ESCAPES.sub(lambda match: bytes.fromhex(match[0].replace("%", "")).decode(errors="replace"), text)
 
 
 def _names(word: str) -> int:
-    """Count the names of a path; neither a scheme (``https:``) nor a drive (``c:``) is one."""
-    return sum(1 for name in _SEPARATORS.split(word) if name and not name.endswith(":"))
+    """Count the names of a path; neither the host of a URL nor a scheme or a drive (``c:``) is one."""
+    return sum(1 for name in _SEPARATORS.split(_HOST.sub("", word)) if name and not name.endswith(":"))
 
 
 def _listing(chars: list[str]) -> str:

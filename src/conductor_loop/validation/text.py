@@ -18,13 +18,15 @@ def _range(first: int, last: int) -> frozenset[str]:
     return frozenset(map(chr, range(first, last + 1)))
 
 
-# Default_Ignorable_Code_Point (Unicode 15.1) outside Cf and Cn, and the Braille blank. VARIATION SELECTOR-15 and -16
-# are left out: they choose between the text and the emoji form of a sign, as in the heart that any phone types.
+# Default_Ignorable_Code_Point (Unicode 15.1) outside Cf and Cn, and the Braille blank.
 _IGNORABLE = (
     frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-    | _range(0xFE00, 0xFE0D)
+    | _range(0xFE00, 0xFE0F)
     | _range(0xE0100, 0xE01EF)
 )
+
+
+_SELECTORS = frozenset("\ufe0e\ufe0f")  # VARIATION SELECTOR-15 and -16: the text and the emoji form of a sign
 
 
 def is_stackable(text: str) -> bool:
@@ -46,15 +48,29 @@ def folded(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
-def hidden_characters(text: str) -> list[str]:
+def hidden_characters(text: str, *, emoji: bool) -> list[str]:
     """List the characters that do not show, reorder what is shown, or have no agreed meaning; each once.
 
     Those are the categories Cf (zero-width, bidirectional, tags), Co (private use), Cn (unassigned), Zl and Zp (line
     and paragraph separators), and the default-ignorable characters of other categories. Surrogates are the parser's.
+
+    With ``emoji``, one variation selector may follow a sign of category So, as in the heart that any phone types.
     """
     if text.isascii():
         return []
-    return sorted(char for char in set(text) if char in _IGNORABLE or unicodedata.category(char) in _HIDDEN)
+    chars = set(_without_presentation(text) if emoji else text)
+    return sorted(char for char in chars if char in _IGNORABLE or unicodedata.category(char) in _HIDDEN)
+
+
+def bare(text: str) -> str:
+    """Take the variation selectors out: what a reader sees, and what a program that ignores them would read."""
+    return text if text.isascii() else "".join(char for char in text if char not in _SELECTORS)
+
+
+def _without_presentation(text: str) -> str:
+    """Take out each variation selector that directly follows a sign which has a text and an emoji form."""
+    pairs = zip(" " + text, text, strict=False)
+    return "".join(char for before, char in pairs if not (char in _SELECTORS and unicodedata.category(before) == "So"))
 
 
 def named(char: str) -> str:

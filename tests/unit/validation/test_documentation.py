@@ -19,7 +19,7 @@ OTHER_RULES = {
     "max_replicas",
     "priority",
     "dns_1123",
-    "file_name",
+    "name",
 }
 
 

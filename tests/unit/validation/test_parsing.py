@@ -3,7 +3,7 @@ import json
 import pytest
 
 from conductor_loop.errors import Cause, Rejected
-from conductor_loop.validation import Rules, check_name, check_size, inspect, validate
+from conductor_loop.validation import Rules, check_name, check_size, inspect, validate, validate_file
 from tests.unit.validation.intents import body, broken_rules
 
 
@@ -107,6 +107,37 @@ def test_a_grammatical_error_names_its_line_and_column() -> None:
     assert "line 3, column 12" in error.violations[0].message
 
 
+LONG = b"a" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        (b'{"reason": "' + LONG + b'"}', "$.reason"),
+        (b'{"target": "w\\"eb\\\\", "reason": "' + LONG + b'"}', "$.reason"),
+        (b'{"metadata": {"a": [1, {"b": "}"}, ["x", "' + LONG + b'"]]}}', "$.metadata.a[2][1]"),
+        (b'{"a": {"b": [1, 2]}, "c": {}, "metadata": {"note": "' + LONG + b'"}}', "$.metadata.note"),
+        (b'{"metadata": {"' + LONG + b'": 1}}', f'$.metadata["{"a" * 48}..."]'),
+        (b'"' + LONG + b'"', "$"),
+        (b"]}," + b'"' + LONG + b'"', "$"),
+        (b"[" * 1_000 + b'"' + LONG + b'"', "$"),
+    ],
+)
+def test_a_string_too_long_to_be_parsed_is_named_by_its_path(content: bytes, path: str) -> None:
+    assert broken_rules(content) == {(path, "max_field_length")}
+
+
+def test_a_number_out_of_range_is_to_be_another_number() -> None:
+    (violation,) = rejection(body().replace(b"3", b"1e400")).violations
+    assert violation.message.endswith("; write a number in that range")
+
+
+def test_nesting_too_deeply_says_nothing_of_fields_that_are_not_there() -> None:
+    (violation,) = rejection(b"[" * 100_000).violations
+    assert "metadata" not in violation.message
+    assert violation.message.endswith("levels deep; an intent needs two or three")
+
+
 def test_a_file_is_as_large_as_the_limit_at_most() -> None:
     content = body()
     assert inspect(content, Rules(max_file_bytes=len(content))).valid
@@ -123,20 +154,52 @@ def test_an_object_is_refused_by_its_size_before_it_is_read() -> None:
     assert caught.value.cause is Cause.FILE_TOO_LARGE
 
 
-@pytest.mark.parametrize("key", ["intent-a.json", "intent-scale-up-001.json", "intent-_.json"])
+@pytest.mark.parametrize(
+    "key", ["intent-a.json", "intent-scale-up-001.json", "intent-_.json", f"intent-{'a' * 188}.json"]
+)
 def test_a_key_that_follows_the_naming_convention_is_accepted(key: str) -> None:
     check_name(key)
 
 
 @pytest.mark.parametrize(
     "key",
-    ["", "intent-.json", "intent-a.json\n", "intent-a.JSON", "a/intent-a.json", "intent-ä.json", "intent-a b.json"],
+    [
+        "",
+        "intent-.json",
+        "intent-a.json\n",
+        "intent-a.JSON",
+        "a/intent-a.json",
+        "intent-ä.json",
+        "intent-a b.json",
+        f"intent-{'a' * 189}.json",
+    ],
 )
 def test_a_key_that_breaks_the_naming_convention_is_e001(key: str) -> None:
     with pytest.raises(Rejected) as caught:
         check_name(key)
     assert caught.value.cause is Cause.INVALID_NAME
     assert caught.value.violations[0].message.isprintable()
+
+
+def test_a_file_of_a_good_name_is_the_intent_that_it_holds() -> None:
+    assert validate_file("intent-a.json", body(), Rules()) == validate(body())
+
+
+@pytest.mark.parametrize(
+    ("content", "rules"),
+    [(body(), ["name"]), (body(replicas="3"), ["name", "type"]), (b"", ["name", "json"])],
+)
+def test_a_file_of_a_wrong_name_is_refused_for_that_and_for_its_content(content: bytes, rules: list[str]) -> None:
+    with pytest.raises(Rejected) as caught:
+        validate_file("a.json", content, Rules())
+    assert caught.value.cause is Cause.INVALID_NAME
+    assert [violation.rule for violation in caught.value.violations] == rules
+
+
+def test_a_file_that_is_too_large_is_refused_for_its_name_as_well() -> None:
+    with pytest.raises(Rejected) as caught:
+        validate_file("a.json", body(), Rules(max_file_bytes=1))
+    assert [violation.rule for violation in caught.value.violations] == ["name", "max_file_size"]
 
 
 def test_limits_outside_their_bounds_are_all_reported_at_once() -> None:

@@ -32,28 +32,101 @@ ATTACKS = {
         "..%c0%af",
         "%u002e%u002e/",
         "%" + "25" * 8 + "41",
+        "..%e0%80%af",
+        "%c0%2e%c0%2e/",
+        "%f0%80%80%ae./",
+        "%e0%81%9c..",
+        "%uff0e%uff0e/",
+        "%ef%bc%8e./",
+        "..\u2215etc",
+        "..\u2044etc",
+        "..\u29f8etc",
+        "..%e2%88%95etc",
+        "a/.../b",
+        "....//",
+        "a..../b",
         "\u2025/",
         "\uff0e\uff0e\uff0f",
     ],
-    "max_depth": ["a/b/c/d", "/usr/local/bin/porch", "a\\b\\c\\d", "see a%2fb%2fc%2fd", "https://host/a/b/c"],
-    "blocked_characters": [*";&|`$(){}[]", "wait; then go", "\u037e", "\uff1b", "\uff08", "\u1fef", "\u33c7 (x)"],
+    "max_depth": [
+        "a/b/c/d",
+        "/usr/local/bin/porch",
+        "a\\b\\c\\d",
+        "see a%2fb%2fc%2fd",
+        "https://host/a/b/c/d",
+        "https:////a/b/c/d",
+    ],
+    "blocked_characters": [
+        *";&|`$(){}[]",
+        "wait; then go",
+        "\u037e",
+        "\uff1b",
+        "\uff08",
+        "\u1fef",
+        "\u33c7 (x)",
+        "%3b",
+        "%253B",
+        "%7c",
+        "%u003b",
+        "%ef%bc%9b",
+        "%c0%bb",
+    ],
     "blocked_keywords": [
         *("rm", "del", "format", "curl", "wget", "nc", "ncat"),
         *("rm -rf x", "RM x", "/bin/rm", "now,rm", "Format.", "x|nc", "\uff52\uff4d x"),
+        *("%72%6d", "%72m -rf", "%2572%256d", "%52%4D", "x%0arm"),
     ],
     "block_null_bytes": ["\0", "a\0b"],
     "block_control_chars": ["\n", "a\tb", "\r", "\x1b[31mred", "\x7f", "\x80", "\x85", "\x9b31m"],
     "hidden_characters": [
         *("\u200b", "\u200d", "\u200e", "\u202e", "\u2066", "\u2028", "\u2029", "\ufeff", "\u00ad", "\u2060"),
         *("\U000e0041", "\U000e0101", "\ue000", "\ufffe", "\U0010ffff", "\u0378", "\u115f", "\u3164", "\ufe00"),
+        *(
+            "\ufe0f",
+            "r\ufe0fm -rf x",
+            ".\ufe0f./etc",
+            "a\ufe0fb",
+            "\u2764 \ufe0f",
+            "\u2764\ufe0f\ufe0f",
+            "\u6269\ufe0e",
+        ),
     ],
     "combining_marks": ["z" + "\u0335\u0301" * 16],
 }
 
 HARMLESS = {
-    "path_traversal": ["wait.. done", "and so on...", "2..3", "100%", "%2e", "a./b", "50%2f", "v1.2", "%252e"],
-    "max_depth": ["a/b/c", "2024/08/15", "and/or", "https://host/a/b", "C:\\a\\b\\c", "a/b/c d/e/f"],
-    "blocked_characters": ["a, b: c. d! e? f", "<x> = 'y' + #z @ ~ ^ * _ -", '"quoted"', "\u00fc\u00df", "1 % 2"],
+    "path_traversal": [
+        "wait.. done",
+        "and so on...",
+        "2..3",
+        "100%",
+        "%2e",
+        "a./b",
+        "50%2f",
+        "v1.2",
+        "%252e",
+        "memory.../disk",
+        "a...\\b",
+    ],
+    "max_depth": [
+        "a/b/c",
+        "2024/08/15",
+        "and/or",
+        "https://host/a/b/c",
+        "see https://grafana.example.com/d/abc/cpu",
+        "C:\\a\\b\\c",
+        "a/b/c d/e/f",
+    ],
+    "blocked_characters": [
+        "a, b: c. d! e? f",
+        "<x> = 'y' + #z @ ~ ^ * _ -",
+        '"quoted"',
+        "\u00fc\u00df",
+        "1 % 2",
+        "100%",
+        "50% more",
+        "100%25",
+    ],
     "blocked_keywords": [
         *("alarm", "model", "information", "formatted", "reformat", "sync", "curly", "wgets", "ncats", "func", "nc2"),
         *("log-format", "nc-agent", "pre-del", "rm_x", "format_version", "delta", "arm"),
@@ -65,6 +138,7 @@ HARMLESS = {
         "\u6269\u5bb9",
         "\u0645\u0631\u062d\u0628\u0627",
         "\u2764\ufe0f",
+        "\u2764\ufe0e\u2764\ufe0f!",
         "\U0001f44d\U0001f3fd",
     ],
     "combining_marks": ["Vi\u1ec7t Nam", "e\u0301", "\u0915\u094d\u0937", "z" + "\u0335\u0301" * 15],
@@ -100,6 +174,25 @@ def test_in_standard_mode_the_list_is_for_names_ids_and_keys_and_not_for_prose(r
 @pytest.mark.parametrize("text", ["K\u00e4se", "\u6269\u5bb9", "\U0001f44d", "Stra\u00dfe, caf\u00e9"])
 def test_honest_text_of_any_language_is_accepted_unchanged(text: str) -> None:
     assert validate(body(reason=text)).document["reason"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("r\ufe0fm -rf x", "blocked_keywords"),
+        ("r\ufe0f\ufe0em x", "blocked_keywords"),
+        (".\ufe0f./etc", "path_traversal"),
+        ("..\ufe0e/", "path_traversal"),
+    ],
+)
+def test_the_list_is_searched_without_variation_selectors(text: str, rule: str) -> None:
+    assert broken_rules(body(reason=text)) == {("$.reason", rule), ("$.reason", "hidden_characters")}
+
+
+@pytest.mark.parametrize("rules", [Rules(), STANDARD])
+def test_a_variation_selector_has_no_place_in_names_and_keys(rules: Rules) -> None:
+    assert {rule for _, rule in broken_rules(body(metadata={"\u2764\ufe0f": 1}), rules)} == {"hidden_characters"}
+    assert ("$.target", "hidden_characters") in broken_rules(body(target="\u2764\ufe0f"), rules)
 
 
 def test_text_is_normalised_to_nfc_before_every_other_rule() -> None:
@@ -161,5 +254,6 @@ def test_a_violation_names_field_rule_and_character_and_says_how_to_relax_the_ru
     assert report.cause is Cause.SECURITY_VIOLATION
     assert report.violations[0].message == (
         '$.reason breaks blocked_characters: "scale up (again)" holds "(" and ")"; '
-        "reword it, or use the security mode standard, which allows it in reason and metadata"
+        "reword it, or use the security mode standard (SecurityMode=standard of the deployment), "
+        "which allows it in reason and metadata"
     )

@@ -93,6 +93,8 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_and_the_others_are_still_va
         (),
         ("--security-mode=lax", "intent-good.json"),
         ("--max-replicas=1001", "intent-good.json"),
+        ("--max-file-size=0", "intent-good.json"),
+        ("--max-file-size=10MB", "intent-good.json"),
         ("--schema", "nowhere", "intent-good.json"),
         ("--schema", "broken.json", "intent-good.json"),
         ("--colour", "intent-good.json"),
@@ -114,6 +116,20 @@ def test_options_change_the_rules(files: dict[str, Path]) -> None:
     assert "$.colour breaks required" in run("--schema", files["schema.json"], files["intent-good.json"]).stdout
 
 
+def test_further_system_namespaces_add_to_the_list() -> None:
+    more = ("--system-namespace=payments", "--system-namespace", "infra-*")
+    assert run("-", stdin=body(namespace="payments")).exit_code == 0
+    for namespace in ("payments", "infra-dns", "istio-system", "kube-system"):
+        assert "$.namespace breaks system_namespaces" in run(*more, "-", stdin=body(namespace=namespace)).stdout
+    assert run(*more, "-", stdin=body(namespace="shop")).exit_code == 0
+
+
+def test_the_size_of_a_file_can_be_limited() -> None:
+    content = body()
+    assert run(f"--max-file-size={len(content)}", "-", stdin=content).exit_code == 0
+    assert "E002 FILE_TOO_LARGE" in run(f"--max-file-size={len(content) - 1}", "-", stdin=content).stdout
+
+
 def test_a_file_above_the_limit_is_refused_without_being_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "intent-large.json"
     with path.open("wb") as file:
@@ -123,12 +139,27 @@ def test_a_file_above_the_limit_is_refused_without_being_read_whole(tmp_path: Pa
     assert "E002 FILE_TOO_LARGE" in result.stdout
 
 
-def test_a_name_that_the_bucket_would_refuse_is_pointed_out_and_is_no_error(tmp_path: Path) -> None:
-    path = tmp_path / "my intent.json"
+@pytest.mark.parametrize(
+    "name", ["intent-with space.json", "intent-.json", "myfile.json", "intent-a.JSON", f"intent-{'a' * 189}.json"]
+)
+def test_a_name_that_the_service_refuses_makes_the_file_invalid(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
     path.write_bytes(body())
-    result = run(path)
-    assert result.exit_code == 0
-    assert "intent-<identifier>.json" in result.stderr
+    result = run("--output=json", path)
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (answer["valid"], answer["error_code"], answer["code"]) == (False, "INVALID_NAME", "E001")
+    assert [(one["path"], one["rule"]) for one in answer["violations"]] == [("$", "name")]
+
+
+def test_a_wrong_name_is_reported_together_with_what_the_content_breaks(tmp_path: Path) -> None:
+    path = tmp_path / "my intent.json"
+    for content, number in ((body(**FIVE_ERRORS), 6), (b"{", 2)):
+        path.write_bytes(content)
+        heading, *lines = run(path).stdout.splitlines()
+        assert "E001 INVALID_NAME" in heading
+        assert lines[0].startswith("  $ breaks name: ")
+        assert len(lines) == number
 
 
 def test_a_hostile_file_name_cannot_reach_the_terminal(tmp_path: Path) -> None:
