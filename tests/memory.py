@@ -56,14 +56,16 @@ class MemoryBucket:
             self._put(key, body)
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> None:
-        key = f"status/{name}.status"
         mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
-        theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
-        if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
-            return
-        if theirs.get("order", "") > mine["order"]:
-            key = f"status/{name}@{handoff.version_id}.status"
-        self._put(key, document, mine)
+        for key in (f"status/{name}.status", f"status/{name}@{handoff.version_id}.status"):
+            theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
+            if theirs.get("version") == handoff.version_id:
+                if theirs["final"] == "no":
+                    self._put(key, document, mine)
+                return
+            if theirs.get("order", "") <= mine["order"]:
+                self._put(key, document, mine)
+                return
 
     def archive(self, handoff: Handoff, key: str) -> None:
         self._put(key, self._version(handoff).body)

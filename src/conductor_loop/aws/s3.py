@@ -102,9 +102,10 @@ class Bucket:
                 self._put(handoff, key, document, _as_seen(seen) | given)
             except Overtaken:
                 theirs, seen = self._status_metadata(handoff, key)
-                if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
+                if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                     return  # it is there already
-                if theirs.get("order", "") > order(handoff):
+                # A version that the sweeper found sorts otherwise than by its event: it is never newer than itself.
+                if not mine and theirs.get("order", "") > order(handoff):
                     key, seen = f"status/{name}@{handoff.version_id}.status", None
             else:
                 return
