@@ -336,7 +336,9 @@ class Schedule:
         self.count("porch runs")
         if cause is not None:
             self.count("porch failures")
-            raise PorchFailed(cause, Run(exit_code=1, stdout="", stderr="", duration_seconds=seconds), f"porch: {cause}")
+            raise PorchFailed(
+                cause, Run(exit_code=1, stdout="", stderr="", duration_seconds=seconds), f"porch: {cause}"
+            )
         patch = int(request.previous_version.rpartition(".")[2]) + 1 if request.previous_version else 0
         name = f"{request.document['target']}-v1.0.{patch}"
         mark = f"{drop.handoff} run {drop.runs}".encode()
