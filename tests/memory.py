@@ -66,6 +66,8 @@ class MemoryBucket:
             if theirs.get("order", "") <= mine["order"]:
                 self._put(key, document, mine)
                 return
+            if not final:
+                return
 
     def archive(self, handoff: Handoff, key: str) -> None:
         self._put(key, self._version(handoff).body)

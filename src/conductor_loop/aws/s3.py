@@ -88,7 +88,7 @@ class Bucket:
 
         That key is always about the newest version of the name that has a status, and a final one is never replaced by
         one that is not: each write is conditional on what is there having been looked at. A version that is
-        answered after a newer one has its status beside it, under ``status/<name>@<version>.status``.
+        answered after a newer one has its final status beside it, under ``status/<name>@<version>.status``.
 
         Raises:
             Overtaken: others keep writing it.
@@ -106,6 +106,8 @@ class Bucket:
                     return  # it is there already
                 # A version that the sweeper found sorts otherwise than by its event: it is never newer than itself.
                 if not mine and theirs.get("order", "") > order(handoff):
+                    if not final:
+                        return  # nobody waits for it, and the final one may be in the history of the name already
                     key, seen = f"status/{name}@{handoff.version_id}.status", None
             else:
                 return
