@@ -258,7 +258,7 @@ class Schedule:
         targets = [f"target-{number}" for number in range(self.dice.choice((2, 3)))]
         at, plan = EPOCH, []
         for number in range(self.dice.randint(4, 8)):
-            at += self.dice.choice((1.0, 1.5, 10.0, 40.0))  # S3 lists times to the second: closer ones have no order
+            at += self.dice.choice((1.0, 1.5, 10.0, 40.0))
             plan.append((at, self._drop_of(number, self.dice.choice(targets))))
         return plan
 
@@ -281,6 +281,8 @@ class Schedule:
 
     def _drop(self, name: str, body: bytes, script: tuple[Cause | None, ...], principal: str) -> None:
         put = self.bucket.drop(BUCKET, name, body)
+        last = max((drop.put_at for drop in self.drops.values()), default=0.0)
+        self.now = max(self.now, last // 1 + 1)  # S3 lists times to the second: what is closer has no order for a sweep
         time = f"{datetime.fromtimestamp(self.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
         handoff = replace(put, event_time=time, sequencer=f"{len(self.drops):04X}", principal=principal)
         self.drops[put.version_id] = Drop(handoff, body, self.now, script)
