@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from conductor_loop import pipeline
@@ -14,7 +15,7 @@ from conductor_loop.app import App, Cursor, Message
 from conductor_loop.config import Config
 from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
@@ -66,9 +67,8 @@ class Worker:
 
     def __init__(self, world: "Schedule", offset: float, task: Callable[["Worker", App], object]) -> None:
         self.world, self.offset, self.wake_at = world, offset, world.now
-        self.done, self.result, self.error = False, None, None
+        self.done = False
         self.package: dict[str, bytes] = {}
-        self.may_stall = True
         self._task: Callable[[Worker, App], object] = task
         self._baton = threading.Lock()
         self._baton.acquire()
@@ -80,10 +80,11 @@ class Worker:
     def clock(self) -> float:
         return self.world.now + self.offset
 
-    def step(self) -> None:
-        """Let it run until it hands the baton back. Called by the scheduler."""
+    def step(self) -> bool:
+        """Let it run until it hands the baton back; whether it has ended. Called by the scheduler."""
         self._baton.release()
         self.world.baton.acquire()
+        return self.done
 
     def sleep(self, seconds: float) -> None:
         """Hand the baton back and be woken later. Called by the worker."""
@@ -305,7 +306,7 @@ class Schedule:
             bucket=bucket,
             state=state,
             queues=queues,
-            redeliver=lambda handoff: queues.redeliver(handoff),
+            redeliver=queues.redeliver,
             run_porch=lambda request: self._porch(worker, request),
             observe=lambda _: None,
             clock=worker.clock,
@@ -395,18 +396,25 @@ class Schedule:
         self.dice.choice(due)()
 
     def _moments(self) -> list[tuple[float, Callable[[], None]]]:
-        moments = [(worker.wake_at, lambda worker=worker: self._step(worker)) for worker in self.workers]
-        moments += [(due.at, lambda due=due: self._deliver(due)) for due in self.waiting]
+        moments: list[tuple[float, Callable[[], None]]] = []
+        moments += [(worker.wake_at, partial(self._step, worker)) for worker in self.workers]
+        moments += [(due.at, partial(self._deliver, due)) for due in self.waiting]
         if self.to_drop:
-            moments.append((self.to_drop[0][0], lambda: self.to_drop.pop(0)[1]()))
+            moments.append((self.to_drop[0][0], self._drop_next))
         if not self.draining:
-            moments += [(at, lambda at=at: (self.sweeps_at.remove(at), self._start_sweep())) for at in self.sweeps_at]
+            moments += [(at, partial(self._sweep_as_planned, at)) for at in self.sweeps_at]
         return moments
+
+    def _drop_next(self) -> None:
+        self.to_drop.pop(0)[1]()
+
+    def _sweep_as_planned(self, at: float) -> None:
+        self.sweeps_at.remove(at)
+        self._start_sweep()
 
     def _step(self, worker: Worker) -> None:
         self.running = worker
-        worker.step()
-        if worker.done:
+        if worker.step():
             self.workers.remove(worker)
             if worker.error is not None and not isinstance(worker.error, Killed | Overtaken | StillHeld | Gone):
                 raise worker.error

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from conductor_loop import messages, pipeline
@@ -126,10 +127,10 @@ class Play:
         """Deliver whatever waits, and sweep, until the root of the bucket is empty and nothing waits."""
         for _ in range(_ROUNDS):
             for handoff in list(self.events):
-                self._once(lambda handoff=handoff: self._answer(handoff))
+                self._once(partial(self._answer, handoff))
             self._receive()
             for message in list(self.messages):
-                self._once(lambda message=message: self._work(message))
+                self._once(partial(self._work, message))
             self._receive()
             if not (self.events or self.messages or self._root()):
                 return

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError, ReadTimeoutError
 from moto.core.botocore_stubber import MockRawResponse
@@ -30,14 +31,14 @@ type Answer = Callable[[str, Any], AWSResponse]
 
 def _throttled(service: str, request: Any) -> AWSResponse:
     if service == "s3":
-        return AWSResponse(request.url, 503, {}, MockRawResponse(_S3_ERROR % b"SlowDown"))
+        return AWSResponse(request.url, 503, HTTPHeaders(), MockRawResponse(_S3_ERROR % b"SlowDown"))
     name = b"ProvisionedThroughputExceededException" if service == "dynamodb" else b"ThrottlingException"
-    return AWSResponse(request.url, 400, {}, MockRawResponse(_JSON_ERROR % (name, b"")))
+    return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(_JSON_ERROR % (name, b"")))
 
 
 def _broken(service: str, request: Any) -> AWSResponse:
     body = _S3_ERROR % b"InternalError" if service == "s3" else _JSON_ERROR % (b"InternalServerError", b"")
-    return AWSResponse(request.url, 500, {}, MockRawResponse(body))
+    return AWSResponse(request.url, 500, HTTPHeaders(), MockRawResponse(body))
 
 
 def _timed_out(_: str, request: Any) -> AWSResponse:
@@ -49,7 +50,9 @@ def _reset(_: str, request: Any) -> AWSResponse:
 
 
 def _cancelled(_: str, request: Any) -> AWSResponse:
-    return AWSResponse(request.url, 400, {}, MockRawResponse(_JSON_ERROR % (b"TransactionCanceledException", _REASONS)))
+    return AWSResponse(
+        request.url, 400, HTTPHeaders(), MockRawResponse(_JSON_ERROR % (b"TransactionCanceledException", _REASONS))
+    )
 
 
 FAULTS: dict[str, tuple[Answer, bool]] = {  # how the call fails, and whether its effect has happened by then
@@ -80,7 +83,7 @@ class Saboteur:
         return client
 
     def _send(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         self.calls.append(operation)
         if self.fault is None or not self._strikes():
             return self._sent(event_name, request)
@@ -94,8 +97,8 @@ class Saboteur:
         number = len(self.calls)
         return number >= self.at if self.lasting else number == self.at
 
-    def _sent(self, event_name: str, request: Any) -> AWSResponse:
-        response: AWSResponse = botocore_stubber(event_name, request=request)
+    def _sent(self, event_name: str, request: Any) -> AWSResponse | None:
+        response: AWSResponse | None = botocore_stubber(event_name, request=request)
         return response
 
     def reset(self, fault: tuple[Answer, bool] | None = None, at: int = 0, *, lasting: bool = False) -> None:
@@ -159,7 +162,8 @@ def test_a_fault_of_any_call_loses_nothing_and_doubles_nothing(
     world, saboteur = parts()
     play = FaultyPlay(world, PATHS[way], next(numbers))
     usual = strike(play, saboteur, None, 0)
-    calls, told, table = list(play.calls), 1, {}
+    calls, told = list(play.calls), 1
+    table: dict[tuple[int, str, bool], str] = {}
     for name, fault in FAULTS.items():
         for at, call in enumerate(calls, 1):
             if name == "cancelled" and call != "TransactWriteItems":

@@ -9,7 +9,6 @@ import pytest
 from conductor_loop.lifecycle import order
 from conductor_loop.status import encode
 from tests.factories import BUCKET
-from tests.memory import Version
 from tests.schedules import Drop, Schedule
 
 SCHEDULES = 2000
@@ -69,7 +68,7 @@ def _assert_told(played: Schedule, drop: Drop) -> None:
 
 def _assert_status_is_of_the_newest(played: Schedule, name: str) -> None:
     newest = max((drop for drop in played.drops.values() if drop.handoff.file == name), key=lambda one: one.put_at)
-    current: Version = played.bucket.objects[f"status/{name}.status"][-1]
+    current = played.bucket.objects[f"status/{name}.status"][-1]
     assert current.body == encode(newest.decided[0]), f"{order(newest.handoff)}, but {current.body.decode()}"
     assert current.metadata["final"] == "yes"
 
