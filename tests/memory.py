@@ -58,14 +58,18 @@ class MemoryBucket:
             self._put(key, body)
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
-        key = f"status/{name}.status"
         mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
-        theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
-        if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
-            return name
-        if theirs.get("version") != handoff.version_id and theirs.get("order", "") > mine["order"]:
-            return self.put_status(handoff, f"{name}@{handoff.version_id}", document, final=final)
-        self._put(key, document, mine)
+        for called in (name, f"{name}@{handoff.version_id}"):
+            key = f"status/{called}.status"
+            theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
+            is_mine = theirs.get("version") == handoff.version_id
+            if is_mine and theirs["final"] == "yes":
+                return called
+            if is_mine or theirs.get("order", "") <= mine["order"]:
+                self._put(key, document, mine)
+                return called
+            if not final:
+                break
         return name
 
     def archive(self, handoff: Handoff, key: str) -> None:

@@ -222,9 +222,14 @@ def _publish(app: App, claim: Claim, package: Package) -> status.Published:
 
 
 def _check_claim(app: App, claim: Claim) -> None:
-    """Ask the table, since a clock may be wrong, whether the claim is in force still."""
+    """Ask the table, since a clock may be wrong, whether the claim is in force still: on the handoff and its target.
+
+    Another intent may have taken the target, and published there, while nobody has taken over the handoff.
+    """
     row = app.state.find([claim.handoff]).get(claim.handoff)
     if row is None or (row.state, row.owner, row.attempt) != (State.PROCESSING, claim.owner, claim.attempt):
+        raise Overtaken
+    if app.state.target(claim.target).lease_owner != claim.owner:
         raise Overtaken
 
 

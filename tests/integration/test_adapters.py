@@ -273,6 +273,20 @@ def test_a_newer_version_replaces_the_status_of_an_older_one(parts: World) -> No
     assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"newer"
 
 
+def test_a_version_that_the_sweeper_found_first_has_its_final_status_under_the_name(parts: World) -> None:
+    swept = replace(HANDOFF, event_time="2026-11-23T03:00:00.999Z", sequencer="")
+    parts.bucket.put_status(swept, HANDOFF.file, b"first try", final=False)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
+    assert parts.bucket.get(BUCKET, f"status/{HANDOFF.file}.status") == b"final"
+
+
+def test_a_late_try_of_a_version_leaves_nothing_beside_the_status_of_a_newer_one(parts: World) -> None:
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
+    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, b"newer", final=True)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
+    assert parts.bucket.keys(BUCKET) == ["status/intent-a.json.status"]
+
+
 def test_a_final_status_stays_whatever_a_late_worker_says(parts: World) -> None:
     parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
     parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)

@@ -1,32 +1,33 @@
-"""The worker is killed before and after every call it makes to AWS; a redelivery finishes the work."""
+"""The worker is killed before and after every call it makes to AWS; redeliveries and sweeps finish the work."""
 
+import itertools
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import boto3
 import pytest
 
 from conductor_loop import pipeline
 from conductor_loop.errors import Cause
-from conductor_loop.settling import Answer
-from tests.factories import BUCKET, World, intent
-
-
-class Killed(BaseException):
-    """The process is gone: nothing catches it."""
+from tests.factories import World
+from tests.integration.conftest import TABLE, MotoBucket
+from tests.integration.playing import Killed, MotoQueues, Path, Play, WatchedTable, answer_another, counted
 
 
 @dataclass
 class Reaper:
-    """Counts the calls of an SDK client, and kills at the one it was told to."""
+    """Counts the calls of SDK clients, and kills at the one it was told to."""
 
     at: tuple[str, int] | None = None  # ("before" or "after", number of the call)
     calls: list[str] = field(default_factory=list)
     answers: int = 0
 
-    def watch(self, client: Any) -> None:
+    def watch(self, client: Any) -> Any:
         client.meta.events.register("before-call", self._before)
         client.meta.events.register("after-call", self._after)
+        return client
 
     def _before(self, model: Any, **_: Any) -> None:
         self.calls.append(model.name)
@@ -47,78 +48,104 @@ class Reaper:
         self.at = at
 
 
+class QuietQueues(MotoQueues):
+    """Sends by a client that is watched, and receives by another: taking messages is not the worker's call."""
+
+    def __init__(self, watched: Any, client: Any, url: str) -> None:
+        super().__init__(watched, url)
+        self._mine = client
+
+
+class QuietBucket(MotoBucket):
+    """Looks by a client of its own: the test's calls are not the worker's."""
+
+    def __init__(self, watched: Any, client: Any) -> None:
+        super().__init__(watched)
+        self.client = client
+
+
 @pytest.fixture
-def reaper(world: World) -> Reaper:
-    reaper = Reaper()
-    reaper.watch(world.bucket.client)
-    reaper.watch(world.state._client)  # type: ignore[attr-defined]
-    return reaper
+def reaper() -> Reaper:
+    return Reaper()
 
 
-WAYS = {  # what is dropped, what porch does, and how it must end
-    "succeeds": (intent(), None, "processed"),
-    "fails": (intent(), Cause.PORCH_FAILED, "failed"),
-    "is rejected": (b"not JSON", None, "failed"),
+@pytest.fixture
+def world(aws: boto3.session.Session, reaper: Reaper) -> World:
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName="normal")["QueueUrl"]
+    queues: Any = QuietQueues(reaper.watch(aws.client("sqs")), sqs, url)
+    table = WatchedTable(reaper.watch(aws.client("dynamodb")), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
+    return World(bucket=QuietBucket(reaper.watch(aws.client("s3")), aws.client("s3")), state=table, queues=queues)
+
+
+def decided_and_left(play: Play) -> None:
+    """Leave the intent decided, and its answer untold."""
+    play.world.configure(priority_queues=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Killed
+
+    bucket: Any = play.world.bucket
+    bucket.put_status = refuse
+    with pytest.raises(Killed):
+        pipeline.answer(play.world.app, play.handoff, play.world.deadline)
+    del bucket.put_status
+    play.world.configure(priority_queues=play.path.queued)
+    play.world.clock.wait(120)
+
+
+def a_newer_one_applied(play: Play) -> None:
+    answer_another(play, target=f"target-{play.number}-shared")
+
+
+def its_correlation_id_used(play: Play) -> None:
+    answer_another(play, correlation_id=f"c-{play.number}")
+
+
+PATHS = {
+    "inline": Path("success", queued=False),
+    "inline, fails": Path("failed", "failed", queued=False, script=(Cause.PORCH_FAILED,)),
+    "inline, retried": Path("success", queued=False, script=(Cause.NETWORK_ERROR, None)),
+    "queued": Path("success"),
+    "queued, retried": Path("success", script=(Cause.NETWORK_ERROR, None)),
+    "queued, fails": Path("failed", "failed", script=(Cause.PORCH_FAILED,)),
+    "swept: lost event": Path("success", event=False),
+    "swept: decided, not settled": Path("success", event=False, before=decided_and_left),
+    "rejected": Path("failed", "failed", body=b"not JSON"),
+    "superseded": Path("skipped", before=a_newer_one_applied, fields={"target": "target-{}-shared"}),
+    "duplicate correlation id": Path(
+        "failed", "failed", before=its_correlation_id_used, fields={"correlation_id": "c-{}"}
+    ),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_redelivery_finishes_what_a_kill_at_any_point_left(
-    world: World, reaper: Reaper, way: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("redelivers", [True, False], ids=["redelivered", "only swept"])
+@pytest.mark.parametrize("way", PATHS)
+def test_whatever_a_kill_leaves_is_finished_and_answered_once(
+    world: World, reaper: Reaper, way: str, redelivers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    body, cause, folder = WAYS[way]
-    world.porch.script = [cause]
-    total = _calls_of_a_clean_run(world, reaper, body)
-    points = [(when, number) for number in range(1, total + 1) for when in ("before", "after")]
-    for index, point in enumerate(points):
-        _kill_and_redeliver(world, reaper, (f"intent-{index}.json", body), point)
-        _assert_answered_once(world, f"intent-{index}.json", body, folder)
+    path, numbers = PATHS[way], itertools.count(1)
+    plays = [play(reaper, Play(world, path, next(numbers)), None)]
+    points = [(when, number) for number in range(1, len(reaper.calls) + 1) for when in ("before", "after")]
+    plays += [play(reaper, Play(world, path, next(numbers), redelivers=redelivers), at) for at in points]
+    told = Counter({path.ends: len(plays)}) + Counter(success=sum(one.others for one in plays))
+    assert counted(_dynamodb(world), TABLE) == told
     with capsys.disabled():
         sys.stdout.write(f"\n  {way}: {len(points)} kill points, ")
 
 
-def _calls_of_a_clean_run(world: World, reaper: Reaper, body: bytes) -> int:
-    handoff = world.drop("intent-clean.json", body)
+def play(reaper: Reaper, one: Play, at: tuple[str, int] | None) -> Play:
     reaper.reset()
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
-    return len(reaper.calls)
+    one.prepare()
+    reaper.reset(at)
+    one.finish()
+    assert reaper.at is None, f"never got to {at}"
+    calls = list(reaper.calls)
+    one.check()
+    reaper.calls[:] = calls
+    return one
 
 
-def _kill_and_redeliver(world: World, reaper: Reaper, dropped: tuple[str, bytes], point: tuple[str, int]) -> None:
-    handoff = world.drop(*dropped)
-    reaper.reset(point)
-    with pytest.raises(Killed):
-        pipeline.answer(world.app, handoff, world.deadline)
-    package = _package_once_decided(world, handoff)
-    pipeline.answer(world.app, handoff, world.deadline)  # waits for the lease of the dead worker to run out
-    assert package is None or _package(world, handoff.key) == package
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
-
-
-def _assert_answered_once(world: World, file: str, body: bytes, folder: str) -> None:
-    assert file not in world.listing()
-    assert world.bucket.get(BUCKET, f"{folder}/{file}") == body
-    status = world.status(file)
-    assert status["intent_file"] == file
-    files = [key for key in world.listing() if key.startswith(status.get("package", {}).get("prefix", "no package"))]
-    assert len(files) == len(status.get("package", {}).get("files", []))
-    prefixes = {key.rpartition("/")[0] for key in world.listing() if key.startswith("packages/")}
-    successes = [key for key in world.listing() if key.startswith("processed/")]
-    assert len(prefixes) == len(successes), "one package for each success, none left over"
-
-
-def _package_once_decided(world: World, handoff: Any) -> dict[str, bytes] | None:
-    row = world.state.find([handoff]).get(handoff)
-    if row is None or row.outcome is None:
-        return None
-    prefix = row.outcome.status.get("package", {}).get("prefix")
-    return _below(world, prefix) if prefix else {}
-
-
-def _package(world: World, file: str) -> dict[str, bytes]:
-    prefix = world.status(file).get("package", {}).get("prefix")
-    return _below(world, prefix) if prefix else {}
-
-
-def _below(world: World, prefix: str) -> dict[str, bytes]:
-    return {key: world.bucket.get(BUCKET, key) for key in world.listing() if key.startswith(prefix)}
+def _dynamodb(world: World) -> Any:
+    table: Any = world.state
+    return table._client

@@ -175,6 +175,21 @@ def test_a_worker_that_was_overtaken_changes_nothing(world: World) -> None:
     assert world.status()["attempt"] == 2
 
 
+def test_a_worker_whose_target_was_taken_leaves_the_package_of_the_other_intent_alone(world: World) -> None:
+    first, second = world.drop("intent-a.json"), world.drop("intent-b.json", intent(replicas=9))
+
+    def overtaken() -> None:
+        world.porch.on_run = lambda: None
+        world.clock.wait(60)
+        pipeline.answer(world.app, second, world.deadline)
+        world.clock.now -= 60  # its own clock is behind: only the fence can stop it
+
+    world.porch.on_run = overtaken
+    with pytest.raises(Overtaken):
+        pipeline.answer(world.app, first, world.deadline)
+    assert world.bucket.get(BUCKET, f"{PACKAGE}Kptfile") == b"replicas: 9 # run 2\n"
+
+
 def test_a_timeout_longer_than_the_invocation_is_cut_and_the_status_says_so(world: World) -> None:
     pipeline.answer(world.app, world.drop(body=intent(timeout="1h")), world.deadline)
     assert world.porch.requests[0].timeout_seconds == 105

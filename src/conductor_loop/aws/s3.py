@@ -91,7 +91,7 @@ class Bucket:
 
         That key is always about the newest version of the name that has a status, and a final one is never replaced by
         one that is not: each write is conditional on what is there having been looked at. A version that is
-        answered after a newer one has its status beside it: its name is ``<name>@<version>``.
+        answered after a newer one has its final status beside it: its name is ``<name>@<version>``.
 
         Raises:
             Overtaken: others keep writing it.
@@ -106,9 +106,12 @@ class Bucket:
                 self._put(handoff, key, document, _as_seen(seen) | given)
             except Overtaken:
                 theirs, seen = self._status_metadata(handoff, key)
-                if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
+                if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                     return name  # it is there already
-                if theirs.get("version") != handoff.version_id and theirs.get("order", "") > order(handoff):
+                # A version that the sweeper found sorts otherwise than by its event: it is never newer than itself.
+                if not mine and theirs.get("order", "") > order(handoff):
+                    if not final:
+                        return name  # nobody waits for it, and the final one may be in the name's history already
                     name, seen = f"{name}@{handoff.version_id}", None
             else:
                 return name

@@ -1,0 +1,211 @@
+"""Intents played to their end on moto: deliveries, redeliveries and sweeps, until nothing is left to do."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from conductor_loop import messages, pipeline
+from conductor_loop.app import Message
+from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.sqs import Queues
+from conductor_loop.errors import Cause, Overtaken, StillHeld
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row
+from conductor_loop.processing import Later
+from conductor_loop.sweep import sweep
+from tests.factories import BUCKET, World, intent
+
+_ROUNDS = 40  # more means that something never ends
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+class MotoQueues(Queues):
+    """The real adapter; a message comes at once, and whoever takes it too early is told when to come again."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        super().__init__(client, dict.fromkeys(Priority, url))
+        self._mine, self._url = client, url
+
+    def send(self, message: Message, group: str, delay_seconds: float = 0) -> None:
+        del delay_seconds  # the tests have a clock of their own
+        super().send(message, group)
+
+    def receive(self) -> list[Message]:
+        """Take every message that waits. Not one of the system's own calls."""
+        received = []
+        while found := self._mine.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
+            for record in found:
+                self._mine.delete_message(QueueUrl=self._url, ReceiptHandle=record["ReceiptHandle"])
+                received.append(messages.read(record["Body"]))
+        return received
+
+
+class WatchedTable(StateTable):
+    """Holds each claim against those in force: never two live owners."""
+
+    in_force: tuple[Claim, ...] = ()
+
+    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
+        refusal = super().claim(claim, now, seen)
+        if refusal is None:
+            rivals = [one for one in self.in_force if one.target == claim.target or one.handoff == claim.handoff]
+            assert all(one.lease_until <= now for one in rivals), f"two live owners: {rivals} and {claim}"
+            self.in_force = (*(one for one in self.in_force if one not in rivals), claim)
+        return refusal
+
+    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
+        self.in_force = tuple(one for one in self.in_force if one != claim)
+        return super().postpone(claim, until, patience, now)
+
+    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
+        self.in_force = tuple(one for one in self.in_force if one != claim)
+        return super().decide(claim, outcome, applied, now)
+
+
+@dataclass
+class Path:
+    """One way through the system: what is dropped, what porch does, and how it must end."""
+
+    ends: str  # status
+    folder: str = "processed"
+    body: bytes | None = None
+    script: tuple[Cause | None, ...] = (None,)
+    queued: bool = True
+    event: bool = True  # whether S3's event arrives
+    fields: dict[str, str] = field(default_factory=dict)  # of its body; {} is its number
+    before: Callable[["Play"], None] = lambda _: None  # that is there already
+
+
+@dataclass
+class Play:
+    """One intent on its path, under a name and for a target that no other one has."""
+
+    world: World
+    path: Path
+    number: int
+    events: list[Handoff] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    others: int = 0  # intents that were decided before it
+    deliveries: int = 0
+    redelivers: bool = True  # whether an event comes again after a kill; else only the sweeper knows
+    packages: dict[str, bytes] = field(default_factory=dict)  # as they were once decided
+    handoff: Handoff = field(init=False)
+
+    @property
+    def file(self) -> str:
+        return f"intent-{self.number}.json"
+
+    @property
+    def body(self) -> bytes:
+        fields = {name: value.format(self.number) for name, value in self.path.fields.items()}
+        return self.path.body or intent(**({"target": f"target-{self.number}"} | fields))
+
+    def prepare(self) -> None:
+        self.world.configure(priority_queues=self.path.queued, handoff_bucket=BUCKET)
+        self.world.porch.script, self.world.porch.requests = [*self.path.script], []
+        self.handoff = self.drop(self.file, self.body)
+        self.path.before(self)
+        self.world.porch.requests = []
+        self.events = [self.handoff] if self.path.event else []
+
+    def drop(self, file: str, body: bytes) -> Handoff:
+        clock = self.world.clock
+        clock.now = max(clock.now, time.time()) + 10
+        put: Handoff = self.world.bucket.drop(BUCKET, file, body)
+        return replace(
+            put, event_time=f"{datetime.fromtimestamp(clock.now, UTC):%Y-%m-%dT%H:%M:%S}.000Z", sequencer="A"
+        )
+
+    def finish(self) -> None:
+        """Deliver whatever waits, and sweep, until the root of the bucket is empty and nothing waits."""
+        for _ in range(_ROUNDS):
+            for handoff in list(self.events):
+                self._once(partial(self._answer, handoff))
+            self._receive()
+            for message in list(self.messages):
+                self._once(partial(self._work, message))
+            self._receive()
+            if not (self.events or self.messages or self._root()):
+                return
+            self.world.clock.wait(90)
+            if not self.events and not self.messages:
+                self._once(lambda: sweep(self.world.app, None, self.world.deadline))
+        raise AssertionError(f"never settled: {self._root()}")
+
+    def check(self) -> None:
+        world = self.world
+        assert world.bucket.get(BUCKET, f"{self.path.folder}/{self.file}") == self.body
+        status, row = world.status(self.file), world.row(self.handoff)
+        assert row.outcome is not None
+        assert status == row.outcome.status
+        assert status["status"] == self.path.ends
+        package = status.get("package")
+        prefixes = {key.rpartition("/")[0] for key in world.listing() if f"/target-{self.number}/" in key}
+        assert prefixes <= {package["prefix"].rstrip("/")} if package else not prefixes, "packages of nobody"
+        files = self.package()
+        assert sorted(files) == [f"{package['prefix']}{path}" for path in package["files"]] if package else not files
+        assert not self.packages or files == self.packages, "a decided package was replaced"
+
+    def package(self) -> dict[str, bytes]:
+        """Give the files of its package as they are, if its outcome is known."""
+        row = self.world.state.find([self.handoff]).get(self.handoff)
+        package = row.outcome.status.get("package") if row is not None and row.outcome is not None else None
+        keys = [key for key in self.world.listing() if package and key.startswith(package["prefix"])]
+        return {key: self.world.bucket.get(BUCKET, key) for key in keys}
+
+    def _once(self, deliver: Callable[[], object]) -> None:
+        self.deliveries += 1
+        try:
+            deliver()
+        except Killed:
+            self.packages = self.package()
+            if not self.redelivers:
+                self.events.clear()
+        except (Overtaken, StillHeld):
+            pass
+
+    def _answer(self, handoff: Handoff) -> None:
+        pipeline.answer(self.world.app, handoff, self.world.deadline)
+        self.events.remove(handoff)
+
+    def _work(self, message: Message) -> None:
+        result = pipeline.work(self.world.app, message, self.world.deadline)
+        if isinstance(result, Later):
+            self.world.clock.wait(result.seconds)
+        else:
+            self.messages.remove(message)
+
+    def _receive(self) -> None:
+        queues: Any = self.world.queues
+        self.messages += queues.receive()
+        self.events += self.world.redelivered
+        self.world.redelivered.clear()
+
+    def _root(self) -> list[str]:
+        return [key for key in self.world.listing() if "/" not in key]
+
+
+def counted(client: Any, table: str) -> Counter[str]:
+    """Add up the counters of all shards: how many decisions of each kind there were."""
+    counts: Counter[str] = Counter()
+    for item in client.scan(TableName=table)["Items"]:
+        if item["pk"]["S"].startswith("counter#"):
+            counts.update({name[6:]: int(value["N"]) for name, value in item.items() if name.startswith("files_")})
+    return counts
+
+
+def answer_another(play: Play, **fields: Any) -> None:
+    """Let another intent be decided first."""
+    fields = {"target": f"target-{play.number}-other"} | fields
+    world, handoff = play.world, play.drop(f"intent-{play.number}-other.json", intent(**fields))
+    world.configure(priority_queues=False)
+    pipeline.answer(world.app, handoff, world.deadline)
+    world.configure(priority_queues=play.path.queued)
+    play.others += 1

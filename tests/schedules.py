@@ -1,0 +1,467 @@
+"""A seeded simulator: workers that really interleave, one running at a time, over the in-memory parts."""
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from conductor_loop import pipeline
+from conductor_loop.app import App, Cursor, Message
+from conductor_loop.config import Config
+from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State
+from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.processing import Later
+from conductor_loop.retry import Policy
+from conductor_loop.sweep import sweep
+from conductor_loop.validation import Rules
+from tests.factories import BUCKET, intent
+from tests.memory import MemoryBucket, MemoryState
+
+EPOCH = 1_800_000_000.0
+ONCALL = "AWS:oncall-7"
+_INVOCATION_SECONDS = 120.0
+_VISIBILITY_SECONDS = 180.0  # of a message that a worker took and never spoke of again
+_FOR_A_WHILE = (Cause.NETWORK_ERROR, Cause.PROCESSING_TIMEOUT, Cause.QUOTA_EXCEEDED)
+_ROUNDS = 60  # of draining; more means that something never ends
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@dataclass
+class Drop:
+    """One version that an operator put, and all that is to happen to it."""
+
+    handoff: Handoff
+    body: bytes
+    put_at: float
+    script: tuple[Cause | None, ...] = (None,)
+    runs: int = 0
+    decided: list[Outcome] = field(default_factory=list)
+
+    def next_cause(self) -> Cause | None:
+        self.runs += 1
+        return self.script[min(self.runs, len(self.script)) - 1]
+
+
+@dataclass
+class Due:
+    """An event or a message that waits to be delivered."""
+
+    at: float
+    handoff: Handoff
+    message: Message | None = None  # None: an event
+    received: int = 0
+
+
+class Worker:
+    """One invocation in a thread of its own that runs only while it has the baton, and hands it back at effects."""
+
+    def __init__(self, world: "Schedule", offset: float, task: Callable[["Worker", App], object]) -> None:
+        self.world, self.offset, self.wake_at = world, offset, world.now
+        self.done = False
+        self.package: dict[str, bytes] = {}
+        self._task: Callable[[Worker, App], object] = task
+        self._baton = threading.Lock()
+        self._baton.acquire()
+        self.result: object = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, daemon=True)
+        self._thread.start()
+
+    def clock(self) -> float:
+        return self.world.now + self.offset
+
+    def step(self) -> bool:
+        """Let it run until it hands the baton back; whether it has ended. Called by the scheduler."""
+        self._baton.release()
+        self.world.baton.acquire()
+        return self.done
+
+    def sleep(self, seconds: float) -> None:
+        """Hand the baton back and be woken later. Called by the worker."""
+        self.wake_at = self.world.now + seconds
+        self.world.baton.release()
+        self._baton.acquire()
+
+    def effect(self) -> None:
+        """A point at which anything may come between: the moment before or after an effect."""
+        world, dice = self.world, self.world.dice
+        if world.draining:
+            return
+        roll = dice.random()
+        if roll < world.kill_rate:
+            world.count("kills")
+            raise Killed
+        if roll < world.kill_rate + world.stall_rate:
+            world.count("stalls")
+            self.sleep(dice.uniform(20, 400))
+        elif roll < 0.4:
+            self.sleep(dice.uniform(0, 2))
+
+    def _main(self) -> None:
+        self._baton.acquire()
+        try:
+            self.result = self._task(self, self.world.app(self))
+        except BaseException as error:  # noqa: BLE001 - a killed worker's too: the scheduler judges them
+            self.error = error
+        self.done = True
+        self.world.baton.release()
+
+
+class Parts:
+    """The bucket, the state table and the queues as one worker has them: it may stall before and after every call."""
+
+    def __init__(self, worker: Worker, part: object) -> None:
+        self._worker, self._part = worker, part
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._part, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            self._worker.effect()
+            answer = method(*given, **named)
+            self._worker.effect()
+            return answer
+
+        return call
+
+
+class StallingBucket(Parts):
+    """The files of a package are uploaded side by side: in any order, and one that is refused stops no other."""
+
+    def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+        bucket, refused = self._part, False
+        assert isinstance(bucket, MemoryBucket)
+        for key in self._worker.world.shuffled(files):
+            self._worker.effect()
+            try:
+                bucket.publish(handoff, {key: files[key]}, replacing)
+            except Overtaken:
+                refused = True
+        self._worker.effect()
+        if refused:
+            self._worker.world.count("uploads refused")
+            raise Overtaken
+
+
+class WatchedBucket(MemoryBucket):
+    """Lists each version with the time at which it was put, to the second, as S3 does."""
+
+    def __init__(self, drops: dict[str, Drop]) -> None:
+        super().__init__()
+        self._drops = drops
+
+    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
+        found, after = super().unsettled(bucket, cursor, pages)
+        put = (datetime.fromtimestamp(self._drops[one.version_id].put_at, UTC) for one in found)
+        times = (f"{at:%Y-%m-%dT%H:%M:%S}.999Z" for at in put)
+        return [replace(one, event_time=time) for one, time in zip(found, times, strict=True)], after
+
+
+class WatchedState(MemoryState):
+    """Records every decision as it is made, and holds each claim against those in force."""
+
+    def __init__(self, world: "Schedule") -> None:
+        super().__init__()
+        self.world = world
+        self.in_force: list[Claim] = []
+        self.applied: dict[str, list[float]] = {}
+
+    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
+        refusal = super().claim(claim, now, seen)
+        if refusal is None:
+            self._check_alone(claim, now)
+            self.in_force.append(claim)
+        return refusal
+
+    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
+        refusal = super().postpone(claim, until, patience, now)
+        if refusal is None:
+            self._let_go(claim)
+        return refusal
+
+    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
+        refusal = super().decide(claim, outcome, applied, now)
+        if refusal is None:
+            self._let_go(claim)
+            self.world.decided(claim.handoff, outcome)
+            if applied is not None:
+                put_at = self.world.drops[claim.handoff.version_id].put_at
+                self.applied.setdefault(claim.target, []).append(put_at)
+        return refusal
+
+    def decide_unclaimed(
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+    ) -> Refusal | None:
+        refusal = super().decide_unclaimed(handoff, outcome, now, seen)
+        if refusal is None:
+            self.world.decided(handoff, outcome)
+        return refusal
+
+    def _check_alone(self, claim: Claim, now: float) -> None:
+        """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""
+        rivals = [one for one in self.in_force if one.target == claim.target or _same(one, claim)]
+        for rival in rivals:
+            self.world.count("leases taken over")
+            assert rival.lease_until <= now, f"two live owners: {rival} and {claim}"
+            self.in_force.remove(rival)
+
+    def _let_go(self, claim: Claim) -> None:
+        assert claim in self.in_force, f"a claim that had been taken over was honoured: {claim}"
+        self.in_force.remove(claim)
+
+
+class Schedule:
+    """One random history of a few intents, from the first drop until nothing is left to do."""
+
+    def __init__(self, seed: int, counts: Counter[str]) -> None:
+        self.dice, self.counts = random.Random(seed), counts  # noqa: S311 - to be repeated, not to be secret
+        self.now, self.draining = EPOCH, False
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        self.kill_rate = self.dice.choice((0.0, 0.01, 0.03))
+        self.stall_rate = self.dice.choice((0.0, 0.02, 0.06, 0.1))
+        self.skew = self.dice.choice((0.0, 0.0, 20.0))
+        self.drops: dict[str, Drop] = {}
+        self.bucket, self.state = WatchedBucket(self.drops), WatchedState(self)
+        self.config = Config(
+            state_table="state",
+            handoff_bucket=BUCKET,
+            priority_queues=self.dice.random() < 0.6,
+            critical_principals=(ONCALL,),
+            retry=Policy(attempts=3, delay_seconds=self.dice.choice((2.0, 30.0))),
+        )
+        self.waiting: list[Due] = []
+        self.workers: list[Worker] = []
+        self.packages: dict[str, bytes] = {}  # key to content, of each decided package as it was decided
+        self.owners = 0
+        self.sweeps_at = [EPOCH + self.dice.uniform(60, 1500) for _ in range(self.dice.randint(0, 5))]
+        self.to_drop = self._planned()
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def shuffled[T](self, some: Mapping[T, Any]) -> list[T]:
+        return self.dice.sample(list(some), len(some))
+
+    # -- what is to happen
+
+    def _planned(self) -> list[tuple[float, Callable[[], None]]]:
+        targets = [f"target-{number}" for number in range(self.dice.choice((2, 3)))]
+        at, plan = EPOCH, []
+        for number in range(self.dice.randint(4, 8)):
+            at += self.dice.choice((1.0, 1.5, 10.0, 40.0))
+            plan.append((at, self._drop_of(number, self.dice.choice(targets))))
+        return plan
+
+    def _drop_of(self, number: int, target: str) -> Callable[[], None]:
+        dice = self.dice
+        fields = {"target": target, "replicas": number, "timeout": dice.choice(("5s", "30s"))}
+        name = dice.choice((f"intent-{number}.json", "intent-again.json", f"intent-{number}.json"))
+        if dice.random() < 0.1:
+            fields["correlation_id"] = "c-1"
+        fields["priority"] = dice.choice(("normal", "normal", "low", "high", "critical"))
+        body = b"not JSON" if dice.random() < 0.1 else intent(**fields)
+        kind = dice.random()
+        script: tuple[Cause | None, ...] = (None,)
+        if kind < 0.25:
+            script = (*(dice.choice(_FOR_A_WHILE) for _ in range(dice.randint(1, 4))), None)
+        elif kind < 0.35:
+            script = (dice.choice((Cause.PORCH_FAILED, Cause.NETWORK_ERROR)),)
+        principal = dice.choice((ONCALL, "AWS:stranger"))
+        return lambda: self._drop(name, body, script, principal)
+
+    def _drop(self, name: str, body: bytes, script: tuple[Cause | None, ...], principal: str) -> None:
+        put = self.bucket.drop(BUCKET, name, body)
+        last = max((drop.put_at for drop in self.drops.values()), default=0.0)
+        self.now = max(self.now, last // 1 + 1)  # S3 lists times to the second: what is closer has no order for a sweep
+        time = f"{datetime.fromtimestamp(self.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        handoff = replace(put, event_time=time, sequencer=f"{len(self.drops):04X}", principal=principal)
+        self.drops[put.version_id] = Drop(handoff, body, self.now, script)
+        self.count("drops")
+        copies = self.dice.choice((0, 1, 1, 1, 1, 2, 3))
+        self.count("events lost" if copies == 0 else "events")
+        for _ in range(copies):
+            self.waiting.append(Due(self.now + self.dice.choice((0.1, 1, 5, 60, 500)) * self.dice.random(), handoff))
+        self.counts["events repeated"] += max(copies - 1, 0)
+
+    # -- the parts
+
+    def app(self, worker: Worker) -> App:
+        bucket: Any = StallingBucket(worker, self.bucket)
+        state: Any = Parts(worker, self.state)
+        queues: Any = Parts(worker, self)
+        return App(
+            config=self.config,
+            rules=Rules(),
+            bucket=bucket,
+            state=state,
+            queues=queues,
+            redeliver=queues.redeliver,
+            run_porch=lambda request: self._porch(worker, request),
+            observe=lambda _: None,
+            clock=worker.clock,
+            wait=worker.sleep,
+            jitter=self.dice.random,
+            new_owner=self._owner,
+            worker_id=7,
+        )
+
+    def send(self, message: Message, group: str, delay_seconds: float = 0) -> None:
+        del group
+        self.count("messages sent")
+        self.waiting.append(Due(self.now + delay_seconds + self.dice.random(), message.handoff, message))
+
+    def redeliver(self, handoff: Handoff) -> None:
+        self.waiting.append(Due(self.now + self.dice.random(), handoff))
+
+    def _owner(self) -> str:
+        self.owners += 1
+        return f"owner-{self.owners}"
+
+    def _porch(self, worker: Worker, request: Request) -> Result:
+        worker.effect()
+        worker.package = {}
+        drop = next(one for one in self.drops.values() if one.body == json.dumps(dict(request.document)).encode())
+        seconds = self.dice.uniform(0, request.timeout_seconds)
+        cause = drop.next_cause()
+        worker.sleep(seconds)
+        worker.effect()
+        self.count("porch runs")
+        if cause is not None:
+            self.count("porch failures")
+            raise PorchFailed(
+                cause, Run(exit_code=1, stdout="", stderr="", duration_seconds=seconds), f"porch: {cause}"
+            )
+        patch = int(request.previous_version.rpartition(".")[2]) + 1 if request.previous_version else 0
+        name = f"{request.document['target']}-v1.0.{patch}"
+        mark = f"{drop.handoff} run {drop.runs}".encode()
+        files = {"Kptfile": b"constant", "patch.yaml": mark, "setters.yaml": mark}
+        prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
+        worker.package = {prefix + path: body for path, body in files.items()}
+        return Result(Package(name, files), Run(0, "", "", seconds), "made")
+
+    # -- what happened
+
+    def decided(self, handoff: Handoff, outcome: Outcome) -> None:
+        self.count(f"decided {outcome.state}")
+        drop = self.drops[handoff.version_id]
+        drop.decided.append(outcome)
+        if outcome.state is not State.SUCCEEDED:
+            return
+        (mine,) = (one.package for one in self.workers if one is self.running)
+        there = {key: self.bucket.get(BUCKET, key) for key in mine}
+        assert there == mine, f"decided with files that are not its own: {handoff}"
+        assert not mine.keys() & self.packages.keys(), f"two intents share a package: {handoff}"
+        self.packages |= mine
+
+    # -- the scheduler
+
+    def run(self) -> None:
+        while self._pending() and self.now < EPOCH + 3000:
+            self._turn()
+        self.draining = True
+        for round_ in range(_ROUNDS):
+            while self._pending():
+                self._turn()
+            if not self._root():
+                return
+            self.now += 600 * 1.25**round_
+            self._start_sweep()
+        raise AssertionError(f"never settled: {self._root()}, {self.state.rows}")
+
+    def _root(self) -> list[str]:
+        return [key for key in self.bucket.keys(BUCKET) if "/" not in key]
+
+    def _pending(self) -> bool:
+        return bool(self.to_drop or self.waiting or self.workers or (self.sweeps_at and not self.draining))
+
+    def _turn(self) -> None:
+        """Do one of the things that are due, any of them; where nothing is, let time pass until something is."""
+        moments = self._moments()
+        due = [act for at, act in moments if at <= self.now]
+        if not due:
+            self.now = max(self.now, min(at for at, _ in moments))
+            due = [act for at, act in moments if at <= self.now]
+        self.now += self.dice.choice((0.0, 0.05, 0.3))
+        self.dice.choice(due)()
+
+    def _moments(self) -> list[tuple[float, Callable[[], None]]]:
+        moments: list[tuple[float, Callable[[], None]]] = []
+        moments += [(worker.wake_at, partial(self._step, worker)) for worker in self.workers]
+        moments += [(due.at, partial(self._deliver, due)) for due in self.waiting]
+        if self.to_drop:
+            moments.append((self.to_drop[0][0], self._drop_next))
+        if not self.draining:
+            moments += [(at, partial(self._sweep_as_planned, at)) for at in self.sweeps_at]
+        return moments
+
+    def _drop_next(self) -> None:
+        self.to_drop.pop(0)[1]()
+
+    def _sweep_as_planned(self, at: float) -> None:
+        self.sweeps_at.remove(at)
+        self._start_sweep()
+
+    def _step(self, worker: Worker) -> None:
+        self.running = worker
+        if worker.step():
+            self.workers.remove(worker)
+            if worker.error is not None and not isinstance(worker.error, Killed | Overtaken | StillHeld | Gone):
+                raise worker.error
+
+    def _start(self, task: Callable[[Worker, App], object]) -> None:
+        self.workers.append(Worker(self, self.dice.uniform(-self.skew, self.skew), task))
+
+    def _start_sweep(self) -> None:
+        self.count("sweeps")
+        self._start(lambda worker, app: sweep(app, None, worker.clock() + _INVOCATION_SECONDS))
+
+    def _deliver(self, due: Due) -> None:
+        due.received += 1
+        if due.message is None:
+            self.waiting.remove(due)
+            self._start(lambda worker, app: self._answer(worker, app, due))
+            return
+        self.count("deliveries of messages")
+        due.at = self.now + _VISIBILITY_SECONDS
+        if due.received > 1:
+            self.count("deliveries of messages again")
+        if not self.draining and self.dice.random() < 0.1:
+            due.at = self.now + self.dice.uniform(0, 20)  # at least once: SQS may hand it out twice
+        self._start(lambda worker, app: self._work(worker, app, due))
+
+    def _answer(self, worker: Worker, app: App, due: Due) -> None:
+        try:
+            pipeline.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
+        except (Killed, Overtaken, StillHeld, Gone) as error:
+            self.count(f"left to a later delivery: {type(error).__name__}")
+            if due.received <= 2:  # Lambda delivers it two times more
+                due.at = self.now + 60 * due.received
+                self.waiting.append(due)
+
+    def _work(self, worker: Worker, app: App, due: Due) -> None:
+        assert due.message is not None
+        try:
+            result = pipeline.work(app, due.message, worker.clock() + _INVOCATION_SECONDS)
+        except (Overtaken, Gone) as error:
+            self.count(f"left to a later delivery: {type(error).__name__}")
+            result = Later(2.0**due.received)
+        if isinstance(result, Later):
+            self.count("messages hidden")
+            due.at = self.now + result.seconds
+        elif due in self.waiting and (self.draining or self.dice.random() < 0.9):
+            self.waiting.remove(due)  # else the deletion is lost, and it comes again
+
+
+def _same(one: Claim, other: Claim) -> bool:
+    return (one.handoff.key, one.handoff.version_id) == (other.handoff.key, other.handoff.version_id)
