@@ -103,7 +103,18 @@ class Stack:
             "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
             "--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items()),
         )  # fmt: skip
+        self._make_numbers()
         return self.outputs()
+
+    def _make_numbers(self) -> None:
+        """Set the numbers of the queue triggers again: the embedded AWS keeps a `!Ref` of a number as text."""
+        client = self.session().client("lambda", endpoint_url=self.endpoint)
+        for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
+            client.update_event_source_mapping(
+                UUID=mapping["UUID"],
+                BatchSize=int(mapping["BatchSize"]),
+                ScalingConfig={"MaximumConcurrency": int(mapping["ScalingConfig"]["MaximumConcurrency"])},
+            )
 
     def outputs(self) -> dict[str, str]:
         """Read the outputs of the deployed template."""

@@ -20,7 +20,6 @@ from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import sweep
-from conductor_loop.validation import Rules
 from tests.factories import BUCKET, intent
 from tests.memory import MemoryBucket, MemoryState
 
@@ -302,7 +301,6 @@ class Schedule:
         queues: Any = Parts(worker, self)
         return App(
             config=self.config,
-            rules=Rules(),
             bucket=bucket,
             state=state,
             queues=queues,
