@@ -49,13 +49,12 @@ class MemoryBucket:
 
     def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         del handoff
-        for key in replacing.keys() - files.keys():
-            self.objects[key] = []
         for key, body in files.items():
-            seen = _etag(self.get("", key)) if self.objects.get(key) else None
-            if seen != replacing.get(key):
-                raise Overtaken
+            self._check(key, replacing.get(key))
             self._put(key, body)
+        for key in replacing.keys() - files.keys():
+            self._check(key, replacing[key])
+            self.objects[key] = []
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
@@ -97,6 +96,10 @@ class MemoryBucket:
         self.puts += 1
         self.objects.setdefault(key, []).append(Version(f"v{self.puts}", body, metadata or {}))
         return f"v{self.puts}"
+
+    def _check(self, key: str, seen: str | None) -> None:
+        if (_etag(self.get("", key)) if self.objects.get(key) else None) != seen:
+            raise Overtaken
 
     def _version(self, handoff: Handoff) -> Version:
         for version in self.objects.get(handoff.key, []):

@@ -143,7 +143,7 @@ class StallingBucket(Parts):
         for key in self._worker.world.shuffled(files):
             self._worker.effect()
             try:
-                bucket.publish(handoff, {key: files[key]}, replacing)
+                bucket.publish(handoff, {key: files[key]}, {k: v for k, v in replacing.items() if k == key})
             except Overtaken:
                 refused = True
         self._worker.effect()

@@ -53,8 +53,9 @@ def _assert_decided_once(played: Schedule, drop: Drop) -> None:
 
 
 def _assert_archived(played: Schedule, drop: Drop) -> None:
-    versions = played.bucket.objects[f"{drop.decided[0].archive}/{drop.handoff.file}"]
-    assert drop.body in [version.body for version in versions]
+    name = f"{drop.decided[0].archive}/{drop.handoff.file}"
+    keys = (name, f"{name}@{drop.handoff.version_id}")
+    assert drop.body in [version.body for key in keys for version in played.bucket.objects.get(key, [])]
 
 
 def _assert_told(played: Schedule, drop: Drop) -> None:
