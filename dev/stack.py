@@ -163,6 +163,7 @@ class Stack:
             "LAMBDA_EXECUTOR": "local",
             # It gives up on a throttled event after two retries, where AWS keeps it for hours: so these come late.
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "10",
+            "LAMBDA_ACCOUNT_CONCURRENCY": "16",  # each is a process of its own; its default would be hundreds
             **self.environment,
         }
 

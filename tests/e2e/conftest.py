@@ -135,7 +135,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     }
     port = free_port()
     porch = Stack(port).home / "porch"
-    parameters = {"PorchPath": str(porch / "porch"), "RetryDelay": "2s", "MaxReceives": "5", "FunctionTimeout": "60"}
+    parameters = {"PorchPath": str(porch / "porch"), "RetryDelay": "2s", "MaxReceives": "12", "FunctionTimeout": "60"}
     stack = Stack(port, parameters=parameters, environment=environment)
     shutil.copytree(ROOT / "tests/e2e/porch", porch)
     (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")

@@ -1,5 +1,6 @@
 """The queues in SQS: one for each priority, and the dead letters of all."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class Queues:
             QueueUrl=self._urls[message.priority],
             MessageBody=messages.write(message),
             MessageGroupId=group,
-            DelaySeconds=round(min(delay_seconds, _LONGEST_DELAY_SECONDS)),
+            DelaySeconds=math.ceil(min(delay_seconds, _LONGEST_DELAY_SECONDS)),
         )
 
     def hide(self, record: Mapping[str, Any], seconds: float) -> None:
@@ -36,5 +37,5 @@ class Queues:
         name = record["eventSourceARN"].rpartition(":")[2]
         url = next(url for url in self._urls.values() if url.endswith(f"/{name}"))
         self._client.change_message_visibility(
-            QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=max(1, round(seconds))
+            QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=max(1, math.ceil(seconds))
         )
