@@ -122,7 +122,7 @@ def test_without_any_one_grant_the_function_is_denied(
     _put(deployed, _without(policy, sid, action, number))
     name = f"{sid.lower()}-{action.partition(':')[2].lower()}-{number}"
     PROVOCATIONS.get((sid, action, number), Provoked.good)(Provoked(deployed, name))
-    until(lambda: deployed.logged(f"not authorized to perform: {action}") or deployed.logged("403"), seconds=60)
+    until(lambda: deployed.logged(f"not authorized to perform: {action}") or deployed.logged("(403)"), seconds=60)
     for group in deployed.logs.describe_log_streams(logGroupName=deployed.outputs["ConductorLogGroup"])["logStreams"]:
         deployed.logs.delete_log_stream(
             logGroupName=deployed.outputs["ConductorLogGroup"], logStreamName=group["logStreamName"]
