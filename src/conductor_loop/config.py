@@ -9,7 +9,7 @@ from pathlib import Path
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
 from conductor_loop.retry import Policy
-from conductor_loop.validation import Rules, SecurityMode
+from conductor_loop.validation import BOUNDS, DEFAULT_RULES, Rules, SecurityMode
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -73,10 +73,11 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         high_per_minute=reader.whole("HIGH_PER_MINUTE", default.high_per_minute, 1, 100_000),
         rules=Rules(
             mode=SecurityMode(reader.choice("SECURITY_MODE", tuple(SecurityMode), default.rules.mode)),
-            max_replicas=reader.whole("VALIDATION_MAX_REPLICAS", default.rules.max_replicas, 0, 1000),
-            max_file_bytes=reader.whole(
-                "VALIDATION_MAX_FILE_SIZE", default.rules.max_file_bytes, 1024, default.rules.max_file_bytes
-            ),
+            max_replicas=reader.limit("MAX_REPLICAS"),
+            max_file_bytes=reader.limit("MAX_FILE_BYTES"),
+            max_field_length=reader.limit("MAX_FIELD_LENGTH"),
+            max_array_length=reader.limit("MAX_ARRAY_LENGTH"),
+            max_nesting_depth=reader.limit("MAX_NESTING_DEPTH"),
             system_namespaces=default.rules.system_namespaces + reader.several("VALIDATION_SYSTEM_NAMESPACES"),
         ),
         porch_memory_bytes=reader.whole("PORCH_MAX_MEMORY", default.porch_memory_bytes, 64 * 1024**2, 10 * 1024**3),
@@ -114,6 +115,11 @@ class _Reader:
             self.problems.append(f"CONDUCTOR_{key} is {value!r}: use one of {', '.join(allowed)}")
             return default
         return value
+
+    def limit(self, key: str) -> int:
+        """Read a limit of ``validation.Rules``, which knows its default and bounds."""
+        name = key.lower()
+        return self.whole(f"VALIDATION_{key}", getattr(DEFAULT_RULES, name), *BOUNDS[name])
 
     def several(self, key: str) -> tuple[str, ...]:
         return tuple(filter(None, (one.strip() for one in self.text(key, "").split(","))))

@@ -46,3 +46,11 @@ def test_the_queues_and_principals_are_read() -> None:
     )
     assert config.critical_principals == ("AWS:A*", "AWS:B")
     assert config.queues == {"normal": "https://sqs/normal", "high": "https://sqs/high"}
+
+
+def test_the_limits_of_validation_come_from_the_configuration() -> None:
+    given = {"CONDUCTOR_VALIDATION_MAX_REPLICAS": "500", "CONDUCTOR_SECURITY_MODE": "standard"}
+    rules = from_environment(TABLE | given).rules
+    assert (rules.max_replicas, rules.mode, rules.max_nesting_depth) == (500, "standard", 10)
+    with pytest.raises(InvalidConfig, match=r"CONDUCTOR_VALIDATION_MAX_REPLICAS is '1001': .* from 0 to 1000"):
+        from_environment(TABLE | {"CONDUCTOR_VALIDATION_MAX_REPLICAS": "1001"})
