@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop.errors import Gone, Overtaken, Unreadable
+from conductor_loop.errors import Gone, Illegible, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Row, State, Target
 from tests.factories import BUCKET, World
@@ -319,3 +319,17 @@ def test_a_row_that_makes_no_sense_is_told_apart(world: World, aws: boto3.sessio
     with pytest.raises(Unreadable):
         world.state.claim(CLAIM, NOW)
     assert world.state.find([HANDOFF]) == {}
+
+
+def test_what_its_owner_removed_is_withdrawn(world: World) -> None:
+    handoff = world.bucket.drop(BUCKET, "intent-a.json", b"{}")
+    world.bucket.client.delete_object(Bucket=BUCKET, Key="intent-a.json")
+    with pytest.raises(Gone):
+        world.bucket.read(handoff, 100)
+    assert world.bucket.unsettled(BUCKET, None, 1) == ([], None)
+
+
+def test_what_s3_gives_to_nobody_is_illegible(aws: boto3.session.Session, world: World) -> None:
+    aws.client("s3").put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"{}", StorageClass="GLACIER")
+    with pytest.raises(Illegible):
+        world.bucket.read(replace(HANDOFF, version_id=""), 100)

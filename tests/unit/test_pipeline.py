@@ -3,11 +3,12 @@ from collections.abc import Callable
 import pytest
 
 from conductor_loop import pipeline
-from conductor_loop.errors import Cause, Overtaken, StillHeld
+from conductor_loop.errors import Cause, Illegible, Overtaken, StillHeld
 from conductor_loop.lifecycle import State
 from conductor_loop.retry import Policy
 from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
+from tests.memory import MemoryBucket
 
 PACKAGE = "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/"
 
@@ -208,6 +209,18 @@ def test_a_name_too_long_for_our_keys_is_answered_all_the_same(world: World) -> 
     pipeline.answer(world.app, world.drop(file), world.deadline)
     assert all(len(key) <= 1024 for key in world.listing())
     assert file not in world.listing()
+
+
+def test_an_input_that_cannot_be_read_is_answered_and_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise Illegible("it is archived")
+
+    handoff = world.drop()
+    monkeypatch.setattr(MemoryBucket, "read", refuse)
+    monkeypatch.setattr(MemoryBucket, "archive", refuse)
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert world.status()["error_details"]["validation_errors"][0]["rule"] == "readable"
+    assert "intent-a.json" in world.listing()
 
 
 def test_a_decided_row_is_terminal(world: World) -> None:

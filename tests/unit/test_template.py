@@ -54,6 +54,28 @@ def test_the_role_has_these_permissions_of_the_platform_and_no_others() -> None:
     }
 
 
+def test_the_sweeper_may_do_this_and_no_more() -> None:
+    (policy,) = RESOURCES["SweeperRole"]["Properties"]["Policies"]
+    allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
+    (denied,) = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
+    answers = [f"${{HandoffBucket.Arn}}/{prefix}/*" for prefix in ("status", "packages", "processed", "failed")]
+    assert granted([denied]) == {("s3:DeleteObjectVersion", answer) for answer in answers}
+    assert granted(allowed) == {
+        ("logs:CreateLogStream", "SweeperLogs.Arn"),
+        ("logs:PutLogEvents", "SweeperLogs.Arn"),
+        ("s3:ListBucketVersions", "HandoffBucket.Arn"),
+        ("s3:ListBucket", "HandoffBucket.Arn"),
+        ("s3:GetObjectVersion", "${HandoffBucket.Arn}/*"),
+        ("s3:DeleteObjectVersion", "${HandoffBucket.Arn}/*"),
+        *(("s3:PutObject", answer) for answer in answers if "packages" not in answer),
+        ("s3:GetObject", "${HandoffBucket.Arn}/status/*"),
+        ("dynamodb:BatchGetItem", "StateTable.Arn"),
+        ("dynamodb:UpdateItem", "StateTable.Arn"),
+        ("sqs:SendMessage", "NormalQueue.Arn"),
+        ("lambda:InvokeFunction", "ConductorFunction.Arn"),
+    }
+
+
 def test_the_role_may_read_what_it_replaces_conditionally() -> None:
     """S3 wants GetObject for If-Match, and the embedded AWS does not: so it is held here."""
     statements = RESOURCES["ConductorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
