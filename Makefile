@@ -39,8 +39,8 @@ setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.sta
 
 .PHONY: lock
 lock: .local/uv.stamp ## choose new versions of every dependency
-	$(COMPILE) requirements/function.in -o src/requirements.txt
-	$(COMPILE) -c src/requirements.txt requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
+	$(COMPILE) -c layers/library/requirements.txt requirements/dev.in -o requirements/dev.txt
 	for name in uv tools ministack fuzz; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 
 # ---------------------------------------------------------------- checks

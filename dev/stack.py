@@ -135,10 +135,10 @@ class Stack:
             return
         if _listening(self.port):
             sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
-        program, log = str(LOCAL / "ministack/bin/ministack"), str(self.home / "aws.log")
+        program, log = str(LOCAL / "ministack/bin/python"), str(self.home / "aws.log")
         pid = os.posix_spawn(  # not subprocess: this process may end long before the server does
             program,
-            [program],
+            [program, str(ROOT / "dev/emulator.py")],
             self._server_environment(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -161,9 +161,7 @@ class Stack:
             "IOT_MTLS_ENABLED": "false",  # or it opens a port for MQTT
             "AUTH": "true",  # IAM enforced: a role must really allow each call
             "LAMBDA_EXECUTOR": "local",
-            # It gives up on a throttled event after two retries, where AWS keeps it for hours: so these come late.
-            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "10",
-            "LAMBDA_ACCOUNT_CONCURRENCY": "16",  # each is a process of its own; its default would be hundreds
+            "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # no limit of its own: dev/emulator.py has one at which calls wait
             **self.environment,
         }
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,10 +64,10 @@ class Deployed:
             command = [str(LOCAL / "bin/aws"), "s3", "cp", "--only-show-errors", str(file), f"s3://{self.bucket}/"]
             subprocess.run(command, env=self.stack.aws_environment, check=True)
 
-    def put(self, file: str, **fields: Any) -> None:
-        """Drop an intent for a Deployment of its own."""
+    def put(self, file: str, **fields: Any) -> str:
+        """Drop an intent for a Deployment of its own; the version that it became."""
         intent = {"intent_type": "scaling", "target": file.removesuffix(".json"), "namespace": "e2e", "replicas": 2}
-        self.s3.put_object(Bucket=self.bucket, Key=file, Body=json.dumps(intent | fields).encode())
+        return self.s3.put_object(Bucket=self.bucket, Key=file, Body=json.dumps(intent | fields).encode())["VersionId"]
 
     def keys(self, prefix: str = "") -> list[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -85,12 +86,21 @@ class Deployed:
     def wait_for(self, *files: str, seconds: float = 90) -> None:
         until(lambda: all(self.answered(file) for file in files), seconds)
 
-    def invoke(self, key: str, version: str) -> dict[str, Any]:
-        """Hand the function the event of a version; its answer, or its error."""
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Lose the events of what is put meanwhile: the function takes none, and the embedded AWS gives up on them."""
+        name = self.outputs["ConductorFunction"]
+        self.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        yield
+        time.sleep(1.5)  # until it has given up
+        self.functions.delete_function_concurrency(FunctionName=name)
+
+    def invoke(self, key: str, version: str, time: str = "2026-11-23T03:00:00.000Z") -> dict[str, Any]:
+        """Hand the function the event of a version, put at a time; its answer, or its error."""
         put = {"key": key, "versionId": version}
         record = {
             "eventName": "ObjectCreated:Put",
-            "eventTime": "2026-11-23T03:00:00.000Z",
+            "eventTime": time,
             "s3": {"bucket": {"name": self.bucket}, "object": put},
         }
         answer = self.functions.invoke(
@@ -105,10 +115,11 @@ class Deployed:
         command = [str(LOCAL / "bin" / arguments[0]), *arguments[1:]]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    def logged(self, text: str) -> bool:
-        """Say whether the functions have logged a text."""
+    def logged(self, text: str, about: str) -> bool:
+        """Say whether the functions have logged a line with both texts."""
         pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs["ConductorLogGroup"])
-        return any(text in event["message"] for page in pages for event in page["events"])
+        lines = (event["message"] for page in pages for event in page["events"])
+        return any(text in line and about in line for line in lines)
 
     def unanswered_events(self) -> list[dict[str, Any]]:
         """Take the messages of the queue of unanswered events."""

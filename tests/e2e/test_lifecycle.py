@@ -1,4 +1,6 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.e2e.conftest import Deployed, until
 
@@ -60,17 +62,40 @@ def test_a_correlation_id_that_another_file_uses_is_e004(deployed: Deployed) -> 
 
 
 def test_a_lost_event_is_found_by_the_sweeper(deployed: Deployed) -> None:
-    name = deployed.outputs["ConductorFunction"]
-    deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-    deployed.put("intent-lost.json")
-    deployed.put("stray.txt")
-    until(lambda: any("intent-lost" in json.dumps(event) for event in deployed.unanswered_events()), 30)
-    deployed.functions.delete_function_concurrency(FunctionName=name)
+    with deployed.deaf():
+        deployed.put("intent-lost.json")
+        deployed.put("stray.txt")
+        until(lambda: any("intent-lost" in json.dumps(event) for event in deployed.unanswered_events()), 30)
     until(lambda: _sweep(deployed) or deployed.answered("intent-lost.json"), 90)
     deployed.wait_for("intent-lost.json")
     assert deployed.status("intent-lost.json")["status"] == "success"
     until(lambda: _sweep(deployed) or deployed.answered("stray.txt"), 60)
     assert deployed.status("stray.txt")["error_details"]["error_code"] == "INVALID_NAME"
+
+
+def test_of_two_intents_for_one_target_the_older_one_is_skipped_where_it_comes_later(deployed: Deployed) -> None:
+    with deployed.deaf():
+        older = deployed.put("intent-older.json", target="ordered", replicas=2)
+        newer = deployed.put("intent-newer.json", target="ordered", replicas=3)
+    deployed.invoke("intent-newer.json", newer, time="2026-11-23T03:00:01.000Z")
+    deployed.wait_for("intent-newer.json")
+    deployed.invoke("intent-older.json", older, time="2026-11-23T03:00:00.000Z")
+    deployed.wait_for("intent-older.json")
+    status = deployed.status("intent-older.json")
+    assert (status["status"], "intent-newer.json" in status["message"]) == ("skipped", True), status["message"]
+    assert b"replicas: 3" in deployed.read("packages/e2e/ordered/ordered-v1.0.0/deployment-patch.yaml")
+
+
+def test_a_message_that_keeps_failing_is_a_dead_letter_and_redrive_brings_it_back(deployed: Deployed) -> None:
+    dead_letters = deployed.outputs["DeadLetterQueue"]
+    with _receives(deployed, "LowQueue", 2), _denied(deployed, "dynamodb:*"):
+        deployed.put("intent-dead.json", priority="low")
+        until(lambda: _count(deployed, dead_letters) > 0, 60)
+    assert "intent-dead.json" in deployed.keys("intent-"), "an intent that could not be tried stays where it is"
+    moved = deployed.run("conductor-loop", "redrive")
+    assert moved.returncode == 0, moved.stderr
+    deployed.wait_for("intent-dead.json")
+    assert deployed.status("intent-dead.json")["status"] == "success"
 
 
 def test_status_waits_for_the_file_that_is_in_the_bucket_now(deployed: Deployed) -> None:
@@ -80,6 +105,34 @@ def test_status_waits_for_the_file_that_is_in_the_bucket_now(deployed: Deployed)
     result = deployed.run("conductor-loop", "status", "intent-fixed.json", "--wait", "60")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["status"] == "success"
+
+
+@contextmanager
+def _receives(deployed: Deployed, name: str, count: int) -> Iterator[None]:
+    """Let a queue hand out a message fewer times than the template says, which would take hours."""
+    queue = deployed.outputs[name]
+    found = deployed.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]
+    few = json.dumps(json.loads(found["RedrivePolicy"]) | {"maxReceiveCount": count})
+    deployed.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": few})
+    yield
+    deployed.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": found["RedrivePolicy"]})
+
+
+@contextmanager
+def _denied(deployed: Deployed, action: str) -> Iterator[None]:
+    """Deny the function an action."""
+    function = deployed.functions.get_function(FunctionName=deployed.outputs["ConductorFunction"])
+    role = function["Configuration"]["Role"].rpartition("/")[2]
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    deployed.iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=policy)
+    yield
+    deployed.iam.delete_role_policy(RoleName=role, PolicyName="denied")
+
+
+def _count(deployed: Deployed, queue: str) -> int:
+    found = deployed.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(found["Attributes"]["ApproximateNumberOfMessages"])
 
 
 def _sweep(deployed: Deployed) -> bool:
