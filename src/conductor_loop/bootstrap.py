@@ -4,16 +4,29 @@ import random
 import time
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
+from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client
+from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client, ssm_client
 from conductor_loop.aws.sqs import Queues
-from conductor_loop.config import Config
+from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.porch import Limits, Porch
+
+
+def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
+    """Give the configuration of a function.
+
+    Args:
+        environment: Of the function.
+        refused: Called once for each version of the document that is broken.
+
+    """
+    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
 def build(config: Config, observe: Callable[[Measured], None], worker: str) -> App:
@@ -29,7 +42,8 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         path=config.porch_path,
         mode=config.mode,
         work_root=config.work_root,
-        limits=Limits(memory_bytes=config.porch_memory_bytes),
+        environment=config.porch_environment,
+        limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
     )
     return App(
         config=config,

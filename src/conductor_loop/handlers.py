@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import bootstrap, messages, metrics, pipeline
 from conductor_loop.app import App, Cursor, Measured
-from conductor_loop.config import Config, from_environment
+from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff
@@ -50,8 +50,9 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
         "redelivered": swept.redelivered,
         "rejected": swept.rejected,
     }
-    _logger(app.config.log_level).info("swept", extra=counts)
-    metrics.emit_sweep(counts, SERVICE)
+    _logger().info("swept", extra=counts)
+    if app.config.metrics_enabled:
+        metrics.emit_sweep(counts, SERVICE)
     return counts
 
 
@@ -92,20 +93,20 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
         message = messages.read(record["body"])
         result = _logged(app, message.handoff, partial(pipeline.work, app, message, deadline))
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
-        _logger(app.config.log_level).exception("message failed", message_id=record["messageId"], received=received)
+        _logger().exception("message failed", message_id=record["messageId"], received=received)
         result = Later(min(2.0**received, _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
     if not isinstance(result, Later):
         return True
     try:
         app.queues.hide(record, result.seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
-        _logger(app.config.log_level).exception("message not hidden", message_id=record["messageId"])
+        _logger().exception("message not hidden", message_id=record["messageId"])
     return False
 
 
 def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
     """Do a step for a handoff, with its name on every log line."""
-    logger = _logger(app.config.log_level)
+    logger = _logger()
     logger.thread_safe_append_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id)
     try:
         result = step()
@@ -122,17 +123,33 @@ def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
         logger.thread_safe_clear_keys()
 
 
-@cache
 def _app(worker: str) -> App:
-    config = from_environment(os.environ)
+    return _built(_live().config(), worker)
+
+
+@cache
+def _live() -> Live:
     for name in _SDK_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    return bootstrap.live(os.environ, _refused)
+
+
+@lru_cache(maxsize=1)  # until another version of the configuration is in force
+def _built(config: Config, worker: str) -> App:
+    logger = _logger()
+    logging.getLogger(SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
+    logger.append_keys(config_version=config.version)
     return bootstrap.build(config, lambda measured: _observe(config, measured), worker)
+
+
+def _refused(error: InvalidConfig) -> None:
+    _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
+    metrics.emit_refused_config(SERVICE)
 
 
 def _observe(config: Config, measured: Measured) -> None:
     document = measured.outcome.status
-    logger = _logger(config.log_level)
+    logger = _logger()
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
         "decided" if measured.final else "tried",
@@ -145,9 +162,10 @@ def _observe(config: Config, measured: Measured) -> None:
         seconds=round(measured.seconds, 3),
         porch_seconds=measured.porch_seconds,
     )
-    metrics.emit(measured, SERVICE)
+    if config.metrics_enabled:
+        metrics.emit(measured, SERVICE)
 
 
 @cache
-def _logger(level: str) -> Logger:
-    return Logger(service=SERVICE, level=level, utc=True, serialize_stacktrace=False)  # the text says it all
+def _logger() -> Logger:
+    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)  # the text says it all

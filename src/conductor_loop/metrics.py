@@ -26,3 +26,10 @@ def emit_sweep(counts: Mapping[str, int], service: str) -> None:
     metrics.add_metric("UnsettledHandoffs", MetricUnit.Count, counts["seen"])
     metrics.add_metric("RedeliveredHandoffs", MetricUnit.Count, counts["redelivered"])
     metrics.flush_metrics()
+
+
+def emit_refused_config(service: str) -> None:
+    """Print one EMF line for a version of the configuration that cannot be used; an alarm watches it."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_metric("ConfigurationsRefused", MetricUnit.Count, 1)
+    metrics.flush_metrics()

@@ -141,7 +141,7 @@ def _illegible(error: Illegible) -> Rejected:
 
 def _take_high(app: App) -> bool:
     limit = app.config.high_per_minute
-    return app.state.take_token("priority-high", 60 / limit, limit, app.clock())
+    return limit is None or app.state.take_token("priority-high", 60 / limit, limit, app.clock())
 
 
 def _repairing[T](app: App, delivery: Delivery, step: Callable[[App, Delivery], T]) -> T:

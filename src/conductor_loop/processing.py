@@ -109,8 +109,12 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome) -> Answer | Later:
 
 def least_seconds(app: App, delivery: Delivery, intent: Intent) -> float:
     """Say how much time must be left for an attempt: what porch may take, or nearly all that an invocation has."""
-    wanted = float(intent.timeout_seconds or app.config.processing_timeout_seconds)
+    wanted = _wanted_seconds(app, intent)
     return min(SETTLE_SECONDS + wanted, delivery.deadline - delivery.started - _SLACK_SECONDS)
+
+
+def _wanted_seconds(app: App, intent: Intent) -> float:
+    return float(intent.timeout_seconds or app.config.processing_timeout_seconds)
 
 
 def author(app: App, delivery: Delivery, attempt: int = 0) -> status.Author:
@@ -122,6 +126,7 @@ def author(app: App, delivery: Delivery, attempt: int = 0) -> status.Author:
         porch_path=app.config.porch_path,
         started=delivery.started,
         now=app.clock(),
+        config_version=app.config.version,
         attempt=attempt,
         note=delivery.message.note,
     )
@@ -152,8 +157,8 @@ def _claim(app: App, delivery: Delivery, intent: Intent) -> Attempt | Refused:
 def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> Attempt:
     """Plan an attempt: how long porch may take, and so for how long everything is claimed."""
     now, patience = app.clock(), seen.patience if seen else 1
-    wanted = float(intent.timeout_seconds or app.config.processing_timeout_seconds) * patience
-    timeout = min(wanted, delivery.deadline - now - SETTLE_SECONDS)
+    wanted = _wanted_seconds(app, intent) * patience
+    timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
     claim = Claim(
         handoff=delivery.handoff,
         target=f"{intent.namespace}/{intent.target}",
@@ -163,7 +168,7 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
         correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
         supersedes=app.config.supersede_older,
     )
-    cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s: the invocation ends)" if timeout < wanted else ""
+    cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     return Attempt(intent, claim, timeout, patience, cut)
 
 

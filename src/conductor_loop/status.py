@@ -37,6 +37,7 @@ class Author:
     porch_path: str
     started: float  # epoch seconds
     now: float  # epoch seconds
+    config_version: str = ""
     attempt: int = 0
     note: str = ""  # clauses for the message: what is done otherwise than the sender asked
 
@@ -127,6 +128,8 @@ def _document(author: Author, state: State, message: str, intent: Intent | None 
         "version_id": author.handoff.version_id,
         "attempt": author.attempt,
     }
+    if author.config_version:
+        document["config_version"] = author.config_version
     if intent is not None and intent.correlation_id is not None:
         document["correlation_id"] = intent.correlation_id
     return document

@@ -33,7 +33,8 @@ def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     monkeypatch.setenv("CONDUCTOR_PORCH_PATH", str(PORCH))
     monkeypatch.setenv("CONDUCTOR_PROCESSING_PRIORITY_QUEUES", "false")
     yield
-    handlers._app.cache_clear()
+    handlers._live.cache_clear()
+    handlers._built.cache_clear()
     handlers._logger.cache_clear()
     logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
 
@@ -176,7 +177,7 @@ def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_wh
 def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     put(world, "intent-a.json")
     monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
-    monkeypatch.setenv("CONDUCTOR_SWEEP_AFTER", "0s")
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
     monkeypatch.setattr("time.time", lambda now=time.time: now() + 2)
     counts = handlers.sweeper({}, Context())  # type: ignore[arg-type]
     assert (counts["seen"], counts["redelivered"]) == (1, 1)

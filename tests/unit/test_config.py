@@ -1,56 +1,197 @@
-import pytest
+import json
+import re
+from pathlib import Path
+from typing import Any
 
-from conductor_loop.config import InvalidConfig, from_environment
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conductor_loop.config import InvalidConfig, load
+from conductor_loop.config.schema import Leaf, get, leaves, problems, put
+from conductor_loop.config.sources import Source, effective
+from conductor_loop.config.values import seconds, size
 from conductor_loop.porch import Mode
 
 TABLE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
+DATA = Path(__file__).parents[1] / "data"
+LEAVES = {leaf.dotted: leaf for leaf in leaves()}
 
 
-def test_only_the_table_has_no_default() -> None:
-    config = from_environment({"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_PROCESSING_PRIORITY_QUEUES": "false"})
+def test_only_the_table_and_the_queue_have_no_default() -> None:
+    config = load({}, TABLE)
     assert (config.porch_path, config.mode, config.processing_timeout_seconds) == (
         "/opt/bin/porch",
         Mode.STRUCTURED,
         30,
     )
+    with pytest.raises(InvalidConfig) as caught:
+        load({}, {})
+    assert caught.value.problems == (
+        "CONDUCTOR_STATE_TABLE is not set: name the state table",
+        "CONDUCTOR_QUEUE_NORMAL is not set: name the queue, or set processing.priority_queues to false",
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("1.5m", 90), ("168h", 604_800), ("7d", 604_800)]
+    ("text", "expected"), [("500ms", 0.5), ("30s", 30), ("1.5m", 90), ("168h", 604_800), ("7d", 604_800)]
 )
-def test_durations_are_read_with_their_units(text: str, seconds: float) -> None:
-    assert from_environment(TABLE | {"CONDUCTOR_PROCESSING_TIMEOUT": text}).processing_timeout_seconds == seconds
+def test_durations_are_read_with_their_units(text: str, expected: float) -> None:
+    assert seconds(text) == expected
 
 
-def test_every_problem_is_reported_at_once_with_what_to_write() -> None:
+@pytest.mark.parametrize(("text", "expected"), [("512B", 512), ("64KB", 65_536), ("10MB", 10_485_760), ("1GB", 2**30)])
+def test_sizes_are_powers_of_1024(text: str, expected: int) -> None:
+    assert size(text) == expected
+
+
+def test_the_sample_of_the_specification_is_valid_as_it_is() -> None:
+    document = json.loads((DATA / "spec/config.json").read_text())
+    assert problems(document) == ()
+    config = load(document, TABLE)
+    assert (config.mode, config.log_level, config.porch_environment["PORCH_SECURITY_MODE"]) == (
+        "structured",
+        "INFO",
+        "strict",
+    )
+
+
+def test_ten_mistakes_are_ten_messages_with_path_and_remedy() -> None:
+    document = json.loads((DATA / "ten-mistakes.json").read_text())
     with pytest.raises(InvalidConfig) as caught:
-        from_environment(
-            {
-                "CONDUCTOR_MODE": "fast",
-                "CONDUCTOR_PROCESSING_TIMEOUT": "soon",
-                "CONDUCTOR_PROCESSING_RETRY_ATTEMPTS": "99",
-            }
-        )
+        load(document, TABLE)
     assert caught.value.problems == (
-        "CONDUCTOR_STATE_TABLE is not set: give it a value",
-        "CONDUCTOR_MODE is 'fast': use one of direct, structured",
-        "CONDUCTOR_PROCESSING_TIMEOUT is 'soon': write a duration such as 500ms, 30s, 5m, 168h or 7d",
-        "CONDUCTOR_PROCESSING_RETRY_ATTEMPTS is '99': write a whole number from 0 to 10",
-        "CONDUCTOR_QUEUE_NORMAL is not set: name the queue, or set CONDUCTOR_PROCESSING_PRIORITY_QUEUES to false",
+        "$.max_worker: is not known; did you mean max_workers?",
+        '$.audit.destinations[0]: {"path": "/var/log/audit.log"} does not fit; \'type\' is a required property',
+        '$.mode: "fast" does not fit; write one of direct, structured',
+        '$.porch.environment: "lower" does not fit; write something that matches ^[A-Z][A-Z0-9_]{0,63}$',
+        "$.processing.retry_attempts: 99 does not fit; write a whole number from 0 to 10",
+        '$.processing.retry_delay: "1d" does not fit; write one from 1s to 15m',
+        '$.processing.timeout: "soon" does not fit; write a duration such as 500ms, 30s, 5m, 168h or 7d',
+        '$.security.validation.allowed_extensions[0]: ".exe" does not fit; write one of .json',
+        '$.security.validation.max_file_size: "1TB" does not fit; write a size such as 64KB, 10MB or 1GB',
+        '$.validation.max_replicas: "3" does not fit; write a whole number, without quotes',
     )
 
 
-def test_the_queues_and_principals_are_read() -> None:
-    config = from_environment(
-        TABLE | {"CONDUCTOR_CRITICAL_PRINCIPALS": "AWS:A*, AWS:B", "CONDUCTOR_QUEUE_HIGH": "https://sqs/high"}
-    )
-    assert config.critical_principals == ("AWS:A*", "AWS:B")
+def test_problems_of_the_environment_name_the_variable() -> None:
+    environment = {
+        "CONDUCTOR_MAX_WORKERS": "many",
+        "CONDUCTOR_METRICS_ENABLD": "true",
+        "CONDUCTOR_HEALTH_PORT": "0",
+        "CONDUCTOR_DEFAULTS": "{",
+        "HOME": "/root",
+    }
+    with pytest.raises(InvalidConfig) as caught:
+        effective({}, environment)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "CONDUCTOR_DEFAULTS",
+        "CONDUCTOR_MAX_WORKERS",
+        "CONDUCTOR_METRICS_ENABLD",
+        "environment",
+    ]
+    assert "did you mean CONDUCTOR_METRICS_ENABLED?" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"text"', "null"])
+def test_a_document_that_is_no_object_is_a_problem(text: str) -> None:
+    with pytest.raises(InvalidConfig, match="write an object in braces"):
+        load(json.loads(text), TABLE)
+
+
+def test_the_last_source_that_has_a_key_wins_and_is_named() -> None:
+    environment = {"CONDUCTOR_DEFAULTS": '{"log_level": "error", "mode": "direct"}', "CONDUCTOR_MAX_WORKERS": "8"}
+    found = effective({"log_level": "debug"}, environment)
+    assert [found.sources[key] for key in ("log_level", "mode", "max_workers", "log_format")] == [
+        Source.DOCUMENT,
+        Source.TEMPLATE,
+        Source.ENVIRONMENT,
+        Source.DEFAULT,
+    ]
+    assert (found.values["log_level"], found.values["mode"], found.values["max_workers"]) == ("debug", "direct", 8)
+
+
+def test_members_of_a_free_object_have_variables_of_their_own() -> None:
+    found = effective({"porch": {"environment": {"A": "1"}}}, {"CONDUCTOR_PORCH_ENVIRONMENT_PORCH_LOG_LEVEL": "debug"})
+    assert found.values["porch"]["environment"] == {"PORCH_LOG_LEVEL": "debug"}
+
+
+def test_every_key_has_a_variable_of_its_own_a_description_and_a_default_that_fits() -> None:
+    assert len({leaf.variable for leaf in leaves()}) == len(leaves())
+    for leaf in leaves():
+        document: dict[str, Any] = {}
+        put(document, leaf.path, leaf.schema["default"])
+        assert problems(document) == (), leaf.dotted
+        assert leaf.schema["description"], leaf.dotted
+
+
+def test_the_settings_reach_the_typed_configuration() -> None:
+    document = {
+        "security": {"validation": {"strict_mode": False}, "access_control": {"rate_limiting": False}},
+        "validation": {"max_replicas": 500},
+        "processing": {"timeout": "60s", "resource_limits": {"max_memory": "1GB"}},
+        "porch": {"execution_timeout": "45s"},
+        "log_level": "warn",
+    }
+    config = load(document, TABLE | {"CONDUCTOR_QUEUE_HIGH": "https://sqs/high"})
+    assert (config.rules.mode, config.rules.max_replicas, config.high_per_minute) == ("standard", 500, None)
+    assert (config.processing_timeout_seconds, config.porch_timeout_seconds) == (45, 45)
+    assert (config.porch_memory_bytes, config.log_level) == (2**30, "WARNING")
     assert config.queues == {"normal": "https://sqs/normal", "high": "https://sqs/high"}
 
 
-def test_the_limits_of_validation_come_from_the_configuration() -> None:
-    given = {"CONDUCTOR_VALIDATION_MAX_REPLICAS": "500", "CONDUCTOR_SECURITY_MODE": "standard"}
-    rules = from_environment(TABLE | given).rules
-    assert (rules.max_replicas, rules.mode, rules.max_nesting_depth) == (500, "standard", 10)
-    with pytest.raises(InvalidConfig, match=r"CONDUCTOR_VALIDATION_MAX_REPLICAS is '1001': .* from 0 to 1000"):
-        from_environment(TABLE | {"CONDUCTOR_VALIDATION_MAX_REPLICAS": "1001"})
+def _values(leaf: Leaf) -> st.SearchStrategy[Any]:
+    """Make valid values of a key, from its schema."""
+    schema = leaf.schema
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "duration" in schema or "size" in schema:
+        bounds = schema.get("duration") or schema["size"]
+        return st.sampled_from([bounds["minimum"], bounds["maximum"], schema["default"]])
+    if schema["type"] == "integer":
+        return st.integers(schema["minimum"], schema["maximum"])
+    if schema["type"] == "boolean":
+        return st.booleans()
+    if schema["type"] == "array":
+        return st.sampled_from([schema["default"], *_LISTS.get(leaf.dotted, [])])
+    if schema["type"] == "object":
+        return st.dictionaries(st.from_regex(r"\A[A-Z][A-Z0-9_]{0,9}\Z"), st.text("abc =,", max_size=9), max_size=3)
+    pattern = schema.get("pattern")
+    return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True) if pattern else st.text("a/b.", min_size=1)
+
+
+_LISTS: dict[str, list[list[Any]]] = {
+    "access_control.priority_principals": [["AWS:A:*"], ["AWS:A", "AWS:B"]],
+    "validation.system_namespaces": [["team-a", "infra-*"]],
+    "audit.destinations": [[{"type": "file", "path": "/var/log/a"}]],
+}
+
+
+@st.composite
+def _documents(draw: st.DrawFn) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for leaf in draw(st.lists(st.sampled_from(leaves()), unique=True)):
+        put(document, leaf.path, draw(_values(leaf)))
+    return document
+
+
+@settings(max_examples=100, deadline=None)
+@given(_documents())
+def test_a_valid_configuration_survives_dump_and_load(document: dict[str, Any]) -> None:
+    first = effective(document, {}).values
+    again = effective(json.loads(json.dumps(first)), {}).values
+    assert json.dumps(again) == json.dumps(first)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize("key", LEAVES)
+def test_the_environment_beats_the_document_for_every_key(key: str, data: st.DataObject) -> None:
+    leaf = LEAVES[key]
+    mine, theirs = data.draw(_values(leaf)), data.draw(_values(leaf))
+    text = theirs if isinstance(theirs, str) else json.dumps(theirs)
+    document: dict[str, Any] = {}
+    put(document, leaf.path, mine)
+    found = effective(document, {leaf.variable: text})
+    expected = theirs if text else mine  # an empty variable is none
+    assert get(found.values, leaf.path) == expected

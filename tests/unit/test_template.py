@@ -54,6 +54,9 @@ def test_the_role_has_these_permissions_of_the_platform_and_no_others() -> None:
     }
 
 
+PARAMETER = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/${AWS::StackName}/config"
+
+
 def test_the_sweeper_may_do_this_and_no_more() -> None:
     (policy,) = RESOURCES["SweeperRole"]["Properties"]["Policies"]
     allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
@@ -71,6 +74,8 @@ def test_the_sweeper_may_do_this_and_no_more() -> None:
         ("s3:GetObject", "${HandoffBucket.Arn}/status/*"),
         ("dynamodb:BatchGetItem", "StateTable.Arn"),
         ("dynamodb:UpdateItem", "StateTable.Arn"),
+        ("ssm:GetParameter", PARAMETER),
+        ("ssm:GetParameterHistory", PARAMETER),
         ("sqs:SendMessage", "NormalQueue.Arn"),
         ("lambda:InvokeFunction", "ConductorFunction.Arn"),
     }

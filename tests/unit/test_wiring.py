@@ -1,31 +1,30 @@
 """Every variable that the template gives a function is one that the configuration reads, and the other way about."""
 
-from conductor_loop.config import from_environment
+import json
+
+from conductor_loop.config import load
+from conductor_loop.config.schema import leaves
+from conductor_loop.config.sources import WIRING
 from tests.unit.test_template import RESOURCES
 
-SHARED = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
+FUNCTIONS = ("ConductorFunction", "SweeperFunction")
 
 
-class _Watched(dict[str, str]):
-    """An environment that remembers what was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(SHARED)
-        self.asked: set[str] = set()
-
-    def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
-        self.asked.add(key)
-        return super().get(key, default)
+def test_the_configuration_knows_every_variable_of_the_template() -> None:
+    given = {name for one in FUNCTIONS for name in _variables(one) if name.startswith("CONDUCTOR_")}
+    assert given <= WIRING | {leaf.variable for leaf in leaves()}
+    assert WIRING - given == {"CONDUCTOR_STACK"}, "the command line's own"
 
 
-def test_the_template_and_the_configuration_name_the_same_variables() -> None:
-    given = {
-        name
-        for function in ("ConductorFunction", "SweeperFunction")
-        for name in RESOURCES[function]["Properties"]["Environment"]["Variables"]
-        if name.startswith("CONDUCTOR_")
-    }
-    environment = _Watched()
-    from_environment(environment)
-    assert given <= environment.asked
-    assert environment.asked - given == {"CONDUCTOR_QUEUE_CRITICAL"}, "critical intents have no queue"
+def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
+    for function in FUNCTIONS:
+        text = _variables(function)["CONDUCTOR_DEFAULTS"]
+        for name, value in {"LogLevel": "debug", "PriorityQueues": "false"}.items():
+            text = text.replace(f"${{{name}}}", value)
+        config = load({}, {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text})
+        assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
+
+
+def _variables(function: str) -> dict[str, str]:
+    variables: dict[str, str] = RESOURCES[function]["Properties"]["Environment"]["Variables"]
+    return variables

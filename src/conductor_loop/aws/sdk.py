@@ -1,5 +1,6 @@
 """The SDK's clients, set up once for all adapters."""
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
 
 _CONFIG = Config(
     connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
@@ -20,21 +22,31 @@ _CONFIG = Config(
 )
 
 
+@cache
 def s3_client() -> "S3Client":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("s3", config=_CONFIG)
 
 
+@cache
 def dynamodb_client() -> "DynamoDBClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("dynamodb", config=_CONFIG)
 
 
+@cache
 def sqs_client() -> "SQSClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("sqs", config=_CONFIG)
 
 
+@cache
 def lambda_client() -> "LambdaClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("lambda", config=_CONFIG)
+
+
+@cache
+def ssm_client() -> "SSMClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("ssm", config=_CONFIG)

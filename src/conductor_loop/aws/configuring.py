@@ -1,0 +1,93 @@
+"""What an operator does with the configuration of a deployed stack."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import boto3
+from botocore.exceptions import ClientError
+
+from conductor_loop.aws import operator
+from conductor_loop.config.report import Probes
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The configuration of a stack: its document, and the environment of its function."""
+
+    parameter: str
+    text: str
+    version: str
+    environment: Mapping[str, str]
+
+
+def deployed(stack: str) -> Deployed:
+    """Read what is in force."""
+    outputs = operator.outputs(stack)
+    parameter = boto3.client("ssm").get_parameter(Name=outputs["ConfigParameter"])["Parameter"]
+    return Deployed(
+        parameter["Name"], parameter["Value"], str(parameter["Version"]), _environment(outputs["ConductorFunction"])
+    )
+
+
+def push(parameter: str, text: str) -> str:
+    """Put a new version of the document; its number."""
+    client = boto3.client("ssm")
+    answer = client.put_parameter(
+        Name=parameter, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
+    )
+    return str(answer["Version"])
+
+
+def probes(stack: str) -> Probes:
+    """Give what looks at a stack."""
+    outputs = operator.outputs(stack)
+    return Probes(
+        bucket=lambda: _bucket(outputs["HandoffBucket"]),
+        porch=lambda: _porch(outputs["ConductorFunction"]),
+        workers=lambda: _workers(outputs["ConductorFunction"]),
+        encryption=lambda: _encryption(outputs["StateTable"], outputs["HandoffBucket"]),
+    )
+
+
+def _environment(function: str) -> Mapping[str, str]:
+    found = boto3.client("lambda").get_function_configuration(FunctionName=function)
+    return found.get("Environment", {}).get("Variables", {})
+
+
+def _bucket(bucket: str) -> str:
+    """Write, and take away again, an object that no rule of the bucket looks at."""
+    client, key = boto3.client("s3"), f"processed/.probe-{uuid.uuid4().hex}"
+    try:
+        version = client.put_object(Bucket=bucket, Key=key, Body=b"").get("VersionId", "null")
+        client.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    except ClientError as error:
+        raise OSError(f"s3://{bucket} cannot be written: {error}") from None
+    return f"s3://{bucket} takes its place: reachable, writable"
+
+
+def _porch(function: str) -> str:
+    found = boto3.client("lambda").get_function_configuration(FunctionName=function)
+    path = found["Environment"]["Variables"]["CONDUCTOR_PORCH_PATH"]
+    layers = [layer["Arn"].split(":layer:")[-1] for layer in found.get("Layers", [])]
+    if not layers:
+        raise OSError(f"{function} has no layer that could hold {path}")
+    return f"{path} of the layers {', '.join(layers)} takes its place"
+
+
+def _workers(function: str) -> str:
+    pages = boto3.client("lambda").get_paginator("list_event_source_mappings").paginate(FunctionName=function)
+    mappings = [mapping for page in pages for mapping in page["EventSourceMappings"]]
+    if idle := [mapping["EventSourceArn"] for mapping in mappings if mapping.get("State") not in {"Enabled", "Creating"}]:
+        raise OSError(f"nobody takes messages of {', '.join(idle)}: enable the event source mapping")
+    most = sum(int(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)) for mapping in mappings)
+    return f"the stack's queues may have {most} in all"
+
+
+def _encryption(table: str, bucket: str) -> str:
+    """Say with whose keys the state and the objects are encrypted."""
+    described = boto3.client("dynamodb").describe_table(TableName=table)["Table"].get("SSEDescription", {})
+    state = described.get("KMSMasterKeyArn", "a key of DynamoDB's own")
+    rules = boto3.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    objects = rules[0]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", "keys of S3's own")
+    return f"state with {state}, objects with {objects}"

@@ -1,0 +1,34 @@
+"""The configuration's document: a parameter of SSM, which numbers its versions."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from conductor_loop.config import Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
+
+class ConfigParameter:
+    """Reads the document.
+
+    Args:
+        client: Makes the client when it is first needed; a stack without a document needs none.
+        name: Of the parameter.
+
+    """
+
+    def __init__(self, client: "Callable[[], SSMClient]", name: str) -> None:
+        self._client, self._name = client, name
+
+    def newest(self) -> Stored:
+        """Read the newest version."""
+        parameter = self._client().get_parameter(Name=self._name)["Parameter"]
+        return Stored(parameter["Value"], str(parameter["Version"]))
+
+    def earlier(self) -> Iterable[Stored]:
+        """Read the versions before the newest one, newest first; SSM keeps a hundred."""
+        pages = self._client().get_paginator("get_parameter_history").paginate(Name=self._name)
+        entries = [entry for page in pages for entry in page["Parameters"]]
+        entries.sort(key=lambda entry: entry["Version"], reverse=True)
+        return [Stored(entry["Value"], str(entry["Version"])) for entry in entries[1:]]

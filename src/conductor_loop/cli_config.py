@@ -1,0 +1,110 @@
+"""``conductor-loop config``: see and change the configuration of a stack."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from conductor_loop.cli_common import speaks_to_aws, stack_option
+from conductor_loop.config.schema import get, leaves
+from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
+
+PASSED, FAILED, USAGE = 0, 1, 2
+
+
+@click.group()
+def config() -> None:
+    """See and change the configuration; a change needs no deploy.
+
+    \b
+    Examples:
+      conductor-loop --config=config.json --validate-config
+      conductor-loop config diff config.json
+      conductor-loop config push config.json
+      conductor-loop config show
+    """  # noqa: D301 - click wants the control character
+
+
+@config.command()
+@stack_option
+@click.option("--json", "as_json", is_flag=True, help="Print the effective configuration as a document.")
+@speaks_to_aws
+def show(stack: str, *, as_json: bool) -> None:
+    """Print the configuration in force: each key, its value, and who set it."""
+    from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+
+    found = configuring.deployed(stack)
+    known = _effective(found.text, found.environment)
+    click.echo(f"version {found.version} of {found.parameter}", err=True)
+    click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
+
+
+@config.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@stack_option
+@speaks_to_aws
+def push(file: Path, stack: str) -> None:
+    """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
+    from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+
+    found, text = configuring.deployed(stack), file.read_text()
+    _effective(text, found.environment)
+    if parsed(text) == parsed(found.text):
+        click.echo(f"version {found.version} says the same: nothing to do", err=True)
+        return
+    version = configuring.push(found.parameter, text)
+    age = found.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
+    click.echo(f"version {version} is in force within {age}; follow it with: conductor-loop config show", err=True)
+
+
+@config.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@stack_option
+@speaks_to_aws
+def diff(file: Path, stack: str) -> None:
+    """Print what would change if the document FILE were pushed: key, value now, value then."""
+    from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+
+    found = configuring.deployed(stack)
+    now, then = _effective(found.text, found.environment), _effective(file.read_text(), found.environment)
+    for leaf in leaves():
+        if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
+            click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
+
+
+def validate(file: Path, stack: str | None) -> int:
+    """Print the report on a document (specification, "Configuration Validation"); the exit code."""
+    from conductor_loop.config import report  # noqa: PLC0415 - see cli
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        click.echo(f"{file} cannot be read: {error}", err=True)
+        return USAGE
+    environment, probes = dict(os.environ), None
+    if stack is not None:
+        from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+
+        environment, probes = dict(configuring.deployed(stack).environment), configuring.probes(stack)
+    found = report.inspect(text, environment, probes)
+    click.echo(str(found))
+    return PASSED if found.passed else FAILED
+
+
+def _effective(text: str, environment: "os._Environ[str] | dict[str, str]") -> Effective:
+    try:
+        return effective(parsed(text), environment)
+    except InvalidConfig as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        raise click.ClickException("the configuration is refused; nothing was changed") from None
+
+
+def _rows(found: Effective) -> Iterator[str]:
+    wide = max(len(leaf.dotted) for leaf in leaves())
+    for leaf in leaves():
+        value = json.dumps(get(found.values, leaf.path))
+        effect = f"  no effect; see {leaf.governed_by}" if leaf.governed_by else ""
+        yield f"{leaf.dotted:{wide}}  {value}  ({found.sources[leaf.dotted]}){effect}"

@@ -1,0 +1,105 @@
+"""The configuration in force while a function lives: re-read when its age says so, never replaced by a broken one."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from conductor_loop.config.sources import PREFIX, InvalidConfig, parsed
+from conductor_loop.config.typed import Config, load
+from conductor_loop.config.values import seconds
+
+logger = logging.getLogger("conductor-loop")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A version of the document, as it is stored."""
+
+    text: str
+    version: str
+
+
+class Live:
+    """Keeps the last good configuration.
+
+    Args:
+        environment: Of the function.
+        newest: Reads the newest version of the document; one call.
+        earlier: Reads the versions before it, newest first; only when the first one that is read is broken.
+        refused: Called once for each broken version, with its problems.
+        clock: Seconds that never go back.
+
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        newest: Callable[[], Stored],
+        earlier: Callable[[], Iterable[Stored]],
+        refused: Callable[[InvalidConfig], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._environment, self._newest, self._earlier = environment, newest, earlier
+        self._refused, self._clock = refused, clock
+        self._max_age = seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s")
+        self._config: Config | None = None
+        self._seen = ""  # version that was looked at last, good or not
+        self._read_at = 0.0
+
+    def config(self) -> Config:
+        """Give the configuration in force.
+
+        Raises:
+            InvalidConfig: the environment itself is wrong.
+
+        """
+        if self._config is None:
+            self._config = self._first()
+        elif self._clock() - self._read_at >= self._max_age:
+            self._config = self._next(self._config)
+        return self._config
+
+    def _first(self) -> Config:
+        if not self._environment.get(f"{PREFIX}CONFIG_PARAMETER"):
+            self._max_age = float("inf")
+            return load({}, self._environment)
+        stored = self._read()
+        if stored is not None and (config := self._loaded(stored)):
+            return config
+        candidates = (self._loaded(one, quiet=True) for one in self._before(stored))
+        return next(filter(None, candidates), None) or load({}, self._environment)
+
+    def _next(self, config: Config) -> Config:
+        stored = self._read()
+        if stored is None or stored.version == self._seen:
+            return config
+        return self._loaded(stored) or config
+
+    def _read(self) -> Stored | None:
+        """Read the newest version; what keeps us from it must not keep intents from their answers."""
+        self._read_at = self._clock()
+        try:
+            return self._newest()
+        except Exception:
+            logger.exception("the configuration cannot be read: the last good one stays in force")
+            return None
+
+    def _before(self, stored: Stored | None) -> Iterable[Stored]:
+        if stored is None:
+            return ()
+        try:
+            return self._earlier()
+        except Exception:
+            logger.exception("earlier versions of the configuration cannot be read")
+            return ()
+
+    def _loaded(self, stored: Stored, *, quiet: bool = False) -> Config | None:
+        if not quiet:
+            self._seen = stored.version
+        try:
+            return load(parsed(stored.text), self._environment, stored.version)
+        except InvalidConfig as error:
+            load({}, self._environment)  # raises where the environment is to blame, which no document can mend
+            if not quiet:
+                self._refused(error)
+            return None

@@ -1,0 +1,120 @@
+"""The configuration in force, as the program uses it: one frozen ``Config``."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conductor_loop.config.schema import get
+from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, effective
+from conductor_loop.config.values import seconds, size
+from conductor_loop.intent import Priority
+from conductor_loop.porch import Mode
+from conductor_loop.retry import Policy
+from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Config:
+    """What a deployment decides. Durations are in seconds."""
+
+    state_table: str
+    version: str = ""  # of the document in force; empty without one
+    porch_path: str = "/opt/bin/porch"
+    porch_environment: Mapping[str, str] = field(default_factory=dict)  # of porch, besides its own
+    mode: Mode = Mode.STRUCTURED
+    work_root: Path = Path(tempfile.gettempdir()) / "conductor-loop"  # on Lambda /tmp, the only place to write to
+    processing_timeout_seconds: float = 30  # that porch has for an intent that names no timeout
+    porch_timeout_seconds: float = 885  # that porch has at most
+    retry: Policy = field(default_factory=Policy)
+    priority_queues: bool = True
+    queues: Mapping[Priority, str] = field(default_factory=dict)  # URL of each priority's queue
+    supersede_older: bool = True
+    unique_correlation_ids: bool = True
+    critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
+    high_per_minute: int | None = 60  # intents of priority high; more are treated as normal; None: no limit
+    rules: Rules = field(default_factory=Rules)  # that every intent is held to
+    porch_memory_bytes: int = 512 * 1024**2
+    porch_descriptors: int = 1024
+    sweep_after_seconds: float = 300  # an input that lies unanswered for longer is looked after
+    conductor_function: str = ""  # name of the function that answers events
+    handoff_bucket: str = ""
+    cleanup_after_seconds: float = 168 * 3600
+    log_level: str = "INFO"
+    metrics_enabled: bool = True
+
+
+def load(document: object, environment: Mapping[str, str], version: str = "") -> Config:
+    """Make the configuration of a document and an environment.
+
+    Args:
+        document: A parsed JSON document; ``{}`` for none.
+        environment: ``CONDUCTOR_…`` variables.
+        version: Of the document, for logs and statuses.
+
+    Raises:
+        InvalidConfig: naming everything that is wrong, with what to write instead.
+
+    """
+    problems: tuple[str, ...] = ()
+    try:
+        found: Effective | None = effective(document, environment)
+    except InvalidConfig as error:
+        found, problems = None, error.problems
+    if not environment.get(f"{PREFIX}STATE_TABLE"):
+        problems += (f"{PREFIX}STATE_TABLE is not set: name the state table",)
+    if found and get(found.values, ("processing", "priority_queues")) and not environment.get(f"{PREFIX}QUEUE_NORMAL"):
+        problems += (f"{PREFIX}QUEUE_NORMAL is not set: name the queue, or set processing.priority_queues to false",)
+    if problems or found is None:
+        raise InvalidConfig(problems)
+    return _typed(found.values, environment, version)
+
+
+def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: str) -> Config:
+    processing, porch = values["processing"], values["porch"]
+    access = values["security"]["access_control"]
+    limits = processing["resource_limits"]
+    return Config(
+        **_wiring(environment),
+        version=version,
+        porch_path=values["porch_path"],
+        porch_environment=porch["environment"],
+        mode=Mode(values["mode"]),
+        processing_timeout_seconds=min(seconds(processing["timeout"]), seconds(porch["execution_timeout"])),
+        porch_timeout_seconds=seconds(porch["execution_timeout"]),
+        retry=Policy(attempts=processing["retry_attempts"], delay_seconds=seconds(processing["retry_delay"])),
+        priority_queues=processing["priority_queues"],
+        supersede_older=processing["supersede_older"],
+        unique_correlation_ids=processing["unique_correlation_ids"],
+        critical_principals=tuple(values["access_control"]["priority_principals"]),
+        high_per_minute=processing["high_per_minute"] if access["rate_limiting"] else None,
+        rules=_rules(values["validation"], values["security"]["validation"]),
+        porch_memory_bytes=size(limits["max_memory"]),
+        porch_descriptors=limits["max_file_descriptors"],
+        sweep_after_seconds=seconds(processing["sweep_after"]),
+        cleanup_after_seconds=seconds(values["cleanup_after"]),
+        log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
+        metrics_enabled=values["metrics"]["enabled"],
+    )
+
+
+def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
+    return Rules(
+        mode=SecurityMode.STRICT if security["strict_mode"] else SecurityMode.STANDARD,
+        max_replicas=limits["max_replicas"],
+        max_file_bytes=size(security["max_file_size"]),
+        max_field_length=limits["max_field_length"],
+        max_array_length=limits["max_array_length"],
+        max_nesting_depth=limits["max_nesting_depth"],
+        system_namespaces=SYSTEM_NAMESPACES + tuple(limits["system_namespaces"]),
+    )
+
+
+def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "state_table": environment[f"{PREFIX}STATE_TABLE"],
+        "conductor_function": environment.get(f"{PREFIX}CONDUCTOR_FUNCTION", ""),
+        "handoff_bucket": environment.get(f"{PREFIX}HANDOFF_BUCKET", ""),
+        "queues": {one: url for one in Priority if (url := environment.get(f"{PREFIX}QUEUE_{one.upper()}", ""))},
+    }
