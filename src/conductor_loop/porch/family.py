@@ -14,34 +14,48 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+# RLIMIT_LOCKS (Linux, every architecture): inherited like any limit, and not looked at by any kernel since 2.4.25, so
+# that we may bear it for a moment ourselves, and no program has a reason to set it.
+_MARK = 10
+_OWNER_BITS, _RANDOM_BITS = 22, 38  # of a brand; 22 bits hold any process id
 _PASSES = 3  # over who was started before the limits held; each leaves fewer, unless limits cannot be set at all
 _SWEEP_SECONDS = 5.0  # for all strays to die; they do in milliseconds, unless the kernel keeps one in a system call
 _STARTING = threading.Lock()
+_live: set[int] = set()  # brands of the runs of this process
 
 
 @contextmanager
-def branded(brand: int) -> Iterator[None]:
-    """Give everything that this process starts meanwhile a number of our choice, which all its descendants inherit.
+def branded() -> Iterator[int]:
+    """Yield a brand, a number no other run has; it is in use until the context ends.
 
-    The number is RLIMIT_RTTIME. It binds real-time processes only, and these to some hundred thousand years, so that we
-    may bear it for a moment ourselves; and neither `setsid` nor an emptied environment takes it away.
+    A brand names the process that made it, so that two workers of one user tell their runs apart.
+    """
+    owner = os.getpid() % 2**_OWNER_BITS
+    brand = 2**62 | owner << _RANDOM_BITS | int.from_bytes(os.urandom(8)) % 2**_RANDOM_BITS
+    _live.add(brand)
+    try:
+        yield brand
+    finally:
+        _live.discard(brand)
+
+
+@contextmanager
+def branding(brand: int) -> Iterator[None]:
+    """Brand everything that this process starts meanwhile, and so all its descendants.
+
+    Neither `setsid` nor an emptied environment takes a limit away; see `Family` for what lowering it does.
     """
     with _STARTING:
-        ours = _time_limits(0)
+        ours = _marks(0)
         if not ours:  # a sandbox refuses: two other marks remain
             yield
             return
-        with suppress(ValueError):  # a system that bounds it lower: likewise
-            resource.setrlimit(resource.RLIMIT_RTTIME, (brand, ours[1]))
+        with suppress(ValueError):  # we are under such a limit ourselves: likewise
+            resource.setrlimit(_MARK, (brand, ours[1]))
         try:
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_RTTIME, ours)
-
-
-def new_brand() -> int:
-    """Return a number that no other run has."""
-    return 2**62 + int.from_bytes(os.urandom(7))
+            resource.setrlimit(_MARK, ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +64,10 @@ class Family:
 
     Its process group is killed as a whole. Who left the group is found in ``/proc`` by any of three marks that are
     inherited and that no other run has: the brand, the session, and the run's directory in the environment (HOME). Runs
-    beside this one in other threads are therefore safe. Becoming the reaper of all orphans (PR_SET_CHILD_SUBREAPER)
-    would find them too, but is refused on Lambda, and does not tell the orphans of one run from those of another.
+    beside this one in other threads are therefore safe. The brand is a hard limit: who wants to be rid of it can only
+    lower it, never lift it, and who bears a limit that no worker answers for is of this family as much as of any.
+    Becoming the reaper of all orphans (PR_SET_CHILD_SUBREAPER) would find them too, but is refused on Lambda, and does
+    not tell the orphans of one run from those of another.
     """
 
     leader: int
@@ -65,7 +81,7 @@ class Family:
         to fork, and because a launcher costs each run the start of a second program. The price is a moment after the
         start without limits. They count what was used in it, and whom the leader started in it is limited as well.
         """
-        wanted = {**wanted, resource.RLIMIT_RTTIME: self.brand}  # the last: who bears it as a hard limit, has them all
+        wanted = {**wanted, _MARK: self.brand}  # the last: who bears it as a hard limit, has them all
         with suppress(PermissionError):  # a sandbox that refuses this has limits of its own
             _set_limits(self.leader, wanted)
             for _ in range(_PASSES):
@@ -73,49 +89,94 @@ class Family:
                     _set_limits(pid, wanted)
 
     def _unlimited(self) -> list[int]:
-        relatives = (pid for pid in _processes() if self._is_in_session(pid) or self._is_branded(pid))
-        return [pid for pid in relatives if _time_limits(pid) != (self.brand, self.brand)]
+        relatives = self.living()
+        return [pid for pid in relatives if _marks(pid) != (self.brand, self.brand)]
+
+    def living(self) -> list[int]:
+        """Find the family as far as that is cheap: the leader, and who bears its brand or is in its session."""
+        return [pid for pid in _processes() if self._is_in_session(pid) or self.brand in (_marks(pid) or ())]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the leader's process group."""
+        """Send a signal to the leader's process group, at once, and then to whoever has left it."""
         with suppress(ProcessLookupError):
             os.killpg(self.leader, number)
+        for pid in self.living():
+            with suppress(OSError):
+                if os.getpgid(pid) != self.leader:
+                    os.kill(pid, number)
 
     def end(self) -> None:
         """Kill whatever is alive and wait until it is dead. The leader is left to be reaped."""
-        self.signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.leader, signal.SIGKILL)
         # Not `Popen.wait`: that frees the leader's id while we still use it, and reports a lost exit status as 0.
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
         dead: set[int] = set()
-        while strays := self._members() - dead:  # again: a stray may have forked before it died
-            for pid in strays:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            if time.monotonic() > deadline:
-                return
+        while strays := self._stopped(dead, deadline):
+            _send(strays, signal.SIGKILL)
             for pid in strays:
                 _await_death(pid, deadline)
             dead |= strays
+            if time.monotonic() > deadline:
+                return
+
+    def _stopped(self, dead: set[int], deadline: float) -> set[int]:
+        """Stop all strays before the first is killed.
+
+        A runaway forker that has used up all processes there are would otherwise fork again for each one we kill; what
+        is stopped does not fork, and keeps its place. Nobody new in a whole pass means that nobody is left.
+        """
+        stopped: set[int] = set()
+        while strays := self._members() - dead - stopped:
+            _send(strays, signal.SIGSTOP)
+            stopped |= strays
+            if time.monotonic() > deadline:
+                break
+        return stopped
 
     def _members(self) -> set[int]:
-        return {pid for pid in _processes() if self._owns(pid)} - {self.leader}
+        return {pid for pid in _processes() if self._owns(pid)} - {self.leader, os.getpid()}
 
     def _owns(self, pid: int) -> bool:
-        return self._is_in_session(pid) or self._is_branded(pid) or self._knows_directory(pid)
+        marks = _marks(pid) or ()
+        return (
+            self._is_in_session(pid)
+            or self.brand in marks
+            or self._knows_directory(pid)
+            or any(_is_nobodys(mark, pid) for mark in marks[1:])
+        )
 
     def _is_in_session(self, pid: int) -> bool:
         with suppress(OSError):
             return os.getsid(pid) == self.leader
         return False
 
-    def _is_branded(self, pid: int) -> bool:
-        return self.brand in (_time_limits(pid) or ())
-
     def _knows_directory(self, pid: int) -> bool:
         with suppress(OSError):
             return self.directory in Path(f"/proc/{pid}/environ").read_bytes()
         return False
+
+
+def _is_nobodys(mark: int, pid: int) -> bool:
+    """Whether a process bears a hard limit that is no live run's brand: it changed it, or outlived its worker."""
+    if mark == resource.RLIM_INFINITY or mark in _live:
+        return False
+    ours = _marks(0)
+    if not ours or ours[1] != resource.RLIM_INFINITY:  # then all that we start bears a limit, branded or not
+        return False
+    worker = mark >> _RANDOM_BITS & 2**_OWNER_BITS - 1
+    answers = worker != os.getpid() and (_marks(worker or pid) or (0, 0))[1] == resource.RLIM_INFINITY
+    return not answers and _identity(pid) == _identity(os.getpid())
+
+
+def _identity(pid: int) -> tuple[str, int] | None:
+    """Whose a process is: its user ids, and how many namespaces of process ids deep it lives."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return fields["Uid"].strip(), len(fields["NSpid"].split())
+    return None
 
 
 def _processes() -> list[int]:
@@ -124,9 +185,9 @@ def _processes() -> list[int]:
     return []
 
 
-def _time_limits(pid: int) -> tuple[int, int] | None:
+def _marks(pid: int) -> tuple[int, int] | None:
     with suppress(OSError):  # it is gone, or not ours to ask
-        return resource.prlimit(pid, resource.RLIMIT_RTTIME)
+        return resource.prlimit(pid, _MARK)
     return None
 
 
@@ -136,6 +197,12 @@ def _set_limits(pid: int, wanted: Mapping[int, int]) -> None:
             _, hard = resource.prlimit(pid, kind)
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.prlimit(pid, kind, (bound, bound))
+
+
+def _send(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(OSError):  # it is gone
+            os.kill(pid, number)
 
 
 def _await_death(pid: int, deadline: float) -> None:

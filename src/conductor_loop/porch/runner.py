@@ -15,8 +15,9 @@ from typing import Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import FILE_NAME
+from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.package import Bounds, Package, Unusable, packed
-from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
+from conductor_loop.porch.process import Command, Ended, execute
 from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, readable, sentence
 from conductor_loop.porch.workspace import Workspace, workspace
 
