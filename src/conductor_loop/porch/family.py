@@ -105,21 +105,26 @@ class Family:
                 if os.getpgid(pid) != self.leader:
                     os.kill(pid, number)
 
-    def end(self) -> None:
-        """Kill whatever is alive and wait until it is dead. The leader is left to be reaped."""
+    def end(self) -> tuple[str, ...]:
+        """Kill whatever is alive and wait until it is dead; the names of what was, beside the leader.
+
+        The leader is left to be reaped.
+        """
         with suppress(ProcessLookupError):
             os.killpg(self.leader, signal.SIGKILL)
         # Not `Popen.wait`: that frees the leader's id while we still use it, and reports a lost exit status as 0.
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
         dead: set[int] = set()
-        while strays := self._stopped(dead, deadline):
+        names: list[str] = []
+        while (strays := self._stopped(dead, deadline)) and time.monotonic() < deadline:
+            names += filter(None, map(_name_alive, strays))
             _send(strays, signal.SIGKILL)
             for pid in strays:
                 _await_death(pid, deadline)
             dead |= strays
-            if time.monotonic() > deadline:
-                return
+        _send(strays, signal.SIGKILL)
+        return tuple(names)
 
     def _stopped(self, dead: set[int], deadline: float) -> set[int]:
         """Stop all strays before the first is killed.
@@ -176,6 +181,14 @@ def _identity(pid: int) -> tuple[str, int] | None:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         return fields["Uid"].strip(), len(fields["NSpid"].split())
+    return None
+
+
+def _name_alive(pid: int) -> str | None:
+    """Name a process, unless it is dead and only waits to be reaped."""
+    with suppress(OSError):
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").partition(" (")[2].rpartition(") ")
+        return None if rest[0] in "ZX" else name
     return None
 
 

@@ -46,6 +46,7 @@ class Ended:
     stdout: bytes  # complete, unless stopped for OUTPUT
     stderr: bytes
     duration_seconds: float
+    left: tuple[str, ...] = ()  # names of the processes that it left running, or that were killed with it
 
 
 def execute(command: Command, limits: Limits) -> Ended:
@@ -70,10 +71,10 @@ def _execute(command: Command, limits: Limits, brand: int) -> Ended:
             clock = _Clock(started + command.timeout_seconds, limits.grace_seconds)
             stopped = _attend(family, output, clock, Watch(family, command.directory, limits))
         finally:
-            family.end()
+            left = family.end()
         output.drain()
         stopped = stopped or (Stop.OUTPUT if output.too_large else None)
-        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started)
+        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started, left)
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
