@@ -110,15 +110,16 @@ class Family:
 
         The leader is left to be reaped.
         """
+        known = set(self.living()) - {self.leader}
+        names = [name for pid in known if (name := _name_alive(pid))]
         with suppress(ProcessLookupError):
             os.killpg(self.leader, signal.SIGKILL)
         # Not `Popen.wait`: that frees the leader's id while we still use it, and reports a lost exit status as 0.
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
         dead: set[int] = set()
-        names: list[str] = []
         while (strays := self._stopped(dead, deadline)) and time.monotonic() < deadline:
-            names += filter(None, map(_name_alive, strays))
+            names += [name for pid in strays - known if (name := _name_alive(pid))]
             _send(strays, signal.SIGKILL)
             for pid in strays:
                 _await_death(pid, deadline)

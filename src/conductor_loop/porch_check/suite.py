@@ -1,0 +1,51 @@
+"""Trying every rule on a program, in order."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from conductor_loop.porch import PorchFailed
+from conductor_loop.porch_check.rules import FIRST, RULES, Rule
+from conductor_loop.porch_check.subject import Broken, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one rule. ``kept`` is None if it could not be tried; ``what`` says why not, or what was done."""
+
+    rule: Rule
+    kept: bool | None
+    what: str = ""
+
+    @property
+    def line(self) -> str:
+        """The finding, for people."""
+        name = f"{self.rule.name:12}"
+        if self.kept is None:
+            return f"-       {name} {self.what}"
+        if self.kept:
+            return f"ok      {name} {self.rule.promise}"
+        return f"BROKEN  {name} {self.what}. Rule: {self.rule.promise}. Next: {self.rule.next_step}."
+
+
+def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
+    """Try the rules, or only those of these names and those they rest on, and yield each finding as it is made."""
+    broken: str | None = None  # of the first run, without which the others cannot be tried
+    for rule in RULES:
+        if only and rule.name not in only and rule not in FIRST:
+            continue
+        if broken:
+            yield Finding(rule, None, f"not tried while {broken!a} is broken")
+            continue
+        finding = _try(rule, subject)
+        broken = rule.name if rule in FIRST and not finding.kept else None
+        yield finding
+
+
+def _try(rule: Rule, subject: Subject) -> Finding:
+    try:
+        rule.hold(subject)
+    except Broken as broken:
+        return Finding(rule, kept=False, what=str(broken))
+    except PorchFailed as failed:
+        return Finding(rule, kept=False, what=str(failed).rpartition("; ")[0] or str(failed))
+    return Finding(rule, kept=True)
