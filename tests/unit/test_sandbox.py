@@ -1,5 +1,6 @@
 """A system that refuses what it can, and what porch cannot learn of us."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def _spied(how: str) -> list[str]:
         program.chmod(0o755)
         done = subprocess.run(
             [sys.executable, "-c", _UNPRIVILEGED, str(program), f"{folder}/root", how],
-            env={"AWS_SECRET_ACCESS_KEY": "ours"},
+            env={**os.environ, "AWS_SECRET_ACCESS_KEY": "ours"},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -124,7 +125,7 @@ def test_where_prctl_is_refused_the_environment_is_hidden_all_the_same(tmp_path:
     script = _SECCOMP.partition("from pathlib")[0] + f"refuse({_PRCTL})\n" + _UNPRIVILEGED
     done = subprocess.run(
         [sys.executable, "-c", script, str(program), str(tmp_path / "root"), "refused"],
-        env={"AWS_SECRET_ACCESS_KEY": "ours"},
+        env={**os.environ, "AWS_SECRET_ACCESS_KEY": "ours"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -29,16 +29,18 @@ class Finding:
 
 def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
     """Try the rules, or only those of these names and those they rest on, and yield each finding as it is made."""
-    broken: str | None = None  # of the first run, without which the others cannot be tried
-    for rule in RULES:
-        if only and rule.name not in only and rule not in FIRST:
-            continue
-        if broken:
-            yield Finding(rule, None, f"not tried while {broken!a} is broken")
-            continue
-        finding = _try(rule, subject)
-        broken = rule.name if rule in FIRST and not finding.kept else None
+    broken: list[Rule] = []
+    for rule in _wanted(only):
+        obstacle = next((one.name for one in broken if one in FIRST or one.name == rule.rests_on), None)
+        finding = Finding(rule, None, f"not tried while {obstacle!a} is broken") if obstacle else _try(rule, subject)
+        if finding.kept is False:
+            broken.append(rule)
         yield finding
+
+
+def _wanted(only: Collection[str]) -> list[Rule]:
+    names = {*only, *(rule.rests_on for rule in RULES if rule.name in only)}
+    return [rule for rule in RULES if not only or rule.name in names or rule in FIRST]
 
 
 def _try(rule: Rule, subject: Subject) -> Finding:
