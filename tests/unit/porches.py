@@ -1,8 +1,8 @@
 """Small real programs that stand in for porch, and a bench to run them on."""
 
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,13 +92,13 @@ def contained(folder: Path) -> Iterator[Bench]:
 
 @contextmanager
 def other_worker(bench: Bench, text: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process of our user, in the middle of a run of a program; wait until that has written ``$aside/pids``."""
+    """Another process of our user, in the middle of a run of a program that has written to ``$aside/up``."""
     script = "import sys; from pathlib import Path; from conductor_loop.porch import Porch, Request\n"
     script += "Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(Request('intent-z.json', {}, 60.0))"
     command = [sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
+    os.mkfifo(bench.aside / "up")
     with subprocess.Popen(command) as process:
-        while not (bench.aside / "pids").exists():
-            time.sleep(0.01)
+        (bench.aside / "up").read_text()
         yield process
 
 

@@ -170,14 +170,14 @@ def test_who_lowers_the_limit_that_marks_a_run_is_ended_all_the_same(bench: Benc
 
 
 def test_what_a_dead_worker_left_running_is_ended_by_the_next_run(bench: Bench) -> None:
-    sleeper = bench.program("echo $$ >> $aside/pids; exec sleep 60")
+    sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
     with other_worker(bench, f"setsid env -i {sleeper}") as worker:
         worker.kill()
     assert bench.run(bench.program(GOOD)).run.exit_code == 0  # and the bench holds that the sleeper is dead
 
 
 def test_what_a_live_worker_runs_is_left_alone(bench: Bench) -> None:
-    sleeper = bench.program("echo $$ >> $aside/pids; exec sleep 60")
+    sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
     with other_worker(bench, f"setsid env -i {sleeper}") as worker:
         bench.porch(bench.program(GOOD)).run(Request("intent-a.json", INTENT, 20.0))
         assert is_alive(int((bench.aside / "pids").read_text()))

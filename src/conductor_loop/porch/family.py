@@ -50,12 +50,13 @@ def branding(brand: int) -> Iterator[None]:
         if not ours:  # a sandbox refuses: two other marks remain
             yield
             return
-        with suppress(ValueError):  # we are under such a limit ourselves: likewise
+        with suppress(ValueError):  # we are under such a limit ourselves, or may not set one: likewise
             resource.setrlimit(_MARK, (brand, ours[1]))
         try:
             yield
         finally:
-            resource.setrlimit(_MARK, ours)
+            with suppress(ValueError):
+                resource.setrlimit(_MARK, ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Family:
         start without limits. They count what was used in it, and whom the leader started in it is limited as well.
         """
         wanted = {**wanted, _MARK: self.brand}  # the last: who bears it as a hard limit, has them all
-        with suppress(PermissionError):  # a sandbox that refuses this has limits of its own
+        with suppress(PermissionError, ValueError):  # a sandbox that refuses this has limits of its own
             _set_limits(self.leader, wanted)
             for _ in range(_PASSES):
                 for pid in self._unlimited():
@@ -200,7 +201,7 @@ def _processes() -> list[int]:
 
 
 def _marks(pid: int) -> tuple[int, int] | None:
-    with suppress(OSError):  # it is gone, or not ours to ask
+    with suppress(OSError, ValueError):  # it is gone, or not ours to ask; or the system does not know the limit
         return resource.prlimit(pid, _MARK)
     return None
 
