@@ -169,6 +169,25 @@ def test_who_lowers_the_limit_that_marks_a_run_is_ended_all_the_same(bench: Benc
     assert result.package.name == "p"
 
 
+def test_who_lowers_the_limit_that_marks_a_run_does_not_live_to_its_end(bench: Bench) -> None:
+    assert bench.run(bench.python(OUTLAW)).package.files == {"killed-by": b"9"}
+
+
+OUTLAW = (
+    LIMITED
+    + """
+outlaw = os.fork()
+if not outlaw:
+    os.setsid()
+    resource.setrlimit(10, (0, 0))
+    os.execve("/bin/sleep", ["sleep", "60"], {})
+killed_by = os.WTERMSIG(os.waitpid(outlaw, 0)[1])
+open(sys.argv[4] + "/killed-by", "w").write(str(killed_by))
+print("Package successfully created: p")
+"""
+)
+
+
 def test_what_a_dead_worker_left_running_is_ended_by_the_next_run(bench: Bench) -> None:
     sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
     with other_worker(bench, f"setsid env -i {sleeper}") as worker:

@@ -87,6 +87,25 @@ def test_a_porch_that_fills_the_disk_with_small_files_is_out_of_disk(bench: Benc
     assert str(failed).startswith("porch wrote more than 20971520 bytes or 10000 files and was ended")
 
 
+def test_a_porch_that_fills_the_disk_where_nobody_can_look_is_out_of_disk(bench: Bench) -> None:
+    bench.limits = Limits(disk_bytes=20 * 1024**2)
+    failed = bench.failure(
+        bench.python(
+            """
+            os.chdir(os.environ["TMPDIR"])
+            for level in range(25):  # longer than the longest path
+                os.mkdir("x" * 200)
+                os.chdir("x" * 200)
+            n = 0
+            while True:
+                n += 1
+                open(str(n), "wb").write(bytes(500000))
+            """
+        )
+    )
+    assert failed.cause is Cause.DISK_FULL
+
+
 def test_a_porch_that_uses_up_inodes_is_out_of_disk(bench: Bench) -> None:
     bench.limits = Limits(disk_entries=2000)
     failed = bench.failure(bench.python("n = 0\nwhile True: n += 1; open(f'{sys.argv[4]}/{n}', 'x').close()"))

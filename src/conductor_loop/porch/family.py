@@ -9,7 +9,7 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +119,7 @@ class Family:
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
         dead: set[int] = set()
-        while (strays := self._stopped(dead, deadline)) and time.monotonic() < deadline:
+        while (strays := _stopped(self._members, dead, deadline)) and time.monotonic() < deadline:
             names += [name for pid in strays - known if (name := _name_alive(pid))]
             _send(strays, signal.SIGKILL)
             for pid in strays:
@@ -127,20 +127,6 @@ class Family:
             dead |= strays
         _send(strays, signal.SIGKILL)
         return tuple(names)
-
-    def _stopped(self, dead: set[int], deadline: float) -> set[int]:
-        """Stop all strays before the first is killed.
-
-        A runaway forker that has used up all processes there are would otherwise fork again for each one we kill; what
-        is stopped does not fork, and keeps its place. Nobody new in a whole pass means that nobody is left.
-        """
-        stopped: set[int] = set()
-        while strays := self._members() - dead - stopped:
-            _send(strays, signal.SIGSTOP)
-            stopped |= strays
-            if time.monotonic() > deadline:
-                break
-        return stopped
 
     def _members(self) -> set[int]:
         return {pid for pid in _processes() if self._owns(pid)} - {self.leader, os.getpid()}
@@ -163,6 +149,30 @@ class Family:
         with suppress(OSError):
             return self.directory in Path(f"/proc/{pid}/environ").read_bytes()
         return False
+
+
+def end_outlaws() -> None:
+    """Kill who bears a limit that no worker answers for, on sight: it belongs to no run whose use is counted."""
+    _send(_stopped(_outlaws, set(), time.monotonic() + _SWEEP_SECONDS), signal.SIGKILL)
+
+
+def _outlaws() -> set[int]:
+    return {pid for pid in _processes() if any(_is_nobodys(mark, pid) for mark in (_marks(pid) or ())[1:])}
+
+
+def _stopped(find: Callable[[], set[int]], dead: set[int], deadline: float) -> set[int]:
+    """Stop all that are found before the first is killed.
+
+    A runaway forker that has used up all processes there are would otherwise fork again for each one we kill; what is
+    stopped does not fork, and keeps its place. Nobody new in a whole pass means that nobody is left.
+    """
+    stopped: set[int] = set()
+    while strays := find() - dead - stopped:
+        _send(strays, signal.SIGSTOP)
+        stopped |= strays
+        if time.monotonic() > deadline:
+            break
+    return stopped
 
 
 def _is_nobodys(mark: int, pid: int) -> bool:

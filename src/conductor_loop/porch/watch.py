@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor_loop.porch.family import Family
+from conductor_loop.porch.family import Family, end_outlaws
 from conductor_loop.porch.limits import Limits, Stop
 
 _LEAST_SECONDS = 0.05  # between two looks; an honest porch has often ended by the first
@@ -50,6 +50,7 @@ class Watch:
         return broken
 
     def _broken(self) -> Stop | None:
+        end_outlaws()
         if self._fills_the_disk():
             return Stop.DISK
         family = self.family.living()
