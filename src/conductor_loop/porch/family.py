@@ -99,8 +99,7 @@ class Family:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader's process group, at once, and then to whoever has left it."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.leader, number)
+        _send_group(self.leader, number)
         for pid in self.living():
             with suppress(OSError):
                 if os.getpgid(pid) != self.leader:
@@ -111,10 +110,10 @@ class Family:
 
         The leader is left to be reaped.
         """
+        _send_group(self.leader, signal.SIGSTOP)  # as `_stopped` does
         known = set(self.living()) - {self.leader}
         names = [name for pid in known if (name := _name_alive(pid))]
-        with suppress(ProcessLookupError):
-            os.killpg(self.leader, signal.SIGKILL)
+        _send_group(self.leader, signal.SIGKILL)
         # Not `Popen.wait`: that frees the leader's id while we still use it, and reports a lost exit status as 0.
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
@@ -228,6 +227,11 @@ def _send(pids: set[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(OSError):  # it is gone
             os.kill(pid, number)
+
+
+def _send_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 def _await_death(pid: int, deadline: float) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from conductor_loop.porch.family import Family, end_outlaws
 from conductor_loop.porch.limits import Limits, Stop
 
-_LEAST_SECONDS = 0.05  # between two looks; an honest porch has often ended by the first
-_IDLENESS = 20  # the looks take one part in so many of the time, however much there is to look at
+_LEAST_SECONDS, _MOST_SECONDS = 0.05, 0.5  # between two looks; an honest porch has often ended by the first
+_IDLENESS = 20  # of the CPU the looks take one part in so many, unless that makes them too rare
 _BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
 _PAGE_BYTES = resource.getpagesize()
 
@@ -43,20 +43,20 @@ class Watch:
 
     def look(self) -> Stop | None:
         """Find the bound that the run as a whole has broken, if any."""
-        started = time.monotonic()
+        started = time.thread_time()  # of the CPU: a machine that a forker keeps busy is no reason to look less often
         broken = self._broken()
-        now = time.monotonic()
-        self.due = now + max(_LEAST_SECONDS, _IDLENESS * (now - started))
+        pause = _IDLENESS * (time.thread_time() - started)
+        self.due = time.monotonic() + min(max(_LEAST_SECONDS, pause), _MOST_SECONDS)
         return broken
 
     def _broken(self) -> Stop | None:
-        end_outlaws()
-        if self._fills_the_disk():
-            return Stop.DISK
-        family = self.family.living()
+        family = self.family.living()  # first what grows fastest
         if sum(map(_tasks, family)) > self.limits.tasks:
             return Stop.TASKS
-        return Stop.MEMORY if sum(map(_private_bytes, family)) > self.limits.memory_bytes else None
+        if sum(map(_private_bytes, family)) > self.limits.memory_bytes:
+            return Stop.MEMORY
+        end_outlaws()
+        return Stop.DISK if self._fills_the_disk() else None
 
     def _fills_the_disk(self) -> bool:
         disk = measured(self.directory, self.limits.disk_entries)
