@@ -20,6 +20,7 @@ _MARK = 10
 _OWNER_BITS, _RANDOM_BITS = 22, 38  # of a brand; 22 bits hold any process id
 _PASSES = 3  # over who was started before the limits held; each leaves fewer, unless limits cannot be set at all
 _SWEEP_SECONDS = 5.0  # for all strays to die; they do in milliseconds, unless the kernel keeps one in a system call
+_CROWD, _REAPING_SECONDS = 64, 2.0  # so many dead take places that the next run may need; init reaps them in a moment
 _STARTING = threading.Lock()
 _live: set[int] = set()  # brands of the runs of this process
 
@@ -125,6 +126,7 @@ class Family:
                 _await_death(pid, deadline)
             dead |= strays
         _send(strays, signal.SIGKILL)
+        _await_reaping(known | dead)
         return tuple(names)
 
     def _members(self) -> set[int]:
@@ -232,6 +234,14 @@ def _send(pids: set[int], number: signal.Signals) -> None:
 def _send_group(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(group, number)
+
+
+def _await_reaping(pids: set[int]) -> None:
+    """Wait until a crowd of orphans is not even dead any more: until then they count as processes of our user."""
+    deadline = time.monotonic() + _REAPING_SECONDS
+    while len(pids) > _CROWD and time.monotonic() < deadline:
+        time.sleep(0.005)
+        pids = {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
 def _await_death(pid: int, deadline: float) -> None:
