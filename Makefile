@@ -59,6 +59,7 @@ test: setup ## every test
 .PHONY: bench
 bench: setup ## time and memory of the hot paths
 	@$(PYTHON) bench/validation.py
+	@$(PYTHON) bench/porch.py
 
 .PHONY: fuzz
 fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECONDS
