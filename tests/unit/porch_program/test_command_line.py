@@ -12,6 +12,7 @@ from porch.cli import main
 from tests.unit.porch_program.support import PORCH, run, shell, write_intent
 
 FORBIDDEN = {"re", "enum", "typing", "collections", "pathlib", "json", "argparse", "functools", "datetime", "hashlib"}
+FORBIDDEN |= {"dataclasses", "ssl", "urllib3", "yaml", "porch.cluster", "porch.repository"}
 
 
 def test_direct_mode_prints_the_three_lines_of_the_specification_and_that_it_is_offline(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def parse(value: object) -> Fraction:
         if suffix not in _SUFFIXES:
             raise ValueError(f"no quantity: {text!a}")
         return _number(digits) * _SUFFIXES[suffix]
-    digits, _, exponent = text.replace("E", "e").partition("e")
-    return _number(digits) * Fraction(10) ** _exponent(exponent)
+    digits, marker, exponent = text.replace("E", "e").partition("e")
+    return _number(digits) * (Fraction(10) ** _exponent(exponent) if marker else 1)
 
 
 def show(quantity: Fraction) -> str:
@@ -40,13 +40,15 @@ def show(quantity: Fraction) -> str:
 
 
 def _number(digits: str) -> Fraction:
-    if not digits or not _NUMBER.issuperset(digits):
+    if not _NUMBER.issuperset(digits):
         raise ValueError(f"no quantity: {digits!a}")
-    return Fraction(digits)
+    try:
+        return Fraction(digits)
+    except ValueError:
+        raise ValueError(f"no quantity: {digits!a}") from None
 
 
 def _exponent(digits: str) -> int:
-    exponent = int(digits or "0")
-    if abs(exponent) > _MAX_EXPONENT:
-        raise ValueError(f"no quantity: exponent {exponent}")
-    return exponent
+    if not _NUMBER.issuperset(digits) or not digits.lstrip("+-").isdecimal() or abs(int(digits)) > _MAX_EXPONENT:
+        raise ValueError(f"no quantity: exponent {digits!a}")
+    return int(digits)

@@ -11,6 +11,7 @@ from urllib3.exceptions import (
     HTTPError,
     LocationParseError,
     NameResolutionError,
+    NewConnectionError,
     ProxyError,
     ReadTimeoutError,
     SSLError,
@@ -163,10 +164,12 @@ def _why(error: HTTPError) -> str:
             return "the proxy of the kubeconfig does not work, check proxy-url"
         case NameResolutionError():
             return "its name is not known, check the server in the kubeconfig and the network's DNS"
+        case NewConnectionError():  # refused; a kind of ConnectTimeoutError to urllib3
+            return "there is no connection to it, check the server in the kubeconfig, or try again later"
         case ConnectTimeoutError() | ReadTimeoutError():
             return "it does not answer in time, check the network's routes and security groups, or try again later"
         case _:
-            return "there is no connection to it, or it broke, try again later"
+            return "the connection broke, try again later"
 
 
 def _wrong(what: str) -> PorchError:
