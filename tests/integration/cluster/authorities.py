@@ -1,4 +1,4 @@
-"""A certificate authority as EKS makes it: without key identifiers (kubernetes-client/python#2394), unlike trustme's."""
+"""A certificate authority as EKS makes it: without key identifiers (kubernetes-client/python#2394)."""
 
 import datetime as dt
 import ipaddress
