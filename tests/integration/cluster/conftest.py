@@ -5,6 +5,7 @@ import pytest
 import trustme
 
 from tests.integration.cluster.apiserver import ApiServer, serving
+from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import World, deployment
 
 
@@ -24,3 +25,9 @@ def api(ca: trustme.CA) -> Iterator[ApiServer]:
 @pytest.fixture
 def world(api: ApiServer, ca: trustme.CA, tmp_path: Path) -> World:
     return World(api, ca, tmp_path)
+
+
+@pytest.fixture
+def registry(world: World) -> PorchRegistry:
+    world.api.porch = PorchRegistry({"edge-1": "v1alpha1", "newer": "v1alpha2"})
+    return world.api.porch

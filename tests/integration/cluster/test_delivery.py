@@ -1,48 +1,21 @@
 """What porch makes of a Porch repository: one package revision for one intent, however often it is run."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import yaml
 
+from tests.integration.cluster.delivering import (
+    NAME,
+    PUBLISH,
+    REPOSITORY,
+    good,
+    lifecycles,
+    next_intent,
+    only,
+    patched,
+    writes,
+)
 from tests.integration.cluster.porch_registry import PorchRegistry
-from tests.integration.cluster.world import Result, World, report
-
-NAME = "edge-1.oran-sim--cnf-simulator"
-REPOSITORY = {"PORCH_REPOSITORY": "edge-1"}
-PUBLISH = {**REPOSITORY, "PORCH_PUBLISH": "true"}
-
-
-@pytest.fixture
-def registry(world: World) -> PorchRegistry:
-    world.api.porch = PorchRegistry({"edge-1": "v1alpha1", "newer": "v1alpha2"})
-    return world.api.porch
-
-
-def lifecycles(registry: PorchRegistry) -> list[tuple[str, int]]:
-    """Return lifecycle and number of each revision but the placeholder."""
-    specs = [each["spec"] for each in registry.revisions.values() if each["spec"]["revision"] >= 0]
-    return [(spec["lifecycle"], spec["revision"]) for spec in specs]
-
-
-def only(registry: PorchRegistry) -> Any:
-    (revision,) = [each for each in registry.revisions.values() if each["spec"]["revision"] >= 0]
-    return revision
-
-
-def writes(world: World) -> list[str]:
-    return [each.partition("/namespaces/default/")[2] for each in world.api.requests if not each.startswith("GET")]
-
-
-def patched(registry: PorchRegistry, name: str) -> int:
-    replicas: int = yaml.safe_load(registry.files[name]["deployment-patch.yaml"])["spec"]["replicas"]
-    return replicas
-
-
-def good(result: Result) -> Result:
-    assert result.returncode == 0, result.stderr
-    return result
+from tests.integration.cluster.world import World, report
 
 
 # ------------------------------------------------------------------ the first revision
@@ -157,11 +130,6 @@ def test_a_run_that_is_cut_off_after_any_request_is_continued_by_the_next(
 
 
 # ------------------------------------------------------------------ the next revision
-def next_intent(world: World, environment: dict[str, str], **changes: Any) -> Result:
-    changes = {"name": "intent-next.json", "replicas": 2} | changes
-    return good(world.porch(intent=changes, **environment, PORCH_PREVIOUS_VERSION="v1.0.0"))
-
-
 def test_a_further_intent_edits_the_latest_published_revision(world: World, registry: PorchRegistry) -> None:
     good(world.porch(**PUBLISH))
     first = only(registry)["metadata"]["name"]
@@ -198,141 +166,3 @@ def test_without_a_version_it_is_said_that_others_came_after(world: World) -> No
     good(world.porch(**PUBLISH))
     next_intent(world, PUBLISH)
     assert "is not the latest one any more" in good(world.porch(**PUBLISH)).stderr
-
-
-# ------------------------------------------------------------------ what an older intent left
-@pytest.mark.parametrize("left_behind", ["Draft", "Proposed"])
-@pytest.mark.parametrize("environment", [REPOSITORY, PUBLISH])
-def test_an_unpublished_first_revision_of_an_older_intent_is_taken_over(
-    world: World, registry: PorchRegistry, environment: dict[str, str], left_behind: str
-) -> None:
-    good(world.porch(**REPOSITORY))
-    only(registry)["spec"]["lifecycle"] = left_behind
-    for _ in range(2):
-        next_intent(world, environment)
-        revision = only(registry)
-        assert patched(registry, revision["metadata"]["name"]) == 2
-        assert revision["spec"]["lifecycle"] == ("Published" if environment is PUBLISH else "Proposed")
-
-
-@pytest.mark.parametrize("environment", [REPOSITORY, PUBLISH])
-def test_taking_over_is_continued_after_any_request(
-    world: World, registry: PorchRegistry, environment: dict[str, str]
-) -> None:
-    good(world.porch(**REPOSITORY))
-    for cut in range(1, 40):
-        world.api.requests.clear()
-        world.api.faults.hang_up_after = cut
-        result = world.porch(intent={"name": "intent-cut.json", "replicas": 2}, **environment)
-        if result.returncode == 0:
-            break
-    assert cut > 5
-    assert patched(registry, only(registry)["metadata"]["name"]) == 2
-
-
-def test_a_draft_of_somebody_else_is_not_touched(world: World, registry: PorchRegistry) -> None:
-    task = {"type": "init", "init": {"description": "by hand"}}
-    spec = {
-        "repository": "edge-1",
-        "packageName": "oran-sim--cnf-simulator",
-        "workspaceName": "by-hand",
-        "tasks": [task],
-    }
-    registry.create({"spec": spec})
-    result = world.porch(**REPOSITORY)
-    assert result.returncode == 76
-    assert f"{NAME}.by-hand is not of porch's making: publish it, or delete it" in result.stderr
-    assert writes(world) == []
-
-
-# ------------------------------------------------------------------ others at work
-def test_conflicts_that_pass_are_tried_again_with_what_is_there_then(world: World, registry: PorchRegistry) -> None:
-    registry.busy = 2
-    registry.meddling = 2
-    good(world.porch(**PUBLISH))
-    assert lifecycles(registry) == [("Published", 1)]
-
-
-def test_conflicts_that_do_not_pass_are_exit_4_after_a_bounded_number_of_attempts(
-    world: World, registry: PorchRegistry
-) -> None:
-    registry.meddling = 1000
-    result = world.porch(**REPOSITORY)
-    assert result.returncode == 4
-    assert "keeps changing in Porch (Internal error occurred: Operation cannot be fulfilled" in result.stderr
-    assert sum("packagerevisionresources" in each for each in writes(world)) == 5
-
-
-def moved(registry: PorchRegistry, lifecycle: str) -> Callable[[str, str], None]:
-    """Let somebody move every revision just before porch fills it."""
-
-    def move(method: str, path: str) -> None:
-        if method == "PUT" and "packagerevisionresources" in path:
-            for revision in registry.revisions.values():
-                revision["spec"]["lifecycle"] = lifecycle
-
-    return move
-
-
-def test_a_draft_that_somebody_proposes_meanwhile_is_left_as_it_is(world: World, registry: PorchRegistry) -> None:
-    world.api.faults.before = moved(registry, "Proposed")
-    good(world.porch(**REPOSITORY))
-    assert lifecycles(registry) == [("Proposed", 0)]
-
-
-# ------------------------------------------------------------------ what is not possible
-@pytest.mark.parametrize(
-    ("environment", "code", "words"),
-    [
-        ({"PORCH_REPOSITORY": "nowhere"}, 78, "Porch has no repository default/nowhere: register it"),
-        ({"PORCH_REPOSITORY": "newer"}, 76, "is managed by v1alpha2"),
-        ({"PORCH_REPOSITORY": "../up"}, 64, "PORCH_REPOSITORY is '../up': make it a name"),
-        ({**REPOSITORY, "PORCH_NAMESPACE": "a/b"}, 64, "PORCH_NAMESPACE is 'a/b'"),
-        ({**REPOSITORY, "PORCH_PUBLISH": "perhaps"}, 64, "PORCH_PUBLISH is 'perhaps': make it true or false"),
-    ],
-)
-@pytest.mark.usefixtures("registry")
-def test_a_repository_that_cannot_be_used_is_named(
-    world: World, environment: dict[str, str], code: int, words: str
-) -> None:
-    result = world.porch(**environment)
-    assert (result.returncode, result.stdout) == (code, "")
-    assert words in result.stderr
-
-
-def test_a_cluster_without_porch_is_a_fault_of_the_configuration(world: World) -> None:
-    result = world.porch(**REPOSITORY)
-    assert result.returncode == 78
-    assert "the cluster has no Porch (porch.kpt.dev/v1alpha1): install it, or unset PORCH_REPOSITORY" in result.stderr
-
-
-def test_a_repository_without_a_cluster_is_wrong_usage(world: World) -> None:
-    result = world.porch("-kubeconfig=", **REPOSITORY)
-    assert result.returncode == 64
-    assert "give -kubeconfig, or unset it" in result.stderr
-
-
-@pytest.mark.parametrize("kind", ["packagerevisions", "packagerevisionresources", "packagerevisions/approval"])
-@pytest.mark.usefixtures("registry")
-def test_what_porch_may_not_write_is_exit_3(world: World, kind: str) -> None:
-    world.api.faults.forbidden = {kind}
-    assert world.porch(**PUBLISH).returncode == 3
-
-
-@pytest.mark.usefixtures("registry")
-def test_a_porch_server_that_is_down_is_exit_4(world: World) -> None:
-    world.api.faults.answers["/packagerevisions"] = (
-        503,
-        {},
-        b'{"kind":"Status","message":"error trying to reach service"}',
-    )
-    result = world.porch(**REPOSITORY)
-    assert result.returncode == 4
-    assert "503 (error trying to reach service)" in result.stderr
-
-
-@pytest.mark.usefixtures("registry")
-def test_an_intent_that_the_cluster_rules_out_never_reaches_porch(world: World) -> None:
-    world.api.objects.clear()
-    assert world.porch(**REPOSITORY).returncode == 2
-    assert not any("packagerevisions" in each for each in world.api.requests)
