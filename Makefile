@@ -18,7 +18,7 @@ help: ## list the targets
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
 .PHONY: setup
-setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp ## make everything a fresh machine needs
+setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp ## make everything a fresh machine needs
 
 .local/uv.stamp: requirements/uv.txt
 	@mkdir -p .local
@@ -37,9 +37,14 @@ setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.sta
 	@VIRTUAL_ENV=.local/$* $(UV) pip sync --quiet --require-hashes $<
 	@touch $@
 
+.local/porch.stamp: layers/porch/requirements.txt .local/uv.stamp
+	@$(MAKE) --silent -C layers/porch vendor PYTHON=$(CURDIR)/.local/uv/bin/python
+	@touch $@
+
 .PHONY: lock
 lock: .local/uv.stamp ## choose new versions of every dependency
 	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
+	$(COMPILE) -c layers/library/requirements.txt layers/porch/requirements.in -o layers/porch/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt requirements/dev.in -o requirements/dev.txt
 	for name in uv tools ministack fuzz; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 
@@ -59,6 +64,7 @@ test: setup ## every test
 .PHONY: bench
 bench: setup ## time and memory of the hot paths
 	@$(PYTHON) bench/validation.py
+	@$(PYTHON) bench/porch.py
 
 .PHONY: fuzz
 fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECONDS

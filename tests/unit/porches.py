@@ -1,7 +1,10 @@
 """Small real programs that stand in for porch, and a bench to run them on."""
 
+import os
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +16,14 @@ from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Resu
 
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
 GOOD = "echo 'kind: Kptfile' > $4/Kptfile; echo 'Package successfully created: cnf-simulator-v1.0.0'"
+
+# The limits are set from outside, right after the start; under load a program may be faster than a moment.
+LIMITED = """
+import resource, time
+while resource.getrlimit(10)[1] == resource.RLIM_INFINITY:
+    time.sleep(0.001)
+"""
+LIMITED_SHELL = "while [ $(ulimit -f) = unlimited ]; do sleep 0.01; done"
 
 
 @dataclass
@@ -63,6 +74,32 @@ class Bench:
         with pytest.raises(PorchFailed) as caught:
             self.run(path)
         return caught.value
+
+
+@contextmanager
+def contained(folder: Path) -> Iterator[Bench]:
+    """Yield a bench, and hold that a good porch still runs on it afterwards, with nothing of the test's alive.
+
+    Programs write the ids of what they start to ``$aside/pids``.
+    """
+    bench = Bench(folder)
+    yield bench
+    bench.timeout_seconds, bench.limits = 20.0, Limits()
+    assert bench.run(bench.program(GOOD)).run.exit_code == 0
+    pids = bench.aside / "pids"
+    assert [pid for pid in (pids.read_text().split() if pids.exists() else ()) if is_alive(int(pid))] == []
+
+
+@contextmanager
+def other_worker(bench: Bench, text: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process of our user, in the middle of a run of a program that has written to ``$aside/up``."""
+    script = "import sys; from pathlib import Path; from conductor_loop.porch import Porch, Request\n"
+    script += "Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(Request('intent-z.json', {}, 60.0))"
+    command = [sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
+    os.mkfifo(bench.aside / "up")
+    with subprocess.Popen(command) as process:
+        (bench.aside / "up").read_text()
+        yield process
 
 
 def is_alive(pid: int) -> bool:

@@ -96,6 +96,7 @@ def test_a_package_at_its_bounds_is_taken(bench: Bench) -> None:
         "a..b",
         " a",
         r"\342\200\256gpj.exe",
+        r"o\314\210",
         "x" * 201 + "/" + "x" * 201,
     ],
 )

@@ -1,7 +1,7 @@
 """Running porch: the program that makes a package of an intent. The only part that starts processes."""
 
+from conductor_loop.porch.limits import Limits
 from conductor_loop.porch.package import Package
-from conductor_loop.porch.process import Limits
 from conductor_loop.porch.runner import RESERVED, Mode, Porch, PorchFailed, Request, Result, Run
 
 __all__ = ["RESERVED", "Limits", "Mode", "Package", "Porch", "PorchFailed", "Request", "Result", "Run"]

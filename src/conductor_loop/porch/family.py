@@ -9,39 +9,55 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+# RLIMIT_LOCKS (Linux, every architecture): inherited like any limit, and not looked at by any kernel since 2.4.25, so
+# that we may bear it for a moment ourselves, and no program has a reason to set it.
+_MARK = 10
+_OWNER_BITS, _RANDOM_BITS = 22, 38  # of a brand; 22 bits hold any process id
 _PASSES = 3  # over who was started before the limits held; each leaves fewer, unless limits cannot be set at all
 _SWEEP_SECONDS = 5.0  # for all strays to die; they do in milliseconds, unless the kernel keeps one in a system call
+_CROWD, _REAPING_SECONDS = 64, 2.0  # so many dead take places that the next run may need; init reaps them in a moment
 _STARTING = threading.Lock()
+_live: set[int] = set()  # brands of the runs of this process
 
 
 @contextmanager
-def branded(brand: int) -> Iterator[None]:
-    """Give everything that this process starts meanwhile a number of our choice, which all its descendants inherit.
+def branded() -> Iterator[int]:
+    """Yield a brand, a number no other run has; it is in use until the context ends.
 
-    The number is RLIMIT_RTTIME. It binds real-time processes only, and these to some hundred thousand years, so that we
-    may bear it for a moment ourselves; and neither `setsid` nor an emptied environment takes it away.
+    A brand names the process that made it, so that two workers of one user tell their runs apart.
+    """
+    owner = os.getpid() % 2**_OWNER_BITS
+    brand = 2**62 | owner << _RANDOM_BITS | int.from_bytes(os.urandom(8)) % 2**_RANDOM_BITS
+    _live.add(brand)
+    try:
+        yield brand
+    finally:
+        _live.discard(brand)
+
+
+@contextmanager
+def branding(brand: int) -> Iterator[None]:
+    """Brand everything that this process starts meanwhile, and so all its descendants.
+
+    Neither `setsid` nor an emptied environment takes a limit away; see `Family` for what lowering it does.
     """
     with _STARTING:
-        ours = _time_limits(0)
+        ours = _marks(0)
         if not ours:  # a sandbox refuses: two other marks remain
             yield
             return
-        with suppress(ValueError):  # a system that bounds it lower: likewise
-            resource.setrlimit(resource.RLIMIT_RTTIME, (brand, ours[1]))
+        with suppress(ValueError):  # we are under such a limit ourselves, or may not set one: likewise
+            resource.setrlimit(_MARK, (brand, ours[1]))
         try:
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_RTTIME, ours)
-
-
-def new_brand() -> int:
-    """Return a number that no other run has."""
-    return 2**62 + int.from_bytes(os.urandom(7))
+            with suppress(ValueError):
+                resource.setrlimit(_MARK, ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +66,10 @@ class Family:
 
     Its process group is killed as a whole. Who left the group is found in ``/proc`` by any of three marks that are
     inherited and that no other run has: the brand, the session, and the run's directory in the environment (HOME). Runs
-    beside this one in other threads are therefore safe. Becoming the reaper of all orphans (PR_SET_CHILD_SUBREAPER)
-    would find them too, but is refused on Lambda, and does not tell the orphans of one run from those of another.
+    beside this one in other threads are therefore safe. The brand is a hard limit: who wants to be rid of it can only
+    lower it, never lift it, and who bears a limit that no worker answers for is of this family as much as of any.
+    Becoming the reaper of all orphans (PR_SET_CHILD_SUBREAPER) would find them too, but is refused on Lambda, and does
+    not tell the orphans of one run from those of another.
     """
 
     leader: int
@@ -65,57 +83,126 @@ class Family:
         to fork, and because a launcher costs each run the start of a second program. The price is a moment after the
         start without limits. They count what was used in it, and whom the leader started in it is limited as well.
         """
-        wanted = {**wanted, resource.RLIMIT_RTTIME: self.brand}  # the last: who bears it as a hard limit, has them all
-        with suppress(PermissionError):  # a sandbox that refuses this has limits of its own
+        wanted = {**wanted, _MARK: self.brand}  # the last: who bears it as a hard limit, has them all
+        with suppress(PermissionError, ValueError):  # a sandbox that refuses this has limits of its own
             _set_limits(self.leader, wanted)
             for _ in range(_PASSES):
                 for pid in self._unlimited():
                     _set_limits(pid, wanted)
 
     def _unlimited(self) -> list[int]:
-        relatives = (pid for pid in _processes() if self._is_in_session(pid) or self._is_branded(pid))
-        return [pid for pid in relatives if _time_limits(pid) != (self.brand, self.brand)]
+        relatives = self.living()
+        return [pid for pid in relatives if _marks(pid) != (self.brand, self.brand)]
+
+    def living(self) -> list[int]:
+        """Find the family as far as that is cheap: the leader, and who bears its brand or is in its session."""
+        return [pid for pid in _processes() if self._is_in_session(pid) or self.brand in (_marks(pid) or ())]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the leader's process group."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.leader, number)
+        """Send a signal to the leader's process group, at once, and then to whoever has left it."""
+        _send_group(self.leader, number)
+        for pid in self.living():
+            with suppress(OSError):
+                if os.getpgid(pid) != self.leader:
+                    os.kill(pid, number)
 
-    def end(self) -> None:
-        """Kill whatever is alive and wait until it is dead. The leader is left to be reaped."""
-        self.signal(signal.SIGKILL)
+    def end(self) -> tuple[str, ...]:
+        """Kill whatever is alive and wait until it is dead; the names of what was, beside the leader.
+
+        The leader is left to be reaped.
+        """
+        _send_group(self.leader, signal.SIGSTOP)  # as `_stopped` does
+        known = set(self.living()) - {self.leader}
+        names = [name for pid in known if (name := _name_alive(pid))]
+        _send_group(self.leader, signal.SIGKILL)
         # Not `Popen.wait`: that frees the leader's id while we still use it, and reports a lost exit status as 0.
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
         dead: set[int] = set()
-        while strays := self._members() - dead:  # again: a stray may have forked before it died
-            for pid in strays:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            if time.monotonic() > deadline:
-                return
+        while (strays := _stopped(self._members, dead, deadline)) and time.monotonic() < deadline:
+            names += [name for pid in strays - known if (name := _name_alive(pid))]
+            _send(strays, signal.SIGKILL)
             for pid in strays:
                 _await_death(pid, deadline)
             dead |= strays
+        _send(strays, signal.SIGKILL)
+        _await_reaping(known | dead)
+        return tuple(names)
 
     def _members(self) -> set[int]:
-        return {pid for pid in _processes() if self._owns(pid)} - {self.leader}
+        return {pid for pid in _processes() if self._owns(pid)} - {self.leader, os.getpid()}
 
     def _owns(self, pid: int) -> bool:
-        return self._is_in_session(pid) or self._is_branded(pid) or self._knows_directory(pid)
+        marks = _marks(pid) or ()
+        return (
+            self._is_in_session(pid)
+            or self.brand in marks
+            or self._knows_directory(pid)
+            or any(_is_nobodys(mark, pid) for mark in marks[1:])
+        )
 
     def _is_in_session(self, pid: int) -> bool:
         with suppress(OSError):
             return os.getsid(pid) == self.leader
         return False
 
-    def _is_branded(self, pid: int) -> bool:
-        return self.brand in (_time_limits(pid) or ())
-
     def _knows_directory(self, pid: int) -> bool:
         with suppress(OSError):
             return self.directory in Path(f"/proc/{pid}/environ").read_bytes()
         return False
+
+
+def end_outlaws() -> None:
+    """Kill who bears a limit that no worker answers for, on sight: it belongs to no run whose use is counted."""
+    _send(_stopped(_outlaws, set(), time.monotonic() + _SWEEP_SECONDS), signal.SIGKILL)
+
+
+def _outlaws() -> set[int]:
+    return {pid for pid in _processes() if any(_is_nobodys(mark, pid) for mark in (_marks(pid) or ())[1:])}
+
+
+def _stopped(find: Callable[[], set[int]], dead: set[int], deadline: float) -> set[int]:
+    """Stop all that are found before the first is killed.
+
+    A runaway forker that has used up all processes there are would otherwise fork again for each one we kill; what is
+    stopped does not fork, and keeps its place. Nobody new in a whole pass means that nobody is left.
+    """
+    stopped: set[int] = set()
+    while strays := find() - dead - stopped:
+        _send(strays, signal.SIGSTOP)
+        stopped |= strays
+        if time.monotonic() > deadline:
+            break
+    return stopped
+
+
+def _is_nobodys(mark: int, pid: int) -> bool:
+    """Whether a process bears a hard limit that is no live run's brand: it changed it, or outlived its worker."""
+    if mark == resource.RLIM_INFINITY or mark in _live:
+        return False
+    ours = _marks(0)
+    if not ours or ours[1] != resource.RLIM_INFINITY:  # then all that we start bears a limit, branded or not
+        return False
+    worker = mark >> _RANDOM_BITS & 2**_OWNER_BITS - 1
+    answers = worker != os.getpid() and (_marks(worker or pid) or (0, 0))[1] == resource.RLIM_INFINITY
+    return not answers and _identity(pid) == _identity(os.getpid())
+
+
+def _identity(pid: int) -> tuple[str, int] | None:
+    """Whose a process is: its user ids, and how many namespaces of process ids deep it lives."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return fields["Uid"].strip(), len(fields["NSpid"].split())
+    return None
+
+
+def _name_alive(pid: int) -> str | None:
+    """Name a process, unless it is dead and only waits to be reaped."""
+    with suppress(OSError):
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").partition(" (")[2].rpartition(") ")
+        return None if rest[0] in "ZX" else name
+    return None
 
 
 def _processes() -> list[int]:
@@ -124,9 +211,9 @@ def _processes() -> list[int]:
     return []
 
 
-def _time_limits(pid: int) -> tuple[int, int] | None:
-    with suppress(OSError):  # it is gone, or not ours to ask
-        return resource.prlimit(pid, resource.RLIMIT_RTTIME)
+def _marks(pid: int) -> tuple[int, int] | None:
+    with suppress(OSError, ValueError):  # it is gone, or not ours to ask; or the system does not know the limit
+        return resource.prlimit(pid, _MARK)
     return None
 
 
@@ -136,6 +223,25 @@ def _set_limits(pid: int, wanted: Mapping[int, int]) -> None:
             _, hard = resource.prlimit(pid, kind)
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.prlimit(pid, kind, (bound, bound))
+
+
+def _send(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(OSError):  # it is gone
+            os.kill(pid, number)
+
+
+def _send_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _await_reaping(pids: set[int]) -> None:
+    """Wait until a crowd of orphans is not even dead any more: until then they count as processes of our user."""
+    deadline = time.monotonic() + _REAPING_SECONDS
+    while len(pids) > _CROWD and time.monotonic() < deadline:
+        time.sleep(0.005)
+        pids = {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
 def _await_death(pid: int, deadline: float) -> None:

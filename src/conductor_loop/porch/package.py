@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ def _checked(path: str) -> str:
     name = path.rpartition("/")[2]
     # isprintable is false for control characters, invisible and line-breaking ones, and bytes that are not UTF-8
     odd = not name.isprintable() or "\\" in name or ".." in name or name.strip(" ") != name
-    if odd or len(os.fsencode(path)) > _PATH_BYTES:
+    # of two spellings of one name, S3 keeps both, and whoever copies them to a file system may keep one
+    if odd or not unicodedata.is_normalized("NFC", name) or len(os.fsencode(path)) > _PATH_BYTES:
         raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds a name that is not safe: {ascii(path)[:200]}")
     return path
 

@@ -5,6 +5,7 @@ filter around Lambda functions and not what it holds (`prctl` is known to be ref
 plain POSIX is allowed to fail: it then contains less, and still works.
 """
 
+import math
 import os
 import resource
 import selectors
@@ -15,35 +16,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
 
-from conductor_loop.porch.family import Family, branded, new_brand
+from conductor_loop.porch.family import Family, branded, branding
+from conductor_loop.porch.limits import Limits, Stop
+from conductor_loop.porch.shield import hide_ourselves
+from conductor_loop.porch.watch import Watch
 
 _CHUNK_BYTES = 65_536  # what a pipe holds
 _GO_RESERVES_BYTES = 1024 * 1024**2  # see `_confine`
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one run. Sizes are bytes, times are seconds; limits marked *each* hold for every process of the run."""
-
-    memory_bytes: int = 512 * 1024**2  # each: private writable memory; address space is bounded 1 GiB above it
-    file_descriptors: int = 1024  # each: open at once
-    file_bytes: int = 64 * 1024**2  # each: the largest file it may write
-    processes: int | None = None  # counts every process and thread of the *user*, ours too; None: the platform's bound
-    output_bytes: int = 1024**2  # all that a run may print, standard output and error together
-    kept_output_bytes: int = 16 * 1024  # of each stream, kept for the status
-    package_files: int = 100  # in the package; as many directories
-    package_bytes: int = 10 * 1024**2  # of all files in the package
-    grace_seconds: float = 2.0  # from SIGTERM to SIGKILL
-
-
-class Stop(Enum):
-    """Why we ended a run that had not ended itself."""
-
-    TIME = auto()
-    OUTPUT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +46,7 @@ class Ended:
     stdout: bytes  # complete, unless stopped for OUTPUT
     stderr: bytes
     duration_seconds: float
+    left: tuple[str, ...] = ()  # names of the processes that it left running, or that were killed with it
 
 
 def execute(command: Command, limits: Limits) -> Ended:
@@ -72,21 +54,27 @@ def execute(command: Command, limits: Limits) -> Ended:
 
     Raises `OSError` if it cannot be started, or if something else in this process took its exit status.
     """
+    hide_ourselves()
+    with branded() as brand:
+        return _execute(command, limits, brand)
+
+
+def _execute(command: Command, limits: Limits, brand: int) -> Ended:
     started = time.monotonic()
-    brand = new_brand()
-    with branded(brand):
+    with branding(brand):
         child = _start(command)
     with child:
         family = Family(child.pid, os.fsencode(command.directory), brand)
         output = _Output(child, limits.output_bytes)
         try:
             _confine(family, limits)
-            stopped = _watch(family, output, _Clock(started + command.timeout_seconds, limits.grace_seconds))
+            clock = _Clock(started + command.timeout_seconds, limits.grace_seconds)
+            stopped = _attend(family, output, clock, Watch(family, command.directory, limits))
         finally:
-            family.end()
+            left = family.end()
         output.drain()
         stopped = stopped or (Stop.OUTPUT if output.too_large else None)
-        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started)
+        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started, left)
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
@@ -108,16 +96,15 @@ def _confine(family: Family, limits: Limits) -> None:
     Memory is RLIMIT_DATA: RLIMIT_AS counts what is merely reserved, and every Go program reserves 600 MiB at its
     start. RLIMIT_AS, with room for that, remains for what RLIMIT_DATA does not count (shared mappings).
     """
-    wanted = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_DATA: limits.memory_bytes,
-        resource.RLIMIT_AS: limits.memory_bytes + _GO_RESERVES_BYTES,
-        resource.RLIMIT_NOFILE: limits.file_descriptors,
-        resource.RLIMIT_FSIZE: limits.file_bytes,
-    }
-    if limits.processes is not None:
-        wanted[resource.RLIMIT_NPROC] = limits.processes
-    family.limit(wanted)
+    family.limit(
+        {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_DATA: limits.memory_bytes,
+            resource.RLIMIT_AS: limits.memory_bytes + _GO_RESERVES_BYTES,
+            resource.RLIMIT_NOFILE: limits.file_descriptors,
+            resource.RLIMIT_FSIZE: limits.file_bytes,
+        }
+    )
     with suppress(OSError):  # should memory run out, the kernel is to choose porch, and not us
         Path(f"/proc/{family.leader}/oom_score_adj").write_text("1000")
 
@@ -157,41 +144,45 @@ class _Clock:
     """When to ask a run to end, and when to make it: at the deadline, and after the grace."""
 
     def __init__(self, deadline: float, grace_seconds: float) -> None:
-        self.deadline: float | None = deadline  # None: SIGKILL has been sent, all that is left is to wait
+        self.deadline = deadline  # infinite: SIGKILL has been sent, all that is left is to wait
         self.grace_seconds = grace_seconds
         self.asked = False
 
     @property
-    def left(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+    def left(self) -> float:
+        return max(0.0, self.deadline - time.monotonic())
 
     def strike(self, family: Family) -> None:
-        """Send the group what is due, and set the next deadline."""
+        """Send the family what is due, and set the next deadline."""
         family.signal(signal.SIGKILL if self.asked else signal.SIGTERM)
-        self.deadline = None if self.asked else time.monotonic() + self.grace_seconds
+        self.deadline = math.inf if self.asked else time.monotonic() + self.grace_seconds
         self.asked = True
 
 
-def _watch(family: Family, output: _Output, clock: _Clock) -> Stop | None:
-    """Wait for the end of a child, its output or the clock, whichever comes first, until it has ended."""
+def _attend(family: Family, output: _Output, clock: _Clock, watch: Watch) -> Stop | None:
+    """Wait until a child has ended, and end it for its output, the clock or what it uses, whichever comes first."""
     stopped: Stop | None = None
     with _exit_of(family.leader) as exited, selectors.DefaultSelector() as selector:
         for descriptor in (exited, *output.streams):
             selector.register(descriptor, selectors.EVENT_READ)
         while True:
-            ready = [key.fd for key, _ in selector.select(clock.left)]
+            ready = [key.fd for key, _ in selector.select(min(clock.left, watch.left))]
             if exited in ready:
                 return stopped  # a grandchild may hold the pipes open for ever: what counts is the child
             for pipe in ready:
                 if not output.read(pipe):
                     selector.unregister(pipe)
-            if output.too_large:
-                stopped = stopped or Stop.OUTPUT
-                family.signal(signal.SIGKILL)
-                return stopped
+            if broken := _broken(output, watch):
+                return stopped or broken  # and whoever called us kills it
             if clock.left == 0.0:
                 stopped = Stop.TIME
                 clock.strike(family)
+
+
+def _broken(output: _Output, watch: Watch) -> Stop | None:
+    if output.too_large:
+        return Stop.OUTPUT
+    return watch.look() if watch.left == 0.0 else None
 
 
 @contextmanager

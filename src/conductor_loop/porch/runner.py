@@ -15,8 +15,9 @@ from typing import Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import FILE_NAME
+from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.package import Bounds, Package, Unusable, packed
-from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
+from conductor_loop.porch.process import Command, Ended, execute
 from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, readable, sentence
 from conductor_loop.porch.workspace import Workspace, workspace
 
@@ -106,14 +107,16 @@ class Porch:
         except Unusable as problem:
             raise PorchFailed(problem.cause, run, sentence(problem, run.stderr)) from problem
 
-    def _execute(self, request: Request, space: Workspace) -> Ended:
+    def command(self, request: Request, space: Workspace) -> Command:
+        """Say what is started for a request: the arguments, and the whole of the environment."""
         path = str(Path(self.path).absolute()) if os.sep in self.path else self.path
         flags = ("-structured",) if self.mode is Mode.STRUCTURED else ()
         argv = (path, "-intent", str(space.intent), "-out", str(space.out), *flags)
+        return Command(argv, space.path, self._environment(request, space), request.timeout_seconds)
+
+    def _execute(self, request: Request, space: Workspace) -> Ended:
         try:
-            return execute(
-                Command(argv, space.path, self._environment(request, space), request.timeout_seconds), self.limits
-            )
+            return execute(self.command(request, space), self.limits)
         except OSError as error:
             raise not_started(error) from error
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_loop.errors import Cause
+from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.package import Unusable, is_name
-from conductor_loop.porch.process import Ended, Limits, Stop
+from conductor_loop.porch.process import Ended
 
 # The specification's "Porch Error Codes"; 137 and 153 are how a shell passes on the two signals that name a resource.
 _EXITS: dict[int, tuple[Cause, str]] = {
@@ -34,8 +35,20 @@ _MEMORY = re.compile(
     r"^(?:object type name: )?MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc",
     re.IGNORECASE | re.MULTILINE,
 )
+# Not memory, but treated alike: the platform's bound on processes, which a runaway forker beside it may have reached.
+_TASKS = re.compile(
+    r"cannot fork|fork[^\n]*temporarily unavailable|can't start new thread|^BlockingIOError: \[Errno 11\]",
+    re.IGNORECASE | re.MULTILINE,
+)
 _DISK = re.compile(r"no space left on device|file too large|disk quota exceeded|file size limit", re.IGNORECASE)
 _MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
+
+_STOPS: dict[Stop, tuple[Cause, str]] = {  # what porch did, beyond which of the limits
+    Stop.OUTPUT: (Cause.PORCH_OUTPUT_TOO_LARGE, "printed more than {0.output_bytes} bytes"),
+    Stop.DISK: (Cause.DISK_FULL, "wrote more than {0.disk_bytes} bytes or {0.disk_entries} files"),
+    Stop.TASKS: (Cause.PORCH_KILLED, "started more than {0.tasks} processes and threads"),
+    Stop.MEMORY: (Cause.MEMORY_LIMIT, "and what it started used more than {0.memory_bytes} bytes of memory"),
+}
 
 _START: dict[int, tuple[Cause, str]] = {
     **dict.fromkeys(
@@ -85,10 +98,9 @@ def judge(ended: Ended, limits: Limits) -> None:
     """Return if porch succeeded by its exit code; raise `Unusable` with the cause otherwise."""
     if ended.stopped is Stop.TIME:
         raise Unusable(Cause.PROCESSING_TIMEOUT, f"porch was ended after {ended.duration_seconds:.1f} s")
-    if ended.stopped is Stop.OUTPUT:
-        raise Unusable(
-            Cause.PORCH_OUTPUT_TOO_LARGE, f"porch printed more than {limits.output_bytes} bytes and was ended"
-        )
+    if ended.stopped is not None:
+        cause, did = _STOPS[ended.stopped]
+        raise Unusable(cause, f"porch {did.format(limits)} and was ended")
     if ended.exit_code != 0:
         cause, what = _meaning(ended.exit_code, ended.stderr.decode(errors="replace"))
         how = f"exit code {ended.exit_code}" if ended.exit_code > 0 else _signal_name(-ended.exit_code)
@@ -98,6 +110,8 @@ def judge(ended: Ended, limits: Limits) -> None:
 def _meaning(exit_code: int, stderr: str) -> tuple[Cause, str]:
     if exit_code not in _MEANT and _MEMORY.search(stderr):
         return Cause.MEMORY_LIMIT, "porch ran out of memory"
+    if exit_code not in _MEANT and _TASKS.search(stderr):
+        return Cause.MEMORY_LIMIT, "the system had no room for another process of porch's"
     if exit_code not in _MEANT and _DISK.search(stderr):
         return Cause.DISK_FULL, "porch ran out of disk space, or wrote a larger file than it may"
     if exit_code in _EXITS:

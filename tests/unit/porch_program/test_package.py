@@ -1,94 +1,14 @@
 """What is in a package: the promises to Kubernetes, kustomize, kpt and the people who read it."""
 
 import re
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ruamel.yaml
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from porch.cli import main
-from tests.unit.porch_program.support import write_intent
+from tests.unit.porch_program.packages import build, contents, load
 
 FILES = ["Kptfile", "README.md", "deployment-patch.yaml", "kustomization.yaml"]
-ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
-CARRIED = st.characters(
-    exclude_categories=["Cs"], exclude_characters=[*map(chr, range(0x7F, 0xA0)), "\ufffe", "\uffff"]
-)
-
-
-def names(longest: int) -> st.SearchStrategy[str]:
-    return st.from_regex(rf"[a-z0-9]([-a-z0-9]{{0,{longest - 2}}}[a-z0-9])?", fullmatch=True)
-
-
-INTENTS = st.fixed_dictionaries(
-    {
-        "intent_type": st.just("scaling"),
-        "target": names(253),
-        "namespace": names(63),
-        "replicas": st.integers(0, 2**31 - 1),
-    },
-    optional={
-        "reason": st.text(CARRIED, max_size=512),
-        "source": st.sampled_from(["user", "planner", "test", "automation"]),
-        "correlation_id": st.from_regex(r"[a-zA-Z0-9\-_]{1,64}", fullmatch=True),
-        "priority": st.sampled_from(["low", "normal", "high", "critical"]),
-        "timeout": st.from_regex(r"[0-9]{1,4}[smh]", fullmatch=True),
-        "metadata": st.dictionaries(st.text(), st.none() | st.booleans() | st.floats(-1e9, 1e9) | st.text()),
-    },
-)
-
-
-def build(out: Path, **changes: Any) -> Path:
-    """Run porch on an intent and return the directory of its package."""
-    out.mkdir(exist_ok=True)
-    name = changes.pop("name", "intent-daily-001.json")
-    assert main(["-intent", str(write_intent(out, name, **changes)), "-out", str(out / "packages")]) == 0
-    (package,) = (out / "packages").iterdir()
-    return package
-
-
-def contents(package: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in package.iterdir()}
-
-
-def load(path: Path) -> Any:
-    """Read YAML by both versions' rules; they have to agree."""
-    reader = ruamel.yaml.YAML(typ="safe", pure=True)
-    reader.version = (1, 2)
-    first, second = yaml.safe_load(path.read_text()), reader.load(path.read_text())
-    assert first == second
-    return first
-
-
-def expected_patch(fields: dict[str, Any], intent_id: str) -> dict[str, Any]:
-    given = {"intent-id": intent_id}
-    given |= {key.replace("_", "-"): fields[key] for key in ("reason", "source", "correlation_id") if fields.get(key)}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": fields["target"],
-            "namespace": fields["namespace"],
-            "annotations": {f"nephoran.com/{key}": value for key, value in given.items()},
-        },
-        "spec": {"replicas": fields["replicas"]},
-    }
-
-
-@settings(max_examples=200, deadline=None)
-@given(fields=INTENTS)
-def test_any_valid_intent_gives_exactly_the_meant_keys_and_the_same_bytes_again(fields: dict[str, Any]) -> None:
-    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        package, again = build(Path(first), **fields), build(Path(second), **fields)
-        assert load(package / "deployment-patch.yaml") == expected_patch(fields, "daily-001")
-        assert sorted(load(package / "Kptfile")) == ["apiVersion", "info", "kind", "metadata"]
-        assert load(package / "kustomization.yaml")["resources"] == ["deployment-patch.yaml"]
-        assert (package.name, contents(package)) == (again.name, contents(again))
 
 
 def test_a_package_is_a_kptfile_a_kustomization_a_patch_and_a_readme(tmp_path: Path) -> None:

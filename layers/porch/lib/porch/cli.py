@@ -4,13 +4,14 @@ import os
 import time
 
 from porch import __version__, directory, flags, intent, package, release
-from porch.errors import BUG, CANNOT_WRITE, INTERRUPTED, NO_MEMORY, PorchError
+from porch.errors import BUG, CANNOT_START, CANNOT_WRITE, INTERRUPTED, NO_MEMORY, WRONG_USAGE, PorchError
+from porch.standing import OFFLINE, Standing
 
 _TEXT = """\
 Package successfully created: {package}
 Deployment target: {namespace}/{target}
 Replicas updated: {change}
-"""
+{lines}"""
 # A template, not json.dumps, which imports re: every value is a checked name, a number or a time and needs no escape.
 _JSON = """\
 {{
@@ -22,6 +23,7 @@ _JSON = """\
     "previous_replicas": {previous},
     "new_replicas": {replicas}
   }},
+  {fields},
   "timestamp": "{timestamp}",
   "duration": "{duration:.2f}s"
 }}
@@ -52,8 +54,34 @@ def _answer(wanted: flags.Flags, started: float) -> str:
         return f"porch {__version__}\n"
     flags.require_paths(wanted)
     change = _change(wanted.intent)
+    standing = _make(change, wanted)
+    _tell("Note", standing.notes)
+    return _report(_JSON if wanted.structured else _TEXT, change, standing, time.monotonic() - started)
+
+
+def _make(change: package.Change, wanted: flags.Flags) -> Standing:
+    kubeconfig = os.environ.get("KUBECONFIG", "") if wanted.kubeconfig is None else wanted.kubeconfig
+    if kubeconfig:
+        return _make_online(change, wanted.out, kubeconfig)
+    if os.environ.get("PORCH_REPOSITORY"):
+        message = "PORCH_REPOSITORY is set, and no cluster to find it in: give -kubeconfig, or unset it"
+        raise PorchError(WRONG_USAGE, message)
     directory.write(wanted.out, change.package, package.files(change))
-    return _report(_JSON if wanted.structured else _TEXT, change, time.monotonic() - started)
+    return OFFLINE
+
+
+def _make_online(change: package.Change, out: str, kubeconfig: str) -> Standing:
+    try:
+        from porch.online import Paths, carry_out  # noqa: PLC0415 - what it brings along takes longer than all the rest
+    except ImportError as error:
+        message = f"porch cannot talk to clusters ({error}): make setup in a checkout, or build the layer again"
+        raise PorchError(CANNOT_START, message) from None
+    try:
+        return carry_out(change, Paths(kubeconfig, out))
+    except (PorchError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - named, not quoted: its words may hold a secret
+        raise PorchError(BUG, f"porch itself failed ({type(error).__name__}): please report it") from None
 
 
 def _change(path: str) -> package.Change:
@@ -63,7 +91,7 @@ def _change(path: str) -> package.Change:
     return package.Change(wish, release.package_name(wish.target, version), previous)
 
 
-def _report(template: str, change: package.Change, seconds: float) -> str:
+def _report(template: str, change: package.Change, standing: Standing, seconds: float) -> str:
     return template.format(
         package=change.package,
         namespace=change.intent.namespace,
@@ -71,6 +99,8 @@ def _report(template: str, change: package.Change, seconds: float) -> str:
         change=change.replicas,
         previous="null" if change.previous is None else change.previous,
         replicas=change.intent.replicas,
+        lines=standing.lines,
+        fields=standing.fields,
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         duration=seconds,
     )
@@ -86,8 +116,14 @@ def _print(text: str) -> None:
 
 
 def _complain(error: PorchError) -> int:
-    try:
-        os.write(2, "".join(f"Error: {message}\n" for message in error.messages).encode())
-    except OSError:
-        return error.exit_code  # nobody listens; the exit code still speaks
+    _tell("Error", error.messages)
     return error.exit_code
+
+
+def _tell(kind: str, messages: tuple[str, ...]) -> None:
+    if not messages:
+        return
+    try:
+        os.write(2, "".join(f"{kind}: {message}\n" for message in messages).encode())
+    except OSError:
+        return  # nobody listens; the exit code still speaks

@@ -1,10 +1,17 @@
 """How porch fails. The exit codes are its contract with whoever runs it."""
 
-INVALID_INTENT = 1  # the specification's "Porch Error Codes"; 2 to 5 and 124 to 127 have meanings there too
+INVALID_INTENT = 1  # 1 to 5: the specification's "Porch Error Codes"; 124 to 127 have meanings there too
+NOT_FOUND = 2
+FORBIDDEN = 3
+UNREACHABLE = 4
+QUOTA = 5
 WRONG_USAGE = 64  # EX_USAGE of sysexits.h: outside the specification's table, so nobody retries it
 BUG = 70  # EX_SOFTWARE
 NO_MEMORY = 71  # EX_OSERR
 CANNOT_WRITE = 74  # EX_IOERR
+REFUSED = 76  # EX_PROTOCOL: the cluster understood the request and will not do it, now or later
+MISCONFIGURED = 78  # EX_CONFIG
+CANNOT_START = 127  # what shells report for a program that is not there
 INTERRUPTED = 130  # what shells report for SIGINT
 
 

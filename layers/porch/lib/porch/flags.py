@@ -5,7 +5,8 @@ By hand, because argparse alone takes longer to import than porch takes to run.
 
 from porch.errors import WRONG_USAGE, PorchError
 
-_WITH_VALUE = ("intent", "out")
+_WITH_VALUE = ("intent", "out", "kubeconfig")
+_NEEDED = ("intent", "out")
 _SWITCHES = {"structured": "structured", "help": "help", "h": "help", "version": "version"}
 _TRUTH = {"": True, "=true": True, "=1": True, "=false": False, "=0": False}
 
@@ -13,10 +14,11 @@ _TRUTH = {"": True, "=true": True, "=1": True, "=false": False, "=0": False}
 class Flags:
     """What the caller asked for."""
 
-    __slots__ = ("help", "intent", "out", "structured", "version")
+    __slots__ = ("help", "intent", "kubeconfig", "out", "structured", "version")
 
     def __init__(self) -> None:
         self.intent = self.out = ""
+        self.kubeconfig: str | None = None  # "": offline, whatever the environment says
         self.structured = self.help = self.version = False
 
 
@@ -39,7 +41,7 @@ def parse(argv: list[str]) -> Flags:
 
 def require_paths(flags: Flags) -> None:
     """Refuse a command line that does not say what to read and where to write."""
-    for name in _WITH_VALUE:
+    for name in _NEEDED:
         if not getattr(flags, name):
             raise _wrong(f"-{name} needs a path")
 

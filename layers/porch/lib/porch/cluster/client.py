@@ -1,0 +1,78 @@
+"""The Kubernetes API as porch uses it: objects got, listed, created and replaced, as JSON."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from porch import __version__
+from porch.cluster.answers import Refusal
+from porch.cluster.documents import Fields, at, mapping, sequence, text
+from porch.cluster.kubeconfig import Cluster
+from porch.cluster.transport import Transport, connect
+from porch.errors import UNREACHABLE, PorchError
+
+_PAGE = 500  # objects in one answer
+_OK = range(200, 300)
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": f"porch/{__version__}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Asks one cluster. Every method raises `Refusal` for an answer that is no success, `PorchError` for none."""
+
+    transport: Transport
+    namespace: str  # of the kubeconfig's context
+
+    def get(self, path: str) -> Fields:
+        """Return the object at ``path``."""
+        return self._ask("GET", path)
+
+    def items(self, path: str, **selectors: str) -> Iterator[Fields]:
+        """Yield the objects of the list at ``path``, page by page."""
+        pages = {"limit": str(_PAGE)} | selectors
+        while True:
+            answer = self._ask("GET", f"{path}?{urlencode(pages)}")
+            yield from (each for each in sequence(answer.get("items")) if isinstance(each, dict))
+            following = text(at(answer, "metadata", "continue"))
+            if not following:
+                return
+            pages["continue"] = following
+
+    def create(self, path: str, content: Fields) -> Fields:
+        """Create ``content`` in the list at ``path`` and return it as the server has it."""
+        return self._ask("POST", path, content)
+
+    def replace(self, path: str, content: Fields) -> Fields:
+        """Replace the object at ``path``; its ``resourceVersion`` must be the server's."""
+        return self._ask("PUT", path, content)
+
+    def _ask(self, method: str, path: str, content: Fields | None = None) -> Fields:
+        body = None if content is None else json.dumps(content).encode()
+        status, answer = self.transport.exchange(method, path, _HEADERS, body)
+        document = _document(answer)
+        if status not in _OK:
+            raise Refusal(f"{method} {path.partition('?')[0]}", status, document, self.transport.shown)
+        if document is None:
+            host = self.transport.host
+            raise PorchError(
+                UNREACHABLE, f"the cluster at {host} answers with something other than a JSON object: try again later"
+            )
+        return document
+
+
+def _document(answer: bytes) -> Fields | None:
+    try:
+        return mapping(json.loads(answer)) or None
+    except (ValueError, RecursionError):
+        return None
+
+
+def client(cluster: Cluster) -> Client:
+    """Return the client for ``cluster``; nothing is asked yet."""
+    return Client(connect(cluster), cluster.namespace)

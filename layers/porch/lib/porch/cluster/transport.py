@@ -1,0 +1,176 @@
+"""One verified HTTPS connection to a cluster, through a proxy only where the kubeconfig names one."""
+
+import os
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from urllib3 import PoolManager, ProxyManager, Timeout
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Url, make_headers, parse_url
+
+from porch.cluster.answers import readable
+from porch.errors import MISCONFIGURED, UNREACHABLE, PorchError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    from porch.cluster.kubeconfig import Cluster, Credentials
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only when its git server has it
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Sends requests to one cluster. ``secrets`` are the words that may stand in no message."""
+
+    pool: "HTTPConnectionPool"
+    prefix: str  # path of the server's URL, without the slash at its end
+    host: str
+    authorization: dict[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+    def exchange(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        """Return status and body; whatever keeps an answer from coming raises ``PorchError`` (4)."""
+        try:
+            response = self.pool.urlopen(
+                method,
+                self.prefix + path,
+                body=body,
+                headers=headers | self.authorization,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                assert_same_host=False,
+            )
+            with response:
+                return response.status, self._content(response)
+        except HTTPError as error:
+            raise self._unreachable(_why(error), error) from None
+
+    def shown(self, words: str) -> str:
+        """Return words of the server's that may be shown."""
+        return readable(words, self.secrets)
+
+    def _content(self, response: "BaseHTTPResponse") -> bytes:
+        # As it comes: porch asked for no compression, and a small answer must not unfold to a large one.
+        content = response.read(MAX_ANSWER_BYTES + 1, decode_content=False)
+        if len(content) > MAX_ANSWER_BYTES:
+            raise self._unreachable(f"its answer is larger than {MAX_ANSWER_BYTES} bytes")
+        if response.length_remaining:
+            raise self._unreachable("its answer ended early")
+        return content
+
+    def _unreachable(self, why: str, error: object = "") -> PorchError:
+        details = f" ({self.shown(str(error))})" if error else ""
+        return PorchError(UNREACHABLE, f"the cluster at {self.host} cannot be used: {why}{details}")
+
+
+def connect(cluster: "Cluster") -> Transport:
+    """Prepare the connection to ``cluster``; it is opened by the first request."""
+    server = _server(cluster.server)
+    name = cluster.server_name or None
+    manager = _manager(cluster, ssl_context=_context(cluster), server_hostname=name, assert_hostname=name)
+    pool = manager.connection_from_host(server.host or "", server.port or 443, "https")
+    token = cluster.credentials.token
+    return Transport(
+        pool,
+        prefix=(server.path or "").rstrip("/"),
+        host=server.netloc or "",
+        authorization={"Authorization": f"Bearer {token}"} if token else {},
+        secrets=tuple(filter(None, (token, *_passwords(cluster.proxy)))),
+    )
+
+
+def _server(url: str) -> Url:
+    try:
+        server = parse_url(url)
+    except LocationParseError:
+        raise _wrong("the cluster's server is no URL: make it https://HOST:PORT") from None
+    if server.scheme != "https" or not server.host or server.auth or server.query or server.fragment:
+        raise _wrong("the cluster's server must be https://HOST:PORT, perhaps with a path, and nothing else")
+    return server
+
+
+def _manager(cluster: "Cluster", **tls: object) -> PoolManager:
+    settings: dict[str, object] = {"timeout": _TIMEOUT, "maxsize": 1, "num_pools": 1, **tls}
+    if not cluster.proxy:
+        return PoolManager(**settings)  # type: ignore[arg-type] # urllib3 types them as one
+    try:
+        proxy = parse_url(cluster.proxy)
+    except LocationParseError:
+        raise _wrong("proxy-url is no URL: make it http://HOST:PORT") from None
+    if proxy.scheme not in {"http", "https"} or not proxy.host:
+        raise _wrong("proxy-url must be http://HOST:PORT or https://HOST:PORT: porch speaks no SOCKS")
+    headers = make_headers(proxy_basic_auth=proxy.auth) if proxy.auth else None
+    return ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)  # type: ignore[arg-type]
+
+
+def _passwords(proxy: str) -> tuple[str, ...]:
+    auth = parse_url(proxy).auth if proxy else None
+    return (auth, auth.partition(":")[2]) if auth else ()
+
+
+def _context(cluster: "Cluster") -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=cluster.authority or None)
+    except (ssl.SSLError, ValueError):
+        raise _wrong("certificate-authority is no PEM certificate: copy the cluster's CA again") from None
+    # Python 3.13 asks for key identifiers that the CA of an EKS cluster does not have (kubernetes-client/python#2394).
+    # Chain, dates and name are verified all the same.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if cluster.credentials.certificate:
+        _load_certificate(context, cluster.credentials)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, credentials: "Credentials") -> None:
+    # OpenSSL wants files; these are in memory only, so that a porch that is killed here leaves no key behind.
+    certificate, key = _in_memory(credentials.certificate), _in_memory(credentials.key)
+    try:
+        # With a password, or OpenSSL would ask the terminal for that of an encrypted key.
+        context.load_cert_chain(f"/proc/self/fd/{certificate}", f"/proc/self/fd/{key}", password="")
+    except (ssl.SSLError, OSError, ValueError):
+        raise _wrong(
+            "client-certificate and client-key are no PEM pair, or the key is encrypted: give it in plain"
+        ) from None
+    finally:
+        os.close(certificate)
+        os.close(key)
+
+
+def _in_memory(content: bytes) -> int:
+    descriptor = os.memfd_create("porch", os.MFD_CLOEXEC)
+    os.write(descriptor, content)
+    return descriptor
+
+
+def _why(error: HTTPError) -> str:
+    match error:
+        case SSLError():
+            return "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name"
+        case ProxyError():
+            return "the proxy of the kubeconfig does not work, check proxy-url"
+        case NameResolutionError():
+            return "its name is not known, check the server in the kubeconfig and the network's DNS"
+        case NewConnectionError():  # refused; a kind of ConnectTimeoutError to urllib3
+            return "there is no connection to it, check the server in the kubeconfig, or try again later"
+        case ConnectTimeoutError() | ReadTimeoutError():
+            return "it does not answer in time, check the network's routes and security groups, or try again later"
+        case _:
+            return "the connection broke, try again later"
+
+
+def _wrong(what: str) -> PorchError:
+    return PorchError(MISCONFIGURED, f"kubeconfig: {what}")

@@ -1,0 +1,127 @@
+"""One intent's package to one package revision: found or created, filled, proposed and, if wanted, published.
+
+Every step looks at what is there, so a run that was killed anywhere is continued by the next one.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from porch.errors import REFUSED, UNREACHABLE, PorchError
+from porch.repository.api import DRAFT, PROPOSED, PUBLISHED, Outrun, Porch, Revision
+from porch.repository.contents import merged, says_the_same
+from porch.repository.settings import WORKSPACE_PREFIX
+
+_PAUSES = (0.1, 0.3, 0.9, 2.7)  # seconds between attempts that somebody else outran
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be in the repository. The package and the workspace are Porch's names."""
+
+    package: str
+    workspace: str
+    description: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The revision that carries the wish, and how far it got."""
+
+    name: str
+    lifecycle: str
+    notes: tuple[str, ...] = ()
+
+
+def deliver(porch: Porch, wish: Wish, pause: Callable[[float], None] = time.sleep) -> Delivered:
+    """Bring ``wish`` into the repository.
+
+    Raises ``PorchError`` when Porch refuses (3, 76, 78), does not answer (4), or others are faster every time (4).
+    """
+    for seconds in _PAUSES:
+        try:
+            return _attempt(porch, wish)
+        except Outrun:
+            pause(seconds)
+    try:
+        return _attempt(porch, wish)
+    except Outrun as outrun:
+        message = f"package {wish.package} keeps changing in Porch ({outrun.words}): try again later"
+        raise PorchError(UNREACHABLE, message) from None
+
+
+def _attempt(porch: Porch, wish: Wish) -> Delivered:
+    return _publish(porch, _propose(porch, wish, _revision(porch, wish)))
+
+
+def _revision(porch: Porch, wish: Wish) -> Revision:
+    """Return this intent's revision: its own, the one that says the same, one to take over, or a new one."""
+    if own := porch.find(wish.package, wish.workspace):
+        return own
+    revisions = list(porch.revisions(wish.package))
+    published = [each for each in revisions if each.is_published]
+    if published:
+        latest = max(published, key=lambda each: each.number)
+        if says_the_same(porch.contents(latest)[1], wish.files):
+            return latest
+        task = {"type": "edit", "edit": {"sourceRef": {"name": latest.name}}}
+        return porch.create(wish.package, wish.workspace, task)
+    if revisions:
+        return _to_take_over(wish, revisions)
+    return porch.create(wish.package, wish.workspace, {"type": "init", "init": {"description": wish.description}})
+
+
+def _to_take_over(wish: Wish, revisions: list[Revision]) -> Revision:
+    # Until one is published, Porch makes no second revision of a package: "init" finds the package there, "edit" has
+    # nothing to start from. The one that is there is an older intent's, which this one replaces, or not ours to touch.
+    ours = [each for each in revisions if each.is_pending and each.workspace.startswith(WORKSPACE_PREFIX)]
+    if len(ours) == len(revisions) == 1:
+        return ours[0]
+    names = ", ".join(each.name for each in revisions[:3])
+    raise PorchError(
+        REFUSED,
+        f"package {wish.package} has no published revision to start from, and {names} is not of porch's making: "
+        "publish it, or delete it",
+    )
+
+
+def _propose(porch: Porch, wish: Wish, revision: Revision) -> Revision:
+    if revision.lifecycle == PROPOSED and revision.workspace != wish.workspace:
+        revision = _reopened(porch, wish, revision)
+    if revision.lifecycle != DRAFT:
+        return revision  # an earlier attempt has filled it
+    document, present = porch.contents(revision)
+    files = merged(present, wish.files)
+    if files != present:
+        porch.fill(document, files)
+        revision = _again(porch, wish, revision)
+    return porch.move(revision, PROPOSED)
+
+
+def _reopened(porch: Porch, wish: Wish, revision: Revision) -> Revision:
+    # Resources can be changed in a Draft only.
+    if says_the_same(porch.contents(revision)[1], wish.files):
+        return revision
+    return porch.move(revision, DRAFT)
+
+
+def _again(porch: Porch, wish: Wish, revision: Revision) -> Revision:
+    fresh = porch.find(wish.package, revision.workspace)
+    if fresh is None or fresh.lifecycle != DRAFT:
+        raise Outrun("it was moved on or deleted while it was written")
+    return fresh
+
+
+def _publish(porch: Porch, revision: Revision) -> Delivered:
+    if revision.is_published and not revision.is_latest:
+        # Others came after it, perhaps rightly so: nothing to undo, but not what somebody who sends it again expects.
+        note = f"package revision {revision.name} was published before, and is not the latest one any more"
+        return Delivered(revision.name, revision.lifecycle, (note,))
+    if revision.lifecycle != PROPOSED or not porch.place.publish:
+        return Delivered(revision.name, revision.lifecycle)
+    if not revision.is_ready:
+        note = f"package revision {revision.name} stays Proposed: its readiness gates are not met yet"
+        return Delivered(revision.name, revision.lifecycle, (note,))
+    approved = porch.move(revision, PUBLISHED)
+    return Delivered(approved.name, approved.lifecycle)

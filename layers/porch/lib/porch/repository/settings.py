@@ -1,0 +1,78 @@
+"""Which Porch repository, and what its package revision is called. Names are checked here, before anything is asked."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from porch.errors import WRONG_USAGE, PorchError
+from porch.intent import Intent
+
+_MAX_LABEL = 63  # Porch's repositories, packages and workspaces are DNS labels (porch, pkg/util/util.go)
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_TRUTH = {"": False, "0": False, "false": False, "1": True, "true": True}
+WORKSPACE_PREFIX = "intent-"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository registered with Porch, and whether packages are published in it."""
+
+    namespace: str
+    repository: str
+    publish: bool
+
+
+def place_of(environment: Mapping[str, str], namespace: str) -> Place | None:
+    """Return the place that the environment names, or None; ``namespace`` is the kubeconfig's."""
+    repository = environment.get("PORCH_REPOSITORY", "")
+    if not repository:
+        return None
+    return Place(
+        _label("PORCH_NAMESPACE", environment.get("PORCH_NAMESPACE") or namespace),
+        _label("PORCH_REPOSITORY", repository),
+        _truth("PORCH_PUBLISH", environment.get("PORCH_PUBLISH", "")),
+    )
+
+
+def package_of(intent: Intent) -> str:
+    """Return the Porch package of the intent's Deployment: ``<namespace>--<target>``, the same for every intent.
+
+    Names that are too long, or that hold ``--`` themselves, get a digest in its place: no two Deployments share one.
+    """
+    plain = f"{intent.namespace}--{intent.target}"
+    if len(plain) <= _MAX_LABEL and plain.count("--") == 1 and "---" not in plain:
+        return plain
+    head = f"{intent.namespace}-{intent.target}"
+    while "--" in head:
+        head = head.replace("--", "-")
+    digest = _digest(intent.namespace, intent.target)
+    return f"{head[: _MAX_LABEL - len(digest) - 1].rstrip('-')}-{digest}"
+
+
+def workspace_of(intent: Intent, package: str) -> str:
+    """Return the workspace of this intent: made of what it says and of its version, so that a repetition finds it.
+
+    The version (the end of ``package``, our own package name) tells an intent that is sent again, after others, from
+    a repeated attempt.
+    """
+    said = (intent.id, intent.target, intent.namespace, str(intent.replicas))
+    why = (intent.reason, intent.source, intent.correlation_id)
+    version = package.rpartition("-")[2].replace(".", "-")
+    return f"{WORKSPACE_PREFIX}{_digest(*said, *why)}-{version}"
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
+
+
+def _label(variable: str, name: str) -> str:
+    if not (1 <= len(name) <= _MAX_LABEL and _LABEL.issuperset(name) and name[0] != "-" != name[-1]):
+        rule = f"1 to {_MAX_LABEL} of a-z, 0-9 and -, no - at either end"
+        raise PorchError(WRONG_USAGE, f"{variable} is {name!a:.80}: make it a name, {rule}")
+    return name
+
+
+def _truth(variable: str, value: str) -> bool:
+    if value not in _TRUTH:
+        raise PorchError(WRONG_USAGE, f"{variable} is {value!a:.60}: make it true or false, or leave it out")
+    return _TRUTH[value]

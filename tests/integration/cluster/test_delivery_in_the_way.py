@@ -1,0 +1,157 @@
+"""Deliveries that something stands in the way of: older intents, other people, and what cannot be."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.cluster.delivering import (
+    NAME,
+    PUBLISH,
+    REPOSITORY,
+    good,
+    lifecycles,
+    next_intent,
+    only,
+    patched,
+    writes,
+)
+from tests.integration.cluster.porch_registry import PorchRegistry
+from tests.integration.cluster.world import World
+
+
+# ------------------------------------------------------------------ what an older intent left
+@pytest.mark.parametrize("left_behind", ["Draft", "Proposed"])
+@pytest.mark.parametrize("environment", [REPOSITORY, PUBLISH])
+def test_an_unpublished_first_revision_of_an_older_intent_is_taken_over(
+    world: World, registry: PorchRegistry, environment: dict[str, str], left_behind: str
+) -> None:
+    good(world.porch(**REPOSITORY))
+    only(registry)["spec"]["lifecycle"] = left_behind
+    for _ in range(2):
+        next_intent(world, environment)
+        revision = only(registry)
+        assert patched(registry, revision["metadata"]["name"]) == 2
+        assert revision["spec"]["lifecycle"] == ("Published" if environment is PUBLISH else "Proposed")
+
+
+@pytest.mark.parametrize("environment", [REPOSITORY, PUBLISH])
+def test_taking_over_is_continued_after_any_request(
+    world: World, registry: PorchRegistry, environment: dict[str, str]
+) -> None:
+    good(world.porch(**REPOSITORY))
+    for cut in range(1, 40):
+        world.api.requests.clear()
+        world.api.faults.hang_up_after = cut
+        result = world.porch(intent={"name": "intent-cut.json", "replicas": 2}, **environment)
+        if result.returncode == 0:
+            break
+    assert cut > 5
+    assert patched(registry, only(registry)["metadata"]["name"]) == 2
+
+
+def test_a_draft_of_somebody_else_is_not_touched(world: World, registry: PorchRegistry) -> None:
+    task = {"type": "init", "init": {"description": "by hand"}}
+    spec = {
+        "repository": "edge-1",
+        "packageName": "oran-sim--cnf-simulator",
+        "workspaceName": "by-hand",
+        "tasks": [task],
+    }
+    registry.create({"spec": spec})
+    result = world.porch(**REPOSITORY)
+    assert result.returncode == 76
+    assert f"{NAME}.by-hand is not of porch's making: publish it, or delete it" in result.stderr
+    assert writes(world) == []
+
+
+# ------------------------------------------------------------------ others at work
+def test_conflicts_that_pass_are_tried_again_with_what_is_there_then(world: World, registry: PorchRegistry) -> None:
+    registry.busy = 2
+    registry.meddling = 2
+    good(world.porch(**PUBLISH))
+    assert lifecycles(registry) == [("Published", 1)]
+
+
+def test_conflicts_that_do_not_pass_are_exit_4_after_a_bounded_number_of_attempts(
+    world: World, registry: PorchRegistry
+) -> None:
+    registry.meddling = 1000
+    result = world.porch(**REPOSITORY)
+    assert result.returncode == 4
+    assert "keeps changing in Porch (Internal error occurred: Operation cannot be fulfilled" in result.stderr
+    assert sum("packagerevisionresources" in each for each in writes(world)) == 5
+
+
+def moved(registry: PorchRegistry, lifecycle: str) -> Callable[[str, str], None]:
+    """Let somebody move every revision just before porch fills it."""
+
+    def move(method: str, path: str) -> None:
+        if method == "PUT" and "packagerevisionresources" in path:
+            for revision in registry.revisions.values():
+                revision["spec"]["lifecycle"] = lifecycle
+
+    return move
+
+
+def test_a_draft_that_somebody_proposes_meanwhile_is_left_as_it_is(world: World, registry: PorchRegistry) -> None:
+    world.api.faults.before = moved(registry, "Proposed")
+    good(world.porch(**REPOSITORY))
+    assert lifecycles(registry) == [("Proposed", 0)]
+
+
+# ------------------------------------------------------------------ what is not possible
+@pytest.mark.parametrize(
+    ("environment", "code", "words"),
+    [
+        ({"PORCH_REPOSITORY": "nowhere"}, 78, "Porch has no repository default/nowhere: register it"),
+        ({"PORCH_REPOSITORY": "newer"}, 76, "is managed by v1alpha2"),
+        ({"PORCH_REPOSITORY": "../up"}, 64, "PORCH_REPOSITORY is '../up': make it a name"),
+        ({**REPOSITORY, "PORCH_NAMESPACE": "a/b"}, 64, "PORCH_NAMESPACE is 'a/b'"),
+        ({**REPOSITORY, "PORCH_PUBLISH": "perhaps"}, 64, "PORCH_PUBLISH is 'perhaps': make it true or false"),
+    ],
+)
+@pytest.mark.usefixtures("registry")
+def test_a_repository_that_cannot_be_used_is_named(
+    world: World, environment: dict[str, str], code: int, words: str
+) -> None:
+    result = world.porch(**environment)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert words in result.stderr
+
+
+def test_a_cluster_without_porch_is_a_fault_of_the_configuration(world: World) -> None:
+    result = world.porch(**REPOSITORY)
+    assert result.returncode == 78
+    assert "the cluster has no Porch (porch.kpt.dev/v1alpha1): install it, or unset PORCH_REPOSITORY" in result.stderr
+
+
+def test_a_repository_without_a_cluster_is_wrong_usage(world: World) -> None:
+    result = world.porch("-kubeconfig=", **REPOSITORY)
+    assert result.returncode == 64
+    assert "give -kubeconfig, or unset it" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["packagerevisions", "packagerevisionresources", "packagerevisions/approval"])
+@pytest.mark.usefixtures("registry")
+def test_what_porch_may_not_write_is_exit_3(world: World, kind: str) -> None:
+    world.api.faults.forbidden = {kind}
+    assert world.porch(**PUBLISH).returncode == 3
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_porch_server_that_is_down_is_exit_4(world: World) -> None:
+    world.api.faults.answers["/packagerevisions"] = (
+        503,
+        {},
+        b'{"kind":"Status","message":"error trying to reach service"}',
+    )
+    result = world.porch(**REPOSITORY)
+    assert result.returncode == 4
+    assert "503 (error trying to reach service)" in result.stderr
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_intent_that_the_cluster_rules_out_never_reaches_porch(world: World) -> None:
+    world.api.objects.clear()
+    assert world.porch(**REPOSITORY).returncode == 2
+    assert not any("packagerevisions" in each for each in world.api.requests)
