@@ -1,6 +1,7 @@
 """A local stack: the real template, built and deployed by `sam` onto an embedded AWS on loopback, IAM enforced."""
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -38,6 +40,7 @@ class Stack:
 
     port: int
     parameters: Mapping[str, str] = field(default_factory=dict)  # of the template, over the local defaults
+    configuration: Mapping[str, Any] = field(default_factory=dict)  # document, over the local one
     environment: Mapping[str, str] = field(default_factory=dict)  # of the embedded AWS and so of the functions
 
     @property
@@ -94,7 +97,7 @@ class Stack:
             "StateDeletionProtection": "false",
             "HandoffBucketName": "conductor-loop-handoff",  # as events/*.json have it
             "CriticalPrincipals": "*",  # the embedded AWS knows one principal only
-            "SweepAfter": "20s",
+            "ConfigMaxAge": "5s",
             **self.parameters,
         }
         self._sam(
@@ -104,7 +107,17 @@ class Stack:
             "--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items()),
         )  # fmt: skip
         self._make_numbers()
-        return self.outputs()
+        outputs = self.outputs()
+        self._configure(outputs["ConfigParameter"])
+        return outputs
+
+    def _configure(self, parameter: str) -> None:
+        """Push the local configuration; a stack that was configured by hand keeps what it has."""
+        client = self.session().client("ssm", endpoint_url=self.endpoint)
+        if client.get_parameter(Name=parameter)["Parameter"]["Value"] != "{}":
+            return
+        document = {"processing": {"sweep_after": "20s"}} | self.configuration
+        client.put_parameter(Name=parameter, Value=json.dumps(document), Type="String", Overwrite=True)
 
     def _make_numbers(self) -> None:
         """Set the numbers of the queue triggers again: the embedded AWS keeps a `!Ref` of a number as text."""

@@ -146,8 +146,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     }
     port = free_port()
     porch = Stack(port).home / "porch"
-    parameters = {"PorchPath": str(porch / "porch"), "RetryDelay": "2s", "MaxReceives": "12", "FunctionTimeout": "60"}
-    stack = Stack(port, parameters=parameters, environment=environment)
+    parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
+    configuration = {"processing": {"sweep_after": "20s", "retry_delay": "2s"}}
+    stack = Stack(port, parameters=parameters, configuration=configuration, environment=environment)
     shutil.copytree(ROOT / "tests/e2e/porch", porch)
     (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")
     try:

@@ -33,9 +33,7 @@ def deployed(stack: str) -> Deployed:
 def push(parameter: str, text: str) -> str:
     """Put a new version of the document; its number."""
     client = boto3.client("ssm")
-    answer = client.put_parameter(
-        Name=parameter, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
-    )
+    answer = client.put_parameter(Name=parameter, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True)
     return str(answer["Version"])
 
 
@@ -78,7 +76,8 @@ def _porch(function: str) -> str:
 def _workers(function: str) -> str:
     pages = boto3.client("lambda").get_paginator("list_event_source_mappings").paginate(FunctionName=function)
     mappings = [mapping for page in pages for mapping in page["EventSourceMappings"]]
-    if idle := [mapping["EventSourceArn"] for mapping in mappings if mapping.get("State") not in {"Enabled", "Creating"}]:
+    idle = [one["EventSourceArn"] for one in mappings if one.get("State") not in {"Enabled", "Creating"}]
+    if idle:
         raise OSError(f"nobody takes messages of {', '.join(idle)}: enable the event source mapping")
     most = sum(int(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)) for mapping in mappings)
     return f"the stack's queues may have {most} in all"

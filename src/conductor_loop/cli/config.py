@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from conductor_loop.cli_common import speaks_to_aws, stack_option
+from conductor_loop.cli.common import speaks_to_aws, stack_option
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
 
@@ -33,7 +33,7 @@ def config() -> None:
 @speaks_to_aws
 def show(stack: str, *, as_json: bool) -> None:
     """Print the configuration in force: each key, its value, and who set it."""
-    from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+    from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     found = configuring.deployed(stack)
     known = _effective(found.text, found.environment)
@@ -47,7 +47,7 @@ def show(stack: str, *, as_json: bool) -> None:
 @speaks_to_aws
 def push(file: Path, stack: str) -> None:
     """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
-    from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+    from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     found, text = configuring.deployed(stack), file.read_text()
     _effective(text, found.environment)
@@ -65,7 +65,7 @@ def push(file: Path, stack: str) -> None:
 @speaks_to_aws
 def diff(file: Path, stack: str) -> None:
     """Print what would change if the document FILE were pushed: key, value now, value then."""
-    from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+    from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     found = configuring.deployed(stack)
     now, then = _effective(found.text, found.environment), _effective(file.read_text(), found.environment)
@@ -74,9 +74,10 @@ def diff(file: Path, stack: str) -> None:
             click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
 
 
+@speaks_to_aws
 def validate(file: Path, stack: str | None) -> int:
     """Print the report on a document (specification, "Configuration Validation"); the exit code."""
-    from conductor_loop.config import report  # noqa: PLC0415 - see cli
+    from conductor_loop.config import report  # noqa: PLC0415 - see common
 
     try:
         text = file.read_text()
@@ -85,7 +86,7 @@ def validate(file: Path, stack: str | None) -> int:
         return USAGE
     environment, probes = dict(os.environ), None
     if stack is not None:
-        from conductor_loop.aws import configuring  # noqa: PLC0415 - see cli
+        from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
         environment, probes = dict(configuring.deployed(stack).environment), configuring.probes(stack)
     found = report.inspect(text, environment, probes)
@@ -93,7 +94,7 @@ def validate(file: Path, stack: str | None) -> int:
     return PASSED if found.passed else FAILED
 
 
-def _effective(text: str, environment: "os._Environ[str] | dict[str, str]") -> Effective:
+def _effective(text: str, environment: Mapping[str, str]) -> Effective:
     try:
         return effective(parsed(text), environment)
     except InvalidConfig as error:

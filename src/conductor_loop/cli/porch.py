@@ -1,0 +1,73 @@
+"""Checking a porch of one's own."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from conductor_loop.porch import RESERVED
+
+
+@click.command("porch-check")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, executable=True))
+@click.option("--intent", type=click.File("rb"), help="A valid intent that the program can fulfil; ours by default.")
+@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable for the program; repeatable.")
+@click.option("--timeout", type=click.FloatRange(0.1, 900), default=30, show_default=True, help="Seconds for one run.")
+@click.option("--only", multiple=True, metavar="RULE", help="Try only this rule and those it rests on; repeatable.")
+def porch_check(
+    path: str, intent: BinaryIO | None, variables: tuple[str, ...], timeout: float, only: tuple[str, ...]
+) -> None:
+    """Check that the program PATH keeps the contract of a porch, docs/porch-contract.md.
+
+    It is run some thirty times, under the limits that the function sets, in directories of its own below TMPDIR. There
+    is one line for each rule: ok, BROKEN with what was done and the next step, or - for a rule that could not be tried.
+
+    \b
+    Examples:
+      conductor-loop porch-check layers/porch/bin/porch
+      conductor-loop porch-check layers/porch/bin/porch --only structured --only sigterm
+      conductor-loop porch-check layers/porch/bin/porch --intent examples/intents/intent-scale-up-001.json \\
+        --env LOG_LEVEL=info --timeout 60
+
+    Exit codes: 0 every rule is kept, 1 at least one is broken, 2 wrong usage.
+    """  # noqa: D301 - click wants the control character
+    from conductor_loop import porch_check as suite  # noqa: PLC0415 - see common
+
+    unknown = sorted(set(only) - {rule.name for rule in suite.RULES})
+    if unknown:
+        names = ", ".join(rule.name for rule in suite.RULES)
+        raise click.BadParameter(f"{unknown[0]} is no rule; there are {names}", param_hint="--only")
+    with tempfile.TemporaryDirectory(prefix="porch-check-") as folder:
+        subject = suite.Subject(
+            path=path,
+            work_root=Path(folder) / "work",
+            intent=_document(intent) if intent else suite.INTENT,
+            environment=dict(map(_variable, variables)),
+            timeout_seconds=timeout,
+        )
+        broken = 0
+        for finding in suite.check(subject, only):
+            click.echo(finding.line)
+            broken += finding.kept is False
+    if broken:
+        click.echo(f"{broken} broken: docs/porch-contract.md states the rules", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _document(file: BinaryIO) -> dict[str, Any]:
+    try:
+        document = json.load(file)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON ({error})", param_hint="--intent") from None
+    if not isinstance(document, dict) or not {"namespace", "target", "replicas"} <= document.keys():
+        raise click.BadParameter("an object with namespace, target and replicas is wanted", param_hint="--intent")
+    return document
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals) or name in RESERVED:
+        raise click.BadParameter(f"{text!a}: NAME=VALUE is wanted, and a name that is not ours", param_hint="--env")
+    return name, value

@@ -1,0 +1,113 @@
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import pytest
+
+from conductor_loop.config import InvalidConfig, Live, Stored
+
+ENVIRONMENT = {
+    "CONDUCTOR_STATE_TABLE": "state",
+    "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal",
+    "CONDUCTOR_CONFIG_PARAMETER": "/stack/config",
+    "CONDUCTOR_CONFIG_MAX_AGE": "60s",
+}
+DIRECT, STRUCTURED, BROKEN = '{"mode": "direct"}', '{"mode": "structured"}', '{"mode": "fast"}'
+
+
+@dataclass
+class Parameter:
+    """A parameter with a history, a clock, and what was counted."""
+
+    texts: list[str]
+    now: float = 0
+    reads: int = 0
+    refused: list[InvalidConfig] = field(default_factory=list)
+    down: bool = False
+
+    def newest(self) -> Stored:
+        self.reads += 1
+        if self.down:
+            raise OSError("SSM is down")
+        return Stored(self.texts[-1], str(len(self.texts)))
+
+    def earlier(self) -> Iterable[Stored]:
+        return [Stored(text, str(number)) for number, text in reversed([*enumerate(self.texts, 1)][:-1])]
+
+    def live(self) -> Live:
+        return Live(ENVIRONMENT, self.newest, self.earlier, self.refused.append, lambda: self.now)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+
+def test_a_change_is_in_force_when_the_copy_is_too_old() -> None:
+    parameter = Parameter([STRUCTURED])
+    live = parameter.live()
+    assert (live.config().mode, live.config().version) == ("structured", "1")
+    parameter.texts.append(DIRECT)
+    parameter.now = 59
+    assert live.config().mode == "structured"
+    parameter.now = 60
+    assert (live.config().mode, live.config().version) == ("direct", "2")
+
+
+def test_an_unchanged_document_costs_one_call_and_is_the_same_configuration() -> None:
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    first = live.config()
+    parameter.now = 60
+    assert live.config() is first
+    assert parameter.reads == 2
+
+
+def test_a_broken_version_is_refused_once_and_the_last_good_one_stays() -> None:
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    first = live.config()
+    parameter.texts.append(BROKEN)
+    for parameter.now in (60, 120, 180):
+        assert live.config() is first
+    assert len(parameter.refused) == 1
+
+
+def test_a_new_environment_finds_the_last_good_version_behind_a_broken_one() -> None:
+    parameter = Parameter([STRUCTURED, DIRECT, BROKEN, "not JSON"])
+    config = parameter.live().config()
+    assert (config.mode, config.version) == ("direct", "2")
+    assert len(parameter.refused) == 1
+
+
+def test_without_any_good_version_the_defaults_are_in_force() -> None:
+    config = Parameter([BROKEN]).live().config()
+    assert (config.mode, config.version) == ("structured", "")
+
+
+@pytest.mark.parametrize("texts", [[DIRECT], [STRUCTURED]])
+def test_a_parameter_that_cannot_be_read_keeps_nobody_from_an_answer(texts: list[str]) -> None:
+    parameter = Parameter(texts, down=True)
+    live = parameter.live()
+    assert live.config().version == ""
+    parameter.down, parameter.now = False, 60
+    assert live.config().version == "1"
+
+
+def test_a_stack_without_a_document_reads_none() -> None:
+    parameter = Parameter([])
+    environment = {name: value for name, value in ENVIRONMENT.items() if "CONFIG" not in name}
+    live = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: parameter.now)
+    live.config()
+    parameter.now = 1e9
+    live.config()
+    assert parameter.reads == 0
+
+
+def test_a_wrong_environment_is_no_fault_of_the_document() -> None:
+    parameter = Parameter([DIRECT])
+    refuse: Callable[[InvalidConfig], None] = parameter.refused.append
+    live = Live(ENVIRONMENT | {"CONDUCTOR_MODE": "fast"}, parameter.newest, parameter.earlier, refuse, lambda: 0)
+    with pytest.raises(InvalidConfig, match="environment"):
+        live.config()
+    assert parameter.refused == []
