@@ -116,7 +116,7 @@ class Stack:
         client = self.session().client("ssm", endpoint_url=self.endpoint)
         if client.get_parameter(Name=parameter)["Parameter"]["Value"] != "{}":
             return
-        document = {"processing": {"sweep_after": "20s"}} | self.configuration
+        document = {"processing": {"sweep_after": "20s"}, **self.configuration}
         client.put_parameter(Name=parameter, Value=json.dumps(document), Type="String", Overwrite=True)
 
     def _make_numbers(self) -> None:

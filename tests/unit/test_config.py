@@ -195,3 +195,13 @@ def test_the_environment_beats_the_document_for_every_key(key: str, data: st.Dat
     found = effective(document, {leaf.variable: text})
     expected = theirs if text else mine  # an empty variable is none
     assert get(found.values, leaf.path) == expected
+
+
+def test_the_documentation_has_every_key_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
+    for leaf in leaves():
+        if leaf.governed_by:
+            assert f"| `{leaf.dotted}` | {leaf.governed_by} |" in text
+        else:
+            default = json.dumps(leaf.schema["default"])
+            assert f"| `{leaf.dotted}` | `{default}` | {leaf.schema['description']} |" in text

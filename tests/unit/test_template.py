@@ -1,5 +1,6 @@
 """What the template promises, read from the file itself."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,14 @@ def test_every_key_that_the_function_may_write_is_one_that_the_pipeline_writes()
         "processed/*",
         "failed/*",
     }
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_overrides_of_samconfig_are_parameters_with_allowed_values(environment: str) -> None:
+    written = tomllib.loads((Path(__file__).parents[2] / "samconfig.toml").read_text())
+    for override in written[environment]["deploy"]["parameters"]["parameter_overrides"].split():
+        name, _, value = override.partition("=")
+        parameter = TEMPLATE["Parameters"][name]
+        assert value in map(str, parameter.get("AllowedValues", [value]))
+        if parameter["Type"] == "Number":
+            assert parameter.get("MinValue", int(value)) <= int(value) <= parameter.get("MaxValue", int(value))

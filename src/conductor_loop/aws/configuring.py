@@ -7,34 +7,26 @@ from dataclasses import dataclass
 import boto3
 from botocore.exceptions import ClientError
 
-from conductor_loop.aws import operator
+from conductor_loop.aws import operator, sdk
+from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.config import Stored
 from conductor_loop.config.report import Probes
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """The configuration of a stack: its document, and the environment of its function."""
+    """The configuration of a stack: the newest version of its document, and the environment of its function."""
 
-    parameter: str
-    text: str
-    version: str
+    parameter: ConfigParameter
+    newest: Stored
     environment: Mapping[str, str]
 
 
 def deployed(stack: str) -> Deployed:
     """Read what is in force."""
     outputs = operator.outputs(stack)
-    parameter = boto3.client("ssm").get_parameter(Name=outputs["ConfigParameter"])["Parameter"]
-    return Deployed(
-        parameter["Name"], parameter["Value"], str(parameter["Version"]), _environment(outputs["ConductorFunction"])
-    )
-
-
-def push(parameter: str, text: str) -> str:
-    """Put a new version of the document; its number."""
-    client = boto3.client("ssm")
-    answer = client.put_parameter(Name=parameter, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True)
-    return str(answer["Version"])
+    parameter = ConfigParameter(sdk.ssm_client, outputs["ConfigParameter"])
+    return Deployed(parameter, parameter.newest(), _environment(outputs["ConductorFunction"]))
 
 
 def probes(stack: str) -> Probes:

@@ -19,16 +19,23 @@ class ConfigParameter:
     """
 
     def __init__(self, client: "Callable[[], SSMClient]", name: str) -> None:
-        self._client, self._name = client, name
+        self._client, self.name = client, name
 
     def newest(self) -> Stored:
         """Read the newest version."""
-        parameter = self._client().get_parameter(Name=self._name)["Parameter"]
+        parameter = self._client().get_parameter(Name=self.name)["Parameter"]
         return Stored(parameter["Value"], str(parameter["Version"]))
 
     def earlier(self) -> Iterable[Stored]:
         """Read the versions before the newest one, newest first; SSM keeps a hundred."""
-        pages = self._client().get_paginator("get_parameter_history").paginate(Name=self._name)
+        pages = self._client().get_paginator("get_parameter_history").paginate(Name=self.name)
         entries = [entry for page in pages for entry in page["Parameters"]]
         entries.sort(key=lambda entry: entry["Version"], reverse=True)
         return [Stored(entry["Value"], str(entry["Version"])) for entry in entries[1:]]
+
+    def put(self, text: str) -> str:
+        """Put a new version; its number."""
+        answer = self._client().put_parameter(
+            Name=self.name, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
+        )
+        return str(answer["Version"])

@@ -4,12 +4,17 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from conductor_loop.cli.common import speaks_to_aws, stack_option
+from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
+
+if TYPE_CHECKING:
+    from conductor_loop.aws import configuring
 
 PASSED, FAILED, USAGE = 0, 1, 2
 
@@ -35,9 +40,9 @@ def show(stack: str, *, as_json: bool) -> None:
     """Print the configuration in force: each key, its value, and who set it."""
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
-    found = configuring.deployed(stack)
-    known = _effective(found.text, found.environment)
-    click.echo(f"version {found.version} of {found.parameter}", err=True)
+    deployed = configuring.deployed(stack)
+    stored, known = _in_force(deployed)
+    click.echo(f"version {stored.version} of {deployed.parameter.name}", err=True)
     click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
 
 
@@ -49,14 +54,14 @@ def push(file: Path, stack: str) -> None:
     """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
-    found, text = configuring.deployed(stack), file.read_text()
-    _effective(text, found.environment)
-    if parsed(text) == parsed(found.text):
-        click.echo(f"version {found.version} says the same: nothing to do", err=True)
+    deployed, text = configuring.deployed(stack), file.read_text()
+    _good(text, deployed.environment)
+    if text == deployed.newest.text:
+        click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
         return
-    version = configuring.push(found.parameter, text)
-    age = found.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
-    click.echo(f"version {version} is in force within {age}; follow it with: conductor-loop config show", err=True)
+    version = deployed.parameter.put(text)
+    age = deployed.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
+    click.echo(f"version {version} is in force within {age}; see it with: conductor-loop config show", err=True)
 
 
 @config.command()
@@ -67,8 +72,8 @@ def diff(file: Path, stack: str) -> None:
     """Print what would change if the document FILE were pushed: key, value now, value then."""
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
-    found = configuring.deployed(stack)
-    now, then = _effective(found.text, found.environment), _effective(file.read_text(), found.environment)
+    deployed = configuring.deployed(stack)
+    (_, now), then = _in_force(deployed), _good(file.read_text(), deployed.environment)
     for leaf in leaves():
         if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
             click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
@@ -94,13 +99,23 @@ def validate(file: Path, stack: str | None) -> int:
     return PASSED if found.passed else FAILED
 
 
-def _effective(text: str, environment: Mapping[str, str]) -> Effective:
+def _in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
+    """Find the newest version that is good, as the functions do."""
+    for stored in (deployed.newest, *deployed.parameter.earlier()):
+        try:
+            return stored, effective(parsed(stored.text), deployed.environment)
+        except InvalidConfig as error:
+            click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
+    return Stored("{}", "0"), effective({}, deployed.environment)
+
+
+def _good(text: str, environment: Mapping[str, str]) -> Effective:
     try:
         return effective(parsed(text), environment)
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)
-        raise click.ClickException("the configuration is refused; nothing was changed") from None
+        raise click.ClickException("the document is refused; nothing was changed") from None
 
 
 def _rows(found: Effective) -> Iterator[str]:

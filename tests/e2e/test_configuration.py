@@ -1,0 +1,32 @@
+import json
+import uuid
+from pathlib import Path
+
+from tests.e2e.conftest import Deployed, until
+
+
+def test_a_pushed_configuration_is_in_force_without_a_deploy_and_a_broken_one_never(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    document = tmp_path / "config.json"
+    document.write_text(json.dumps({**deployed.stack.configuration, "mode": "direct"}))
+    pushed = deployed.run("conductor-loop", "config", "push", str(document))
+    assert pushed.returncode == 0, pushed.stderr
+    until(lambda: _mode(deployed, "direct") == "direct", 60)
+
+    parameter = deployed.outputs["ConfigParameter"]
+    ssm = deployed.stack.session().client("ssm", endpoint_url=deployed.stack.endpoint)
+    ssm.put_parameter(Name=parameter, Value='{"mode": "fast"}', Overwrite=True)
+    until(lambda: bool(_mode(deployed, "broken")) and deployed.logged("ConfigurationsRefused", about="_aws"), 60)
+    assert _mode(deployed, "after") == "direct"
+
+    document.write_text(json.dumps(deployed.stack.configuration))
+    assert deployed.run("conductor-loop", "config", "push", str(document)).returncode == 0
+
+
+def _mode(deployed: Deployed, name: str) -> str:
+    """Send an intent, and see how porch was run for it."""
+    file = f"intent-mode-{name}-{uuid.uuid4().hex}.json"
+    deployed.put(file, priority="critical")
+    deployed.wait_for(file)
+    return str(deployed.status(file)["mode"])

@@ -1,0 +1,105 @@
+"""``conductor-loop config``, on moto's SSM; the stack itself is given."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from conductor_loop.aws import configuring, operator, sdk
+from conductor_loop.cli import main
+
+DATA = Path(__file__).parents[1] / "data"
+ENVIRONMENT = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_CONFIG_MAX_AGE": "9s", "CONDUCTOR_MAX_WORKERS": "8"}
+
+
+@pytest.fixture(autouse=True)
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    outputs = {"ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
+    monkeypatch.setattr(operator, "outputs", lambda _: outputs)
+    monkeypatch.setattr(configuring, "_environment", lambda _: ENVIRONMENT)
+    with mock_aws():
+        sdk.ssm_client.cache_clear()
+        boto3.client("ssm").put_parameter(Name="/stack/config", Value='{"log_level": "debug"}', Type="String")
+        yield
+    sdk.ssm_client.cache_clear()
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    return tmp_path / "config.json"
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["config", *map(str, arguments)])
+
+
+def stored() -> str:
+    return boto3.client("ssm").get_parameter(Name="/stack/config")["Parameter"]["Value"]
+
+
+def test_show_names_the_source_of_each_value() -> None:
+    lines = {line.split()[0]: line for line in run("show").stdout.splitlines()}
+    assert '"debug"  (document)' in lines["log_level"]
+    assert "8  (environment)  no effect; see the queues" in lines["max_workers"]
+    assert '"structured"  (default)' in lines["mode"]
+    assert json.loads(run("show", "--json").stdout)["log_level"] == "debug"
+
+
+def test_push_puts_a_good_document_and_says_from_when_it_counts(document: Path) -> None:
+    document.write_text('{"mode": "direct"}')
+    result = run("push", document)
+    assert (result.exit_code, stored()) == (0, '{"mode": "direct"}')
+    assert "version 2 is in force within 9s" in result.stderr
+    assert "says the same" in run("push", document).stderr
+
+
+def test_push_refuses_a_broken_document_and_changes_nothing() -> None:
+    result = run("push", DATA / "ten-mistakes.json")
+    assert (result.exit_code, stored()) == (1, '{"log_level": "debug"}')
+    assert "$.max_worker: is not known; did you mean max_workers?" in result.stderr
+    assert "nothing was changed" in result.stderr
+
+
+def test_diff_prints_what_would_change(document: Path) -> None:
+    document.write_text('{"processing": {"timeout": "45s"}, "max_workers": 9}')
+    assert run("diff", document).stdout.splitlines() == [
+        'log_level: "debug" -> "info"',
+        'processing.timeout: "30s" -> "45s"',
+    ], "the environment beats the document, so max_workers stays"
+
+
+def test_a_broken_version_that_somebody_put_by_hand_is_named_and_the_one_before_is_shown(document: Path) -> None:
+    boto3.client("ssm").put_parameter(Name="/stack/config", Value="not JSON", Overwrite=True)
+    result = run("show")
+    assert "version 2 is broken, and not in force" in result.stderr
+    assert "version 1 of /stack/config" in result.stderr
+    document.write_text("{}")
+    assert run("push", document).exit_code == 0
+
+
+def test_validate_config_prints_the_report_of_the_specification() -> None:
+    result = CliRunner().invoke(main, [f"--config={DATA / 'spec/config.json'}", "--validate-config"])
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:2] == [
+        "Configuration validation: PASSED",
+        "- Handoff directory: /data/handoff (not checked: name a stack with --stack)",
+    ]
+    assert "- Log level: info (valid)" in result.stdout
+    assert "- log_format: CloudWatch Logs, which searches JSON: always json" in result.stdout
+
+
+def test_validate_config_fails_with_one_line_for_each_mistake() -> None:
+    result = CliRunner().invoke(main, [f"--config={DATA / 'ten-mistakes.json'}", "--validate-config"])
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 11)
+    assert result.stdout.startswith("Configuration validation: FAILED\n")
+
+
+@pytest.mark.parametrize("arguments", [["--config=nope", "--validate-config"], ["--validate-config"], []])
+def test_a_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(main, arguments).exit_code == 2
