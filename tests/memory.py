@@ -1,7 +1,7 @@
 """In-memory adapters: the same promises as S3's, DynamoDB's and SQS's, held to them by tests/integration."""
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from conductor_loop.app import Cursor, Found, Message
 from conductor_loop.errors import Gone, Overtaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, order
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class MemoryState:
     targets: dict[str, Target] = field(default_factory=dict)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
     correlations: dict[str, str] = field(default_factory=dict)
-    counters: Counter[str] = field(default_factory=Counter)
+    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     tokens: dict[str, float] = field(default_factory=dict)
 
     def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
@@ -164,14 +164,15 @@ class MemoryState:
             superseding=claim.supersedes,
         )
 
-    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         lost = self._lost(claim)
         if lost is None:
             row = self.rows[_id(claim.handoff)]
             self.rows[_id(claim.handoff)] = replace(
-                row, state=State.RETRYING, held_until=until, patience=patience, since=now, owner=""
+                row, state=State.RETRYING, held_until=pause.until, patience=pause.patience, since=now, owner=""
             )
             self._release(claim, None)
+            self._count(pause.tally)
         return lost
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
@@ -206,6 +207,10 @@ class MemoryState:
         self.tokens[bucket] = until + interval_seconds
         return True
 
+    def _count(self, tally: Mapping[str, float]) -> None:
+        for name, by in tally.items():
+            self.counters[name] += by
+
     def _lost(self, claim: Claim) -> Refusal | None:
         row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
         mine = row is not None and (row.state, row.owner, row.attempt) == (
@@ -221,7 +226,7 @@ class MemoryState:
         self.rows[_id(handoff)] = replace(
             row, state=outcome.state, outcome=outcome, since=now, held_until=0.0, owner=""
         )
-        self.counters[outcome.status["status"]] += 1
+        self._count(outcome.tally)
 
     def _release(self, claim: Claim, applied: Applied | None) -> None:
         target = replace(self.targets[claim.target], lease_owner="", held_until=0.0)

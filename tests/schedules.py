@@ -15,7 +15,7 @@ from conductor_loop.app import App, Cursor, Message
 from conductor_loop.config import Config
 from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
@@ -182,8 +182,8 @@ class WatchedState(MemoryState):
             self.in_force.append(claim)
         return refusal
 
-    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
-        refusal = super().postpone(claim, until, patience, now)
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
+        refusal = super().postpone(claim, pause, now)
         if refusal is None:
             self._let_go(claim)
         return refusal

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from conductor_loop.config import Config
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
 
 
@@ -56,7 +56,7 @@ class StateTable(Protocol):
 
     def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
-    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None: ...  # noqa: D102
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102
     def decide_unclaimed(  # noqa: D102
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None

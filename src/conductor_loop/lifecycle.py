@@ -1,7 +1,7 @@
 """States of a handoff, and who may act on it now. Pure: what the table says in, a verdict out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +46,16 @@ class Outcome:
     state: State
     status: Mapping[str, Any]  # the status document, as status.schema.json has it
     archive: str  # "processed" or "failed": where the input goes
+    tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """When the next attempt is due, and how much more time porch has in it."""
+
+    until: float  # epoch seconds
+    patience: int  # times the timeout
+    tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # of the attempt that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class Claim:
     attempt: int
     lease_until: float  # epoch seconds
     correlation_id: str | None = None  # that no other file may use
+    priority: str = ""  # that it is treated with
     supersedes: bool = True  # refuse it once a newer intent was applied to the target
 
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from conductor_loop import retry, status
+from conductor_loop import counting, retry, status
 from conductor_loop.app import App, Measured, Message
+from conductor_loop.counting import PorchRun
 from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.lifecycle import (
@@ -16,6 +17,7 @@ from conductor_loop.lifecycle import (
     Free,
     Held,
     Outcome,
+    Pause,
     Refusal,
     Row,
     State,
@@ -23,7 +25,7 @@ from conductor_loop.lifecycle import (
     judge,
     order,
 )
-from conductor_loop.porch import Package, PorchFailed, Request
+from conductor_loop.porch import Package, PorchFailed, Request, Run
 from conductor_loop.settling import Answer, fitting, settle
 
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
@@ -93,6 +95,7 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
 
 def conclude(app: App, delivery: Delivery, outcome: Outcome) -> Answer | Later:
     """Decide and settle a handoff that never gets to porch."""
+    outcome = replace(outcome, tally=counting.decided(outcome, app.clock() - delivery.started))
 
     def write(now: float, seen: Row | None) -> Refusal | None:
         return app.state.decide_unclaimed(delivery.handoff, outcome, now, seen)
@@ -138,7 +141,7 @@ class Decision:
 
     outcome: Outcome
     applied: Applied | None = None  # what it changes on its target
-    porch_seconds: float | None = None
+    run: PorchRun | None = None
 
 
 type Refused = Held | Decided | Superseded | Duplicate
@@ -166,6 +169,7 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
         attempt=(seen.attempt if seen else 0) + 1,
         lease_until=now + timeout + SETTLE_SECONDS,
         correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
+        priority=delivery.message.priority,
         supersedes=app.config.supersede_older,
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
@@ -208,7 +212,11 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
     applied = Applied(version[1] if version else target.version, attempt.intent.replicas)
     who = author(app, delivery, attempt.claim.attempt)
     outcome = status.succeeded(who, attempt.intent, package, attempt.note)
-    return _decide(app, delivery, attempt, Decision(outcome, applied, result.run.duration_seconds))
+    return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run)))
+
+
+def _run(app: App, run: Run) -> PorchRun:
+    return PorchRun(app.config.mode, run.duration_seconds)
 
 
 def _publish(app: App, claim: Claim, package: Package) -> status.Published:
@@ -243,9 +251,11 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     plan = retry.decide(failure.cause, claim.attempt, attempt.patience, app.config.retry, app.jitter)
     next_retry = now + plan.delay_seconds if isinstance(plan, retry.Again) else None
     outcome = status.failed(author(app, delivery, claim.attempt), attempt.intent, failure, next_retry, attempt.note)
+    run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
     if isinstance(plan, retry.GiveUp):
-        return _decide(app, delivery, attempt, Decision(outcome, None, failure.run.duration_seconds))
-    refusal = app.state.postpone(claim, now + plan.delay_seconds, plan.patience, now)
+        return _decide(app, delivery, attempt, Decision(outcome, None, run))
+    pause = Pause(now + plan.delay_seconds, plan.patience, counting.retried(outcome, run))
+    refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
     measured = Measured(
@@ -257,11 +267,12 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
 
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
-    refusal = app.state.decide(attempt.claim, decision.outcome, decision.applied, app.clock())
+    seconds = app.clock() - delivery.started
+    outcome = replace(decision.outcome, tally=counting.decided(decision.outcome, seconds, decision.run))
+    refusal = app.state.decide(attempt.claim, outcome, decision.applied, app.clock())
     if refusal is not None:
         return _lost(app, delivery, refusal)
-    seconds = app.clock() - delivery.started
-    app.observe(Measured(delivery.handoff, decision.outcome, seconds, decision.porch_seconds))
+    app.observe(Measured(delivery.handoff, outcome, seconds, decision.run.seconds if decision.run else None))
     return settle(app, delivery.handoff, decision.outcome)
 
 

@@ -14,7 +14,7 @@ from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row
 from conductor_loop.processing import Later
 from conductor_loop.sweep import sweep
 from tests.factories import BUCKET, World, intent
@@ -60,9 +60,9 @@ class WatchedTable(StateTable):
             self.in_force = (*(one for one in self.in_force if one not in rivals), claim)
         return refusal
 
-    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         self.in_force = tuple(one for one in self.in_force if one != claim)
-        return super().postpone(claim, until, patience, now)
+        return super().postpone(claim, pause, now)
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         self.in_force = tuple(one for one in self.in_force if one != claim)

@@ -8,13 +8,13 @@ import pytest
 
 from conductor_loop.errors import Gone, Illegible, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Row, State, Target
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Row, State, Target
 from tests.factories import BUCKET, World
 
 NOW = 1_800_000_000.0
 HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2026-11-23T03:00:00.000Z", sequencer="0A")
 CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
-OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed")
+OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed", {"files_success": 1})
 
 
 @pytest.fixture(params=["memory", "aws"])
@@ -127,7 +127,7 @@ def test_a_held_handoff_cannot_be_handed_over_again(parts: World) -> None:
 
 def test_a_postponed_handoff_frees_its_target_and_is_held_until_it_is_due(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    assert parts.state.postpone(CLAIM, NOW + 60, 2, NOW + 1) is None
+    assert parts.state.postpone(CLAIM, Pause(NOW + 60, 2), NOW + 1) is None
     row = parts.row(HANDOFF)
     assert (row.state, row.attempt, row.held_until, row.patience) == (State.RETRYING, 1, NOW + 60, 2)
     assert parts.state.target("ns/name").lease_owner == ""
@@ -139,7 +139,7 @@ def test_a_postponed_handoff_frees_its_target_and_is_held_until_it_is_due(parts:
 def test_only_the_claim_in_force_postpones(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     parts.state.claim(replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90), NOW + 31, parts.row(HANDOFF))
-    assert parts.state.postpone(CLAIM, NOW + 60, 1, NOW + 32) is not None
+    assert parts.state.postpone(CLAIM, Pause(NOW + 60, 1), NOW + 32) is not None
     assert parts.row(HANDOFF).owner == "heir"
 
 

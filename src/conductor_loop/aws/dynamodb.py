@@ -2,9 +2,10 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from conductor_loop.aws.rows import (
 )
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Refusal, Row, State, Target, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, order
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,11 +37,18 @@ _NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file"
-_RESERVED = {"#state": "state", "#owner": "owner", "#file": "file"}  # words that expressions keep for themselves
+# What the index of days reads, newest first: see aws.listing.
+_LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
+_RESERVED = {
+    "#state": "state",
+    "#owner": "owner",
+    "#file": "file",
+    "#namespace": "namespace",
+}  # words that expressions keep for themselves
 _TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
 _LONGER_THAN_QUEUES_SECONDS = 30 * 86_400  # a message that comes back after all must find that it was answered
-_SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
+SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
 class StateTable:
@@ -62,10 +70,11 @@ class StateTable:
             self._update(
                 intent_key(handoff),
                 f"SET #state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, since = :now, "
-                f"sweeps = {swept}",
+                f"sweeps = {swept}, {_LISTED} REMOVE active",
                 _ABSENT if seen is None else _AS_SEEN,
                 {":state": text(state), ":none": number(0), ":now": number(now)}
                 | _as_seen(seen, now)
+                | _listed(handoff, now)
                 | ({":one": number(1)} if seen is not None else {}),
             )
         )
@@ -83,9 +92,10 @@ class StateTable:
             self._update(
                 intent_key(claim.handoff),
                 "SET #state = :processing, #owner = :owner, attempt = :attempt, held_until = :until, since = :now, "
-                "target = :target, handoff_order = :order",
+                f"target = :target, handoff_order = :order, #namespace = :namespace, priority = :priority, "
+                f"active = :yes, {_LISTED}",
                 _ABSENT if seen is None else _AS_SEEN,
-                lease | in_order | _as_seen(seen, now) | _attempt(claim) | _at(now) | {":target": text(claim.target)},
+                lease | in_order | _as_seen(seen, now) | _attempt(claim) | _about(claim) | _listed(claim.handoff, now),
             ),
             self._update(
                 target_key(claim.target),
@@ -112,19 +122,19 @@ class StateTable:
         refusal = self._write(*updates)
         return replace(refusal, superseding=claim.supersedes) if refusal else None
 
-    def postpone(self, claim: Claim, until: float, patience: int, now: float) -> Refusal | None:
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         """Give the claim back until the next attempt is due; ``None`` means given back. Fenced as ``decide``."""
         owner = {":owner": text(claim.owner)}
         row = self._update(
             intent_key(claim.handoff),
-            "SET #state = :state, held_until = :until, patience = :patience, since = :now REMOVE #owner",
+            "SET #state = :state, held_until = :until, patience = :patience, since = :now REMOVE #owner, active",
             _STILL_MINE,
             owner
             | _attempt(claim)
             | _at(now)
-            | {":state": text(State.RETRYING), ":until": number(until), ":patience": number(patience)},
+            | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)},
         )
-        return self._write(row, self._release(claim, None))
+        return self._write(row, self._release(claim, None), *self._count(claim.handoff, pause.tally))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
@@ -134,11 +144,11 @@ class StateTable:
         row = self._update(
             intent_key(claim.handoff),
             "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires "
-            "REMOVE #owner",
+            "REMOVE #owner, active",
             _STILL_MINE,
             {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now),
         )
-        return self._write(row, self._release(claim, applied), self._count(claim.handoff, outcome))
+        return self._write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally))
 
     def decide_unclaimed(
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
@@ -150,11 +160,11 @@ class StateTable:
         row = self._update(
             intent_key(handoff),
             "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires, "
-            "attempt = if_not_exists(attempt, :none)",
+            f"attempt = if_not_exists(attempt, :none), {_LISTED} REMOVE active",
             _ABSENT if seen is None else _AS_SEEN,
-            self._outcome(outcome, now) | _as_seen(seen, now),
+            self._outcome(outcome, now) | _as_seen(seen, now) | _listed(handoff, now),
         )
-        return self._write(row, self._count(handoff, outcome))
+        return self._write(row, *self._count(handoff, outcome.tally))
 
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
         """Read the rows of some handoffs; those without one, or with one that makes no sense, are left out."""
@@ -209,10 +219,13 @@ class StateTable:
             }
         return self._update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
 
-    def _count(self, handoff: Handoff, outcome: Outcome) -> "UpdateTypeDef":
-        shard = zlib.crc32(handoff.version_id.encode()) % _SHARDS
-        status = outcome.status["status"]
-        return self._update(Key("counter", str(shard)), f"ADD files_{status} :one", "", {":one": number(1)})
+    def _count(self, handoff: Handoff, tally: Mapping[str, float]) -> "list[UpdateTypeDef]":
+        if not tally:
+            return []
+        shard = zlib.crc32(handoff.version_id.encode()) % SHARDS
+        grows = ", ".join(f"{name} :{name}" for name in tally)
+        values = {f":{name}": number(by) for name, by in tally.items()}
+        return [self._update(Key("counter", str(shard)), f"ADD {grows}", "", values)]
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
@@ -271,6 +284,21 @@ def _as_seen(seen: Row | None, now: float) -> Values:
 
 def _at(now: float) -> Values:
     return {":now": number(now)}
+
+
+def _about(claim: Claim) -> Values:
+    namespace = claim.target.partition("/")[0]
+    return {
+        ":target": text(claim.target),
+        ":namespace": text(namespace),
+        ":priority": text(claim.priority),
+        ":yes": text("yes"),
+    }
+
+
+def _listed(handoff: Handoff, now: float) -> Values:
+    arrived = handoff.event_time or datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    return _at(now) | {":day": text(arrived[:10]), ":arrived": text(f"{arrived}#{handoff.file}")}
 
 
 def _attempt(claim: Claim) -> Values:
