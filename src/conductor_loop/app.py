@@ -41,7 +41,8 @@ class Bucket(Protocol):
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
-    def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None: ...  # noqa: D102
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
     def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
