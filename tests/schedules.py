@@ -5,6 +5,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -317,6 +318,7 @@ class Schedule:
             observe=lambda _: None,
             clock=worker.clock,
             wait=worker.sleep,
+            turn=lambda _: nullcontext(),
             jitter=self.dice.random,
             new_owner=self._owner,
             worker_id=7,

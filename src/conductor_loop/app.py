@@ -1,6 +1,7 @@
 """The parts that the pipeline is told with, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -99,6 +100,7 @@ class App:
     observe: Callable[[Measured], None]
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds
+    turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
     new_owner: Callable[[], str]  # a name that nobody else has, ever
     worker_id: int  # of this execution environment

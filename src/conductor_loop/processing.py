@@ -71,6 +71,7 @@ class Attempt:
     timeout_seconds: float
     patience: int
     note: str  # what is done otherwise than the sender asked: clauses, or empty
+    alone: bool = False  # a worker of it has died: not beside others
 
 
 def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
@@ -184,7 +185,8 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
         supersedes=app.config.supersede_older,
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
-    return Attempt(intent, claim, timeout, patience, cut)
+    died = seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
+    return Attempt(intent, claim, timeout, patience, cut, alone=died)
 
 
 def _written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
@@ -212,16 +214,25 @@ def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Ans
     the dead letters.
     """
     try:
-        return _attempt(app, delivery, attempt)
+        with app.turn(attempt.alone):
+            left = attempt.claim.lease_until - SETTLE_SECONDS - app.clock()  # waiting for its turn took some
+            if left < min(attempt.timeout_seconds, _SHORTEST_RUN_SECONDS):
+                return _given_back(app, attempt)
+            return _attempt(app, delivery, replace(attempt, timeout_seconds=min(left, attempt.timeout_seconds)))
     except Overtaken:
         raise
     except Exception:
-        now = app.clock()
-        try:
-            app.state.postpone(attempt.claim, Pause(now, attempt.patience, counts=False), now)
-        except Exception:
-            logger.exception("the claim could not be given back: it runs out by itself")
+        _given_back(app, attempt)
         raise
+
+
+def _given_back(app: App, attempt: Attempt) -> Later:
+    now = app.clock()
+    try:
+        app.state.postpone(attempt.claim, Pause(now, attempt.patience, counts=False), now)
+    except Exception:
+        logger.exception("the claim could not be given back: it runs out by itself")
+    return Later(1.0)
 
 
 def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:

@@ -11,6 +11,8 @@ import boto3
 import pytest
 
 from conductor_loop import handlers
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Claim
 from tests.factories import BUCKET, World, intent
 
 PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
@@ -184,3 +186,19 @@ def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, mon
     assert handlers.sweeper({}, Context())["redelivered"] == 0  # type: ignore[arg-type]
     invoke(*queue.receive())
     assert world.status()["status"] == "success"
+
+
+def test_a_message_that_only_waits_is_sent_anew_before_its_queue_takes_it_for_a_dead_letter(
+    world: World, queue: Queue
+) -> None:
+    event = put(world, "intent-a.json")
+    invoke(event)
+    rival = Claim(Handoff(BUCKET, "intent-b.json", "v1"), "oran-sim/cnf-simulator", "rival", 1, time.time() + 900)
+    world.state.claim(rival, time.time())
+    (record,) = queue.receive()
+    record["attributes"]["ApproximateReceiveCount"] = "9"
+    assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    record["attributes"]["ApproximateReceiveCount"] = "10"
+    assert invoke(record) == {"batchItemFailures": []}
+    waiting = queue.client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
+    assert waiting["ApproximateNumberOfMessagesDelayed"] == "1"
