@@ -104,7 +104,7 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     try:
         app.queues.hide(record, result.seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
-        _logger().exception("message not hidden", message_id=record["messageId"])
+        _logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
     return False
 
 
