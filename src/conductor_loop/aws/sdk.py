@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
 
@@ -50,3 +51,9 @@ def lambda_client() -> "LambdaClient":
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("ssm", config=_CONFIG)
+
+
+@cache
+def secretsmanager_client() -> "SecretsManagerClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("secretsmanager", config=_CONFIG)
