@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from conductor_loop.app import App, Measured
 from conductor_loop.aws import sdk
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
@@ -77,3 +78,8 @@ def tokens(source: TokenSource) -> Tokens:
         return Tokens(secret.read, time.monotonic)
     vault = VaultTokens(source.vault, sdk.identity, lambda: str(secret.read().content["vault_token"]))
     return Tokens(vault.read, time.monotonic)
+
+
+def encryption(config: Config) -> AtRest:
+    """Give what tells how the state is encrypted. Keep it: it asks once in five minutes."""
+    return AtRest(dynamodb_client, config.state_table, time.monotonic)
