@@ -95,6 +95,18 @@ def test_a_secret_with_something_else_in_it_is_left_alone() -> None:
         secret().read()
 
 
+def test_a_document_that_external_secrets_pushed_is_read_and_changed_as_well() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretBinary=b'{"tokens": []}')
+    assert run("create", "--scope", "health").exit_code == 0
+    assert len(secret().read().tokens()) == 1
+
+
+def test_bytes_that_are_no_text_are_no_document() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretBinary=b"\xff")
+    with pytest.raises(UnreadableTokens):
+        secret().read()
+
+
 def test_tokens_can_be_kept_in_a_file_for_vault_and_kubernetes(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     clear = run("create", "--scope", "metrics", "--document", file).stdout.strip()
