@@ -1,6 +1,6 @@
 """Whether what a stack stores is encrypted, and with whose key: as AWS describes it, not as the template meant it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -32,14 +32,14 @@ class Stores:
     found: tuple[Store, ...]
     key: str
 
-    def verdict(self, kinds: Iterable[str]) -> str:
+    def verdict(self, kinds: Sequence[str]) -> str:
         """Say how these kinds of stores are encrypted.
 
         Raises:
             OSError: one of them is not, or not with the key of the stack; the message names each, and the next step.
 
         """
-        wanted = [store for store in self.found if store.kind in set(kinds)]
+        wanted = [store for kind in kinds for store in self.found if store.kind == kind]
         bare = [f"{one.kind} {one.name}" for one in wanted if not one.encrypted]
         other = [f"{one.kind} {one.name}" for one in wanted if one.encrypted and self.key and one.key != self.key]
         if bare or other:
