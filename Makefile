@@ -46,15 +46,18 @@ lock: .local/uv.stamp ## choose new versions of every dependency
 	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt layers/porch/requirements.in -o layers/porch/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt requirements/dev.in -o requirements/dev.txt
-	for name in uv tools ministack fuzz; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in uv tools ministack fuzz checkov; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 
 # ---------------------------------------------------------------- checks
 .PHONY: check
-check: setup ## lint, types, template lint
+check: setup .local/checkov.stamp ## lint, types, template lint and policies
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy --no-error-summary
 	@.local/tools/bin/sam validate --lint --region us-east-1 >/dev/null
+	@.local/tools/bin/cfn-lint --regions us-east-1 --append-rules cfn_lint_serverless.rules -- template.yaml
+	@.local/checkov/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download >.local/checkov.log \
+	  || { cat .local/checkov.log; exit 1; }
 	@echo "check: no findings"
 
 .PHONY: test

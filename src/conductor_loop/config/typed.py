@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.config.schema import get
-from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, effective
+from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, consistent
 from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
 from conductor_loop.retry import Policy
+from conductor_loop.tokens import VaultAccess
 from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where the API's tokens are read; equal sources read the same."""
+
+    secret: str = ""  # name or ARN in Secrets Manager
+    vault: VaultAccess | None = None  # instead, where there is one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +52,7 @@ class Config:
     cleanup_after_seconds: float = 168 * 3600
     log_level: str = "INFO"
     metrics_enabled: bool = True
+    token_source: TokenSource = field(default_factory=TokenSource)
 
 
 def load(document: object, environment: Mapping[str, str], version: str = "") -> Config:
@@ -59,7 +69,7 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
     """
     problems: tuple[str, ...] = ()
     try:
-        found: Effective | None = effective(document, environment)
+        found: Effective | None = consistent(document, environment)
     except InvalidConfig as error:
         found, problems = None, error.problems
     if not environment.get(f"{PREFIX}STATE_TABLE"):
@@ -96,6 +106,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         cleanup_after_seconds=seconds(values["cleanup_after"]),
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
         metrics_enabled=values["metrics"]["enabled"],
+        token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
 
 
@@ -109,6 +120,13 @@ def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
         max_nesting_depth=limits["max_nesting_depth"],
         system_namespaces=SYSTEM_NAMESPACES + tuple(limits["system_namespaces"]),
     )
+
+
+def _vault(values: Mapping[str, Any]) -> VaultAccess | None:
+    if not values["enabled"]:
+        return None
+    method = "token" if values["auth_method"] == "token" else "aws"
+    return VaultAccess(values["address"], method, values["role"], values["secrets_path"])
 
 
 def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:
