@@ -184,3 +184,15 @@ def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, mon
     assert handlers.sweeper({}, Context())["redelivered"] == 0  # type: ignore[arg-type]
     invoke(*queue.receive())
     assert world.status()["status"] == "success"
+
+
+def test_a_decision_of_the_sweeper_names_the_input(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(world, "scale.json")
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 2)
+    assert handlers.sweeper({}, Context())["rejected"] == 1  # type: ignore[arg-type]
+    decided = next(line for line in lines(capsys) if line.get("message") == "decided")
+    assert decided["handoff"] == "scale.json"
