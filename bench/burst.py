@@ -86,7 +86,7 @@ def main() -> None:
     if "HANDOFF_BUCKET" not in os.environ:
         sys.exit("no stack: make up, then . .local/env")
     s3 = boto3.client("s3", config=Config(max_pool_connections=_THREADS, retries={"total_max_attempts": 5}))
-    table = boto3.resource("dynamodb").Table(os.environ["STATE_TABLE"])
+    table = boto3.resource("dynamodb").Table(os.environ["CONDUCTOR_STATE_TABLE"])
     bucket, name = os.environ["HANDOFF_BUCKET"], f"b{int(time.time())}"
     burst = Burst(arguments.count, arguments.critical, s3, bucket, table, name)
     decided = burst.decided()

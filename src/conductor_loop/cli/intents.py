@@ -49,7 +49,7 @@ def status(name: str, bucket: str | None, stack: str, wait: float) -> None:
         raise WrongUsage(f"{name} is no intent's name, and nothing of that name was answered: {rule}")
     if found.status is not None and not (reached is Stage.REPLACED and wait):
         click.echo(found.status, nl=False)
-    if (remark := answers.remark(name, bucket, found)) != said:
+    if (remark := answers.remark(name, bucket, found)) not in {"", said}:
         click.echo(remark, err=True)
     raise click.exceptions.Exit(answers.exit_code(name, found))
 
