@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-PORT ?= 4566
 FUZZ_SECONDS ?= 60
+ON_PORT = $(if $(PORT),--port '$(PORT)')
 UV := .local/uv/bin/uv
 PYTHON := .venv/bin/python
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header
@@ -78,17 +78,17 @@ fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECOND
 
 # ---------------------------------------------------------------- local stack
 .PHONY: demo
-demo: setup ## from intents to packages on an embedded AWS, in one command
-	@$(PYTHON) -m dev.demo
+demo: setup ## from intents to packages on an embedded AWS, in one command (PORT: a free one)
+	@$(PYTHON) -m dev.demo $(ON_PORT)
 
 .PHONY: up
-up: setup ## start the stack on loopback and leave it running (PORT=4566); writes .local/env
-	@$(PYTHON) -m dev.stack up --port $(PORT)
+up: setup ## start the stack on loopback and leave it running (PORT=4566, PORCH=a program); writes .local/env
+	@$(PYTHON) -m dev.stack up $(ON_PORT) $(if $(PORCH),--porch '$(PORCH)')
 
 .PHONY: down
 down: setup ## stop the stack on PORT
-	@$(PYTHON) -m dev.stack down --port $(PORT)
+	@$(PYTHON) -m dev.stack down $(ON_PORT)
 
 .PHONY: bridge
 bridge: setup ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
-	@$(PYTHON) -m dev.bridge --port $(PORT)
+	@$(PYTHON) -m dev.bridge $(ON_PORT)

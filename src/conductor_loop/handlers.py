@@ -170,6 +170,8 @@ def _observe(config: Config, measured: Measured) -> None:
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
         "decided" if measured.final else "tried",
+        handoff=measured.handoff.key,  # the sweeper decides, too, and does so for many
+        version_id=measured.handoff.version_id,
         correlation_id=document.get("correlation_id"),
         error_code=document.get("error_details", {}).get("code"),
         status=document["status"],
