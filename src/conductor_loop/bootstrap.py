@@ -5,16 +5,27 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
+from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client, ssm_client
+from conductor_loop.aws.sdk import (
+    dynamodb_client,
+    eks_client,
+    lambda_client,
+    s3_client,
+    secretsmanager_client,
+    sqs_client,
+    ssm_client,
+    sts_client,
+)
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
-from conductor_loop.porch import Limits, Porch
+from conductor_loop.porch import Credentials, Limits, Porch
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -44,6 +55,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         work_root=config.work_root,
         environment=config.porch_environment,
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        credentials=_credentials(config),
     )
     return App(
         config=config,
@@ -59,3 +71,13 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def _credentials(config: Config) -> Credentials[Any] | None:
+    if config.kubeconfig_secret:
+        secret = KubeconfigSecret(secretsmanager_client, config.kubeconfig_secret)
+        return Credentials(secret.read, lambda kubeconfig: kubeconfig)
+    if config.eks_cluster:
+        cluster = EksCluster(eks_client, sts_client, config.eks_cluster)
+        return Credentials(cluster.read, cluster.kubeconfig)
+    return None
