@@ -37,7 +37,7 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
         secrets = frozenset(_secrets(document))
     except (yaml.YAMLError, ValueError, RecursionError):  # whose words quote the file
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is not YAML: {remedy}") from None
-    if not isinstance(document, dict) or not document.get("users"):
+    if not (isinstance(document, dict) and isinstance(document.get("users"), list) and document["users"]):
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is no kubeconfig with a user: {remedy}")
     return Kubeconfig(content, secrets)
 
