@@ -79,7 +79,7 @@ def test_a_token_that_porch_prints_is_masked_on_success(bench: Bench) -> None:
 
 
 def test_a_token_that_porch_prints_is_masked_on_failure(bench: Bench) -> None:
-    failed = failure(porch(bench, f"cat $KUBECONFIG >&2; echo; echo denied: {TOKEN} >&2; exit 42"))
+    failed = failure(porch(bench, f"cat $KUBECONFIG >&2; echo >&2; echo denied: {TOKEN} >&2; exit 42"))
     assert TOKEN not in f"{failed} {failed.run}"
     assert "[secret]" in str(failed), "its last line is quoted"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.exceptions import NoCredentialsError as NothingToSignWith
-from botocore.hooks import HierarchicalEmitter
-from botocore.signers import RequestSigner
 
 from conductor_loop.aws.sdk import session_credentials
 from conductor_loop.errors import Cause, NoCredentials
@@ -101,16 +101,9 @@ class EksCluster:
             meta, credentials = self._sts().meta, session_credentials()
             if credentials is None:
                 raise NothingToSignWith
-            request = {
-                "method": "GET",
-                "url": meta.endpoint_url + _IDENTITY,
-                "body": {},
-                "headers": {_NAME_HEADER: self._name},
-                "context": {},
-            }
-            service = meta.service_model.service_id
-            signer = RequestSigner(service, meta.region_name, "sts", "v4", credentials, HierarchicalEmitter())
-            return str(signer.generate_presigned_url(request, "GetCallerIdentity", _URL_SECONDS, meta.region_name))
+            request = AWSRequest("GET", meta.endpoint_url + _IDENTITY, {_NAME_HEADER: self._name})
+            SigV4QueryAuth(credentials, "sts", meta.region_name, _URL_SECONDS).add_auth(request)
+            return str(request.url)
 
 
 @contextmanager
