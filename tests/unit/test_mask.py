@@ -79,3 +79,10 @@ def test_without_secrets_nothing_changes(text: str) -> None:
 def test_no_secret_survives_whatever_stands_around_it(secret: str, before: str, after: str) -> None:
     hidden = masking([secret]).text(f"{before}{secret}{after}")
     assert secret not in hidden.replace("[secret]", "")
+
+
+@given(st.text(min_size=9), st.text(), st.data())
+def test_no_beginning_of_a_secret_survives_at_the_end(secret: str, before: str, data: st.DataObject) -> None:
+    begun = secret[: data.draw(st.integers(8, len(secret) - 1))]
+    hidden = Mask((secret,)).text(before + begun)
+    assert not hidden.endswith(begun)

@@ -81,5 +81,10 @@ def _forms(secret: str) -> Iterator[str]:
 
 def _begun(text: str, form: str) -> int:
     """How many characters at the end of the text begin a form; 0 where they are too few to tell."""
-    longest = min(len(form) - 1, len(text))
-    return next((size for size in range(longest, SHORTEST - 1, -1) if text.endswith(form[:size])), 0)
+    tail, end = text[-SHORTEST:], len(form) - 1
+    while len(tail) == SHORTEST and (at := form.rfind(tail, 0, end)) >= 0:
+        size = at + SHORTEST
+        if text.endswith(form[:size]):
+            return size
+        end = size - 1
+    return 0
