@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conductor_loop.app import Cursor, Found, Message
-from conductor_loop.errors import Gone, Overtaken
+from conductor_loop.app import Cursor, Found, Message, Turn
+from conductor_loop.errors import Gone, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, order
 
@@ -27,6 +27,7 @@ class MemoryBucket:
 
     objects: dict[str, list[Version]] = field(default_factory=dict)
     puts: int = 0
+    page: int = 1000  # versions of a listing
 
     def drop(self, bucket: str, key: str, body: bytes) -> Handoff:
         return Handoff(bucket, key, self._put(key, body), size=len(body))
@@ -72,7 +73,10 @@ class MemoryBucket:
         return name
 
     def archive(self, handoff: Handoff, key: str) -> None:
-        self._put(key, self._version(handoff).body)
+        folder, _, name = key.partition("/")
+        body, told = self._version(handoff).body, self.objects.get(f"status/{name}.status")
+        beside = told and told[-1].metadata["version"] != handoff.version_id
+        self._put(f"{folder}/{name}@{handoff.version_id}" if beside and self.objects.get(key) else key, body)
 
     def remove(self, handoff: Handoff) -> None:
         versions = self.objects.get(handoff.key, [])
@@ -83,14 +87,16 @@ class MemoryBucket:
         self._put(key, document)
 
     def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
-        del cursor, pages
         found = [
             Handoff(bucket, key, version.id, len(version.body), event_time="2026-11-23T03:00:00.999Z")
             for key, versions in sorted(self.objects.items())
-            for version in versions
+            for version in reversed(versions)
             if "/" not in key
         ]
-        return found, None
+        after = next((n for n, one in enumerate(found, 1) if cursor == Cursor(one.key, one.version_id)), 0)
+        stretch = found[after : after + pages * self.page]
+        more = after + len(stretch) < len(found)
+        return stretch, Cursor(stretch[-1].key, stretch[-1].version_id) if more else None
 
     def _put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
         self.puts += 1
@@ -118,6 +124,8 @@ class MemoryState:
     correlations: dict[str, str] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     tokens: dict[str, float] = field(default_factory=dict)
+    sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
+    cursor: Cursor | None = None  # of the next sweep
 
     def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
         row = self.rows.get(_id(handoff))
@@ -125,7 +133,8 @@ class MemoryState:
             return Refusal(row)
         sweeps = row.sweeps + 1 if row else 0
         kept = row or Row(state)
-        self.rows[_id(handoff)] = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps)
+        sent = now if state is State.QUEUED else kept.queued_at
+        self.rows[_id(handoff)] = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps, queued_at=sent)
         return None
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
@@ -197,8 +206,25 @@ class MemoryState:
     def target(self, name: str) -> Target:
         return self.targets.get(name, Target())
 
-    def discard(self, handoff: Handoff) -> None:
-        self.rows.pop(_id(handoff), None)
+    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
+        return {**self.find(handoffs)}
+
+    def mend(self, error: Unreadable, version: str | None = None) -> None:
+        raise NotImplementedError  # these rows always make sense
+
+    def note_sweep(self, handoff: Handoff, now: float) -> None:
+        row = self.rows[_id(handoff)]
+        self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
+
+    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
+        if self.sweeping is not None and self.sweeping[1] > now:
+            return None
+        self.sweeping = owner, until
+        return Turn(owner, self.cursor)
+
+    def end_sweep(self, turn: Turn) -> None:
+        if self.sweeping is not None and self.sweeping[0] == turn.owner:
+            self.sweeping, self.cursor = None, turn.cursor
 
     def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool:
         until = max(self.tokens.get(bucket, 0.0), now)

@@ -18,7 +18,7 @@ from moto.core.models import botocore_stubber
 
 from conductor_loop.errors import Overtaken, StillHeld
 from tests.factories import World
-from tests.integration.conftest import TABLE, MotoBucket
+from tests.integration.conftest import TABLE, MotoBucket, send
 from tests.integration.playing import MotoQueues, Path, Play, WatchedTable, counted
 
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4})
@@ -86,20 +86,16 @@ class Saboteur:
         service, operation = event_name.split(".")[1:]
         self.calls.append(operation)
         if self.fault is None or not self._strikes():
-            return self._sent(event_name, request)
+            return send(event_name, request)
         self.struck += 1
         answer, after = self.fault
         if after:
-            self._sent(event_name, request)
+            send(event_name, request)
         return answer(service, request)
 
     def _strikes(self) -> bool:
         number = len(self.calls)
         return number >= self.at if self.lasting else number == self.at
-
-    def _sent(self, event_name: str, request: Any) -> AWSResponse | None:
-        response: AWSResponse | None = botocore_stubber(event_name, request=request)
-        return response
 
     def reset(self, fault: tuple[Answer, bool] | None = None, at: int = 0, *, lasting: bool = False) -> None:
         self.calls.clear()

@@ -12,7 +12,7 @@ import pytest
 from conductor_loop import pipeline
 from conductor_loop.errors import Cause
 from tests.factories import World
-from tests.integration.conftest import TABLE, MotoBucket
+from tests.integration.conftest import TABLE, MotoBucket, conditional
 from tests.integration.playing import Killed, MotoQueues, Path, Play, WatchedTable, answer_another, counted
 
 
@@ -75,7 +75,9 @@ def world(aws: boto3.session.Session, reaper: Reaper) -> World:
     url = sqs.create_queue(QueueName="normal")["QueueUrl"]
     queues: Any = QuietQueues(reaper.watch(aws.client("sqs")), sqs, url)
     table = WatchedTable(reaper.watch(aws.client("dynamodb")), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
-    return World(bucket=QuietBucket(reaper.watch(aws.client("s3")), aws.client("s3")), state=table, queues=queues)
+    return World(
+        bucket=QuietBucket(reaper.watch(conditional(aws.client("s3"))), aws.client("s3")), state=table, queues=queues
+    )
 
 
 def decided_and_left(play: Play) -> None:
