@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from conductor_loop.app import Cursor, Found, Message, Turn
@@ -19,6 +20,7 @@ class Version:
     id: str
     body: bytes
     metadata: Mapping[str, str] = field(default_factory=dict)
+    put_at: float = 0.0  # epoch seconds
 
 
 @dataclass
@@ -28,6 +30,7 @@ class MemoryBucket:
     objects: dict[str, list[Version]] = field(default_factory=dict)
     puts: int = 0
     page: int = 1000  # versions of a listing
+    now: Any = lambda: 0.0  # the clock that versions are put by
 
     def drop(self, bucket: str, key: str, body: bytes) -> Handoff:
         return Handoff(bucket, key, self._put(key, body), size=len(body))
@@ -88,7 +91,7 @@ class MemoryBucket:
 
     def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
         found = [
-            Handoff(bucket, key, version.id, len(version.body), event_time="2026-11-23T03:00:00.999Z")
+            Handoff(bucket, key, version.id, len(version.body), event_time=_to_the_second(version.put_at))
             for key, versions in sorted(self.objects.items())
             for version in reversed(versions)
             if "/" not in key
@@ -100,7 +103,7 @@ class MemoryBucket:
 
     def _put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
         self.puts += 1
-        self.objects.setdefault(key, []).append(Version(f"v{self.puts}", body, metadata or {}))
+        self.objects.setdefault(key, []).append(Version(f"v{self.puts}", body, metadata or {}, self.now()))
         return f"v{self.puts}"
 
     def _check(self, key: str, seen: str | None) -> None:
@@ -289,6 +292,10 @@ def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:
     if row is None or seen is None:
         return row is seen
     return (row.state, row.attempt) == (seen.state, seen.attempt) and row.held_until <= now
+
+
+def _to_the_second(put_at: float) -> str:
+    return f"{datetime.fromtimestamp(put_at, UTC):%Y-%m-%dT%H:%M:%S}.999Z"
 
 
 def _etag(body: bytes) -> str:
