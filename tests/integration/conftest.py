@@ -107,3 +107,9 @@ def world(aws: boto3.session.Session) -> World:
         bucket=MotoBucket(conditional(aws.client("s3"))),
         state=StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0),
     )
+
+
+@pytest.fixture(params=["memory", "aws"])
+def parts(request: pytest.FixtureRequest) -> World:
+    chosen: World = World() if request.param == "memory" else request.getfixturevalue("world")
+    return chosen

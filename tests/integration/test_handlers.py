@@ -1,7 +1,9 @@
 """The Lambda entry point, with the real adapters on moto and the bundled porch."""
 
+import fnmatch
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,9 @@ import boto3
 import pytest
 
 from conductor_loop import handlers
+from conductor_loop.aws.sqs import Queues
 from tests.factories import BUCKET, World, intent
+from tests.unit.test_template import RESOURCES
 
 PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
 
@@ -36,7 +40,9 @@ def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     handlers._live.cache_clear()
     handlers._built.cache_clear()
     handlers._logger.cache_clear()
-    logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
+    logger: Any = logging.getLogger(handlers.SERVICE)
+    logger.handlers.clear()  # they hold this test's standard output
+    logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 
 
 class Queue:
@@ -184,3 +190,58 @@ def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, mon
     assert handlers.sweeper({}, Context())["redelivered"] == 0  # type: ignore[arg-type]
     invoke(*queue.receive())
     assert world.status()["status"] == "success"
+
+
+def test_a_sweep_says_what_it_could_not_look_after(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(world, "intent-a.json")
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_CONDUCTOR_FUNCTION", "no-such-function")
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 1000)
+    assert handlers.sweeper({}, Context())["failed"] == 1  # type: ignore[arg-type]
+    printed = lines(capsys)
+    assert [line["SweepFailures"] for line in printed if "_aws" in line] == [[1.0]]
+    assert [line["handoff"] for line in printed if line.get("message") == "not looked after"] == ["intent-a.json"]
+
+
+def test_a_sweep_beside_another_one_does_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    world.state.begin_sweep("another", time.time() + 60, time.time())
+    assert handlers.sweeper({}, Context()) == {}  # type: ignore[arg-type]
+
+
+def test_a_row_that_makes_no_sense_is_logged_as_the_alarm_reads_it(
+    world: World, aws: boto3.session.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = put(world, "intent-a.json")
+    row = {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": record["s3"]["object"]["versionId"]}}
+    aws.client("dynamodb").put_item(TableName="state", Item=row)
+    invoke(record)
+    said = [line.get("message", "") for line in lines(capsys)]
+    for function in ("Conductor", "Sweeper"):
+        watched = RESOURCES[f"UnreadableRowsOf{function}"]["Properties"]["FilterPattern"]
+        assert fnmatch.filter(said, watched.removeprefix('{ $.message = "').removesuffix('" }'))
+
+
+def test_a_message_that_fails_unexpectedly_is_hidden_for_longer_each_time(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="poison")
+    (record,) = queue.receive()
+    hidden: list[float] = []
+    monkeypatch.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
+    for received in (1, 2, 5, 20):
+        record["attributes"]["ApproximateReceiveCount"] = str(received)
+        invoke(record)
+    assert hidden == [2, 4, 32, 900]
+
+
+def test_the_messages_of_a_batch_are_worked_on_side_by_side(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        queue.client.send_message(QueueUrl=queue.url, MessageBody=name)
+    together = threading.Barrier(3, timeout=10)
+    monkeypatch.setattr("conductor_loop.messages.read", lambda _: together.wait())
+    invoke(*queue.receive())
+    assert not together.broken
