@@ -11,10 +11,15 @@ from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client, ssm_client
+from conductor_loop.aws.sdk import dynamodb_client, end_at, lambda_client, s3_client, sqs_client, ssm_client
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.porch import Limits, Porch
+from conductor_loop.turns import Turns
+
+__all__ = ["build", "end_at", "live"]
+
+_turns = Turns()  # of this process
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -55,6 +60,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         observe=observe,
         clock=time.time,
         wait=time.sleep,
+        turn=_turns.turn,
         jitter=random.random,
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),

@@ -89,7 +89,7 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
         return conclude(app, delivery, status.rejected(author(app, delivery), rejection))
     if found.newer_version is not None:
         by = f"version {found.newer_version} of the same name"
-        return conclude(app, delivery, status.superseded(author(app, delivery), by, intent))
+        return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
     return delivery, intent
 
 

@@ -12,8 +12,11 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import handlers
+from conductor_loop import handlers, pipeline
 from conductor_loop.aws.sqs import Queues
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Claim
+from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
 from tests.unit.test_template import RESOURCES
 
@@ -224,24 +227,46 @@ def test_a_row_that_makes_no_sense_is_logged_as_the_alarm_reads_it(
         assert fnmatch.filter(said, watched.removeprefix('{ $.message = "').removesuffix('" }'))
 
 
-def test_a_message_that_fails_unexpectedly_is_hidden_for_longer_each_time(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
+def test_a_message_that_only_waits_is_sent_anew_before_its_queue_takes_it_for_a_dead_letter(
+    world: World, queue: Queue
 ) -> None:
-    monkeypatch.setattr("random.random", lambda: 1.0)
+    event = put(world, "intent-a.json")
+    invoke(event)
+    rival = Claim(Handoff(BUCKET, "intent-b.json", "v1"), "oran-sim/cnf-simulator", "rival", 1, time.time() + 900)
+    world.state.claim(rival, time.time())
+    (record,) = queue.receive()
+    record["attributes"]["ApproximateReceiveCount"] = "9"
+    assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    record["attributes"]["ApproximateReceiveCount"] = "10"
+    assert invoke(record) == {"batchItemFailures": []}
+    waiting = queue.client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
+    assert waiting["ApproximateNumberOfMessagesDelayed"] == "1"
+
+
+def test_the_messages_of_a_batch_are_worked_on_side_by_side(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        invoke(put(world, f"intent-{name}.json"))
+    records = queue.receive()
+    meet = threading.Barrier(len(records), timeout=10)
+
+    def work(*_: Any) -> Answer:
+        meet.wait()
+        return Answer.SETTLED
+
+    monkeypatch.setattr(pipeline, "work", work)
+    assert (len(records), invoke(*records)) == (3, {"batchItemFailures": []})
+
+
+@pytest.mark.parametrize(("received", "least", "most"), [("1", 1, 2), ("3", 4, 8), ("40", 450, 900)])
+def test_a_message_that_fails_is_hidden_longer_each_time(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, received: str, least: float, most: float
+) -> None:
     queue.client.send_message(QueueUrl=queue.url, MessageBody="poison")
     (record,) = queue.receive()
+    record["attributes"]["ApproximateReceiveCount"] = received
     hidden: list[float] = []
     monkeypatch.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
-    for received in (1, 2, 5, 20):
-        record["attributes"]["ApproximateReceiveCount"] = str(received)
-        invoke(record)
-    assert hidden == [2, 4, 32, 900]
-
-
-def test_the_messages_of_a_batch_are_worked_on_side_by_side(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in "abc":
-        queue.client.send_message(QueueUrl=queue.url, MessageBody=name)
-    together = threading.Barrier(3, timeout=10)
-    monkeypatch.setattr("conductor_loop.messages.read", lambda _: together.wait())
-    invoke(*queue.receive())
-    assert not together.broken
+    assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert least <= hidden[0] <= most
