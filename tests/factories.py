@@ -17,7 +17,8 @@ from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.settling import Answer
-from tests.memory import MemoryBucket, MemoryQueues, MemoryState
+from tests.memory import MemoryBucket, MemoryQueues
+from tests.memory_state import MemoryState
 
 BUCKET = "handoff"
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}

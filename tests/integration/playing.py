@@ -8,16 +8,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from moto.dynamodb.models import dynamodb_backends
+
 from conductor_loop import messages, pipeline
 from conductor_loop.app import Message
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.processing import Later
 from conductor_loop.sweep import sweep
 from tests.factories import BUCKET, World, intent
+from tests.integration.conftest import TABLE
+from tests.watched import assert_follows
 
 _ROUNDS = 40  # more means that something never ends
 
@@ -48,9 +52,20 @@ class MotoQueues(Queues):
 
 
 class WatchedTable(StateTable):
-    """Holds each claim against those in force: never two live owners."""
+    """Holds each claim against those in force, never two live owners, and each write against the transitions."""
 
     in_force: tuple[Claim, ...] = ()
+
+    def _write(self, *updates: Any) -> Refusal | None:
+        keys = [update["Key"] for update in updates if update["Key"]["pk"]["S"].startswith("intent#")]
+        before = [_state(key) for key in keys]
+        try:
+            return super()._write(*updates)
+        finally:  # a call that fails, or kills, may have had its effect
+            for was, key in zip(before, keys, strict=True):
+                now = _state(key)
+                if now is not None and now is not was:
+                    assert_follows(was, now)
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         refusal = super().claim(claim, now, seen)
@@ -190,6 +205,12 @@ class Play:
 
     def _root(self) -> list[str]:
         return [key for key in self.world.listing() if "/" not in key]
+
+
+def _state(key: Any) -> State | None:
+    """Look into moto itself, past everything that watches or breaks calls."""
+    item: Any = dynamodb_backends["123456789012"]["us-east-1"].get_item(TABLE, key)
+    return State(item.attrs["state"].value) if item else None
 
 
 def counted(client: Any, table: str) -> Counter[str]:
