@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -86,7 +86,7 @@ class Bucket:
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
         for key in replacing.keys() - files.keys():
-            with _translated():
+            with suppress(Gone), _translated():  # gone by a call of this worker whose answer was lost, most often
                 self._client.delete_object(Bucket=mine.bucket, Key=key, IfMatch=replacing[key])
 
     def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None:
