@@ -10,7 +10,7 @@ from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 from moto.dynamodb import comparisons
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeKey, s3_backends
 
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.s3 import Bucket
@@ -64,7 +64,9 @@ class MotoBucket(Bucket):
         return body
 
     def keys(self, bucket: str) -> list[str]:
-        return [found["Key"] for found in self.client.list_objects_v2(Bucket=bucket).get("Contents", [])]
+        """Look into moto itself: a listing of a bucket that many plays share takes most of their time."""
+        versions: Any = s3_backends["123456789012"]["aws"].get_bucket(bucket).keys
+        return sorted(name for name in versions if isinstance(versions[name], FakeKey))
 
 
 def tolerant(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:

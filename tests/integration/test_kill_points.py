@@ -13,7 +13,17 @@ from conductor_loop import pipeline
 from conductor_loop.errors import Cause
 from tests.factories import World
 from tests.integration.conftest import TABLE, MotoBucket, conditional
-from tests.integration.playing import Killed, MotoQueues, Path, Play, WatchedTable, answer_another, counted
+from tests.integration.playing import (
+    Killed,
+    MotoQueues,
+    Path,
+    Play,
+    WatchedTable,
+    answer_another,
+    counted,
+    its_row_makes_no_sense,
+    its_targets_row_makes_no_sense,
+)
 
 
 @dataclass
@@ -113,6 +123,10 @@ PATHS = {
     "queued, fails": Path("failed", "failed", script=(Cause.PORCH_FAILED,)),
     "swept: lost event": Path("success", event=False),
     "swept: decided, not settled": Path("success", event=False, before=decided_and_left),
+    "critical, retried by high": Path("success", script=(Cause.NETWORK_ERROR, None), fields={"priority": "critical"}),
+    "unreadable row": Path("success", queued=False, before=its_row_makes_no_sense),
+    "unreadable row, swept": Path("success", event=False, before=its_row_makes_no_sense),
+    "unreadable row of the target": Path("success", queued=False, before=its_targets_row_makes_no_sense),
     "rejected": Path("failed", "failed", body=b"not JSON"),
     "superseded": Path("skipped", before=a_newer_one_applied, fields={"target": "target-{}-shared"}),
     "duplicate correlation id": Path(
@@ -121,8 +135,12 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("redelivers", [True, False], ids=["redelivered", "only swept"])
-@pytest.mark.parametrize("way", PATHS)
+CASES = [(way, again) for way in PATHS for again in (True, False) if PATHS[way].event or not again]
+
+
+@pytest.mark.parametrize(
+    ("way", "redelivers"), CASES, ids=[f"{way}-{'redelivered' if again else 'only swept'}" for way, again in CASES]
+)
 def test_whatever_a_kill_leaves_is_finished_and_answered_once(
     world: World, reaper: Reaper, way: str, redelivers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
