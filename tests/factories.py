@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from conductor_loop import pipeline
@@ -16,7 +17,8 @@ from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.settling import Answer
-from tests.memory import MemoryBucket, MemoryQueues, MemoryState
+from tests.memory import MemoryBucket, MemoryQueues
+from tests.memory_state import MemoryState
 
 BUCKET = "handoff"
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
@@ -78,7 +80,7 @@ class World:
     owners: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self.queues.now = self.clock
+        self.queues.now = self.bucket.now = self.clock
 
     def configure(self, **changes: Any) -> None:
         """Change the configuration."""
@@ -111,7 +113,8 @@ class World:
         """Put an input into the bucket; the handoff as its event has it."""
         self.clock.wait(1)
         handoff: Handoff = self.bucket.drop(BUCKET, file, intent() if body is None else body)
-        return replace(handoff, event_time=f"2026-11-23T03:00:00.000Z+{self.clock.now:.3f}", sequencer="0A")
+        time = f"{datetime.fromtimestamp(self.clock.now, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+        return replace(handoff, event_time=time, sequencer="0A")
 
     def row(self, handoff: Handoff) -> Row:
         """Give the handoff's row, which must be there."""

@@ -6,23 +6,24 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from conductor_loop import pipeline
-from conductor_loop.app import App, Cursor, Message
+from conductor_loop.app import App, Message
 from conductor_loop.config import Config
 from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
+from conductor_loop.lifecycle import Outcome, State
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
-from conductor_loop.sweep import sweep
+from conductor_loop.sweep import sweep, take_turn
 from tests.factories import BUCKET, intent
-from tests.memory import MemoryBucket, MemoryState
+from tests.watched import WatchedBucket, WatchedState
+from tests.workers import Drop, Due, Killed, Parts, StallingBucket, Worker
 
 EPOCH = 1_800_000_000.0
 ONCALL = "AWS:oncall-7"
@@ -30,201 +31,6 @@ _INVOCATION_SECONDS = 120.0
 _VISIBILITY_SECONDS = 180.0  # of a message that a worker took and never spoke of again
 _FOR_A_WHILE = (Cause.NETWORK_ERROR, Cause.PROCESSING_TIMEOUT, Cause.QUOTA_EXCEEDED)
 _ROUNDS = 60  # of draining; more means that something never ends
-
-
-class Killed(BaseException):
-    """The process is gone: nothing catches it."""
-
-
-@dataclass
-class Drop:
-    """One version that an operator put, and all that is to happen to it."""
-
-    handoff: Handoff
-    body: bytes
-    put_at: float
-    script: tuple[Cause | None, ...] = (None,)
-    runs: int = 0
-    decided: list[Outcome] = field(default_factory=list)
-
-    def next_cause(self) -> Cause | None:
-        self.runs += 1
-        return self.script[min(self.runs, len(self.script)) - 1]
-
-
-@dataclass
-class Due:
-    """An event or a message that waits to be delivered."""
-
-    at: float
-    handoff: Handoff
-    message: Message | None = None  # None: an event
-    received: int = 0
-
-
-class Worker:
-    """One invocation in a thread of its own that runs only while it has the baton, and hands it back at effects."""
-
-    def __init__(self, world: "Schedule", offset: float, task: Callable[["Worker", App], object]) -> None:
-        self.world, self.offset, self.wake_at = world, offset, world.now
-        self.done = False
-        self.package: dict[str, bytes] = {}
-        self.owners: set[str] = set()
-        self._task: Callable[[Worker, App], object] = task
-        self._baton = threading.Lock()
-        self._baton.acquire()
-        self.result: object = None
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._main, daemon=True)
-        self._thread.start()
-
-    def clock(self) -> float:
-        return self.world.now + self.offset
-
-    def step(self) -> bool:
-        """Let it run until it hands the baton back; whether it has ended. Called by the scheduler."""
-        self._baton.release()
-        self.world.baton.acquire()
-        return self.done
-
-    def sleep(self, seconds: float) -> None:
-        """Hand the baton back and be woken later. Called by the worker."""
-        self.wake_at = self.world.now + seconds
-        self.world.baton.release()
-        self._baton.acquire()
-
-    def effect(self) -> None:
-        """A point at which anything may come between: the moment before or after an effect."""
-        world, dice = self.world, self.world.dice
-        if world.draining:
-            return
-        roll = dice.random()
-        if roll < world.kill_rate:
-            world.count("kills")
-            world.killed |= self.owners
-            raise Killed
-        if roll < world.kill_rate + world.stall_rate:
-            world.count("stalls")
-            self.sleep(dice.uniform(20, 400))
-        elif roll < 0.4:
-            self.sleep(dice.uniform(0, 2))
-
-    def _main(self) -> None:
-        self._baton.acquire()
-        try:
-            self.result = self._task(self, self.world.app(self))
-        except BaseException as error:  # noqa: BLE001 - a killed worker's too: the scheduler judges them
-            self.error = error
-        self.done = True
-        self.world.baton.release()
-
-
-class Parts:
-    """The bucket, the state table and the queues as one worker has them: it may stall before and after every call."""
-
-    def __init__(self, worker: Worker, part: object) -> None:
-        self._worker, self._part = worker, part
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._part, name)
-
-        def call(*given: Any, **named: Any) -> Any:
-            self._worker.effect()
-            answer = method(*given, **named)
-            self._worker.effect()
-            return answer
-
-        return call
-
-
-class StallingBucket(Parts):
-    """The files of a package are uploaded side by side: in any order, and one that is refused stops no other."""
-
-    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
-        bucket, refused = self._part, False
-        assert isinstance(bucket, MemoryBucket)
-        for key in self._worker.world.shuffled(files):
-            self._worker.effect()
-            try:
-                bucket.publish(claim, {key: files[key]}, {k: v for k, v in replacing.items() if k == key})
-            except Overtaken:
-                refused = True
-        self._worker.effect()
-        others = {key: etag for key, etag in replacing.items() if key not in files}
-        try:
-            bucket.publish(claim, {}, others)
-        except Overtaken:
-            refused = True
-        if refused:
-            self._worker.world.count("uploads refused")
-            raise Overtaken
-
-
-class WatchedBucket(MemoryBucket):
-    """Lists each version with the time at which it was put, to the second, as S3 does."""
-
-    def __init__(self, drops: dict[str, Drop]) -> None:
-        super().__init__()
-        self._drops = drops
-
-    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
-        found, after = super().unsettled(bucket, cursor, pages)
-        put = (datetime.fromtimestamp(self._drops[one.version_id].put_at, UTC) for one in found)
-        times = (f"{at:%Y-%m-%dT%H:%M:%S}.999Z" for at in put)
-        return [replace(one, event_time=time) for one, time in zip(found, times, strict=True)], after
-
-
-class WatchedState(MemoryState):
-    """Records every decision as it is made, and holds each claim against those in force."""
-
-    def __init__(self, world: "Schedule") -> None:
-        super().__init__()
-        self.world = world
-        self.in_force: list[Claim] = []
-        self.applied: dict[str, list[float]] = {}
-
-    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
-        refusal = super().claim(claim, now, seen)
-        if refusal is None:
-            self._check_alone(claim, now)
-            self.in_force.append(claim)
-        return refusal
-
-    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
-        refusal = super().postpone(claim, pause, now)
-        if refusal is None:
-            self._let_go(claim)
-        return refusal
-
-    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
-        refusal = super().decide(claim, outcome, applied, now)
-        if refusal is None:
-            self._let_go(claim)
-            self.world.decided(claim.handoff, outcome)
-            if applied is not None:
-                put_at = self.world.drops[claim.handoff.version_id].put_at
-                self.applied.setdefault(claim.target, []).append(put_at)
-        return refusal
-
-    def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
-    ) -> Refusal | None:
-        refusal = super().decide_unclaimed(handoff, outcome, now, seen)
-        if refusal is None:
-            self.world.decided(handoff, outcome)
-        return refusal
-
-    def _check_alone(self, claim: Claim, now: float) -> None:
-        """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""
-        rivals = [one for one in self.in_force if one.target == claim.target or _same(one, claim)]
-        for rival in rivals:
-            self.world.count("leases taken over")
-            assert rival.lease_until <= now, f"two live owners: {rival} and {claim}"
-            self.in_force.remove(rival)
-
-    def _let_go(self, claim: Claim) -> None:
-        assert claim in self.in_force, f"a claim that had been taken over was honoured: {claim}"
-        self.in_force.remove(claim)
 
 
 class Schedule:
@@ -432,8 +238,12 @@ class Schedule:
         self.workers.append(Worker(self, self.dice.uniform(-self.skew, self.skew), task))
 
     def _start_sweep(self) -> None:
+        """Sweep in turn, as the function does; or beside whoever sweeps, from the beginning."""
         self.count("sweeps")
-        self._start(lambda worker, app: sweep(app, None, worker.clock() + _INVOCATION_SECONDS))
+        if self.draining or self.dice.random() < 0.5:
+            self._start(lambda worker, app: take_turn(app, worker.clock() + _INVOCATION_SECONDS))
+        else:
+            self._start(lambda worker, app: sweep(app, None, worker.clock() + _INVOCATION_SECONDS))
 
     def _deliver(self, due: Due) -> None:
         due.received += 1
@@ -470,7 +280,3 @@ class Schedule:
             due.at = self.now + result.seconds
         elif due in self.waiting and (self.draining or self.dice.random() < 0.9):
             self.waiting.remove(due)  # else the deletion is lost, and it comes again
-
-
-def _same(one: Claim, other: Claim) -> bool:
-    return (one.handoff.key, one.handoff.version_id) == (other.handoff.key, other.handoff.version_id)

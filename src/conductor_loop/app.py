@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
+from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
@@ -27,6 +28,7 @@ class Message:
     handoff: Handoff
     priority: Priority = Priority.NORMAL
     note: str = ""  # a clause for the status
+    swept: bool = False  # sent by the sweeper, which has not read the intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,14 @@ class Cursor:
 
     key: str
     version_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right of one sweep to run, and where it goes on."""
+
+    owner: str
+    cursor: Cursor | None
 
 
 class Bucket(Protocol):
@@ -65,8 +75,12 @@ class StateTable(Protocol):
     ) -> Refusal | None: ...
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
-    def discard(self, handoff: Handoff) -> None: ...  # noqa: D102
     def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool: ...  # noqa: D102
+    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
+    def mend(self, error: Unreadable, version: str | None = None) -> None: ...  # noqa: D102
+    def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
+    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
+    def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
 
 
 class Queues(Protocol):

@@ -4,6 +4,7 @@ E001 to E012 are the specification's error codes; E013 and up are ours. A cause'
 ``error_details.error_code`` in a status, its E-code is ``error_details.code``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -133,8 +134,14 @@ class StillHeld(Exception):  # noqa: N818 - likewise
 
 
 class Unreadable(Exception):  # noqa: N818 - likewise
-    """A row of the state table makes no sense (E009); ``row`` is what it says, as JSON."""
+    """A row of the state table makes no sense (E009).
 
-    def __init__(self, row: str) -> None:
-        super().__init__(f"unreadable state row: {row[:500]}")
+    ``name`` is its key as a path, ``intent/intent-a.json/v1``; ``row`` is what it says, as the table has it; ``fields``
+    are those that make no sense, where the rest of it can be kept.
+    """
+
+    def __init__(self, name: str, row: Mapping[str, object], fields: tuple[str, ...] = ()) -> None:
+        super().__init__(f"unreadable state row {name}: {str(row)[:500]}")
+        self.name = name
         self.row = row
+        self.fields = fields

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cache, lru_cache, partial
 from typing import Any
 
@@ -12,13 +13,13 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import bootstrap, messages, metrics, pipeline
-from conductor_loop.app import App, Cursor, Measured, Message
+from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff
 from conductor_loop.processing import Later
-from conductor_loop.sweep import sweep
+from conductor_loop.sweep import take_turn
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
@@ -39,25 +40,18 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Sweep one stretch of the bucket; the next call goes on behind it."""
+    """Sweep one stretch of the bucket; the next call goes on behind it. Does nothing while another one sweeps."""
     del event
     app = _app(context.log_stream_name)
-    deadline = _deadline(context) - 5
-    swept = sweep(app, _cursor.get("next"), deadline)
-    _cursor["next"] = swept.cursor
-    counts = {
-        "seen": swept.seen,
-        "settled": swept.settled,
-        "redelivered": swept.redelivered,
-        "rejected": swept.rejected,
-    }
+    swept = take_turn(app, _deadline(context))
+    if swept is None:
+        _logger().info("another sweep is at it")
+        return {}
+    counts = {name: count for name, count in asdict(swept).items() if name != "cursor"}
     _logger().info("swept", extra=counts)
     if app.config.metrics_enabled:
         metrics.emit_sweep(counts, SERVICE)
     return counts
-
-
-_cursor: dict[str, Cursor | None] = {}  # lost with its environment: then a sweep begins at the beginning
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:

@@ -79,7 +79,9 @@ class Row:
     patience: int = 1  # how many times its timeout the next attempt gets
     outcome: Outcome | None = None
     since: float = 0.0  # when it came into this state
-    sweeps: int = 0  # how often the sweeper has handed it over again
+    sweeps: int = 0  # how often the sweeper has handed it over again, or tried to settle it
+    swept_at: float = 0.0  # when it last tried to settle it
+    queued_at: float = 0.0  # when its last message was sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from conductor_loop.intent import Handoff, Priority
 
 def write(message: Message) -> str:
     """Write the body of a message."""
-    return json.dumps({"handoff": asdict(message.handoff), "priority": message.priority, "note": message.note})
+    return json.dumps(asdict(message))
 
 
 def read(body: str) -> Message:
@@ -21,6 +21,7 @@ def read(body: str) -> Message:
     """
     try:
         document = json.loads(body)
-        return Message(Handoff(**document["handoff"]), Priority(document["priority"]), document["note"])
+        swept = document.get("swept", False)  # which messages of older releases do not have
+        return Message(Handoff(**document["handoff"]), Priority(document["priority"]), document["note"], swept)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a message of ours: {body[:200]!r}") from error

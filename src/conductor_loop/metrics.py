@@ -21,10 +21,11 @@ def emit(measured: Measured, service: str) -> None:
 
 
 def emit_sweep(counts: Mapping[str, int], service: str) -> None:
-    """Print one EMF line for a sweep: how many handoffs have no settled answer, and what was done about it."""
+    """Print one EMF line for a sweep: how many handoffs have no settled answer, and what came of looking after them."""
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
     metrics.add_metric("UnsettledHandoffs", MetricUnit.Count, counts["seen"])
     metrics.add_metric("RedeliveredHandoffs", MetricUnit.Count, counts["redelivered"])
+    metrics.add_metric("SweepFailures", MetricUnit.Count, counts["failed"])
     metrics.flush_metrics()
 
 

@@ -1,20 +1,19 @@
 """The story of an intent: admit, queue or process, settle. Safe to tell again from any point."""
 
-import logging
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from conductor_loop import status
 from conductor_loop.app import App, Found, Message
-from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Unreadable, Violation
+from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, State, judge, order
 from conductor_loop.processing import Delivery, Later, author, conclude, least_seconds, process
-from conductor_loop.routing import route
-from conductor_loop.settling import Answer, fitting, settle
+from conductor_loop.repairing import repairing
+from conductor_loop.routing import note_swept, route
+from conductor_loop.settling import Answer, settle
+from conductor_loop.sweep import age, is_due
 from conductor_loop.validation import check_name, check_size, validate_file
-
-logger = logging.getLogger("conductor-loop")
 
 
 def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
@@ -30,12 +29,14 @@ def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
         Overtaken: this worker was too slow, and another one took over.
 
     """
-    return _repairing(app, Delivery(Message(handoff), app.clock(), deadline), _answer)
+    delivery = Delivery(Message(handoff), app.clock(), deadline)
+    return repairing(app, handoff, partial(_answer, app, delivery))
 
 
 def work(app: App, message: Message, deadline: float) -> Answer | Later:
     """Take a message of a queue: to its end, or say after how many seconds it should come again. Raises Overtaken."""
-    return _repairing(app, Delivery(message, app.clock(), deadline, queued=True), _work)
+    delivery = Delivery(message, app.clock(), deadline, queued=True)
+    return repairing(app, message.handoff, partial(_work, app, delivery))
 
 
 def admit(app: App, found: Found) -> Intent:
@@ -59,7 +60,7 @@ def _answer(app: App, delivery: Delivery) -> Answer:
     way = route(intent, delivery.handoff, app.config.critical_principals, lambda: _take_high(app))
     delivery = replace(delivery, message=Message(delivery.handoff, way.priority, way.note))
     if app.config.priority_queues and way.priority is not Priority.CRITICAL:
-        return _enqueue(app, delivery, intent)
+        return _waits_already(app, delivery.handoff) or _enqueue(app, delivery, intent)
     return _process_inline(app, delivery, intent)
 
 
@@ -67,7 +68,10 @@ def _work(app: App, delivery: Delivery) -> Answer | Later:
     opened = _opened(app, delivery)
     if not isinstance(opened, tuple):
         return opened
-    return process(app, *opened)
+    delivery, intent = opened
+    if delivery.message.swept:
+        delivery = replace(delivery, message=replace(delivery.message, note=note_swept(intent)))
+    return process(app, delivery, intent)
 
 
 def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | Later:
@@ -87,6 +91,21 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
         by = f"version {found.newer_version} of the same name"
         return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
     return delivery, intent
+
+
+def _waits_already(app: App, handoff: Handoff) -> Answer | None:
+    """Say what has become of a handoff whose event comes so late that the sweeper may have found it before.
+
+    Only such an event pays for the read; any other one is sent on unseen.
+    """
+    if age(handoff, app.clock()) <= app.config.sweep_after_seconds:
+        return None
+    row = app.state.find([handoff]).get(handoff)
+    if row is None or row.state is State.ADMITTED:
+        return None  # unknown; or this is the event that the sweeper made
+    if row.outcome is not None:
+        return settle(app, handoff, row.outcome)
+    return None if is_due(row, app.clock(), app.config) else Answer.QUEUED
 
 
 def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer:
@@ -148,16 +167,3 @@ def _illegible(error: Illegible) -> Rejected:
 def _take_high(app: App) -> bool:
     limit = app.config.high_per_minute
     return limit is None or app.state.take_token("priority-high", 60 / limit, limit, app.clock())
-
-
-def _repairing[T](app: App, delivery: Delivery, step: Callable[[App, Delivery], T]) -> T:
-    """Do a step; where it meets a row that makes no sense (E009), set the row aside and do it again without."""
-    try:
-        return step(app, delivery)
-    except Unreadable as error:
-        handoff = delivery.handoff
-        key = f"failed/state/{fitting(handoff.file)}.{handoff.version_id}.json"
-        logger.exception("E009: an unreadable state row was set aside", extra={"aside": key})
-        app.bucket.set_aside(handoff, key, error.row.encode())
-        app.state.discard(handoff)
-        return step(app, delivery)

@@ -353,7 +353,8 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
     outcome = replace(decision.outcome, tally=tally, retract=retract)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, app.clock())
     if refusal is not None:
-        if decision.applied is not None:
+        was_mine = refusal.row is not None and refusal.row.outcome == outcome  # made by a call whose answer was lost
+        if decision.applied is not None and not was_mine:
             app.bucket.retract(delivery.handoff, _packages(attempt.claim.target), attempt.claim.owner)
         return _lost(app, delivery, refusal)
     app.observe(Measured(delivery.handoff, outcome, seconds, decision.run.seconds if decision.run else None))

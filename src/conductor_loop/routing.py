@@ -15,6 +15,13 @@ class Route:
     note: str = ""
 
 
+def note_swept(intent: Intent) -> str:
+    """Give the clause for an intent that the sweeper found: it goes by ``normal``, whatever the intent asks for."""
+    if intent.priority is Priority.NORMAL:
+        return ""
+    return f" (found by the sweeper: priority {intent.priority} treated as normal)"
+
+
 def route(
     intent: Intent, handoff: Handoff, critical_principals: tuple[str, ...], take_high: Callable[[], bool]
 ) -> Route:

@@ -18,6 +18,7 @@ class Answer(StrEnum):
     SETTLED = "settled"  # decided, by this or an earlier delivery, and settled
     QUEUED = "queued"  # a message for it waits in a queue
     DUPLICATE = "duplicate"  # an earlier delivery settled it: nothing was done
+    LEFT = "left"  # decided and told, but S3 will not move the input: it stays where it is
     GONE = "gone"  # the object vanished before anybody read it: there is nothing to answer
 
 
@@ -34,7 +35,7 @@ def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
     except Gone:
         return Answer.SETTLED  # it is removed last, so somebody has settled it just now
     except Illegible:
-        return Answer.SETTLED  # it stays where it is, as its status says: nothing is lost
+        return Answer.LEFT  # as its status says: nothing is lost
     if outcome.retract:
         app.bucket.retract(handoff, outcome.retract)
     app.bucket.remove(handoff)

@@ -1,22 +1,29 @@
 """Sweeping: what fell through. An input that lies in the root has no settled answer, whatever anybody believes."""
 
-from dataclasses import dataclass
+import logging
+import math
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message
 from conductor_loop.config import Config
-from conductor_loop.errors import Rejected
+from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row, State
 from conductor_loop.processing import Delivery, author, conclude
-from conductor_loop.settling import settle
+from conductor_loop.repairing import repair
+from conductor_loop.settling import Answer, settle
 from conductor_loop.validation import check_name
 
+logger = logging.getLogger("conductor-loop")
+
 _PAGES = 2  # of 1,000 versions, that one sweep looks at
+_STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
 _GRACE_SECONDS = 60.0  # for whoever is at it: to settle, or for a message to come back
-_MESSAGE_GRACE_SECONDS = 900.0  # for a message that is due, behind a backlog
+_MESSAGE_GRACE_SECONDS = 900.0  # for a message that may be there, behind a backlog
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0  # between two sweeps of the same handoff
+_DOUBLINGS = 16  # of a pause; more only overflow
 _QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped the message
 _GROUP = "swept"  # of messages whose namespace nobody has read yet
 
@@ -29,52 +36,91 @@ class Swept:
     settled: int = 0
     redelivered: int = 0
     rejected: int = 0
+    left: int = 0  # answered, but S3 does not let them be moved
+    failed: int = 0  # could not be looked after this time
     cursor: Cursor | None = None
 
 
-def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
-    """Look after one stretch of the unsettled handoffs; safe beside everything else, and beside itself.
+def take_turn(app: App, deadline: float) -> Swept | None:
+    """Sweep the next stretch, and leave a note where the one after it begins; ``None`` while another sweep runs.
 
-    It does not amplify: whatever has a message, or was handed over before, is left alone for a time that doubles with
-    each hand-over.
+    Args:
+        app: The parts to do it with.
+        deadline: Epoch seconds at which this invocation ends, and with it its right to sweep.
+
     """
-    handoffs, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
-    rows = app.state.find(handoffs)
-    swept = Swept(cursor=after)
-    for handoff in handoffs:
-        if app.clock() > deadline:
-            swept.cursor = cursor  # this stretch again
-            break
-        swept.seen += 1
-        _look_after(app, handoff, rows.get(handoff), swept)
+    turn = app.state.begin_sweep(app.new_owner(), deadline, app.clock())
+    if turn is None:
+        return None
+    try:
+        swept = sweep(app, turn.cursor, deadline - _STOP_SECONDS)
+    except Exception:
+        app.state.end_sweep(replace(turn, cursor=None))  # at the beginning: the cursor itself may be to blame
+        raise
+    app.state.end_sweep(replace(turn, cursor=swept.cursor))
     return swept
 
 
-def is_due(row: Row | None, put_at: float, now: float, config: Config) -> bool:
+def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
+    """Look after one stretch of the unsettled handoffs, each for itself; safe beside everything else.
+
+    It does not amplify: whatever has a message, or was looked after before, is left alone for a time that doubles each
+    time.
+    """
+    handoffs, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
+    rows = app.state.read(handoffs)
+    swept = Swept(cursor=cursor)
+    for handoff in handoffs:
+        if app.clock() > deadline:
+            return swept
+        swept.seen += 1
+        try:
+            _look_after(app, handoff, rows.get(handoff), swept)
+        except Exception:
+            swept.failed += 1
+            logger.exception("not looked after", extra={"handoff": handoff.key, "version_id": handoff.version_id})
+        swept.cursor = Cursor(handoff.key, handoff.version_id)
+    swept.cursor = after
+    return swept
+
+
+def age(handoff: Handoff, now: float) -> float:
+    """Say how long ago a handoff was put, in seconds; infinitely, where its time says nothing."""
+    try:
+        return now - datetime.fromisoformat(handoff.event_time).timestamp()
+    except ValueError:
+        return math.inf
+
+
+def is_due(row: Row, now: float, config: Config) -> bool:
     """Say whether nobody seems to be at a handoff any more. Times are epoch seconds."""
-    if row is None:
-        return now - put_at > config.sweep_after_seconds
-    pause = min(_GRACE_SECONDS * 2.0**row.sweeps, _LONGEST_PAUSE_SECONDS)
+    pause = min(_GRACE_SECONDS * 2.0 ** min(row.sweeps, _DOUBLINGS), _LONGEST_PAUSE_SECONDS)
+    has_message = now - row.queued_at <= _QUEUE_KEEPS_SECONDS
     match row.state:
         case State.QUEUED:
             return now - row.since > _QUEUE_KEEPS_SECONDS
         case State.ADMITTED:
             return now - row.since > _MESSAGE_GRACE_SECONDS + pause
+        case State.RETRYING if has_message:
+            return False
         case State.RETRYING:
             return now - row.held_until > pause + (_MESSAGE_GRACE_SECONDS if config.priority_queues else 0)
         case State.PROCESSING:
             return now - row.held_until > pause
-    return now - row.since > _GRACE_SECONDS
+    return now - max(row.since, row.swept_at) > pause
 
 
-def _look_after(app: App, handoff: Handoff, row: Row | None, swept: Swept) -> None:
+def _look_after(app: App, handoff: Handoff, row: Row | Unreadable | None, swept: Swept) -> None:
+    if isinstance(row, Unreadable):
+        repair(app, handoff, row)
+        row = app.state.find([handoff]).get(handoff)
     now = app.clock()
-    put_at = datetime.fromisoformat(handoff.event_time).timestamp()
-    if not is_due(row, put_at, now, app.config):
+    waits = age(handoff, now) <= app.config.sweep_after_seconds if row is None else not is_due(row, now, app.config)
+    if waits:
         return
     if row is not None and row.outcome is not None:
-        settle(app, handoff, row.outcome)
-        swept.settled += 1
+        app.state.note_sweep(handoff, now)  # first: what cannot be settled may take all the time there is
+        _count(swept, settle(app, handoff, row.outcome))
     elif (rejection := _wrong_name(handoff)) is not None:
         delivery = Delivery(Message(handoff), now, now)
         conclude(app, delivery, status.rejected(author(app, delivery), rejection))
@@ -84,10 +130,17 @@ def _look_after(app: App, handoff: Handoff, row: Row | None, swept: Swept) -> No
         swept.redelivered += 1
 
 
+def _count(swept: Swept, answer: Answer) -> None:
+    if answer is Answer.LEFT:
+        swept.left += 1
+    else:
+        swept.settled += 1
+
+
 def _hand_over(app: App, handoff: Handoff, row: Row | None) -> None:
     """Give it to a worker again, then note that: in the other order, a crash between would leave it to nobody."""
     if app.config.priority_queues:
-        app.queues.send(Message(handoff), _GROUP)
+        app.queues.send(Message(handoff, swept=True), _GROUP)
         app.state.register(handoff, State.QUEUED, app.clock(), row)
     else:
         app.redeliver(handoff)

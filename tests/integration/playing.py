@@ -2,11 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+
+from moto.dynamodb.models import dynamodb_backends
 
 from conductor_loop import messages, pipeline
 from conductor_loop.app import Message
@@ -14,16 +16,28 @@ from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.processing import Later
-from conductor_loop.sweep import sweep
+from conductor_loop.sweep import take_turn
 from tests.factories import BUCKET, World, intent
+from tests.integration.conftest import TABLE
+from tests.watched import assert_follows
 
 _ROUNDS = 40  # more means that something never ends
+_LONGEST_VISIBILITY_SECONDS = 43_000
+ONCALL = "AWS:oncall-7"
 
 
 class Killed(BaseException):
     """The process is gone: nothing catches it."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message, and what it can be hidden by."""
+
+    message: Message
+    record: dict[str, str]
 
 
 class MotoQueues(Queues):
@@ -37,20 +51,43 @@ class MotoQueues(Queues):
         del delay_seconds  # the tests have a clock of their own
         super().send(message, group)
 
-    def receive(self) -> list[Message]:
+    def hide(self, record: Mapping[str, Any], seconds: float) -> None:
+        del seconds  # likewise: it is hidden for longer than a test takes
+        super().hide(record, _LONGEST_VISIBILITY_SECONDS)
+
+    def receive(self) -> list[Received]:
         """Take every message that waits. Not one of the system's own calls."""
         received = []
-        while found := self._mine.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
-            for record in found:
-                self._mine.delete_message(QueueUrl=self._url, ReceiptHandle=record["ReceiptHandle"])
-                received.append(messages.read(record["Body"]))
+        asked = {"QueueUrl": self._url, "MaxNumberOfMessages": 10, "VisibilityTimeout": _LONGEST_VISIBILITY_SECONDS}
+        while found := self._mine.receive_message(**asked).get("Messages", []):
+            for one in found:
+                record = {
+                    "receiptHandle": one["ReceiptHandle"],
+                    "eventSourceARN": f"arn:{self._url.rpartition('/')[2]}",
+                }
+                received.append(Received(messages.read(one["Body"]), record))
         return received
+
+    def delete(self, received: Received) -> None:
+        """Do what Lambda does with a message that is done with."""
+        self._mine.delete_message(QueueUrl=self._url, ReceiptHandle=received.record["receiptHandle"])
 
 
 class WatchedTable(StateTable):
-    """Holds each claim against those in force: never two live owners."""
+    """Holds each claim against those in force, never two live owners, and each write against the transitions."""
 
     in_force: tuple[Claim, ...] = ()
+
+    def _write(self, *updates: Any) -> Refusal | None:
+        keys = [update["Key"] for update in updates if update["Key"]["pk"]["S"].startswith("intent#")]
+        before = [_state(key) for key in keys]
+        try:
+            return super()._write(*updates)
+        finally:  # a call that fails, or kills, may have had its effect
+            for was, key in zip(before, keys, strict=True):
+                now = _state(key)
+                if now is not None and now is not was:
+                    assert_follows(was, now)
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         refusal = super().claim(claim, now, seen)
@@ -91,7 +128,7 @@ class Play:
     path: Path
     number: int
     events: list[Handoff] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Received] = field(default_factory=list)
     others: int = 0  # intents that were decided before it
     deliveries: int = 0
     redelivers: bool = True  # whether an event comes again after a kill; else only the sweeper knows
@@ -108,7 +145,9 @@ class Play:
         return self.path.body or intent(**({"target": f"target-{self.number}"} | fields))
 
     def prepare(self) -> None:
-        self.world.configure(priority_queues=self.path.queued, handoff_bucket=BUCKET)
+        self.world.configure(
+            priority_queues=self.path.queued, handoff_bucket=BUCKET, critical_principals=(ONCALL,), high_per_minute=60
+        )
         self.world.porch.script, self.world.porch.requests = [*self.path.script], []
         self.handoff = self.drop(self.file, self.body)
         self.path.before(self)
@@ -120,7 +159,10 @@ class Play:
         clock.now = max(clock.now, time.time()) + 10
         put: Handoff = self.world.bucket.drop(BUCKET, file, body)
         return replace(
-            put, event_time=f"{datetime.fromtimestamp(clock.now, UTC):%Y-%m-%dT%H:%M:%S}.000Z", sequencer="A"
+            put,
+            event_time=f"{datetime.fromtimestamp(clock.now, UTC):%Y-%m-%dT%H:%M:%S}.000Z",
+            sequencer="A",
+            principal=ONCALL,
         )
 
     def finish(self) -> None:
@@ -129,14 +171,14 @@ class Play:
             for handoff in list(self.events):
                 self._once(partial(self._answer, handoff))
             self._receive()
-            for message in list(self.messages):
-                self._once(partial(self._work, message))
+            for received in list(self.messages):
+                self._once(partial(self._work, received))
             self._receive()
             if not (self.events or self.messages or self._root()):
                 return
             self.world.clock.wait(90)
             if not self.events and not self.messages:
-                self._once(lambda: sweep(self.world.app, None, self.world.deadline))
+                self._once(lambda: take_turn(self.world.app, self.world.deadline))
         raise AssertionError(f"never settled: {self._root()}")
 
     def check(self) -> None:
@@ -150,7 +192,8 @@ class Play:
         prefixes = {key.rpartition("/")[0] for key in world.listing() if f"/target-{self.number}/" in key}
         assert prefixes <= {package["prefix"].rstrip("/")} if package else not prefixes, "packages of nobody"
         files = self.package()
-        assert sorted(files) == [f"{package['prefix']}{path}" for path in package["files"]] if package else not files
+        told = [f"{package['prefix']}{path}" for path in package["files"]] if package else []
+        assert sorted(files) == told
         assert not self.packages or files == self.packages, "a decided package was replaced"
 
     def package(self) -> dict[str, bytes]:
@@ -175,12 +218,15 @@ class Play:
         pipeline.answer(self.world.app, handoff, self.world.deadline)
         self.events.remove(handoff)
 
-    def _work(self, message: Message) -> None:
-        result = pipeline.work(self.world.app, message, self.world.deadline)
+    def _work(self, received: Received) -> None:
+        queues: Any = self.world.queues
+        result = pipeline.work(self.world.app, received.message, self.world.deadline)
         if isinstance(result, Later):
+            queues.hide(received.record, result.seconds)
             self.world.clock.wait(result.seconds)
         else:
-            self.messages.remove(message)
+            queues.delete(received)
+            self.messages.remove(received)
 
     def _receive(self) -> None:
         queues: Any = self.world.queues
@@ -190,6 +236,12 @@ class Play:
 
     def _root(self) -> list[str]:
         return [key for key in self.world.listing() if "/" not in key]
+
+
+def _state(key: Any) -> State | None:
+    """Look into moto itself, past everything that watches or breaks calls."""
+    item: Any = dynamodb_backends["123456789012"]["us-east-1"].get_item(TABLE, key)
+    return State(item.attrs["state"].value) if item else None
 
 
 def counted(client: Any, table: str) -> Counter[str]:
@@ -209,3 +261,26 @@ def answer_another(play: Play, **fields: Any) -> None:
     pipeline.answer(world.app, handoff, world.deadline)
     world.configure(priority_queues=play.path.queued)
     play.others += 1
+
+
+def its_row_makes_no_sense(play: Play) -> None:
+    """Leave a row for the intent that nobody can read."""
+    row = {"pk": {"S": f"intent#{play.file}"}, "sk": {"S": play.handoff.version_id}, "state": {"S": "queued"}}
+    _put_row(row)
+
+
+def its_targets_row_makes_no_sense(play: Play) -> None:
+    """Leave a row for the target whose lease would never end."""
+    _put_row({"pk": {"S": f"target#oran-sim/target-{play.number}"}, "sk": {"S": "-"}, "held_until": {"S": "?"}})
+
+
+def files_in_its_place(play: Play) -> None:
+    """Leave files where the package belongs, as an attempt does that died."""
+    name = f"target-{play.number}"
+    for file in ("Kptfile", "left-over.yaml"):
+        key = f"packages/oran-sim/{name}/{name}-v1.0.0/{file}"
+        play.world.bucket.client.put_object(Bucket=BUCKET, Key=key, Body=b"old")
+
+
+def _put_row(item: dict[str, Any]) -> None:
+    dynamodb_backends["123456789012"]["us-east-1"].put_item(TABLE, item)

@@ -17,12 +17,6 @@ CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
 OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed", tally={"files_success": 1})
 
 
-@pytest.fixture(params=["memory", "aws"])
-def parts(request: pytest.FixtureRequest) -> World:
-    chosen: World = World() if request.param == "memory" else request.getfixturevalue("world")
-    return chosen
-
-
 def test_a_claim_holds_the_handoff_and_its_target(parts: World) -> None:
     assert parts.state.claim(CLAIM, NOW) is None
     rival = replace(CLAIM, owner="rival")
@@ -177,12 +171,6 @@ def test_a_burst_of_tokens_is_given_and_then_one_each_interval(parts: World) -> 
     assert parts.state.take_token("t", 10, 3, NOW + 10) is True
     assert parts.state.take_token("t", 10, 3, NOW + 11) is False
     assert parts.state.take_token("t", 10, 3, NOW + 1000) is True
-
-
-def test_a_discarded_row_is_gone(parts: World) -> None:
-    parts.state.register(HANDOFF, State.QUEUED, NOW)
-    parts.state.discard(HANDOFF)
-    assert parts.state.find([HANDOFF]) == {}
 
 
 def test_exactly_the_version_is_read(parts: World) -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +17,18 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from conductor_loop.errors import Overtaken, StillHeld
+from conductor_loop.errors import Cause, Overtaken, StillHeld
 from tests.factories import World
-from tests.integration.conftest import TABLE, MotoBucket
-from tests.integration.playing import MotoQueues, Path, Play, WatchedTable, counted
+from tests.integration.conftest import TABLE, MotoBucket, send
+from tests.integration.playing import (
+    MotoQueues,
+    Path,
+    Play,
+    WatchedTable,
+    counted,
+    files_in_its_place,
+    its_row_makes_no_sense,
+)
 
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4})
 _S3_ERROR = b"<Error><Code>%s</Code><Message>injected</Message></Error>"
@@ -86,20 +95,16 @@ class Saboteur:
         service, operation = event_name.split(".")[1:]
         self.calls.append(operation)
         if self.fault is None or not self._strikes():
-            return self._sent(event_name, request)
+            return send(event_name, request)
         self.struck += 1
         answer, after = self.fault
         if after:
-            self._sent(event_name, request)
+            send(event_name, request)
         return answer(service, request)
 
     def _strikes(self) -> bool:
         number = len(self.calls)
         return number >= self.at if self.lasting else number == self.at
-
-    def _sent(self, event_name: str, request: Any) -> AWSResponse | None:
-        response: AWSResponse | None = botocore_stubber(event_name, request=request)
-        return response
 
     def reset(self, fault: tuple[Answer, bool] | None = None, at: int = 0, *, lasting: bool = False) -> None:
         self.calls.clear()
@@ -114,11 +119,10 @@ class FaultyPlay(Play):
 
     def _once(self, deliver: Callable[[], object]) -> None:
         self.deliveries += 1
-        try:
+        with suppress(ClientError, HTTPClientError, Overtaken, StillHeld):
             deliver()
-        except (ClientError, HTTPClientError, Overtaken, StillHeld):
-            if self.saboteur.struck:
-                self.saboteur.fault = None
+        if self.saboteur.struck:
+            self.saboteur.fault = None
         self.world.clock.wait(20)
 
 
@@ -148,7 +152,20 @@ class Quiet(MotoQueues):
         self._mine = client
 
 
-PATHS = {"inline": Path("success", queued=False), "queued": Path("success"), "rejected": Path("failed", "failed", b"{")}
+PATHS = {
+    "inline": Path("success", queued=False),
+    "queued": Path("success"),
+    "rejected": Path("failed", "failed", b"{"),
+    "retried": Path("success", script=(Cause.NETWORK_ERROR, None)),
+    "swept": Path("success", event=False),
+    "files in its place": Path("success", queued=False, before=files_in_its_place),
+    "rate limited": Path("success", fields={"priority": "high"}),
+    "unreadable row": Path("success", queued=False, before=its_row_makes_no_sense),
+}
+# These fail in all ways; the other paths share most of their calls, and fail in two: else it takes too long.
+IN_ALL_WAYS = ("inline", "rejected")
+IN_SOME_WAYS = ("500", "timeout after")
+OF_NO_OTHER = ("SendMessage", "ChangeMessageVisibility", "ListObjectVersions", "BatchGetItem")
 
 
 @pytest.mark.parametrize("way", PATHS)
@@ -167,6 +184,8 @@ def test_a_fault_of_any_call_loses_nothing_and_doubles_nothing(
     for name, fault in FAULTS.items():
         for at, call in enumerate(calls, 1):
             if name == "cancelled" and call != "TransactWriteItems":
+                continue
+            if not (way in IN_ALL_WAYS or name in IN_SOME_WAYS or call in OF_NO_OTHER):
                 continue
             for lasting in (False, True):
                 world, saboteur = parts()

@@ -1,5 +1,6 @@
 """The Lambda entry point, with the real adapters on moto and the bundled porch."""
 
+import fnmatch
 import json
 import logging
 import threading
@@ -17,6 +18,7 @@ from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
+from tests.unit.test_template import RESOURCES
 
 PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
 
@@ -41,7 +43,9 @@ def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     handlers._live.cache_clear()
     handlers._built.cache_clear()
     handlers._logger.cache_clear()
-    logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
+    logger: Any = logging.getLogger(handlers.SERVICE)
+    logger.handlers.clear()  # they hold this test's standard output
+    logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 
 
 class Queue:
@@ -189,6 +193,38 @@ def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, mon
     assert handlers.sweeper({}, Context())["redelivered"] == 0  # type: ignore[arg-type]
     invoke(*queue.receive())
     assert world.status()["status"] == "success"
+
+
+def test_a_sweep_says_what_it_could_not_look_after(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(world, "intent-a.json")
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_CONDUCTOR_FUNCTION", "no-such-function")
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 1000)
+    assert handlers.sweeper({}, Context())["failed"] == 1  # type: ignore[arg-type]
+    printed = lines(capsys)
+    assert [line["SweepFailures"] for line in printed if "_aws" in line] == [[1.0]]
+    assert [line["handoff"] for line in printed if line.get("message") == "not looked after"] == ["intent-a.json"]
+
+
+def test_a_sweep_beside_another_one_does_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    world.state.begin_sweep("another", time.time() + 60, time.time())
+    assert handlers.sweeper({}, Context()) == {}  # type: ignore[arg-type]
+
+
+def test_a_row_that_makes_no_sense_is_logged_as_the_alarm_reads_it(
+    world: World, aws: boto3.session.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = put(world, "intent-a.json")
+    row = {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": record["s3"]["object"]["versionId"]}}
+    aws.client("dynamodb").put_item(TableName="state", Item=row)
+    invoke(record)
+    said = [line.get("message", "") for line in lines(capsys)]
+    for function in ("Conductor", "Sweeper"):
+        watched = RESOURCES[f"UnreadableRowsOf{function}"]["Properties"]["FilterPattern"]
+        assert fnmatch.filter(said, watched.removeprefix('{ $.message = "').removesuffix('" }'))
 
 
 def test_a_message_that_only_waits_is_sent_anew_before_its_queue_takes_it_for_a_dead_letter(

@@ -12,8 +12,18 @@ import pytest
 from conductor_loop import pipeline
 from conductor_loop.errors import Cause
 from tests.factories import BUCKET, World
-from tests.integration.conftest import TABLE, MotoBucket
-from tests.integration.playing import Killed, MotoQueues, Path, Play, WatchedTable, answer_another, counted
+from tests.integration.conftest import TABLE, MotoBucket, conditional
+from tests.integration.playing import (
+    Killed,
+    MotoQueues,
+    Path,
+    Play,
+    WatchedTable,
+    answer_another,
+    counted,
+    its_row_makes_no_sense,
+    its_targets_row_makes_no_sense,
+)
 
 
 @dataclass
@@ -75,7 +85,9 @@ def world(aws: boto3.session.Session, reaper: Reaper) -> World:
     url = sqs.create_queue(QueueName="normal")["QueueUrl"]
     queues: Any = QuietQueues(reaper.watch(aws.client("sqs")), sqs, url)
     table = WatchedTable(reaper.watch(aws.client("dynamodb")), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
-    return World(bucket=QuietBucket(reaper.watch(aws.client("s3")), aws.client("s3")), state=table, queues=queues)
+    return World(
+        bucket=QuietBucket(reaper.watch(conditional(aws.client("s3"))), aws.client("s3")), state=table, queues=queues
+    )
 
 
 def decided_and_left(play: Play) -> None:
@@ -122,6 +134,10 @@ PATHS = {
     "swept: lost event": Path("success", event=False),
     "swept: decided, not settled": Path("success", event=False, before=decided_and_left),
     "withdrawn": Path("skipped", script=(Cause.NETWORK_ERROR,), event=False, before=retried_and_withdrawn),
+    "critical, retried by high": Path("success", script=(Cause.NETWORK_ERROR, None), fields={"priority": "critical"}),
+    "unreadable row": Path("success", queued=False, before=its_row_makes_no_sense),
+    "unreadable row, swept": Path("success", event=False, before=its_row_makes_no_sense),
+    "unreadable row of the target": Path("success", queued=False, before=its_targets_row_makes_no_sense),
     "rejected": Path("failed", "failed", body=b"not JSON"),
     "superseded": Path("skipped", before=a_newer_one_applied, fields={"target": "target-{}-shared"}),
     "duplicate correlation id": Path(
@@ -130,8 +146,12 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("redelivers", [True, False], ids=["redelivered", "only swept"])
-@pytest.mark.parametrize("way", PATHS)
+CASES = [(way, again) for way in PATHS for again in (True, False) if PATHS[way].event or not again]
+
+
+@pytest.mark.parametrize(
+    ("way", "redelivers"), CASES, ids=[f"{way}-{'redelivered' if again else 'only swept'}" for way, again in CASES]
+)
 def test_whatever_a_kill_leaves_is_finished_and_answered_once(
     world: World, reaper: Reaper, way: str, redelivers: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:

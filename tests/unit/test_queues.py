@@ -10,7 +10,6 @@ from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import State
 from conductor_loop.retry import Policy
 from conductor_loop.settling import Answer
-from conductor_loop.sweep import sweep
 from tests.factories import World, intent
 
 
@@ -219,75 +218,3 @@ def test_workers_that_all_died_end_in_a_failure_and_not_in_a_circle(world: World
         world.clock.wait(100)
     assert pipeline.work(world.app, message, world.deadline) is Answer.SETTLED
     assert world.status()["error_details"]["error_code"] == "WORKERS_DIED"
-
-
-def test_a_lost_event_is_found_by_the_sweeper_and_handed_over_once(world: World) -> None:
-    world.drop()
-    world.clock.wait(10_000_000_000 - world.clock())
-    for _ in range(5):
-        sweep(world.app, None, world.deadline)
-    assert len(world.queues.waiting) == 1
-    drain(world)
-    assert world.status()["status"] == "success"
-
-
-def test_a_backlog_is_not_amplified(world: World) -> None:
-    for number in range(300):
-        arrive(world, world.drop(f"intent-{number}.json", intent(target=f"t-{number}")))
-    for _ in range(60):
-        world.clock.wait(60)
-        assert sweep(world.app, None, world.deadline).redelivered == 0
-    assert len(world.queues.waiting) == 300
-
-
-def test_a_lease_that_ran_out_is_handed_over_once_and_ever_more_rarely(world: World) -> None:
-    def die() -> None:
-        world.porch.on_run = lambda: None
-        raise SystemExit
-
-    world.porch.on_run = die
-    arrive(world, world.drop())
-    message = world.queues.waiting.pop()[1]
-    with pytest.raises(SystemExit):
-        pipeline.work(world.app, message, world.deadline)
-    for _ in range(10):
-        world.clock.wait(60)
-        sweep(world.app, None, world.deadline)
-    assert len(world.queues.waiting) == 1
-    drain(world)
-    assert (world.status()["status"], world.status()["attempt"]) == ("success", 2)
-
-
-def test_what_is_decided_but_not_settled_is_settled_by_the_sweeper(world: World) -> None:
-    handoff = world.drop()
-    arrive(world, handoff)
-    message = world.queues.waiting.pop()[1]
-    world.bucket.archive = _raising
-    with pytest.raises(SystemExit):
-        pipeline.work(world.app, message, world.deadline)
-    del world.bucket.archive
-    world.clock.wait(120)
-    assert sweep(world.app, None, world.deadline).settled == 1
-    assert "processed/intent-a.json" in world.listing()
-    assert "intent-a.json" not in world.listing()
-
-
-def test_a_stray_is_moved_to_failed_with_e001(world: World) -> None:
-    world.drop("readme.txt", b"hello")
-    world.clock.wait(10_000_000_000 - world.clock())
-    assert sweep(world.app, None, world.deadline).rejected == 1
-    assert world.listing() == ["failed/readme.txt", "status/readme.txt.status"]
-    assert world.status("readme.txt")["error_details"]["code"] == "E001"
-
-
-def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:
-    world.configure(priority_queues=False)
-    handoff = world.drop()
-    world.clock.wait(10_000_000_000 - world.clock())
-    for _ in range(3):
-        sweep(world.app, None, world.deadline)
-    assert [one.version_id for one in world.redelivered] == [handoff.version_id]
-
-
-def _raising(*_: object) -> None:
-    raise SystemExit

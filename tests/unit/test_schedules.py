@@ -9,7 +9,8 @@ import pytest
 from conductor_loop.lifecycle import order
 from conductor_loop.status import encode
 from tests.factories import BUCKET
-from tests.schedules import Drop, Schedule
+from tests.schedules import Schedule
+from tests.workers import Drop
 
 SCHEDULES = 2000
 _BATCHES = 8

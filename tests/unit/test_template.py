@@ -62,7 +62,7 @@ def test_the_sweeper_may_do_this_and_no_more() -> None:
     (policy,) = RESOURCES["SweeperRole"]["Properties"]["Policies"]
     allowed = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
     (denied,) = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
-    answers = [f"${{HandoffBucket.Arn}}/{prefix}/*" for prefix in ("status", "packages", "processed", "failed")]
+    answers = [f"${{HandoffBucket.Arn}}/{prefix}/*" for prefix in ("status", "processed", "failed")]
     assert granted([denied]) == {("s3:DeleteObjectVersion", answer) for answer in answers}
     assert granted(allowed) == {
         ("logs:CreateLogStream", "SweeperLogs.Arn"),
@@ -71,8 +71,9 @@ def test_the_sweeper_may_do_this_and_no_more() -> None:
         ("s3:ListBucket", "HandoffBucket.Arn"),
         ("s3:GetObjectVersion", "${HandoffBucket.Arn}/*"),
         ("s3:DeleteObjectVersion", "${HandoffBucket.Arn}/*"),
-        *(("s3:PutObject", answer) for answer in answers if "packages" not in answer),
-        ("s3:GetObject", "${HandoffBucket.Arn}/status/*"),
+        *(("s3:PutObject", answer) for answer in answers),
+        *(("s3:GetObject", answer) for answer in answers),
+        ("dynamodb:DeleteItem", "StateTable.Arn"),
         ("dynamodb:BatchGetItem", "StateTable.Arn"),
         ("dynamodb:UpdateItem", "StateTable.Arn"),
         ("ssm:GetParameter", PARAMETER),
@@ -85,8 +86,15 @@ def test_the_sweeper_may_do_this_and_no_more() -> None:
 def test_the_role_may_read_what_it_replaces_conditionally() -> None:
     """S3 wants GetObject for If-Match, and the embedded AWS does not: so it is held here."""
     statements = RESOURCES["ConductorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    for prefix in ("status", "packages"):
+    for prefix in ("status", "packages", "processed", "failed"):
         assert ("s3:GetObject", f"${{HandoffBucket.Arn}}/{prefix}/*") in granted(statements)
+
+
+def test_the_role_may_take_back_what_came_to_nothing() -> None:
+    """It does so after a worker died or was late, which no end-to-end test can bring about at will."""
+    statements = RESOURCES["ConductorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    for action in ("s3:GetObjectVersion", "s3:DeleteObjectVersion"):
+        assert (action, "${HandoffBucket.Arn}/packages/*") in granted(statements)
 
 
 def test_no_statement_grants_everything() -> None:
@@ -103,6 +111,45 @@ def test_the_bucket_is_versioned_private_encrypted_and_expires_what_is_settled()
     assert bucket["BucketEncryption"]
     expiring = {rule.get("Prefix") for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule}
     assert expiring == {"processed/", "failed/", "status/"}
+
+
+def test_no_version_in_the_root_expires_before_its_answer() -> None:
+    rules = RESOURCES["HandoffBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    expiring = {
+        rule.get("Prefix", ""): rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        for rule in rules
+        if "NoncurrentVersionExpiration" in rule
+    }
+    answers = ("processed/", "failed/", "status/", "packages/")
+    assert expiring == dict.fromkeys(answers, "RetentionDays") | {"intent-": 365}
+    assert {"ExpiredObjectDeleteMarker"} <= {key for rule in rules for key in rule}
+
+
+def test_every_alarm_goes_where_alarms_go() -> None:
+    alarms = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert alarms
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == [
+            "MakesAlarmTopic",
+            ["AlarmTopic"],
+            ["HasOwnAlarmTopics", "AlarmTopicArns", "AWS::NoValue"],
+        ]
+
+
+@pytest.mark.parametrize("queue", ["DeadLetterQueue", "UnansweredQueue"])
+def test_what_nobody_takes_from_a_queue_sets_off_an_alarm(queue: str) -> None:
+    watched = [
+        dimension["Value"]
+        for one in RESOURCES.values()
+        for dimension in one["Properties"].get("Dimensions", [])
+        if one["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert f"{queue}.QueueName" in watched
+
+
+def test_throttled_sweeps_do_not_pile_up() -> None:
+    invoked = RESOURCES["SweeperFunction"]["Properties"]["EventInvokeConfig"]
+    assert invoked == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
 
 def test_every_key_that_the_function_may_write_is_one_that_the_pipeline_writes() -> None:

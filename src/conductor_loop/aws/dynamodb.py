@@ -2,11 +2,9 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.aws.rows import (
@@ -16,12 +14,11 @@ from conductor_loop.aws.rows import (
     number,
     outcome_text,
     read_refusal,
-    read_row,
     read_target,
     target_key,
     text,
 )
-from conductor_loop.errors import Unreadable
+from conductor_loop.aws.upkeep import Upkeep
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, guess, order
 
@@ -37,7 +34,7 @@ _NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
 _UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
-_MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file"
+_MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
 # What the index of days reads, newest first: see aws.listing.
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
 _RESERVED = {
@@ -52,12 +49,11 @@ _LONGER_THAN_QUEUES_SECONDS = 30 * 86_400  # a message that comes back after all
 SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
-class StateTable:
+class StateTable(Upkeep):
     """Rows of handoffs, targets, names, correlation ids, counters and rate limits; ``rows`` has their keys."""
 
     def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float, jitter: Callable[[], float]) -> None:
-        self._client = client
-        self._table = table
+        super().__init__(client, table)
         self._keep_seconds = keep_seconds
         self._jitter = jitter
 
@@ -67,11 +63,12 @@ class StateTable:
         Conditional on the row being as ``seen``: absent, or held by nobody.
         """
         swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
+        sent = ", queued_at = :now" if state is State.QUEUED else ""
         return self._write(
             self._update(
                 intent_key(handoff),
                 f"SET #state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, since = :now, "
-                f"sweeps = {swept}, {_LISTED} REMOVE active",
+                f"sweeps = {swept}{sent}, {_LISTED} REMOVE active",
                 _ABSENT if seen is None else _AS_SEEN,
                 {":state": text(state), ":none": number(0), ":now": number(now)}
                 | _as_seen(seen, now)
@@ -123,7 +120,7 @@ class StateTable:
                     Key("correlation", claim.correlation_id),
                     "SET #file = :file, expires_at = :expires",
                     _MINE_OR_NOBODYS,
-                    {":file": text(claim.handoff.file)} | self._expires(now),
+                    {":file": text(claim.handoff.file)} | _at(now) | self._expires(now),
                 )
             )
         refusal = self._write(*updates)
@@ -176,28 +173,10 @@ class StateTable:
         )
         return self._write(row, *self._count(handoff, outcome.tally))
 
-    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
-        """Read the rows of some handoffs; those without one, or with one that makes no sense, are left out."""
-        found = {}
-        for some in batched(handoffs, 100, strict=False):  # the most that one call reads
-            keys = {(intent_key(handoff).pk, handoff.version_id): handoff for handoff in some}
-            wanted: Any = {self._table: {"Keys": [intent_key(one).item for one in some], "ConsistentRead": True}}
-            while wanted:
-                answer = self._client.batch_get_item(RequestItems=wanted)
-                for item in answer["Responses"].get(self._table, []):
-                    with suppress(Unreadable):
-                        found[keys[item["pk"]["S"], item["sk"]["S"]]] = read_row(item)
-                wanted = answer.get("UnprocessedKeys")
-        return found
-
     def target(self, name: str) -> Target:
-        """Read what is known of the target ``namespace/name``."""
+        """Read what is known of the target ``namespace/name``. Raises Unreadable."""
         answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
         return read_target(answer.get("Item", {}))
-
-    def discard(self, handoff: Handoff) -> None:
-        """Delete a row that makes no sense, so that it is made anew."""
-        self._client.delete_item(TableName=self._table, Key=intent_key(handoff).item)
 
     def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool:
         """Take a token of a rate limit: one each ``interval_seconds``, ``burst`` at once; whether there was one.

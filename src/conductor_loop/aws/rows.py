@@ -1,7 +1,7 @@
 """What the rows of the state table look like: our nouns ⇄ DynamoDB's attribute values."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,21 @@ def read_row(item: Mapping[str, Any]) -> Row:
             outcome=outcome,
             since=float(item["since"]["N"]),
             sweeps=int(item.get("sweeps", {"N": "0"})["N"]),
+            swept_at=float(item.get("swept_at", {"N": "0"})["N"]),
+            queued_at=float(item.get("queued_at", {"N": "0"})["N"]),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise Unreadable(json.dumps(item, default=str)) from error
+        raise Unreadable(_path(item), item) from error
 
 
 def read_target(item: Mapping[str, Any]) -> Target:
-    """Read a target's row; an absent one is a target nothing is known of."""
+    """Read a target's row; an absent one is a target nothing is known of.
+
+    Raises:
+        Unreadable: some of its fields make no sense.
+
+    """
+    _check(item)
     return Target(
         lease_owner=_text(item, "lease_owner") or "",
         held_until=float(item.get("held_until", {"N": "0"})["N"]),
@@ -96,14 +104,103 @@ def read_target(item: Mapping[str, Any]) -> Target:
 
 
 def read_refusal(items: Sequence[Any]) -> Refusal:
-    """Read the rows whose conditions failed."""
-    found = {item["pk"]["S"].partition("#")[0]: item for item in items if item}
+    """Read the rows whose conditions failed.
+
+    Raises:
+        Unreadable: one of them makes no sense, and so its condition may never hold.
+
+    """
+    found = {_kind(item): item for item in items if item}
+    for item in found.values():
+        _check(item)
     return Refusal(
         row=read_row(found["intent"]) if "intent" in found else None,
         target=read_target(found["target"]) if "target" in found else None,
         newer_version=_text(found.get("name", {}), "last_version"),
         correlated_file=_text(found.get("correlation", {}), "file"),
     )
+
+
+def _check(item: Mapping[str, Any]) -> None:
+    """Hold the fields of a row against what they must be; a handoff's row is held by ``read_row``."""
+    kind = _kind(item) if item else ""
+    wrong = tuple(name for name, sound in _SOUND.get(kind, {}).items() if not _is(sound, item.get(name)))
+    if wrong:
+        raise Unreadable(_path(item), item, wrong if kind == "target" else ())
+
+
+def _is(sound: "Callable[[Value | None], object]", value: Value | None) -> bool:
+    try:
+        return sound(value) is not None
+    except (KeyError, ValueError, TypeError):
+        return False
+
+
+def _required_text(value: Any) -> str:  # noqa: ANN401 - an attribute as it is
+    return str(value["S"])
+
+
+def _required_number(value: Any) -> float:  # noqa: ANN401 - likewise
+    return float(value["N"])
+
+
+def _optional_text(value: Any) -> str:  # noqa: ANN401 - likewise
+    return str(value["S"]) if value else ""
+
+
+def _optional_number(value: Any) -> float:  # noqa: ANN401 - likewise
+    return float(value["N"]) if value else 0.0
+
+
+def _optional_count(value: Any) -> int:  # noqa: ANN401 - likewise
+    return int(value["N"]) if value else 0
+
+
+def _version(value: Any) -> str:  # noqa: ANN401 - likewise
+    return "" if value == {"NULL": True} else _optional_text(value)
+
+
+# What conditions compare and readers read. A target's row is kept field by field; of the others, nothing is left when
+# one field is wrong.
+_SOUND: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
+    "target": {
+        "held_until": _optional_number,
+        "last_order": _optional_text,
+        "last_file": _optional_text,
+        "version": _version,
+        "replicas": _optional_count,
+    },
+    "name": {"last_order": _required_text, "last_version": _required_text},
+    "correlation": {"file": _required_text},
+    "ratelimit": {"free_at": _required_number},
+}
+_INTENT_FIELDS = (
+    "state",
+    "attempt",
+    "held_until",
+    "since",
+    "outcome",
+    "owner",
+    "patience",
+    "sweeps",
+    "swept_at",
+    "queued_at",
+)
+
+
+def fields_read(error: Unreadable) -> tuple[str, ...]:
+    """Name the fields of a row by which it was found unreadable."""
+    return error.fields or tuple(_SOUND.get(error.name.partition("/")[0], _INTENT_FIELDS))
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    return str(item["pk"]["S"]).partition("#")[0]
+
+
+def _path(item: Mapping[str, Any]) -> str:
+    """Give a row's key as a path."""
+    path = item["pk"]["S"].replace("#", "/", 1)
+    return path if item["sk"]["S"] == "-" else f"{path}/{item['sk']['S']}"
 
 
 def _outcome(state: State, written: str) -> Outcome:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -86,7 +86,7 @@ class Bucket:
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
         for key in replacing.keys() - files.keys():
-            with _translated():
+            with suppress(Gone), _translated():  # gone by a call of this worker whose answer was lost, most often
                 self._client.delete_object(Bucket=mine.bucket, Key=key, IfMatch=replacing[key])
 
     def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None:
@@ -122,7 +122,7 @@ class Bucket:
             try:
                 self._put(handoff, key, document, _as_seen(seen) | given)
             except Overtaken:
-                theirs, seen = self._status_metadata(handoff, key)
+                theirs, seen = self._metadata(handoff, key)
                 if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                     return name  # it is there already
                 # A version that the sweeper found sorts otherwise than by its event: it is never newer than itself.
@@ -135,20 +135,30 @@ class Bucket:
         raise Overtaken
 
     def archive(self, handoff: Handoff, key: str) -> None:
-        """Copy the handoff's version to ``key``.
+        """Copy the handoff's version to ``key``: ``<folder>/<name>``, with the name that its status got.
+
+        The status says whose the name is. Where a newer version has taken it since, that one's archive stays as it is,
+        and the copy goes to ``<name>@<version>``; each copy is conditional on what is there having been looked at.
 
         Raises:
             Gone: the version is no more; since it is removed last, it has been copied before.
             Illegible: S3 will not copy it.
+            Overtaken: others keep writing the key.
 
         """
-        source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
-        with _translated():
-            if handoff.size > _COPY_LIMIT:
-                self._client.copy(source, handoff.bucket, key)
+        folder, _, name = key.partition("/")
+        seen = None
+        for _ in range(_TRIES):
+            try:
+                self._copy(handoff, f"{folder}/{name}", seen)
+            except (Overtaken, InConflict):
+                _, seen = self._metadata(handoff, f"{folder}/{name}")
+                theirs, _ = self._metadata(handoff, f"status/{name}.status")  # after the look: who comes now is seen
+                if theirs.get("version", handoff.version_id) != handoff.version_id:
+                    name, seen = f"{name}@{handoff.version_id}", None
             else:
-                # Tags are not carried: copying them would need two more permissions, and only for inputs that have any.
-                self._client.copy_object(Bucket=handoff.bucket, Key=key, CopySource=source, TaggingDirective="REPLACE")
+                return
+        raise Overtaken
 
     def remove(self, handoff: Handoff) -> None:
         """Delete exactly the handoff's version; another version of the same name stays as it is."""
@@ -167,7 +177,9 @@ class Bucket:
         """
         found: list[Handoff] = []
         for _ in range(pages):
-            after: Any = {"KeyMarker": cursor.key, "VersionIdMarker": cursor.version_id} if cursor else {}
+            after: Any = {"KeyMarker": cursor.key} if cursor else {}
+            if cursor and cursor.version_id:  # S3 refuses an empty one
+                after |= {"VersionIdMarker": cursor.version_id}
             page = self._client.list_object_versions(Bucket=bucket, Delimiter="/", **after)
             withdrawn = {marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["IsLatest"]}
             versions = [version for version in page.get("Versions", []) if version["Key"] not in withdrawn]
@@ -181,6 +193,16 @@ class Bucket:
         given: Any = version
         with _translated():
             return self._client.get_object(Bucket=handoff.bucket, Key=handoff.key, **given)
+
+    def _copy(self, handoff: Handoff, key: str, seen: str | None) -> None:
+        source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
+        # Tags are not carried: copying them would need two more permissions, and only for inputs that have any.
+        given: Any = {"CopySource": source, "TaggingDirective": "REPLACE", **_as_seen(seen)}
+        with _translated():
+            if handoff.size > _COPY_LIMIT:
+                self._client.copy(source, handoff.bucket, key)  # in parts, and without a condition
+            else:
+                self._client.copy_object(Bucket=handoff.bucket, Key=key, **given)
 
     def _put(self, handoff: Handoff, key: str, body: bytes, given: Any) -> None:  # noqa: ANN401 - boto3's arguments
         for tries_left in reversed(range(_TRIES)):
@@ -204,7 +226,7 @@ class Bucket:
                     return version["VersionId"] if version["VersionId"] != handoff.version_id else None
         return None
 
-    def _status_metadata(self, handoff: Handoff, key: str) -> tuple[Mapping[str, str], str | None]:
+    def _metadata(self, handoff: Handoff, key: str) -> tuple[Mapping[str, str], str | None]:
         try:
             head = self._client.head_object(Bucket=handoff.bucket, Key=key)
         except ClientError as error:

@@ -1,0 +1,145 @@
+"""Looking after the state table's rows: reading many, mending what makes no sense, and one sweep at a time."""
+
+from collections.abc import Iterable, Mapping
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from conductor_loop.app import Cursor, Turn
+from conductor_loop.aws.rows import Key, Values, fields_read, intent_key, number, read_row, text
+from conductor_loop.errors import Unreadable
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Row
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_SWEEP = Key("lease", "sweep")
+_NOBODY_SWEEPS = "NOT held_until > :now"  # true of no row and of a field that makes no sense, too: it must not stop all
+_STILL_MY_TURN = "lease_owner = :owner"
+
+
+class Upkeep:
+    """What ``dynamodb.StateTable`` can do beside writing what becomes of a handoff."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
+        """Read the rows of some handoffs; those without one, or with one that makes no sense, are left out."""
+        return {handoff: row for handoff, row in self.read(handoffs).items() if isinstance(row, Row)}
+
+    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
+        """Read the rows of some handoffs, or what is wrong with them; those without one are left out."""
+        found: dict[Handoff, Row | Unreadable] = {}
+        for some in batched(handoffs, 100, strict=False):  # the most that one call reads
+            keys = {(intent_key(handoff).pk, handoff.version_id): handoff for handoff in some}
+            wanted: Any = {self._table: {"Keys": [intent_key(one).item for one in some], "ConsistentRead": True}}
+            while wanted:
+                answer = self._client.batch_get_item(RequestItems=wanted)
+                for item in answer["Responses"].get(self._table, []):
+                    found[keys[item["pk"]["S"], item["sk"]["S"]]] = _row(item)
+                wanted = answer.get("UnprocessedKeys")
+        return found
+
+    def mend(self, error: Unreadable, version: str | None = None) -> None:
+        """Drop what makes no sense: fields of a target's row, the whole row of any other kind.
+
+        Conditional on every field by which the row was found unreadable being as it was read, or absent if it was: so
+        whatever somebody has made of the row since stays, and the caller has to read again in any case.
+
+        Args:
+            error: What was read.
+            version: Of the target's last package, where it is known from elsewhere.
+
+        """
+        try:
+            if error.fields:
+                self._client.update_item(**_rebuilt(self._as_read(error), error.fields, version))
+            else:
+                self._client.delete_item(**self._as_read(error))
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # mended by another, or made anew
+
+    def note_sweep(self, handoff: Handoff, now: float) -> None:
+        """Count a try of the sweeper to settle a decided handoff."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=intent_key(handoff).item,
+            UpdateExpression="SET swept_at = :now, sweeps = if_not_exists(sweeps, :none) + :one",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":now": number(now), ":none": number(0), ":one": number(1)},
+        )
+
+    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
+        """Take the lease that lets one sweep run at a time; ``None`` while another one has it.
+
+        sweep            until
+          |--- sweeps ---|        no other one begins
+                         |  killed: the next one begins, where this one did
+        """
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=_SWEEP.item,
+                UpdateExpression="SET held_until = :until, lease_owner = :owner",
+                ConditionExpression=_NOBODY_SWEEPS,
+                ExpressionAttributeValues={":now": number(now), ":until": number(until), ":owner": text(owner)},
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        return Turn(owner, _cursor(answer["Attributes"]))
+
+    def end_sweep(self, turn: Turn) -> None:
+        """Give the lease back, with the cursor that the next sweep goes on from; fenced by the owner."""
+        values: Values = {":owner": text(turn.owner)}
+        update = "REMOVE held_until, lease_owner, cursor_key, cursor_version"
+        if turn.cursor is not None:
+            update = "SET cursor_key = :key, cursor_version = :version REMOVE held_until, lease_owner"
+            values |= {":key": text(turn.cursor.key), ":version": text(turn.cursor.version_id)}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_SWEEP.item,
+                UpdateExpression=update,
+                ConditionExpression=_STILL_MY_TURN,
+                ExpressionAttributeValues=values,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # it took longer than its lease: the other one goes on
+
+    def _as_read(self, error: Unreadable) -> dict[str, Any]:
+        """Give the condition that a row reads as it did; names of fields may be words that DynamoDB keeps to itself."""
+        fields = fields_read(error)
+        there = {name: error.row[name] for name in fields if name in error.row}
+        clauses = [f"#{name} = :{name}" if name in there else f"attribute_not_exists(#{name})" for name in fields]
+        given: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": {name: error.row[name] for name in ("pk", "sk")},
+            "ConditionExpression": " AND ".join(clauses),
+            "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+        }
+        return given | ({"ExpressionAttributeValues": {f":{name}": there[name] for name in there}} if there else {})
+
+
+def _rebuilt(given: dict[str, Any], fields: tuple[str, ...], version: str | None) -> dict[str, Any]:
+    """Give the update of a target's row that drops some fields; a version that is known replaces the one that was."""
+    dropped = [name for name in fields if version is None or name != "version"]
+    remove = f"REMOVE {', '.join(f'#{name}' for name in dropped)}" if dropped else ""
+    if version is None or "version" not in fields:
+        return given | {"UpdateExpression": remove}
+    values = given.get("ExpressionAttributeValues", {}) | {":rebuilt": text(version)}
+    return given | {"UpdateExpression": f"SET #version = :rebuilt {remove}", "ExpressionAttributeValues": values}
+
+
+def _row(item: Mapping[str, Any]) -> Row | Unreadable:
+    try:
+        return read_row(item)
+    except Unreadable as error:
+        return error
+
+
+def _cursor(item: Mapping[str, Any]) -> Cursor | None:
+    key, version = (item.get(name, {}).get("S") for name in ("cursor_key", "cursor_version"))
+    return Cursor(key, version or "") if key else None

@@ -1,0 +1,191 @@
+"""Rows of the state table that make no sense (E009): set aside, mended, and in nobody's way."""
+
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+
+from conductor_loop import pipeline
+from conductor_loop.errors import Unreadable
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import State
+from conductor_loop.processing import Later
+from conductor_loop.settling import Answer
+from conductor_loop.sweep import sweep
+from tests.factories import BUCKET, World, intent
+from tests.integration.conftest import TABLE
+
+TARGET = "target#oran-sim/cnf-simulator"
+GARBAGE = {"S": "garbage"}
+
+
+@pytest.fixture
+def table(aws: boto3.session.Session) -> Any:
+    return aws.client("dynamodb")
+
+
+def spoil(table: Any, pk: str, sk: str = "-", **fields: dict[str, Any]) -> None:
+    """Change fields of a row."""
+    table.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": pk}, "sk": {"S": sk}},
+        UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+        ExpressionAttributeNames={f"#{name}": name for name in fields},
+        ExpressionAttributeValues={f":{name}": value for name, value in fields.items()},
+    )
+
+
+def spoil_handoff(table: Any, handoff: Handoff, **fields: dict[str, Any]) -> None:
+    spoil(table, f"intent#{handoff.key}", handoff.version_id, **(fields or {"state": GARBAGE}))
+
+
+def deliver(world: World, handoff: Handoff) -> Answer:
+    """Deliver the event until there is an answer."""
+    for _ in range(4):
+        try:
+            return pipeline.answer(world.app, handoff, world.deadline)
+        except Exception:  # noqa: BLE001 - Lambda delivers it again, whatever it was
+            world.clock.wait(60)
+    raise AssertionError("no answer")
+
+
+def aside(world: World, name: str) -> Any:
+    return json.loads(world.bucket.get(BUCKET, f"failed/state/{name}.json"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": GARBAGE},
+        {"state": {"S": "queued"}},  # and nothing else
+        {"state": {"S": "failed"}, "attempt": {"N": "1"}, "held_until": {"N": "0"}, "since": {"N": "0"}},
+        {
+            "state": {"S": "queued"},
+            "attempt": {"M": {"no": {"BOOL": True}}},
+            "held_until": {"N": "0"},
+            "since": {"N": "0"},
+        },
+        {"unknown": {"NULL": True}},
+    ],
+)
+def test_a_handoffs_row_is_set_aside_and_the_intent_is_answered(
+    world: World, table: Any, fields: dict[str, Any]
+) -> None:
+    handoff = world.drop()
+    spoil_handoff(table, handoff, **fields)
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert world.status()["status"] == "success"
+    kept = aside(world, f"intent/intent-a.json/{handoff.version_id}")
+    assert kept == {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": handoff.version_id}} | fields
+
+
+def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_other_made_of_it(
+    world: World, table: Any
+) -> None:
+    handoff = world.drop()
+    spoil_handoff(table, handoff)
+    mend = world.state.mend
+
+    def late(error: Unreadable, version: str | None = None) -> None:
+        world.state.mend = mend  # type: ignore[method-assign]
+        remove, world.bucket.remove = world.bucket.remove, _killed
+        with pytest.raises(SystemExit):
+            pipeline.answer(world.app, handoff, world.deadline)
+        world.bucket.remove = remove
+        mend(error, version)
+
+    world.state.mend = late  # type: ignore[method-assign]
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert len(world.porch.requests) == 1
+    assert world.row(handoff).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("held_until", GARBAGE),
+        ("last_order", {"N": "7"}),
+        ("last_file", {"BOOL": True}),
+        ("version", {"N": "7"}),
+        ("replicas", {"N": "0.5"}),
+    ],
+)
+def test_a_target_loses_the_field_that_makes_no_sense_and_its_intents_are_answered(
+    world: World, table: Any, field: str, value: dict[str, Any]
+) -> None:
+    deliver(world, world.drop("intent-first.json"))
+    spoil(table, TARGET, "-", **{field: value})
+    deliver(world, world.drop())
+    assert world.status()["status"] == "success"
+    assert aside(world, "target/oran-sim/cnf-simulator")[field] == value
+    packages = {key.split("/")[3] for key in world.listing() if key.startswith("packages/")}
+    assert packages == {"cnf-simulator-v1.0.0", "cnf-simulator-v1.0.1"}, "no package was replaced"
+
+
+def test_a_targets_other_fields_are_kept(world: World, table: Any) -> None:
+    older = world.drop("intent-older.json")
+    deliver(world, world.drop("intent-newer.json"))
+    spoil(table, TARGET, held_until=GARBAGE, replicas={"N": "0.5"})
+    deliver(world, older)
+    assert world.status("intent-older.json")["message"] == "Superseded by intent-newer.json"
+
+
+def test_the_slower_of_two_that_mend_a_target_leaves_a_fresh_lease_alone(world: World, table: Any) -> None:
+    spoil(table, TARGET, held_until=GARBAGE)
+    with pytest.raises(Unreadable) as met:
+        world.state.target("oran-sim/cnf-simulator")
+    spoil(table, TARGET, held_until={"N": "9"}, lease_owner={"S": "another"})
+    world.state.mend(met.value)
+    assert world.state.target("oran-sim/cnf-simulator").held_until == 9
+
+
+@pytest.mark.parametrize(
+    ("pk", "fields"),
+    [
+        ("name#intent-a.json", {"last_order": {"N": "7"}, "last_version": {"S": "v0"}}),
+        ("name#intent-a.json", {"last_order": {"S": "~"}}),
+        ("correlation#c-1", {"file": {"N": "7"}}),
+        ("correlation#c-1", {}),
+    ],
+)
+def test_other_rows_are_made_anew(world: World, table: Any, pk: str, fields: dict[str, Any]) -> None:
+    spoil(table, pk, **(fields or {"unknown": GARBAGE}))
+    deliver(world, world.drop(body=intent(correlation_id="c-1")))
+    assert world.status()["status"] == "success"
+    assert aside(world, pk.replace("#", "/"))["pk"] == {"S": pk}
+
+
+def test_a_rate_limit_that_makes_no_sense_begins_anew(world: World, table: Any) -> None:
+    world.configure(high_per_minute=1)
+    spoil(table, "ratelimit#priority-high", free_at=GARBAGE)
+    deliver(world, world.drop(body=intent(priority="high")))
+    assert "treated as normal" not in world.status()["message"]
+
+
+def test_a_message_whose_row_makes_no_sense_is_worked_on(world: World, table: Any) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    spoil_handoff(table, handoff)
+    assert not any(isinstance(answer, Later) for answer in world.work())
+    assert world.status()["status"] == "success"
+
+
+def test_the_sweeper_mends_rows_and_sends_one_message_for_each(world: World, table: Any) -> None:
+    world.configure(priority_queues=True)
+    stray = world.drop("a-stray.txt", b"x")
+    unreadable, lost = world.drop("intent-bad.json"), world.drop("intent-lost.json")
+    for handoff in (stray, unreadable):
+        spoil_handoff(table, handoff)
+    world.clock.now = time.time() + 1000
+    for _ in range(30):
+        world.clock.wait(61)
+        assert sweep(world.app, None, world.deadline).failed == 0
+    assert [message.handoff.key for _, message in world.queues.waiting] == [unreadable.key, lost.key]
+    assert world.status("a-stray.txt")["error_details"]["code"] == "E001"
+
+
+def _killed(*_: object) -> None:
+    raise SystemExit

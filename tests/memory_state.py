@@ -1,0 +1,187 @@
+"""The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from conductor_loop.app import Cursor, Turn
+from conductor_loop.errors import Unreadable
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, certainly_newer, order
+
+
+@dataclass
+class MemoryState:
+    """The state table's rows; each method is one atomic write."""
+
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
+    correlations: dict[str, str] = field(default_factory=dict)
+    unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
+    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    tokens: dict[str, float] = field(default_factory=dict)
+    sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
+    cursor: Cursor | None = None  # of the next sweep
+
+    def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
+        row = self.rows.get(_id(handoff))
+        if not _as_seen(row, seen, now):
+            return Refusal(row)
+        sweeps = row.sweeps + 1 if row else 0
+        kept = row or Row(state)
+        sent = now if state is State.QUEUED else kept.queued_at
+        self.rows[_id(handoff)] = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps, queued_at=sent)
+        return None
+
+    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
+        refusal = self._refused(claim, now, seen)
+        if refusal is not None:
+            return refusal
+        row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
+        self.rows[_id(claim.handoff)] = replace(
+            row or Row(State.PROCESSING),
+            state=State.PROCESSING,
+            attempt=claim.attempt,
+            owner=claim.owner,
+            held_until=claim.lease_until,
+            since=now,
+        )
+        unclean = self.unclean.get(claim.target, False)
+        self.targets[claim.target] = replace(
+            target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
+        )
+        self.unclean[claim.target] = True
+        self.names[claim.handoff.key] = (order(claim.handoff), claim.handoff.version_id)
+        if claim.correlation_id is not None:
+            self.correlations[claim.correlation_id] = claim.handoff.file
+        return None
+
+    def _refused(self, claim: Claim, now: float, seen: Row | None) -> Refusal | None:
+        row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
+        last_order, last_version = self.names.get(claim.handoff.key, ("", ""))
+        mine = order(claim.handoff)
+        newer = certainly_newer(last_order, mine) and last_version != claim.handoff.version_id
+        user = self.correlations.get(claim.correlation_id or "")
+        in_order = not claim.supersedes or not certainly_newer(target.last_order, mine)
+        free = target.held_until <= now and in_order
+        as_seen = _as_seen(row, seen, now)
+        if as_seen and free and not newer and user in {None, claim.handoff.file}:
+            return None
+        return Refusal(
+            row=None if as_seen else row,
+            target=None if free else target,
+            newer_version=last_version if newer else None,
+            correlated_file=None if user == claim.handoff.file else user,
+            superseding=claim.supersedes,
+        )
+
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
+        lost = self._lost(claim)
+        if lost is None:
+            row = self.rows[_id(claim.handoff)]
+            self.rows[_id(claim.handoff)] = replace(
+                row,
+                state=State.RETRYING,
+                attempt=claim.attempt - (not pause.counts),
+                held_until=pause.until,
+                patience=pause.patience,
+                since=now,
+                owner="",
+            )
+            self._release(claim, None, published=not pause.counts)
+            self._count(pause.tally)
+        return lost
+
+    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
+        lost = self._lost(claim)
+        if lost is None:
+            self._record(claim.handoff, outcome, now)
+            self._release(claim, applied)
+        return lost
+
+    def decide_unclaimed(
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+    ) -> Refusal | None:
+        row = self.rows.get(_id(handoff))
+        if not _as_seen(row, seen, now):
+            return Refusal(row)
+        self._record(handoff, outcome, now)
+        return None
+
+    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
+        return {handoff: self.rows[_id(handoff)] for handoff in handoffs if _id(handoff) in self.rows}
+
+    def target(self, name: str) -> Target:
+        return self.targets.get(name, Target())
+
+    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
+        return {**self.find(handoffs)}
+
+    def mend(self, error: Unreadable, version: str | None = None) -> None:
+        raise NotImplementedError  # these rows always make sense
+
+    def note_sweep(self, handoff: Handoff, now: float) -> None:
+        row = self.rows[_id(handoff)]
+        self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
+
+    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
+        if self.sweeping is not None and self.sweeping[1] > now:
+            return None
+        self.sweeping = owner, until
+        return Turn(owner, self.cursor)
+
+    def end_sweep(self, turn: Turn) -> None:
+        if self.sweeping is not None and self.sweeping[0] == turn.owner:
+            self.sweeping, self.cursor = None, turn.cursor
+
+    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool:
+        until = max(self.tokens.get(bucket, 0.0), now)
+        if until > now + interval_seconds * (burst - 1):
+            return False
+        self.tokens[bucket] = until + interval_seconds
+        return True
+
+    def _count(self, tally: Mapping[str, float]) -> None:
+        for name, by in tally.items():
+            self.counters[name] += by
+
+    def _lost(self, claim: Claim) -> Refusal | None:
+        row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
+        mine = row is not None and (row.state, row.owner, row.attempt) == (
+            State.PROCESSING,
+            claim.owner,
+            claim.attempt,
+        )
+        target_mine = target.lease_owner == claim.owner
+        return None if mine and target_mine else Refusal(None if mine else row, None if target_mine else target)
+
+    def _record(self, handoff: Handoff, outcome: Outcome, now: float) -> None:
+        row = self.rows.get(_id(handoff)) or Row(outcome.state)
+        self.rows[_id(handoff)] = replace(
+            row, state=outcome.state, outcome=outcome, since=now, held_until=0.0, owner=""
+        )
+        self._count(outcome.tally)
+
+    def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> None:
+        target = replace(self.targets[claim.target], lease_owner="", held_until=0.0)
+        if not published:
+            self.unclean[claim.target] = False if applied else target.unclean
+        if applied is not None:
+            target = Target(
+                last_order=order(claim.handoff),
+                last_file=claim.handoff.file,
+                version=applied.version,
+                replicas=applied.replicas,
+            )
+        self.targets[claim.target] = target
+
+
+def _id(handoff: Handoff) -> tuple[str, str]:
+    return handoff.key, handoff.version_id
+
+
+def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:
+    if row is None or seen is None:
+        return row is seen
+    return (row.state, row.attempt) == (seen.state, seen.attempt) and row.held_until <= now

@@ -1,0 +1,184 @@
+"""Sweeps, over in-memory parts: what fell through is found, and nothing is done twice for it."""
+
+from itertools import pairwise
+
+import pytest
+
+from conductor_loop import pipeline
+from conductor_loop.errors import Illegible
+from conductor_loop.intent import Handoff
+from conductor_loop.settling import Answer
+from conductor_loop.sweep import sweep, take_turn
+from tests.factories import World, intent
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.configure(priority_queues=True, critical_principals=("AWS:oncall-*",))
+    return world
+
+
+def arrive(world: World, handoff: Handoff) -> Answer:
+    return pipeline.answer(world.app, handoff, world.deadline)
+
+
+def later(world: World, seconds: float = 1000) -> None:
+    world.clock.wait(seconds)
+
+
+def test_a_lost_event_is_found_by_the_sweeper_and_handed_over_once(world: World) -> None:
+    world.drop()
+    sweep(world.app, None, world.deadline)
+    assert world.queues.waiting == [], "its event may come still"
+    later(world)
+    for _ in range(5):
+        sweep(world.app, None, world.deadline)
+    assert len(world.queues.waiting) == 1
+    world.work()
+    assert world.status()["status"] == "success"
+
+
+def test_what_is_decided_but_not_settled_is_settled_by_the_sweeper(world: World) -> None:
+    decided_and_left(world)
+    world.clock.wait(120)
+    assert sweep(world.app, None, world.deadline).settled == 1
+    assert "processed/intent-a.json" in world.listing()
+    assert "intent-a.json" not in world.listing()
+
+
+def test_a_stray_is_moved_to_failed_with_e001(world: World) -> None:
+    world.drop("readme.txt", b"hello")
+    later(world)
+    assert sweep(world.app, None, world.deadline).rejected == 1
+    assert world.listing() == ["failed/readme.txt", "status/readme.txt.status"]
+    assert world.status("readme.txt")["error_details"]["code"] == "E001"
+
+
+def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:
+    world.configure(priority_queues=False)
+    handoff = world.drop()
+    later(world)
+    for _ in range(3):
+        sweep(world.app, None, world.deadline)
+    assert [one.version_id for one in world.redelivered] == [handoff.version_id]
+
+
+def test_what_cannot_be_looked_after_is_passed_over(world: World) -> None:
+    world.drop("a-stray.txt", b"x")
+    world.drop("intent-lost.json")
+    later(world)
+    world.bucket.archive = _denied
+    swept = sweep(world.app, None, world.deadline)
+    assert (swept.seen, swept.failed, swept.redelivered) == (2, 1, 1)
+    assert [message.handoff.key for _, message in world.queues.waiting] == ["intent-lost.json"]
+
+
+@pytest.mark.parametrize("error", [PermissionError("denied"), Illegible("archived")])
+def test_what_cannot_be_moved_is_tried_ever_more_rarely(world: World, error: Exception) -> None:
+    world.drop("a-stray.txt", b"x")
+    later(world)
+    tries = []
+
+    def refuse(*_: object) -> None:
+        tries.append(world.clock())
+        raise error
+
+    world.bucket.archive = refuse
+    for _ in range(24 * 60):
+        later(world, 60)
+        sweep(world.app, None, world.deadline)
+    pauses = [second - first for first, second in pairwise(tries)]
+    assert pauses[:4] == [120, 180, 300, 540]
+    assert len(tries) < 20
+    del world.bucket.archive
+    later(world, 6 * 3600 + 60)
+    assert sweep(world.app, None, world.deadline).settled == 1
+
+
+def test_a_sweep_that_is_killed_while_it_settles_does_not_begin_with_that_again(world: World) -> None:
+    decided_and_left(world)
+    later(world)
+    world.bucket.archive = raising
+    with pytest.raises(SystemExit):
+        sweep(world.app, None, world.deadline)
+    later(world, 60)
+    assert sweep(world.app, None, world.deadline).settled == 0
+
+
+def test_sweeps_go_on_where_the_last_one_ended_and_begin_again_at_the_end(world: World) -> None:
+    for number in range(5):
+        world.drop(f"intent-{number}.json", intent(target=f"t-{number}"))
+    world.bucket.page = 1
+    later(world)
+    seen = [swept.seen for _ in range(4) if (swept := take_turn(world.app, world.deadline)) is not None]
+    assert seen == [2, 2, 1, 2]
+    assert len(world.queues.waiting) == 5
+
+
+def test_a_sweep_stops_in_time_and_the_next_one_goes_on_there(world: World) -> None:
+    for number in range(4):
+        world.drop(f"intent-{number}.json", intent(target=f"t-{number}"))
+    later(world)
+    send = world.queues.send
+
+    def slowly(*given: object) -> None:
+        world.clock.wait(20)
+        send(*given)  # type: ignore[arg-type]
+
+    world.queues.send = slowly  # type: ignore[method-assign, assignment]
+    seen = [swept.seen for _ in range(2) if (swept := take_turn(world.app, world.clock() + 55)) is not None]
+    assert seen == [3, 1]
+    assert len(world.queues.waiting) == 4
+
+
+def test_a_sweep_whose_listing_fails_is_followed_by_one_from_the_beginning(world: World) -> None:
+    for number in range(5):
+        world.drop(f"intent-{number}.json", intent(target=f"t-{number}"))
+    world.bucket.page = 1
+    later(world)
+    take_turn(world.app, world.deadline)
+    world.bucket.unsettled = _denied
+    with pytest.raises(PermissionError):
+        take_turn(world.app, world.deadline)
+    del world.bucket.unsettled
+    take_turn(world.app, world.deadline)
+    assert len(world.queues.waiting) == 2, "the first two again"
+
+
+def test_the_message_is_sent_before_it_is_noted(world: World) -> None:
+    """In the other order, a crash between would leave a row that says queued, and no message."""
+    handoff = world.drop()
+    later(world)
+    world.queues.send = _denied  # type: ignore[method-assign, assignment]
+    sweep(world.app, None, world.deadline)
+    assert world.state.find([handoff]) == {}
+
+
+def test_the_event_is_made_again_before_it_is_noted(world: World) -> None:
+    world.configure(priority_queues=False)
+    handoff = world.drop()
+    later(world)
+    world.state.register = _denied  # type: ignore[method-assign, assignment]
+    sweep(world.app, None, world.deadline)
+    assert [one.version_id for one in world.redelivered] == [handoff.version_id]
+
+
+def decided_and_left(world: World) -> Handoff:
+    """Leave an intent decided, and its input where it is."""
+    handoff = world.drop()
+    arrive(world, handoff)
+    message = world.queues.waiting.pop()[1]
+    world.bucket.archive = raising
+    with pytest.raises(SystemExit):
+        pipeline.work(world.app, message, world.deadline)
+    del world.bucket.archive
+    return handoff
+
+
+def raising(*_: object) -> None:
+    raise SystemExit
+
+
+def _denied(*_: object) -> None:
+    raise PermissionError("denied")

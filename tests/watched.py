@@ -1,0 +1,104 @@
+"""In-memory parts that hold everything that is done to them against what must be true."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from conductor_loop.app import Cursor
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
+from tests.memory import MemoryBucket
+from tests.memory_state import MemoryState
+from tests.workers import Drop
+
+if TYPE_CHECKING:
+    from tests.schedules import Schedule
+
+
+class WatchedBucket(MemoryBucket):
+    """Lists each version with the time at which it was put, to the second, as S3 does."""
+
+    def __init__(self, drops: dict[str, Drop]) -> None:
+        super().__init__()
+        self._drops = drops
+
+    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
+        found, after = super().unsettled(bucket, cursor, pages)
+        put = (datetime.fromtimestamp(self._drops[one.version_id].put_at, UTC) for one in found)
+        times = (f"{at:%Y-%m-%dT%H:%M:%S}.999Z" for at in put)
+        return [replace(one, event_time=time) for one, time in zip(found, times, strict=True)], after
+
+
+class WatchedRows(dict[tuple[str, str], Row]):
+    """Holds every write of a handoff's row against the table of transitions."""
+
+    def __setitem__(self, key: tuple[str, str], row: Row) -> None:
+        before = self.get(key)
+        if before is not None and before.state.decided:
+            assert (row.state, row.outcome) == (before.state, before.outcome), f"changed: {before} to {row}"
+        else:
+            assert_follows(before.state if before else None, row.state)
+        super().__setitem__(key, row)
+
+
+def assert_follows(before: State | None, after: State) -> None:
+    """Hold one transition against the table."""
+    assert after in TRANSITIONS[before], f"{before} -> {after} is not in TRANSITIONS"
+
+
+class WatchedState(MemoryState):
+    """Records every decision as it is made, and holds each claim against those in force."""
+
+    def __init__(self, world: "Schedule") -> None:
+        super().__init__()
+        self.rows = WatchedRows()
+        self.world = world
+        self.in_force: list[Claim] = []
+        self.applied: dict[str, list[float]] = {}
+
+    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
+        refusal = super().claim(claim, now, seen)
+        if refusal is None:
+            self._check_alone(claim, now)
+            self.in_force.append(claim)
+        return refusal
+
+    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
+        refusal = super().postpone(claim, pause, now)
+        if refusal is None:
+            self._let_go(claim)
+        return refusal
+
+    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
+        refusal = super().decide(claim, outcome, applied, now)
+        if refusal is None:
+            self._let_go(claim)
+            self.world.decided(claim.handoff, outcome)
+            if applied is not None:
+                put_at = self.world.drops[claim.handoff.version_id].put_at
+                self.applied.setdefault(claim.target, []).append(put_at)
+        return refusal
+
+    def decide_unclaimed(
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+    ) -> Refusal | None:
+        refusal = super().decide_unclaimed(handoff, outcome, now, seen)
+        if refusal is None:
+            self.world.decided(handoff, outcome)
+        return refusal
+
+    def _check_alone(self, claim: Claim, now: float) -> None:
+        """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""
+        rivals = [one for one in self.in_force if one.target == claim.target or _same(one, claim)]
+        for rival in rivals:
+            self.world.count("leases taken over")
+            assert rival.lease_until <= now, f"two live owners: {rival} and {claim}"
+            self.in_force.remove(rival)
+
+    def _let_go(self, claim: Claim) -> None:
+        assert claim in self.in_force, f"a claim that had been taken over was honoured: {claim}"
+        self.in_force.remove(claim)
+
+
+def _same(one: Claim, other: Claim) -> bool:
+    return (one.handoff.key, one.handoff.version_id) == (other.handoff.key, other.handoff.version_id)

@@ -1,0 +1,143 @@
+"""Workers of the simulator: threads that take turns, and the parts as each of them has them."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from conductor_loop.app import App, Message
+from conductor_loop.errors import Cause, Overtaken
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Claim, Outcome
+from tests.memory import MemoryBucket
+
+if TYPE_CHECKING:
+    from tests.schedules import Schedule
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@dataclass
+class Drop:
+    """One version that an operator put, and all that is to happen to it."""
+
+    handoff: Handoff
+    body: bytes
+    put_at: float
+    script: tuple[Cause | None, ...] = (None,)
+    runs: int = 0
+    decided: list[Outcome] = field(default_factory=list)
+
+    def next_cause(self) -> Cause | None:
+        self.runs += 1
+        return self.script[min(self.runs, len(self.script)) - 1]
+
+
+@dataclass
+class Due:
+    """An event or a message that waits to be delivered."""
+
+    at: float
+    handoff: Handoff
+    message: Message | None = None  # None: an event
+    received: int = 0
+
+
+class Worker:
+    """One invocation in a thread of its own that runs only while it has the baton, and hands it back at effects."""
+
+    def __init__(self, world: "Schedule", offset: float, task: Callable[["Worker", App], object]) -> None:
+        self.world, self.offset, self.wake_at = world, offset, world.now
+        self.done = False
+        self.package: dict[str, bytes] = {}
+        self.owners: set[str] = set()
+        self._task: Callable[[Worker, App], object] = task
+        self._baton = threading.Lock()
+        self._baton.acquire()
+        self.result: object = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, daemon=True)
+        self._thread.start()
+
+    def clock(self) -> float:
+        return self.world.now + self.offset
+
+    def step(self) -> bool:
+        """Let it run until it hands the baton back; whether it has ended. Called by the scheduler."""
+        self._baton.release()
+        self.world.baton.acquire()
+        return self.done
+
+    def sleep(self, seconds: float) -> None:
+        """Hand the baton back and be woken later. Called by the worker."""
+        self.wake_at = self.world.now + seconds
+        self.world.baton.release()
+        self._baton.acquire()
+
+    def effect(self) -> None:
+        """A point at which anything may come between: the moment before or after an effect."""
+        world, dice = self.world, self.world.dice
+        if world.draining:
+            return
+        roll = dice.random()
+        if roll < world.kill_rate:
+            world.count("kills")
+            world.killed |= self.owners
+            raise Killed
+        if roll < world.kill_rate + world.stall_rate:
+            world.count("stalls")
+            self.sleep(dice.uniform(20, 400))
+        elif roll < 0.4:
+            self.sleep(dice.uniform(0, 2))
+
+    def _main(self) -> None:
+        self._baton.acquire()
+        try:
+            self.result = self._task(self, self.world.app(self))
+        except BaseException as error:  # noqa: BLE001 - a killed worker's too: the scheduler judges them
+            self.error = error
+        self.done = True
+        self.world.baton.release()
+
+
+class Parts:
+    """The bucket, the state table and the queues as one worker has them: it may stall before and after every call."""
+
+    def __init__(self, worker: Worker, part: object) -> None:
+        self._worker, self._part = worker, part
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._part, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            self._worker.effect()
+            answer = method(*given, **named)
+            self._worker.effect()
+            return answer
+
+        return call
+
+
+class StallingBucket(Parts):
+    """The files of a package are uploaded side by side: in any order, and one that is refused stops no other."""
+
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+        bucket, refused = self._part, False
+        assert isinstance(bucket, MemoryBucket)
+        for key in self._worker.world.shuffled(files):
+            self._worker.effect()
+            try:
+                bucket.publish(claim, {key: files[key]}, {k: v for k, v in replacing.items() if k == key})
+            except Overtaken:
+                refused = True
+        self._worker.effect()
+        others = {key: etag for key, etag in replacing.items() if key not in files}
+        try:
+            bucket.publish(claim, {}, others)
+        except Overtaken:
+            refused = True
+        if refused:
+            self._worker.world.count("uploads refused")
+            raise Overtaken
