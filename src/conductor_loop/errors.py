@@ -128,3 +128,7 @@ class Unreadable(Exception):  # noqa: N818 - likewise
     def __init__(self, row: str) -> None:
         super().__init__(f"unreadable state row: {row[:500]}")
         self.row = row
+
+
+class NotAnswering(Exception):  # noqa: N818 - likewise
+    """A service that we rest on does not answer, or not in time; the message names it and is not for callers."""

@@ -59,6 +59,10 @@ class Live:
             self._config = self._next(self._config)
         return self._config
 
+    def known(self) -> Config:
+        """Give what is known without asking anybody: the configuration in force, or that of the environment alone."""
+        return self._config or load({}, self._environment)
+
     def _first(self) -> Config:
         if not self._environment.get(f"{PREFIX}CONFIG_PARAMETER"):
             self._max_age = float("inf")

@@ -1,0 +1,128 @@
+"""What is measured for health and metrics: a few calls each, whatever the history."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from conductor_loop.api.parts import Counts, TableSize
+from conductor_loop.aws.answering import translated
+from conductor_loop.aws.dynamodb import SHARDS
+from conductor_loop.aws.rows import Key, number, text
+from conductor_loop.errors import NotAnswering
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+_WAITING = "ApproximateNumberOfMessages"
+_KEY = {"pk", "sk"}
+_NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
+_ENCRYPTION_KEPT_SECONDS = 300.0  # it changes with a deploy
+
+
+class QueueDepths:
+    """How many messages wait."""
+
+    def __init__(self, client: "SQSClient", urls: Sequence[str]) -> None:
+        self._client, self._urls = client, urls
+
+    def size(self) -> int:
+        """Add up what waits in the queues, asked side by side. Raises NotAnswering."""
+        if not self._urls:
+            return 0
+        with ThreadPoolExecutor(max_workers=len(self._urls)) as pool:
+            return sum(pool.map(self._one, self._urls))
+
+    def _one(self, url: str) -> int:
+        with translated("SQS"):
+            answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING])
+        return int(answer["Attributes"][_WAITING])
+
+
+class StateMeasures:
+    """What the state table says about everything together."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client, self._table = client, table
+
+    def active_workers(self, now: float) -> int:
+        """Count the claims whose lease has not run out. Raises NotAnswering."""
+        query: Any = {
+            "TableName": self._table,
+            "IndexName": "active",
+            "KeyConditionExpression": "active = :yes AND held_until > :now",
+            "ExpressionAttributeValues": {":yes": text("yes"), ":now": number(float(now))},
+            "Select": "COUNT",
+        }
+        with translated("DynamoDB"):
+            return int(self._client.query(**query)["Count"])
+
+    def counts(self) -> Counts:
+        """Read every counter and gauge in one consistent call. Raises NotAnswering."""
+        keys = [*(Key("counter", str(shard)) for shard in range(SHARDS)), Key("gauge", "directories")]
+        wanted: Any = {self._table: {"Keys": [key.item for key in keys], "ConsistentRead": True}}
+        with translated("DynamoDB"):
+            answer = self._client.batch_get_item(RequestItems=wanted)
+        if answer.get("UnprocessedKeys"):
+            raise NotAnswering("DynamoDB: throttled")
+        items = answer["Responses"].get(self._table, [])
+        counters = [_numbers(item) for item in items if item["pk"]["S"].startswith("counter#")]
+        gauges = [_numbers(item) for item in items if item["pk"]["S"].startswith("gauge#")]
+        return Counts(
+            counters=_added([{name: by for name, by in one.items() if name != "security_at"} for one in counters]),
+            directories=gauges[0] if gauges else {},
+            security_at=max((one.get("security_at", 0.0) for one in counters), default=0.0),
+        )
+
+    def table_size(self) -> TableSize:
+        """Say how large the table is; DynamoDB counts every six hours or so. Raises NotAnswering."""
+        with translated("DynamoDB"):
+            found = self._client.describe_table(TableName=self._table)["Table"]
+        return TableSize(found.get("ItemCount", 0), found.get("TableSizeBytes", 0))
+
+
+class Encryption:
+    """Whether what is stored is encrypted; asked now and then.
+
+    Args:
+        client: Of S3.
+        bucket: The handoff bucket. The state table has no switch: DynamoDB encrypts every table.
+        clock: Seconds that never go back.
+
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._bucket, self._clock = client, bucket, clock
+        self._known, self._asked_at = False, float("-inf")
+
+    def enabled(self) -> bool:
+        """Say whether the bucket encrypts whatever is put. Raises NotAnswering."""
+        if self._clock() - self._asked_at > _ENCRYPTION_KEPT_SECONDS:
+            self._known, self._asked_at = self._ask(), self._clock()
+        return self._known
+
+    def _ask(self) -> bool:
+        with translated("S3"):
+            try:
+                self._client.get_bucket_encryption(Bucket=self._bucket)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != _NO_ENCRYPTION:
+                    raise
+                return False
+        return True
+
+
+def _numbers(item: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value["N"]) for name, value in item.items() if name not in _KEY and "N" in value}
+
+
+def _added(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for row in rows:
+        for name, by in row.items():
+            total[name] = total.get(name, 0.0) + by
+    return total
