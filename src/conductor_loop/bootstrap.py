@@ -5,16 +5,25 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from conductor_loop.app import App, Measured
+from conductor_loop.aws import sdk
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client, ssm_client
+from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.config.typed import TokenSource
 from conductor_loop.porch import Limits, Porch
+from conductor_loop.tokens import Tokens
+from conductor_loop.tokens.vault import VaultTokens
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -59,3 +68,16 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:
+    """Give what verifies the API's tokens. Keep it as long as the source stays equal: it has a copy of them.
+
+    Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
+    ``vault_token``: a variable of the function would show it to whoever may look at functions.
+    """
+    secret = TokensSecret(client, source.secret)
+    if source.vault is None:
+        return Tokens(secret.read, time.monotonic)
+    vault = VaultTokens(source.vault, sdk.identity, lambda: str(secret.read().content["vault_token"]))
+    return Tokens(vault.read, time.monotonic)

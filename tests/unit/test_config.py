@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop.config import InvalidConfig, load
+from conductor_loop.config.report import inspect
 from conductor_loop.config.schema import Leaf, get, leaves, problems, put
 from conductor_loop.config.sources import Source, effective
+from conductor_loop.config.typed import TokenSource
 from conductor_loop.config.values import seconds, size
 from conductor_loop.porch import Mode
+from conductor_loop.tokens import VaultAccess
 
 TABLE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 DATA = Path(__file__).parents[1] / "data"
@@ -138,6 +141,22 @@ def test_the_settings_reach_the_typed_configuration() -> None:
     assert (config.processing_timeout_seconds, config.porch_timeout_seconds) == (45, 45)
     assert (config.porch_memory_bytes, config.log_level) == (2**30, "WARNING")
     assert config.queues == {"normal": "https://sqs/normal", "high": "https://sqs/high"}
+
+
+def test_tokens_come_from_the_secret_or_from_vault() -> None:
+    environment = TABLE | {"CONDUCTOR_TOKENS_SECRET": "stack/tokens"}
+    assert load({}, environment).token_source == TokenSource("stack/tokens")
+    vault = {"enabled": True, "address": "https://vault.example", "auth_method": "kubernetes"}
+    found = load({"secrets": {"vault": vault}}, environment).token_source.vault
+    assert found == VaultAccess("https://vault.example", "aws", "conductor-loop", "secret/conductor-loop")
+
+
+@pytest.mark.parametrize("address", ["", "http://vault.example", "http://localhost:80@vault.example", "vault.example"])
+def test_vault_is_spoken_to_in_private(address: str) -> None:
+    document = {"secrets": {"vault": {"enabled": True, "address": address}}}
+    with pytest.raises(InvalidConfig, match=r"\$\.secrets\.vault\.address"):
+        load(document, TABLE)
+    assert not inspect(json.dumps(document), TABLE, None).passed
 
 
 def _values(leaf: Leaf) -> st.SearchStrategy[Any]:

@@ -7,7 +7,7 @@ from conductor_loop.config.schema import leaves
 from conductor_loop.config.sources import WIRING
 from tests.unit.test_template import RESOURCES
 
-FUNCTIONS = ("ConductorFunction", "SweeperFunction")
+FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
 
 
 def test_the_configuration_knows_every_variable_of_the_template() -> None:

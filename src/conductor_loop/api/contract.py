@@ -1,4 +1,4 @@
-"""Schemas of the bodies that the API answers with, derived from the specification's examples; for the OpenAPI document."""
+"""Schemas of what the API answers, derived from the specification's examples; for the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -70,7 +70,10 @@ SCHEMAS: Mapping[str, Schema] = {
             ),
             "queue_size": _MAYBE_COUNT,
             "active_workers": _MAYBE_COUNT,
-            "max_workers": {"type": ["integer", "null"], "description": "null: without queues nobody but Lambda limits them"},
+            "max_workers": {
+                "type": ["integer", "null"],
+                "description": "null: without queues nobody but Lambda limits them",
+            },
         }
     ),
     "Liveness": _object(

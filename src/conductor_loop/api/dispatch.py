@@ -1,7 +1,6 @@
 """One request, from its event to its answer: find, identify, limit, authorize, answer."""
 
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +10,7 @@ from conductor_loop.api.http import Event, Request, Response, read, rendered
 from conductor_loop.api.limits import limit
 from conductor_loop.api.parts import Known, Parts
 from conductor_loop.api.problem import Problem, busy
-from conductor_loop.api.route import Call
+from conductor_loop.api.route import Call, Route
 from conductor_loop.api.routes import find, unknown
 from conductor_loop.errors import NotAnswering
 
@@ -36,11 +35,10 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
 
 
 def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
-    client, headers = None, {}
+    client: Known | None = None
+    headers: dict[str, str] = {}
     try:
-        route = find(request.resource, request.method)
-        if not route.exists(parts.config.serving):
-            raise unknown()
+        route = _route(parts, request)
         asked = route.asks(parts.config.serving)
         client = identify(parts, request, asked=asked)
         headers = limit(parts, route, request, client)
@@ -54,8 +52,17 @@ def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
         logger.warning("a service does not answer", extra={"reason": str(error), "request_id": request.request_id})
         response = busy().response(request, parts.clock())
     except Exception:
-        response = _failed(parts, request)
+        error_id = f"ERR-{datetime.fromtimestamp(parts.clock(), UTC).date()}-{request.request_id[:8]}"
+        logger.exception("no answer", extra={"error_id": error_id, "request_id": request.request_id})
+        response = _failed(error_id).response(request, parts.clock())
     return Response(response.status, response.body, headers | dict(response.headers)), client
+
+
+def _route(parts: Parts, request: Request) -> Route:
+    route = find(request.resource, request.method)
+    if not route.exists(parts.config.serving):
+        raise unknown()
+    return route
 
 
 def _check_size(parts: Parts, request: Request) -> None:
@@ -67,13 +74,7 @@ def _check_size(parts: Parts, request: Request) -> None:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"validation_errors": errors})
 
 
-def _failed(parts: Parts, request: Request) -> Response:
+def _failed(error_id: str) -> Problem:
     """Say that we are to blame, and under which name it is in the log; nothing else."""
-    day = datetime.fromtimestamp(parts.clock(), UTC).date()
-    error_id = f"ERR-{day}-{request.request_id[:8]}"
-    logger.exception("no answer", extra={"error_id": error_id, "request_id": request.request_id})
-    details: Mapping[str, Any] = {"error_id": error_id}
     message = "Internal error; whoever runs this finds it in the log by its error_id"
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, details).response(request, parts.clock())
-
-
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, {"error_id": error_id})

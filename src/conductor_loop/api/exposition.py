@@ -56,7 +56,7 @@ def text(scrape: Scrape) -> str:
     from prometheus_client.exposition import generate_latest  # noqa: PLC0415
 
     registry = CollectorRegistry()
-    registry.register(scrape)  # type: ignore[arg-type]  # it is a collector by its method
+    registry.register(scrape)
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     return generate_latest(registry).decode()
@@ -109,7 +109,9 @@ def _state(counters: Mapping[str, float], table: TableSize) -> "Iterator[Metric]
         "save": attempts,  # and ends with it
         "cleanup": counters.get(f"{counting.ERRORS}{_STATE_CORRUPTED}", 0),  # rows that made no sense, made anew
     })  # fmt: skip
-    yield _gauge("conductor_state_file_size_bytes", "Size of the state table, as measured every six hours.", table.bytes)
+    yield _gauge(
+        "conductor_state_file_size_bytes", "Size of the state table, as measured every six hours.", table.bytes
+    )
 
 
 def _porch(counters: Mapping[str, float]) -> "Iterator[Metric]":

@@ -43,8 +43,8 @@ def document(routes: Iterable[Route]) -> Document:
         "info": {
             "title": "conductor-loop",
             "version": __version__,
-            "description": "Health, metrics, and intents over HTTPS. Rates: 100 requests a minute of an address, 1000 an "
-            "hour of a client with a token, 10 at once; the configuration may say otherwise.",
+            "description": "Health, metrics, and intents over HTTPS. Rates: 100 requests a minute of an address, 1000 "
+            "an hour of a client with a token, 10 at once; the configuration may say otherwise.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,

@@ -42,7 +42,7 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """This process, now."""
+    """What the process is like, now."""
 
     pid: int
     memory_bytes: int

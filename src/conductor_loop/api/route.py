@@ -2,21 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from conductor_loop.api.http import Request, Response
 from conductor_loop.api.parts import Known, Parts
 from conductor_loop.config.serving import Serving
+from conductor_loop.tokens.token import Scope
 
-
-class Scope(StrEnum):
-    """What a caller may do."""
-
-    HEALTH = "health"
-    METRICS = "metrics"
-    INTENTS_READ = "intents:read"
-    INTENTS_WRITE = "intents:write"
-    PRIORITY_CRITICAL = "priority:critical"
+__all__ = ["Call", "Parameter", "Route", "Scope"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Everything that can be asked for, in one table: what is answered, and what the OpenAPI document tells."""
 
-from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
 
 from conductor_loop.api import openapi
@@ -15,8 +14,8 @@ from conductor_loop.api.sending import retry, send
 from conductor_loop.intent import Priority
 from conductor_loop.lifecycle import State
 
-_ANY: Mapping[int, str] = {429: "Error", 500: "Error", 503: "Error"}
-_KNOWN: Mapping[int, str] = {401: "Error", 403: "Error"} | _ANY
+_ANY: dict[int, str] = {429: "Error", 500: "Error", 503: "Error"}
+_KNOWN: dict[int, str] = {401: "Error", 403: "Error"} | _ANY
 _STRING = {"type": "string"}
 _NAME = Parameter("name", "path", "The intent's name, e.g. intent-a.json", _STRING)
 
@@ -100,7 +99,12 @@ ROUTES: tuple[Route, ...] = (
             Parameter("state", "query", "Only these", {"type": "string", "enum": sorted(State)}),
             Parameter("priority", "query", "Only these", {"type": "string", "enum": sorted(Priority)}),
             Parameter("namespace", "query", "Only these", {"type": "string", "maxLength": 63}),
-            Parameter("limit", "query", "The most in a page", {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT}),
+            Parameter(
+                "limit",
+                "query",
+                "The most in a page",
+                {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
+            ),
             Parameter("next", "query", "Where an earlier page said that the next one begins", _STRING),
         ),
     ),
@@ -124,9 +128,14 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/openapi.json", None, "This document", {200: "json"} | _ANY, _document),
     Route(
-        "GET", "/docs", None, "This document, for people", {200: "html", 404: "Error"} | _ANY, _page,
+        "GET",
+        "/docs",
+        None,
+        "This document, for people",
+        {200: "html", 404: "Error"} | _ANY,
+        _page,
         exists=lambda serving: serving.docs,
-    ),  # fmt: skip
+    ),
 )
 
 

@@ -53,10 +53,14 @@ def retry(parts: Parts, call: Call) -> Response:
     if answered is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no intent of that name")
     if answered.listed.state not in _AGAIN:
-        raise Problem(HTTPStatus.CONFLICT, "Only an intent that failed can be sent again", {"state": answered.listed.state})
+        raise Problem(
+            HTTPStatus.CONFLICT, "Only an intent that failed can be sent again", {"state": answered.listed.state}
+        )
     body = parts.intents.failed(name, parts.config.rules.max_file_bytes)
     if body is None:
-        raise Problem(HTTPStatus.CONFLICT, "Its input is no longer kept; send it anew", {"state": answered.listed.state})
+        raise Problem(
+            HTTPStatus.CONFLICT, "Its input is no longer kept; send it anew", {"state": answered.listed.state}
+        )
     # Whoever put it may have had no right to critical; what the API puts has that right.
     if _asks_for_critical(body) and not call.has(Scope.PRIORITY_CRITICAL):
         raise forbidden(Scope.PRIORITY_CRITICAL)

@@ -64,7 +64,9 @@ class Inbox:
     def status(self, name: str) -> Mapping[str, Any] | None:
         """Read the status object of a name. Raises NotAnswering."""
         text = self._read(f"status/{name}.status", _MOST_STATUS_BYTES)
-        document: Any = json.loads(text) if text is not None else None
+        if text is None:
+            return None
+        document: Mapping[str, Any] = json.loads(text)
         return document
 
     def newest(self, name: str) -> Answered | None:

@@ -52,7 +52,9 @@ class RateLimits:
         expires = {":expires": number(int(now + rate.window_seconds + _KEPT_SECONDS))}
         if busy:
             values |= {":latest": number(now + rate.slack_seconds), ":interval": number(rate.interval_seconds)}
-            return self._write(bucket, "SET free_at = free_at + :interval, expires_at = :expires", _BUSY, values | expires)
+            return self._write(
+                bucket, "SET free_at = free_at + :interval, expires_at = :expires", _BUSY, values | expires
+            )
         values |= {":next": number(now + rate.interval_seconds)}
         return self._write(bucket, "SET free_at = :next, expires_at = :expires", _IDLE, values | expires)
 

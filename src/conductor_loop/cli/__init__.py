@@ -8,6 +8,7 @@ from conductor_loop import __version__
 from conductor_loop.cli.config import config, validate
 from conductor_loop.cli.intents import redrive, retry, status
 from conductor_loop.cli.porch import porch_check
+from conductor_loop.cli.tokens import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
@@ -36,5 +37,5 @@ def main(context: click.Context, document: Path | None, stack: str | None, *, va
         context.exit(2)
 
 
-for command in (status, retry, redrive, config, porch_check):
+for command in (status, retry, redrive, config, token, porch_check):
     main.add_command(command)

@@ -24,6 +24,7 @@ WIRING = frozenset(
         "QUEUE_NORMAL",
         "STACK",
         "STATE_TABLE",
+        "TOKENS_SECRET",  # name or ARN of the secret with the API's tokens
         "WORKERS",  # batches at once of the queues high, normal and low, and intents in a batch
     )
 )
@@ -82,6 +83,20 @@ def effective(document: object, environment: Mapping[str, str]) -> Effective:
                 put(values, leaf.path, value)
                 sources[leaf.dotted] = source
     return Effective(values, sources)
+
+
+def consistent(document: object, environment: Mapping[str, str]) -> Effective:
+    """Put a configuration together whose values go together, too.
+
+    Raises:
+        InvalidConfig: as above, or each value is good by itself and they contradict each other.
+
+    """
+    found = effective(document, environment)
+    vault = found.values["secrets"]["vault"]
+    if vault["enabled"] and not vault["address"]:
+        raise InvalidConfig(("$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false",))
+    return found
 
 
 def parsed(text: str) -> object:

@@ -8,12 +8,21 @@ from typing import Any
 
 from conductor_loop.config.schema import get
 from conductor_loop.config.serving import Serving, serving
-from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, effective
+from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, consistent
 from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
 from conductor_loop.retry import Policy
+from conductor_loop.tokens import VaultAccess
 from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where the API's tokens are read; equal sources read the same."""
+
+    secret: str = ""  # name or ARN in Secrets Manager
+    vault: VaultAccess | None = None  # instead, where there is one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +54,7 @@ class Config:
     log_level: str = "INFO"
     metrics_enabled: bool = True
     serving: Serving = field(default_factory=Serving)  # of the API
+    token_source: TokenSource = field(default_factory=TokenSource)
 
 
 def load(document: object, environment: Mapping[str, str], version: str = "") -> Config:
@@ -61,7 +71,7 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
     """
     problems: tuple[str, ...] = ()
     try:
-        found: Effective | None = effective(document, environment)
+        found: Effective | None = consistent(document, environment)
     except InvalidConfig as error:
         found, problems = None, error.problems
     if not environment.get(f"{PREFIX}STATE_TABLE"):
@@ -99,6 +109,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
         metrics_enabled=values["metrics"]["enabled"],
         serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
+        token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
 
 
@@ -118,6 +129,13 @@ def _api_principal(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Trust the API with critical intents: it puts none whose sender lacks the scope, and nobody else has its role."""
     pattern = environment.get(f"{PREFIX}API_PRINCIPAL", "")
     return (pattern,) if pattern else ()
+
+
+def _vault(values: Mapping[str, Any]) -> VaultAccess | None:
+    if not values["enabled"]:
+        return None
+    method = "token" if values["auth_method"] == "token" else "aws"
+    return VaultAccess(values["address"], method, values["role"], values["secrets_path"])
 
 
 def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:
