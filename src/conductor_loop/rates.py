@@ -11,6 +11,8 @@ that is less than ``burst - 1`` intervals away, and moves it one interval on:
 import math
 from dataclasses import dataclass, field
 
+_RESOLUTION_SECONDS = 0.0005  # times are kept in milliseconds
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -30,6 +32,10 @@ class Rate:
         """How far ahead ``free_at`` may be for there to be a token."""
         return self.interval_seconds * (self.burst - 1)
 
+    def has_token(self, free_at: float, now: float) -> bool:
+        """Say whether a bucket has one."""
+        return free_at <= now + self.slack_seconds + _RESOLUTION_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -43,10 +49,10 @@ class Taken:
 
 def outcome(rate: Rate, free_at: float, now: float, *, allowed: bool) -> Taken:
     """Say what a bucket looks like once a token was taken or refused."""
-    ahead = max(free_at - now, 0.0)
-    left = int((rate.slack_seconds - ahead) / rate.interval_seconds + 1 + 1e-6) if ahead <= rate.slack_seconds else 0
+    ahead = round(max(free_at - now, 0.0), 3)
+    left = int((rate.slack_seconds + _RESOLUTION_SECONDS - ahead) / rate.interval_seconds + 1)
     wait = 0 if allowed else max(1, math.ceil(ahead - rate.slack_seconds))
-    return Taken(allowed, left, math.ceil(ahead), wait)
+    return Taken(allowed, max(left, 0), math.ceil(ahead), wait)
 
 
 @dataclass(slots=True)
@@ -59,7 +65,7 @@ class Memory:
         """Take a token; full buckets are forgotten."""
         self.free_at = {name: then for name, then in self.free_at.items() if then > now}
         then = self.free_at.get(bucket, now)
-        if then > now + rate.slack_seconds:
+        if not rate.has_token(then, now):
             return outcome(rate, then, now, allowed=False)
         self.free_at[bucket] = then + rate.interval_seconds
         return outcome(rate, self.free_at[bucket], now, allowed=True)

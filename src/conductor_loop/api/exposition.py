@@ -23,7 +23,7 @@ CODES = tuple(sorted({cause.code for cause in Cause} | {f"E{number:03}" for numb
 _STATE_CORRUPTED = "E009"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # the registry of Prometheus's library keeps it by its identity
 class Scrape:
     """Everything that one scrape tells of the stack, and of the process that answers it."""
 

@@ -36,9 +36,10 @@ class RateLimits:
             NotAnswering: DynamoDB does not, in time.
 
         """
+        now = round(now, 3)  # as it is written: or a bucket could lie between what we and the table take for now
         free_at = self._seen.get(bucket, 0.0)
         for _ in range(_TRIES):
-            if free_at > now + rate.slack_seconds:
+            if not rate.has_token(free_at, now):
                 return outcome(rate, free_at, now, allowed=False)
             taken, free_at = self._try(bucket, rate, now, busy=free_at >= now)
             self._remember(bucket, free_at)
