@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,6 +97,7 @@ class World:
             observe=self.measured.append,
             clock=self.clock,
             wait=self.clock.wait,
+            turn=lambda _: nullcontext(),
             jitter=lambda: 1.0,
             new_owner=lambda: f"owner-{next(self.owners)}",
             worker_id=7,

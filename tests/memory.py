@@ -9,7 +9,7 @@ from typing import Any
 from conductor_loop.app import Cursor, Found, Message
 from conductor_loop.errors import Gone, Overtaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, certainly_newer, order
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,10 @@ class MemoryBucket:
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         return {key: _etag(self.get("", key)) for key in self.keys(handoff.bucket) if key.startswith(prefix)}
 
-    def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
-        del handoff
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         for key, body in files.items():
             self._check(key, replacing.get(key))
-            self._put(key, body)
+            self._put(key, body, {"handoff": claim.handoff.version_id, "owner": claim.owner})
         for key in replacing.keys() - files.keys():
             self._check(key, replacing[key])
             self.objects[key] = []
@@ -64,7 +63,7 @@ class MemoryBucket:
             is_mine = theirs.get("version") == handoff.version_id
             if is_mine and theirs["final"] == "yes":
                 return called
-            if is_mine or theirs.get("order", "") <= mine["order"]:
+            if is_mine or not certainly_newer(theirs.get("order", ""), mine["order"]):
                 self._put(key, document, mine)
                 return called
             if not final:
@@ -97,6 +96,15 @@ class MemoryBucket:
         self.objects.setdefault(key, []).append(Version(f"v{self.puts}", body, metadata or {}))
         return f"v{self.puts}"
 
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None:
+        def wrote(version: Version) -> bool:
+            mine = version.metadata.get("handoff") == handoff.version_id
+            return mine and owner in {"", version.metadata.get("owner")}
+
+        for key, versions in self.objects.items():
+            if key.startswith(prefix):
+                versions[:] = [one for one in versions if not wrote(one)]
+
     def _check(self, key: str, seen: str | None) -> None:
         if (_etag(self.get("", key)) if self.objects.get(key) else None) != seen:
             raise Overtaken
@@ -116,6 +124,7 @@ class MemoryState:
     targets: dict[str, Target] = field(default_factory=dict)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
     correlations: dict[str, str] = field(default_factory=dict)
+    unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     tokens: dict[str, float] = field(default_factory=dict)
 
@@ -141,7 +150,11 @@ class MemoryState:
             held_until=claim.lease_until,
             since=now,
         )
-        self.targets[claim.target] = replace(target, lease_owner=claim.owner, held_until=claim.lease_until)
+        unclean = self.unclean.get(claim.target, False)
+        self.targets[claim.target] = replace(
+            target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
+        )
+        self.unclean[claim.target] = True
         self.names[claim.handoff.key] = (order(claim.handoff), claim.handoff.version_id)
         if claim.correlation_id is not None:
             self.correlations[claim.correlation_id] = claim.handoff.file
@@ -150,9 +163,11 @@ class MemoryState:
     def _refused(self, claim: Claim, now: float, seen: Row | None) -> Refusal | None:
         row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
         last_order, last_version = self.names.get(claim.handoff.key, ("", ""))
-        newer = last_order > order(claim.handoff) and last_version != claim.handoff.version_id
+        mine = order(claim.handoff)
+        newer = certainly_newer(last_order, mine) and last_version != claim.handoff.version_id
         user = self.correlations.get(claim.correlation_id or "")
-        free = target.held_until <= now and (not claim.supersedes or target.last_order <= order(claim.handoff))
+        in_order = not claim.supersedes or not certainly_newer(target.last_order, mine)
+        free = target.held_until <= now and in_order
         as_seen = _as_seen(row, seen, now)
         if as_seen and free and not newer and user in {None, claim.handoff.file}:
             return None
@@ -169,9 +184,15 @@ class MemoryState:
         if lost is None:
             row = self.rows[_id(claim.handoff)]
             self.rows[_id(claim.handoff)] = replace(
-                row, state=State.RETRYING, held_until=pause.until, patience=pause.patience, since=now, owner=""
+                row,
+                state=State.RETRYING,
+                attempt=claim.attempt - (not pause.counts),
+                held_until=pause.until,
+                patience=pause.patience,
+                since=now,
+                owner="",
             )
-            self._release(claim, None)
+            self._release(claim, None, published=not pause.counts)
             self._count(pause.tally)
         return lost
 
@@ -228,8 +249,10 @@ class MemoryState:
         )
         self._count(outcome.tally)
 
-    def _release(self, claim: Claim, applied: Applied | None) -> None:
+    def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> None:
         target = replace(self.targets[claim.target], lease_owner="", held_until=0.0)
+        if not published:
+            self.unclean[claim.target] = False if applied else target.unclean
         if applied is not None:
             target = Target(
                 last_order=order(claim.handoff),

@@ -5,6 +5,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -68,6 +69,7 @@ class Worker:
         self.world, self.offset, self.wake_at = world, offset, world.now
         self.done = False
         self.package: dict[str, bytes] = {}
+        self.owners: set[str] = set()
         self._task: Callable[[Worker, App], object] = task
         self._baton = threading.Lock()
         self._baton.acquire()
@@ -99,6 +101,7 @@ class Worker:
         roll = dice.random()
         if roll < world.kill_rate:
             world.count("kills")
+            world.killed |= self.owners
             raise Killed
         if roll < world.kill_rate + world.stall_rate:
             world.count("stalls")
@@ -137,16 +140,21 @@ class Parts:
 class StallingBucket(Parts):
     """The files of a package are uploaded side by side: in any order, and one that is refused stops no other."""
 
-    def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         bucket, refused = self._part, False
         assert isinstance(bucket, MemoryBucket)
         for key in self._worker.world.shuffled(files):
             self._worker.effect()
             try:
-                bucket.publish(handoff, {key: files[key]}, {k: v for k, v in replacing.items() if k == key})
+                bucket.publish(claim, {key: files[key]}, {k: v for k, v in replacing.items() if k == key})
             except Overtaken:
                 refused = True
         self._worker.effect()
+        others = {key: etag for key, etag in replacing.items() if key not in files}
+        try:
+            bucket.publish(claim, {}, others)
+        except Overtaken:
+            refused = True
         if refused:
             self._worker.world.count("uploads refused")
             raise Overtaken
@@ -243,6 +251,7 @@ class Schedule:
         self.workers: list[Worker] = []
         self.packages: dict[str, bytes] = {}  # key to content, of each decided package as it was decided
         self.owners = 0
+        self.killed: set[str] = set()  # owners that never came to tidy up
         self.sweeps_at = [EPOCH + self.dice.uniform(60, 1500) for _ in range(self.dice.randint(0, 5))]
         self.to_drop = self._planned()
 
@@ -309,6 +318,7 @@ class Schedule:
             observe=lambda _: None,
             clock=worker.clock,
             wait=worker.sleep,
+            turn=lambda _: nullcontext(),
             jitter=self.dice.random,
             new_owner=self._owner,
             worker_id=7,
@@ -324,6 +334,7 @@ class Schedule:
 
     def _owner(self) -> str:
         self.owners += 1
+        self.running.owners.add(f"owner-{self.owners}")
         return f"owner-{self.owners}"
 
     def _porch(self, worker: Worker, request: Request) -> Result:
@@ -343,7 +354,7 @@ class Schedule:
         patch = int(request.previous_version.rpartition(".")[2]) + 1 if request.previous_version else 0
         name = f"{request.document['target']}-v1.0.{patch}"
         mark = f"{drop.handoff} run {drop.runs}".encode()
-        files = {"Kptfile": b"constant", "patch.yaml": mark, "setters.yaml": mark}
+        files = {"Kptfile": b"constant", "patch.yaml": mark, f"note-{drop.handoff.version_id}.yaml": mark}
         prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
         worker.package = {prefix + path: body for path, body in files.items()}
         return Result(Package(name, files), Run(0, "", "", seconds), "made")

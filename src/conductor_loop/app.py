@@ -1,6 +1,7 @@
 """The parts that the pipeline is told with, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,7 +42,8 @@ class Bucket(Protocol):
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
-    def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None: ...  # noqa: D102
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
     def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
@@ -98,6 +100,7 @@ class App:
     observe: Callable[[Measured], None]
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds
+    turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
     new_owner: Callable[[], str]  # a name that nobody else has, ever
     worker_id: int  # of this execution environment

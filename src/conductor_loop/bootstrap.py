@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from conductor_loop.app import App, Measured
 from conductor_loop.aws import sdk
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, lambda_client, s3_client, sqs_client, ssm_client
+from conductor_loop.aws.sdk import dynamodb_client, end_at, lambda_client, s3_client, sqs_client, ssm_client
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
@@ -21,6 +22,11 @@ from conductor_loop.config.typed import TokenSource
 from conductor_loop.porch import Limits, Porch
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
+from conductor_loop.turns import Turns
+
+__all__ = ["build", "encryption", "end_at", "live", "tokens"]
+
+_turns = Turns()  # of this process
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -64,6 +70,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         observe=observe,
         clock=time.time,
         wait=time.sleep,
+        turn=_turns.turn,
         jitter=random.random,
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
@@ -81,3 +88,8 @@ def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = s
         return Tokens(secret.read, time.monotonic)
     vault = VaultTokens(source.vault, sdk.identity, lambda: str(secret.read().content["vault_token"]))
     return Tokens(vault.read, time.monotonic)
+
+
+def encryption(config: Config) -> AtRest:
+    """Give what tells how the state is encrypted. Keep it: it asks once in five minutes."""
+    return AtRest(dynamodb_client, config.state_table, time.monotonic)

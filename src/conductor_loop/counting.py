@@ -27,27 +27,27 @@ class PorchRun:
 def decided(outcome: Outcome, seconds: float, run: PorchRun | None = None) -> Tally:
     """Count a decision that was made after so many seconds."""
     status, error = outcome.status, outcome.status.get("error_details", {})
-    counted = {DECIDED: 1.0, f"{FILES}{status['status']}": 1.0, f"{MOVES}{outcome.archive}": 1.0}
+    counted = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
     if "code" in error:
-        counted[f"{ERRORS}{error['code']}"] = 1.0
+        counted[f"{ERRORS}{error['code']}"] = 1
     if error.get("error_code") == Cause.SECURITY_VIOLATION:
-        counted[SECURITY] = 1.0
+        counted[SECURITY] = 1
     return counted | _histogram(PROCESSING, seconds) | _porch(run)
 
 
 def retried(outcome: Outcome, run: PorchRun) -> Tally:
     """Count an attempt that is made again."""
-    return {RETRIED: 1.0, f"{ERRORS}{outcome.status['error_details']['code']}": 1.0} | _porch(run)
+    return {RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1} | _porch(run)
 
 
 def _porch(run: PorchRun | None) -> Tally:
     if run is None:
         return {}
-    late = {TIMEOUTS: 1.0} if run.timed_out else {}
-    return {f"{RUNS}{run.mode}": 1.0} | late | _histogram(PORCH, run.seconds)
+    late = {TIMEOUTS: 1} if run.timed_out else {}
+    return {f"{RUNS}{run.mode}": 1} | late | _histogram(PORCH, run.seconds)
 
 
 def _histogram(name: str, seconds: float) -> dict[str, float]:
     """Count the bucket that a time falls into; readers add them up."""
     bound = next((str(bound) for bound in BUCKETS if seconds <= bound), "inf")
-    return {f"{name}{bound}": 1.0, f"{name}sum": round(seconds, 3)}
+    return {f"{name}{bound}": 1, f"{name}sum": round(seconds, 3)}

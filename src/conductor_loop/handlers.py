@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import bootstrap, messages, metrics, pipeline
-from conductor_loop.app import App, Cursor, Measured
+from conductor_loop.app import App, Cursor, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
@@ -22,6 +22,7 @@ from conductor_loop.sweep import sweep
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
+_RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly comes again
 
 type Batch = dict[str, list[dict[str, str]]]
@@ -29,7 +30,7 @@ type Batch = dict[str, list[dict[str, str]]]
 
 def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str] | Batch:
     """Answer S3's events and the messages of our queues: one function for both, so that there is one way to process."""
-    deadline = time.time() + context.get_remaining_time_in_millis() / 1000
+    deadline = _deadline(context)
     app = _app(context.log_stream_name)
     records = event.get("Records", [])
     if records and records[0].get("eventSource") == "aws:sqs":
@@ -41,7 +42,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep one stretch of the bucket; the next call goes on behind it."""
     del event
     app = _app(context.log_stream_name)
-    deadline = time.time() + context.get_remaining_time_in_millis() / 1000 - 5
+    deadline = _deadline(context) - 5
     swept = sweep(app, _cursor.get("next"), deadline)
     _cursor["next"] = swept.cursor
     counts = {
@@ -92,16 +93,25 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     try:
         message = messages.read(record["body"])
         result = _logged(app, message.handoff, partial(pipeline.work, app, message, deadline))
+        if isinstance(result, Later) and received >= _RENEWED_AFTER:
+            _renew(app, record, message, result)
+            return True
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         _logger().exception("message failed", message_id=record["messageId"], received=received)
-        result = Later(min(2.0**received, _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
+        result = Later(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
     if not isinstance(result, Later):
         return True
     try:
         app.queues.hide(record, result.seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
-        _logger().exception("message not hidden", message_id=record["messageId"])
+        _logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
     return False
+
+
+def _renew(app: App, record: Mapping[str, Any], message: Message, later: Later) -> None:
+    """Send a message anew that only waits: its queue counts receives, and would take it for one that fails."""
+    group = record["attributes"].get("MessageGroupId", "waiting")
+    app.queues.send(message, group, later.seconds)
 
 
 def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
@@ -121,6 +131,13 @@ def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
         return result
     finally:
         logger.thread_safe_clear_keys()
+
+
+def _deadline(context: LambdaContext) -> float:
+    """Say when this invocation ends, in epoch seconds; no call to AWS is begun just before that."""
+    deadline = time.time() + context.get_remaining_time_in_millis() / 1000
+    bootstrap.end_at(deadline)
+    return deadline
 
 
 def _app(worker: str) -> App:
@@ -153,6 +170,8 @@ def _observe(config: Config, measured: Measured) -> None:
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
         "decided" if measured.final else "tried",
+        handoff=measured.handoff.key,  # the sweeper decides, too, and does so for many
+        version_id=measured.handoff.version_id,
         correlation_id=document.get("correlation_id"),
         error_code=document.get("error_details", {}).get("code"),
         status=document["status"],

@@ -46,6 +46,7 @@ class Outcome:
     state: State
     status: Mapping[str, Any]  # the status document, as status.schema.json has it
     archive: str  # "processed" or "failed": where the input goes
+    retract: str = ""  # prefix below which an earlier attempt may have left files that nobody decided on
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
 
 
@@ -55,6 +56,7 @@ class Pause:
 
     until: float  # epoch seconds
     patience: int  # times the timeout
+    counts: bool = True  # False: the attempt was cut short by no fault of the intent, and is made again
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # of the attempt that failed
 
 
@@ -90,6 +92,7 @@ class Target:
     last_file: str = ""
     version: str | None = None  # of its last package
     replicas: int | None = None
+    unclean: bool = False  # an attempt began to publish there, and nobody has put it right since
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Claim:
     lease_until: float  # epoch seconds
     correlation_id: str | None = None  # that no other file may use
     priority: str = ""  # that it is treated with
+    again: bool = False  # an earlier attempt may have published something
     supersedes: bool = True  # refuse it once a newer intent was applied to the target
 
 
@@ -159,9 +163,20 @@ Verdict = Decided | Held | Superseded | Duplicate | Free
 def order(handoff: Handoff) -> str:
     """Give a string that sorts as the intents of one target were put: event time, then S3's sequencer.
 
-    Sequencers of different lengths compare after right-padding with zeros (S3's rule).
+    Sequencers of different lengths compare after right-padding with zeros (S3's rule). A handoff whose event was lost
+    has none, and a time to the second: it sorts behind all events of its second, and certainly before none of them.
     """
-    return f"{handoff.event_time}#{handoff.sequencer:0<32}"
+    return f"{handoff.event_time}#{handoff.sequencer:0<32}" if handoff.sequencer else guess(handoff.event_time)
+
+
+def guess(order: str) -> str:
+    """Give the order of a handoff that was put in the same second, nobody knows when."""
+    return f"{order[:19]}~"
+
+
+def certainly_newer(theirs: str, mine: str) -> bool:
+    """Say whether ``theirs`` was put later, for all that is known; a guess of the same second says nothing."""
+    return theirs > mine and theirs != guess(mine)
 
 
 def judge(refusal: Refusal, claim_order: str, now: float) -> Verdict:
@@ -182,7 +197,7 @@ def judge(refusal: Refusal, claim_order: str, now: float) -> Verdict:
         return Superseded(f"version {refusal.newer_version} of the same name")
     if refusal.correlated_file is not None:
         return Duplicate(refusal.correlated_file)
-    if target is not None and target.last_order > claim_order and refusal.superseding:
+    if target is not None and certainly_newer(target.last_order, claim_order) and refusal.superseding:
         return Superseded(target.last_file)
     if target is not None and target.held_until > now:
         return Held(target.held_until, lets_go_early=True)

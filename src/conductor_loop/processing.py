@@ -1,7 +1,8 @@
 """One attempt at an intent: claim, run porch, publish, decide or postpone."""
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from conductor_loop import counting, retry, status
@@ -22,14 +23,18 @@ from conductor_loop.lifecycle import (
     Row,
     State,
     Superseded,
+    Target,
     judge,
     order,
 )
 from conductor_loop.porch import Package, PorchFailed, Request, Run
 from conductor_loop.settling import Answer, fitting, settle
 
+logger = logging.getLogger("conductor-loop")
+
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
 _SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
+_SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
 _TRIES = 8  # of a write whose row changes under it; more means that something is wrong
 _VERSION = re.compile(r"-(v[0-9]+\.[0-9]+\.[0-9]+)$")
@@ -66,6 +71,7 @@ class Attempt:
     timeout_seconds: float
     patience: int
     note: str  # what is done otherwise than the sender asked: clauses, or empty
+    alone: bool = False  # a worker of it has died: not beside others
 
 
 def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
@@ -84,21 +90,25 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
         case Decided(outcome):
             return settle(app, delivery.handoff, outcome)
         case Superseded(by):
-            return conclude(app, delivery, status.superseded(author(app, delivery), by, intent))
+            return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
         case Duplicate(of):
-            return conclude(app, delivery, status.rejected(author(app, delivery), _used_already(of, intent), intent))
+            rejection = _used_already(of, intent)
+            return conclude(app, delivery, status.rejected(author(app, delivery), rejection, intent), intent)
     if claimed.claim.attempt > app.config.retry.attempts + 1:
         outcome = status.abandoned(author(app, delivery, claimed.claim.attempt), intent)
         return _decide(app, delivery, claimed, Decision(outcome))
-    return _attempt(app, delivery, claimed)
+    return _attempt_or_give_back(app, delivery, claimed)
 
 
-def conclude(app: App, delivery: Delivery, outcome: Outcome) -> Answer | Later:
-    """Decide and settle a handoff that never gets to porch."""
-    outcome = replace(outcome, tally=counting.decided(outcome, app.clock() - delivery.started))
+def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | None = None) -> Answer | Later:
+    """Decide and settle a handoff that gets to porch no more; earlier attempts at the ``intent`` may have."""
+    tally = counting.decided(outcome, app.clock() - delivery.started)
+    written: list[Outcome] = []
 
     def write(now: float, seen: Row | None) -> Refusal | None:
-        return app.state.decide_unclaimed(delivery.handoff, outcome, now, seen)
+        prefix = _packages(f"{intent.namespace}/{intent.target}") if intent and _was_tried(seen) else ""
+        written.append(replace(outcome, tally=tally, retract=prefix))
+        return app.state.decide_unclaimed(delivery.handoff, written[-1], now, seen)
 
     verdict = _written(app, delivery, write)
     match verdict:
@@ -107,13 +117,14 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome) -> Answer | Later:
         case Decided(earlier):
             return settle(app, delivery.handoff, earlier)
     app.observe(Measured(delivery.handoff, outcome, app.clock() - delivery.started))
-    return settle(app, delivery.handoff, outcome)
+    return settle(app, delivery.handoff, written[-1])
 
 
 def least_seconds(app: App, delivery: Delivery, intent: Intent) -> float:
     """Say how much time must be left for an attempt: what porch may take, or nearly all that an invocation has."""
     wanted = _wanted_seconds(app, intent)
-    return min(SETTLE_SECONDS + wanted, delivery.deadline - delivery.started - _SLACK_SECONDS)
+    most = max(delivery.deadline - delivery.started - _SLACK_SECONDS, SETTLE_SECONDS + _SHORTEST_RUN_SECONDS)
+    return min(SETTLE_SECONDS + wanted, most)
 
 
 def _wanted_seconds(app: App, intent: Intent) -> float:
@@ -170,10 +181,12 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
         lease_until=now + timeout + SETTLE_SECONDS,
         correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
         priority=delivery.message.priority,
+        again=_was_tried(seen),
         supersedes=app.config.supersede_older,
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
-    return Attempt(intent, claim, timeout, patience, cut)
+    died = seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
+    return Attempt(intent, claim, timeout, patience, cut, alone=died)
 
 
 def _written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
@@ -194,6 +207,34 @@ def _written(app: App, delivery: Delivery, write: Callable[[float, Row | None], 
     return Held(app.clock())
 
 
+def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
+    """Make the attempt; where something else than porch fails, let go of the claim.
+
+    The intent is not to blame, and loses no attempt: its message comes again, and if it cannot be helped, it ends among
+    the dead letters.
+    """
+    try:
+        with app.turn(attempt.alone):
+            left = attempt.claim.lease_until - SETTLE_SECONDS - app.clock()  # waiting for its turn took some
+            if left < min(attempt.timeout_seconds, _SHORTEST_RUN_SECONDS):
+                return _given_back(app, attempt)
+            return _attempt(app, delivery, replace(attempt, timeout_seconds=min(left, attempt.timeout_seconds)))
+    except Overtaken:
+        raise
+    except Exception:
+        _given_back(app, attempt)
+        raise
+
+
+def _given_back(app: App, attempt: Attempt) -> Later:
+    now = app.clock()
+    try:
+        app.state.postpone(attempt.claim, Pause(now, attempt.patience, counts=False), now)
+    except Exception:
+        logger.exception("the claim could not be given back: it runs out by itself")
+    return Later(1.0)
+
+
 def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
     target = app.state.target(attempt.claim.target)
     request = Request(
@@ -207,7 +248,7 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         result = app.run_porch(request)
     except PorchFailed as failure:
         return _failed(app, delivery, attempt, failure)
-    package = _publish(app, attempt.claim, result.package)
+    package = _publish(app, attempt.claim, result.package, target)
     version = _VERSION.search(package.name)
     applied = Applied(version[1] if version else target.version, attempt.intent.replicas)
     who = author(app, delivery, attempt.claim.attempt)
@@ -219,19 +260,58 @@ def _run(app: App, run: Run) -> PorchRun:
     return PorchRun(app.config.mode, run.duration_seconds)
 
 
-def _publish(app: App, claim: Claim, package: Package) -> status.Published:
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The files of a package, and where they belong; ``unclean`` where other files may be, which do not."""
+
+    claim: Claim
+    prefix: str
+    files: Mapping[str, bytes]  # by key
+    unclean: bool
+
+
+def _publish(app: App, claim: Claim, package: Package, target: Target) -> status.Published:
     """Upload the package; where files are in its place, a dead attempt left them, or a successor has written them."""
-    prefix = f"packages/{claim.target}/{package.name}/"
-    files = {prefix + path: body for path, body in package.files.items()}
+    prefix = f"{_packages(claim.target)}{package.name}/"
+    upload = Upload(claim, prefix, {prefix + path: body for path, body in package.files.items()}, target.unclean)
     if app.clock() >= claim.lease_until:
         raise Overtaken
     try:
-        app.bucket.publish(claim.handoff, files, {})
+        _upload(app, upload)
     except Overtaken:
-        replacing = app.bucket.leftovers(claim.handoff, prefix)
-        _check_claim(app, claim)  # after the look: what was seen then, no successor has written
-        app.bucket.publish(claim.handoff, files, replacing)
+        app.bucket.retract(claim.handoff, prefix, claim.owner)  # this worker is late, and its files are nobody's
+        raise
     return status.Published(package.name, prefix, tuple(sorted(package.files)))
+
+
+def _upload(app: App, upload: Upload) -> None:
+    """Behind an attempt that did not end cleanly, look at the place first and last: there may be other files in it."""
+    if upload.unclean:
+        _replace(app, upload)
+        if app.bucket.leftovers(upload.claim.handoff, upload.prefix).keys() != upload.files.keys():
+            _replace(app, upload)  # the worker before was not dead, only late
+        return
+    try:
+        app.bucket.publish(upload.claim, upload.files, {})
+    except Overtaken:
+        _replace(app, upload)
+
+
+def _replace(app: App, upload: Upload) -> None:
+    replacing = app.bucket.leftovers(upload.claim.handoff, upload.prefix)
+    _check_claim(app, upload.claim)  # after the look: what was seen then, no successor has written
+    app.bucket.publish(upload.claim, upload.files, replacing)
+
+
+def _packages(target: str) -> str:
+    return f"packages/{target}/"
+
+
+def _was_tried(seen: Row | None) -> bool:
+    """Say whether an earlier attempt may have published something: it died, or gave up half way."""
+    if seen is None:
+        return False
+    return seen.attempt > 0 or seen.sweeps > 0 or seen.state in {State.PROCESSING, State.RETRYING}
 
 
 def _check_claim(app: App, claim: Claim) -> None:
@@ -254,7 +334,7 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
     if isinstance(plan, retry.GiveUp):
         return _decide(app, delivery, attempt, Decision(outcome, None, run))
-    pause = Pause(now + plan.delay_seconds, plan.patience, counting.retried(outcome, run))
+    pause = Pause(now + plan.delay_seconds, plan.patience, tally=counting.retried(outcome, run))
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
@@ -268,12 +348,16 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
     seconds = app.clock() - delivery.started
-    outcome = replace(decision.outcome, tally=counting.decided(decision.outcome, seconds, decision.run))
+    retract = _packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
+    tally = counting.decided(decision.outcome, seconds, decision.run)
+    outcome = replace(decision.outcome, tally=tally, retract=retract)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, app.clock())
     if refusal is not None:
+        if decision.applied is not None:
+            app.bucket.retract(delivery.handoff, _packages(attempt.claim.target), attempt.claim.owner)
         return _lost(app, delivery, refusal)
     app.observe(Measured(delivery.handoff, outcome, seconds, decision.run.seconds if decision.run else None))
-    return settle(app, delivery.handoff, decision.outcome)
+    return settle(app, delivery.handoff, outcome)
 
 
 def _lost(app: App, delivery: Delivery, refusal: Refusal) -> Answer:

@@ -35,6 +35,8 @@ def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
         return Answer.SETTLED  # it is removed last, so somebody has settled it just now
     except Illegible:
         return Answer.SETTLED  # it stays where it is, as its status says: nothing is lost
+    if outcome.retract:
+        app.bucket.retract(handoff, outcome.retract)
     app.bucket.remove(handoff)
     return Answer.SETTLED
 

@@ -20,6 +20,7 @@ class Answer:
     headers: Mapping[str, str]  # names in lower case
     text: str
     seconds: float
+    ended: float  # seconds that never go back
 
     @property
     def body(self) -> dict[str, Any]:
@@ -53,7 +54,8 @@ class Caller:
         text = response.read().decode()
         connection.close()
         found = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, found, text, time.monotonic() - began)
+        ended = time.monotonic()
+        return Answer(response.status, found, text, ended - began, ended)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.ask("GET", path, None, **headers)

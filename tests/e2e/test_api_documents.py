@@ -15,7 +15,8 @@ _WITHOUT_LIMITS = {
     "CONDUCTOR_HEALTH_RATE_LIMITING_ENABLED": "false",
     "CONDUCTOR_SECURITY_ACCESS_CONTROL_RATE_LIMITING": "false",
 }
-_STATEFUL_CHECKS = "use_after_free,ensure_resource_availability"  # an intent that is taken may be settled by then
+# A body may satisfy the schema and break a rule that JSON Schema cannot tell; `next` takes only what a page gave.
+_NOT_FOR_US = "positive_data_acceptance"
 
 
 def examples() -> list[tuple[str, str]]:
@@ -50,7 +51,7 @@ def test_everything_that_the_document_allows_is_answered_as_it_says(deployed: De
     url = deployed.outputs["ApiUrl"]
     command = [
         str(LOCAL / "schemathesis/bin/schemathesis"), "run", str(ROOT / "docs/openapi.json"), "--url", url,
-        "-H", f"Authorization: Bearer {token}", "--exclude-checks", _STATEFUL_CHECKS,
+        "-H", f"Authorization: Bearer {token}", "--exclude-checks", _NOT_FOR_US,
         "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--workers", "4", "--seed", "7",
         "--suppress-health-check", "all", "--request-timeout", "30", "--no-color", "--warnings", "off",
     ]  # fmt: skip

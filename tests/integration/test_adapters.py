@@ -14,7 +14,7 @@ from tests.factories import BUCKET, World
 NOW = 1_800_000_000.0
 HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2026-11-23T03:00:00.000Z", sequencer="0A")
 CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
-OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed", {"files_success": 1})
+OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed", tally={"files_success": 1})
 
 
 @pytest.fixture(params=["memory", "aws"])
@@ -221,18 +221,18 @@ def test_a_version_that_is_gone_is_told_apart(parts: World) -> None:
 
 
 def test_a_package_file_is_never_overwritten_unseen(parts: World) -> None:
-    parts.bucket.publish(HANDOFF, {"packages/x": b"1"}, {})
+    parts.bucket.publish(CLAIM, {"packages/x": b"1"}, {})
     with pytest.raises(Overtaken):
-        parts.bucket.publish(HANDOFF, {"packages/x": b"2"}, {})
+        parts.bucket.publish(CLAIM, {"packages/x": b"2"}, {})
     assert parts.bucket.get(BUCKET, "packages/x") == b"1"
 
 
 def test_what_an_earlier_attempt_left_is_replaced_as_seen(parts: World) -> None:
-    parts.bucket.publish(HANDOFF, {"packages/x": b"1"}, {})
+    parts.bucket.publish(CLAIM, {"packages/x": b"1"}, {})
     seen = parts.bucket.leftovers(HANDOFF, "packages/")
-    parts.bucket.publish(HANDOFF, {"packages/x": b"2"}, seen)
+    parts.bucket.publish(CLAIM, {"packages/x": b"2"}, seen)
     with pytest.raises(Overtaken):
-        parts.bucket.publish(HANDOFF, {"packages/x": b"3"}, seen)
+        parts.bucket.publish(CLAIM, {"packages/x": b"3"}, seen)
     assert parts.bucket.get(BUCKET, "packages/x") == b"2"
 
 

@@ -31,7 +31,7 @@ NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 MINUTE = Rate(100, 60, 10)
 FAILURE = {"status": "failed", "error_details": {"error_code": "SECURITY_VIOLATION", "code": "E003"}}
 AES: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-OUTCOME = Outcome(State.FAILED, FAILURE, "failed", {"files_failed": 1, "errors_E003": 1, "attacks": 1})
+OUTCOME = Outcome(State.FAILED, FAILURE, "failed", tally={"files_failed": 1, "errors_E003": 1, "attacks": 1})
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.aws import operator, sdk
+from conductor_loop.aws import configuring, operator, sdk
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.cli import main
 from conductor_loop.tokens import Document, Scope, Tokens, UnreadableTokens, mint
@@ -25,12 +25,17 @@ SECRET = "stack/tokens"  # noqa: S105 - its name
 @pytest.fixture(autouse=True)
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(operator, "outputs", lambda _: {"TokensSecret": SECRET})
+    outputs = {"TokensSecret": SECRET, "ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
+    monkeypatch.setattr(operator, "outputs", lambda _: outputs)
+    monkeypatch.setattr(configuring, "_environment", lambda _: {})
     with mock_aws():
         sdk.secretsmanager_client.cache_clear()
+        sdk.ssm_client.cache_clear()
+        boto3.client("ssm").put_parameter(Name="/stack/config", Value="{}", Type="String")
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"tokens": []}')
         yield
     sdk.secretsmanager_client.cache_clear()
+    sdk.ssm_client.cache_clear()
 
 
 def run(*arguments: Any) -> Result:
@@ -86,11 +91,31 @@ def test_revoking_nobody_says_where_to_look() -> None:
     assert "conductor-loop token list" in result.stderr
 
 
+def test_a_stack_that_reads_from_vault_is_not_given_tokens_that_nobody_reads() -> None:
+    document = {"secrets": {"vault": {"enabled": True, "address": "https://vault.example"}}}
+    boto3.client("ssm").put_parameter(Name="/stack/config", Value=json.dumps(document), Overwrite=True)
+    result = run("create", "--scope", "health")
+    assert (result.exit_code, stored(), result.stdout) == (1, '{"tokens": []}', "")
+    assert "change a file with --document" in result.stderr
+
+
 def test_a_secret_with_something_else_in_it_is_left_alone() -> None:
     boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="not mine")
     result = run("create", "--scope", "health")
     assert (result.exit_code, stored(), result.stdout) == (1, "not mine", "")
     assert run("list").exit_code == 1
+    with pytest.raises(UnreadableTokens):
+        secret().read()
+
+
+def test_a_document_that_external_secrets_pushed_is_read_and_changed_as_well() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretBinary=b'{"tokens": []}')
+    assert run("create", "--scope", "health").exit_code == 0
+    assert len(secret().read().tokens()) == 1
+
+
+def test_bytes_that_are_no_text_are_no_document() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretBinary=b"\xff")
     with pytest.raises(UnreadableTokens):
         secret().read()
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,11 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import handlers
+from conductor_loop import handlers, pipeline
+from conductor_loop.aws.sqs import Queues
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Claim
+from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
 
 PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
@@ -184,3 +189,60 @@ def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, mon
     assert handlers.sweeper({}, Context())["redelivered"] == 0  # type: ignore[arg-type]
     invoke(*queue.receive())
     assert world.status()["status"] == "success"
+
+
+def test_a_message_that_only_waits_is_sent_anew_before_its_queue_takes_it_for_a_dead_letter(
+    world: World, queue: Queue
+) -> None:
+    event = put(world, "intent-a.json")
+    invoke(event)
+    rival = Claim(Handoff(BUCKET, "intent-b.json", "v1"), "oran-sim/cnf-simulator", "rival", 1, time.time() + 900)
+    world.state.claim(rival, time.time())
+    (record,) = queue.receive()
+    record["attributes"]["ApproximateReceiveCount"] = "9"
+    assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    record["attributes"]["ApproximateReceiveCount"] = "10"
+    assert invoke(record) == {"batchItemFailures": []}
+    waiting = queue.client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
+    assert waiting["ApproximateNumberOfMessagesDelayed"] == "1"
+
+
+def test_the_messages_of_a_batch_are_worked_on_side_by_side(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        invoke(put(world, f"intent-{name}.json"))
+    records = queue.receive()
+    meet = threading.Barrier(len(records), timeout=10)
+
+    def work(*_: Any) -> Answer:
+        meet.wait()
+        return Answer.SETTLED
+
+    monkeypatch.setattr(pipeline, "work", work)
+    assert (len(records), invoke(*records)) == (3, {"batchItemFailures": []})
+
+
+@pytest.mark.parametrize(("received", "least", "most"), [("1", 1, 2), ("3", 4, 8), ("40", 450, 900)])
+def test_a_message_that_fails_is_hidden_longer_each_time(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, received: str, least: float, most: float
+) -> None:
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="poison")
+    (record,) = queue.receive()
+    record["attributes"]["ApproximateReceiveCount"] = received
+    hidden: list[float] = []
+    monkeypatch.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
+    assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert least <= hidden[0] <= most
+
+
+def test_a_decision_of_the_sweeper_names_the_input(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(world, "scale.json")
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 2)
+    assert handlers.sweeper({}, Context())["rejected"] == 1  # type: ignore[arg-type]
+    decided = next(line for line in lines(capsys) if line.get("message") == "decided")
+    assert decided["handoff"] == "scale.json"

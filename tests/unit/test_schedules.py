@@ -85,3 +85,9 @@ def _assert_packages_stay(played: Schedule) -> None:
         for path in package["files"]
     }
     assert told == there.keys()
+    foreign = {key for key in played.bucket.keys(BUCKET) if key.startswith("packages/")} - told
+    decided = {key.rpartition("/")[0] for key in told}
+    assert not [key for key in foreign if key.rpartition("/")[0] in decided], "files in a package that are not its own"
+    # A worker that writes after its claim has run out, and is killed before it sees that, leaves what nobody looks for.
+    late = {key for key in foreign if played.bucket.objects[key][-1].metadata["owner"] in played.killed}
+    assert foreign == late, "files that nobody decided on"

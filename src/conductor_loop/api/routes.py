@@ -11,12 +11,14 @@ from conductor_loop.api.parts import Parts
 from conductor_loop.api.problem import Problem
 from conductor_loop.api.route import Call, Parameter, Route, Scope
 from conductor_loop.api.sending import retry, send
-from conductor_loop.intent import Priority
+from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.lifecycle import State
+from conductor_loop.validation import MAX_NAME_BYTES
 
 _ANY: dict[int, str] = {429: "Error", 500: "Error", 503: "Error"}
 _KNOWN: dict[int, str] = {401: "Error", 403: "Error"} | _ANY
 _STRING = {"type": "string"}
+_FILE = {"type": "string", "pattern": f"^{FILE_NAME.pattern}$", "maxLength": MAX_NAME_BYTES}
 _NAME = Parameter("name", "path", "The intent's name, e.g. intent-a.json", _STRING)
 
 
@@ -83,8 +85,8 @@ ROUTES: tuple[Route, ...] = (
         send,
         takes_intent=True,
         parameters=(
-            Parameter("X-Intent-Name", "header", "Its name; made up where it is left out", _STRING),
-            Parameter("name", "query", "Likewise", _STRING),
+            Parameter("X-Intent-Name", "header", "Its name; made up where it is left out", _FILE),
+            Parameter("name", "query", "Likewise", _FILE),
             Parameter("replace", "query", "Whether it may take the place of one of that name", {"type": "boolean"}),
         ),
     ),

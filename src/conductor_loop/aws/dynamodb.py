@@ -24,7 +24,7 @@ from conductor_loop.aws.rows import (
 from conductor_loop.counting import SECURITY
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, guess, order
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 _ABSENT = "attribute_not_exists(pk)"
 _AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND held_until <= :now"
 _TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
-_NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :order)"
+_NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :order OR last_order = :guess)"
 _NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
+_UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file"
 # What the index of days reads, newest first: see aws.listing.
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
@@ -90,7 +91,7 @@ class StateTable:
         file using the correlation id.
         """
         lease = {":owner": text(claim.owner), ":until": number(claim.lease_until)}
-        in_order = {":order": text(order(claim.handoff))}
+        in_order = _in_order(claim)
         updates = [
             self._update(
                 intent_key(claim.handoff),
@@ -98,13 +99,19 @@ class StateTable:
                 f"target = :target, handoff_order = :order, #namespace = :namespace, priority = :priority, "
                 f"active = :yes, {_LISTED}",
                 _ABSENT if seen is None else _AS_SEEN,
-                lease | in_order | _as_seen(seen, now) | _attempt(claim) | _about(claim) | _listed(claim.handoff, now),
+                lease
+                | {":order": in_order[":order"]}
+                | _as_seen(seen, now)
+                | _attempt(claim)
+                | _about(claim)
+                | _listed(claim.handoff, now),
             ),
             self._update(
                 target_key(claim.target),
-                "SET lease_owner = :owner, held_until = :until",
+                "SET lease_owner = :owner, held_until = :until, unclean_before = if_not_exists(unclean, :no), "
+                "unclean = :yes",
                 f"{_TARGET_FREE} AND {_NOTHING_NEWER}" if claim.supersedes else _TARGET_FREE,
-                lease | _at(now) | (in_order if claim.supersedes else {}),
+                lease | _at(now) | _UNCLEAN | (in_order if claim.supersedes else {}),
             ),
             self._update(
                 Key("name", claim.handoff.key),
@@ -130,14 +137,17 @@ class StateTable:
         owner = {":owner": text(claim.owner)}
         row = self._update(
             intent_key(claim.handoff),
-            "SET #state = :state, held_until = :until, patience = :patience, since = :now REMOVE #owner, active",
+            "SET #state = :state, held_until = :until, patience = :patience, since = :now, attempt = :made "
+            "REMOVE #owner, active",
             _STILL_MINE,
             owner
             | _attempt(claim)
             | _at(now)
-            | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)},
+            | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)}
+            | {":made": number(claim.attempt - (not pause.counts))},
         )
-        return self._write(row, self._release(claim, None), *self._count(claim.handoff, pause.tally, now))
+        released = self._release(claim, None, published=not pause.counts)
+        return self._write(row, released, *self._count(claim.handoff, pause.tally, now))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
@@ -209,16 +219,22 @@ class StateTable:
         idle = self._update(key, "SET free_at = :next", "attribute_not_exists(pk) OR free_at < :now", restarted)
         return self._write(idle) is None
 
-    def _release(self, claim: Claim, applied: Applied | None) -> "UpdateTypeDef":
+    def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
         values = {":owner": text(claim.owner)}
         update = "REMOVE lease_owner, held_until"
+        if applied is None and not published:
+            update = f"SET unclean = unclean_before {update}"
         if applied is not None:
-            update = f"SET last_order = :order, last_file = :file, replicas = :replicas, version = :version {update}"
+            update = (
+                "SET last_order = :order, last_file = :file, replicas = :replicas, version = :version, unclean = :no "
+                f"{update}"
+            )
             values |= {
                 ":order": text(order(claim.handoff)),
                 ":file": text(claim.handoff.file),
                 ":replicas": number(applied.replicas),
                 ":version": text(applied.version) if applied.version else {"NULL": True},
+                ":no": {"BOOL": False},
             }
         return self._update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
 
@@ -291,6 +307,11 @@ def _at(now: float) -> Values:
     return {":now": number(now)}
 
 
+def _in_order(claim: Claim) -> Values:
+    mine = order(claim.handoff)
+    return {":order": text(mine), ":guess": text(guess(mine))}
+
+
 def _about(claim: Claim) -> Values:
     namespace = claim.target.partition("/")[0]
     return {
@@ -298,6 +319,7 @@ def _about(claim: Claim) -> Values:
         ":namespace": text(namespace),
         ":priority": text(claim.priority),
         ":yes": text("yes"),
+        ":order": text(order(claim.handoff)),
     }
 
 

@@ -54,7 +54,8 @@ def number(value: float) -> Value:
 
 def outcome_text(outcome: Outcome) -> str:
     """Write an outcome as its row holds it, beside the state."""
-    return json.dumps({"status": outcome.status, "archive": outcome.archive}, separators=(",", ":"), ensure_ascii=False)
+    document = {"status": outcome.status, "archive": outcome.archive, "retract": outcome.retract}
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
 def read_row(item: Mapping[str, Any]) -> Row:
@@ -90,6 +91,7 @@ def read_target(item: Mapping[str, Any]) -> Target:
         last_file=_text(item, "last_file") or "",
         version=_text(item, "version"),
         replicas=int(item["replicas"]["N"]) if "replicas" in item else None,
+        unclean=item.get("unclean_before", {}).get("BOOL", False),
     )
 
 
@@ -106,7 +108,7 @@ def read_refusal(items: Sequence[Any]) -> Refusal:
 
 def _outcome(state: State, written: str) -> Outcome:
     document = json.loads(written)
-    return Outcome(state, document["status"], document["archive"])
+    return Outcome(state, document["status"], document["archive"], document.get("retract", ""))
 
 
 def _text(item: Mapping[str, Value], name: str) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from conductor_loop.app import Cursor, Found
 from conductor_loop.errors import Gone, Illegible, Overtaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import order
+from conductor_loop.lifecycle import Claim, certainly_newer, order
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -65,7 +66,7 @@ class Bucket:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=handoff.bucket, Prefix=prefix)
         return {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", [])}
 
-    def publish(self, handoff: Handoff, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         """Upload the files of a package, key to content, side by side; what else ``replacing`` names is removed.
 
         A key that was there before (``replacing``: key to ETag) is replaced only as it was seen; any other key must be
@@ -75,16 +76,32 @@ class Bucket:
             Overtaken: somebody else has written one of the keys.
 
         """
+        mine = claim.handoff
 
         def upload(key: str) -> None:
             seen = replacing.get(key)
-            self._put(handoff, key, files[key], _as_seen(seen) | {"ContentType": _content_type(key)})
+            given = {"ContentType": _content_type(key), "Metadata": {"handoff": mine.version_id, "owner": claim.owner}}
+            self._put(mine, key, files[key], _as_seen(seen) | given)
 
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
         for key in replacing.keys() - files.keys():
             with _translated():
-                self._client.delete_object(Bucket=handoff.bucket, Key=key, IfMatch=replacing[key])
+                self._client.delete_object(Bucket=mine.bucket, Key=key, IfMatch=replacing[key])
+
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None:
+        """Delete what attempts at the handoff have published below ``prefix``, version by version; or that one attempt.
+
+        What others have written there, before or since, stays.
+        """
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=prefix)
+        for version in (version for page in pages for version in page.get("Versions", [])):
+            one: Any = {"Bucket": handoff.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
+            if _before(version["LastModified"], handoff):
+                continue
+            wrote = self._client.head_object(**one)["Metadata"]
+            if wrote.get("handoff") == handoff.version_id and owner in {"", wrote.get("owner")}:
+                self._client.delete_object(**one)
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         """Write the status object of a handoff, under ``status/<name>.status``; the name that it got.
@@ -109,7 +126,7 @@ class Bucket:
                 if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                     return name  # it is there already
                 # A version that the sweeper found sorts otherwise than by its event: it is never newer than itself.
-                if not mine and theirs.get("order", "") > order(handoff):
+                if not mine and certainly_newer(theirs.get("order", ""), order(handoff)):
                     if not final:
                         return name  # nobody waits for it, and the final one may be in the name's history already
                     name, seen = f"{name}@{handoff.version_id}", None
@@ -214,9 +231,13 @@ def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's 
         version["Key"],
         version["VersionId"],
         size=version["Size"],
-        # Known to the second: its end, since to skip the newest intent is worse than to run one more.
-        event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.999Z}",
+        event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",  # known to the second; see lifecycle.order
     )
+
+
+def _before(time: datetime, handoff: Handoff) -> bool:
+    """Say whether something was written before the handoff was put: no work of its attempts."""
+    return f"{time:%Y-%m-%dT%H:%M:%S}" < handoff.event_time[:19]
 
 
 def _as_seen(etag: str | None) -> dict[str, Any]:
@@ -233,7 +254,7 @@ def _translated() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code")
         if code in {"NoSuchKey", "NoSuchVersion"}:
             raise Gone from error
-        if code in _ILLEGIBLE:
+        if code in _ILLEGIBLE or (code == "AccessDenied" and "kms:" in error.response["Error"].get("Message", "")):
             raise Illegible(error.response["Error"].get("Message", code)) from error
         if status == HTTPStatus.PRECONDITION_FAILED:
             raise Overtaken from error

@@ -1,5 +1,6 @@
 """The SDK's clients, set up once for all adapters."""
 
+import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,24 +25,47 @@ _CONFIG = Config(
     max_pool_connections=20,
     user_agent_extra="conductor-loop",
 )
+_LAST_CALL_SECONDS = 3.0  # before an invocation ends, when the last call is begun
+_LAST_WORD_SECONDS = 1.0  # when the last message is handed back
+_end = [float("inf")]  # of the invocation, in epoch seconds
+
+
+class OutOfTime(Exception):  # noqa: N818 - reads as what it is
+    """The invocation ends: what is begun now might never hear the answer."""
+
+
+def end_at(deadline: float) -> None:
+    """Say when the invocation ends, in epoch seconds."""
+    _end[0] = deadline
+
+
+def _bounded[C](client: C, reserve_seconds: float = _LAST_CALL_SECONDS) -> C:
+    """Have a client begin no call, nor try one again, when the invocation is about to end. Raises OutOfTime."""
+
+    def check(**_: object) -> None:
+        if time.time() > _end[0] - reserve_seconds:
+            raise OutOfTime
+
+    client.meta.events.register("before-send", check)  # type: ignore[attr-defined] # every client has it
+    return client
 
 
 @cache
 def s3_client() -> "S3Client":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("s3", config=_CONFIG)
+    return _bounded(boto3.client("s3", config=_CONFIG))
 
 
 @cache
 def dynamodb_client() -> "DynamoDBClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("dynamodb", config=_CONFIG)
+    return _bounded(boto3.client("dynamodb", config=_CONFIG))
 
 
 @cache
 def sqs_client() -> "SQSClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("sqs", config=_CONFIG)
+    return _bounded(boto3.client("sqs", config=_CONFIG), _LAST_WORD_SECONDS)
 
 
 @cache

@@ -73,7 +73,9 @@ class TokensSecret:
 
     def _current(self) -> _Version:
         answer = self._client().get_secret_value(SecretId=self._name, VersionStage="AWSCURRENT")
-        return _Version(Document.parse(answer["SecretString"]), answer["VersionId"])
+        # What External Secrets pushes is binary, unless it is told otherwise.
+        text = answer.get("SecretString") or answer.get("SecretBinary", b"").decode(errors="replace")
+        return _Version(Document.parse(text), answer["VersionId"])
 
     def _put(self, document: Document) -> str:
         """Put a version that is not in force. The token makes the SDK's own retries harmless."""

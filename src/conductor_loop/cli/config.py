@@ -41,7 +41,7 @@ def show(stack: str, *, as_json: bool) -> None:
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
-    stored, known = _in_force(deployed)
+    stored, known = in_force(deployed)
     click.echo(f"version {stored.version} of {deployed.parameter.name}", err=True)
     click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
 
@@ -73,7 +73,7 @@ def diff(file: Path, stack: str) -> None:
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
-    (_, now), then = _in_force(deployed), _good(file.read_text(), deployed.environment)
+    (_, now), then = in_force(deployed), _good(file.read_text(), deployed.environment)
     for leaf in leaves():
         if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
             click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
@@ -99,7 +99,7 @@ def validate(file: Path, stack: str | None) -> int:
     return PASSED if found.passed else FAILED
 
 
-def _in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
+def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:

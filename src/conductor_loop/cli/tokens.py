@@ -11,6 +11,7 @@ from typing import Protocol
 import click
 
 from conductor_loop.cli.common import speaks_to_aws, stack_option
+from conductor_loop.cli.config import in_force
 from conductor_loop.config.values import seconds
 from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
 from conductor_loop.tokens.file import TokensFile
@@ -106,9 +107,14 @@ def revoke(identifier: str, stack: str, document: Path | None) -> None:
 def _store(stack: str, document: Path | None) -> Store:
     if document is not None:
         return TokensFile(document)
-    from conductor_loop.aws import operator, sdk  # noqa: PLC0415 - see common
+    from conductor_loop.aws import configuring, operator, sdk  # noqa: PLC0415 - see common
     from conductor_loop.aws.secretsmanager import TokensSecret  # noqa: PLC0415 - see common
 
+    _, known = in_force(configuring.deployed(stack))
+    if known.values["secrets"]["vault"]["enabled"]:
+        raise click.ClickException(
+            "this stack reads its tokens from Vault: change a file with --document, and put it there"
+        )
     return TokensSecret(sdk.secretsmanager_client, operator.outputs(stack)["TokensSecret"])
 
 

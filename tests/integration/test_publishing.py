@@ -1,0 +1,122 @@
+"""What stands in the place of a package: on memory and on moto alike."""
+
+from dataclasses import replace
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from conductor_loop.aws.s3 import Bucket
+from conductor_loop.errors import Illegible
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, State
+from tests.factories import BUCKET, World
+
+NOW = 1_800_000_000.0
+HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2020-11-23T03:00:00.000Z", sequencer="0A")
+CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
+FAILED = Outcome(State.FAILED, {"status": "failed"}, "failed")
+SUCCEEDED = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
+
+
+@pytest.fixture(params=["memory", "aws"])
+def parts(request: pytest.FixtureRequest) -> World:
+    chosen: World = World() if request.param == "memory" else request.getfixturevalue("world")
+    return chosen
+
+
+def _next_claim(parts: World, number: int, at: float) -> Claim:
+    claim = Claim(
+        replace(HANDOFF, key=f"intent-{number}.json", event_time=f"2026-11-23T03:00:{number:02}.000Z"),
+        "ns/name",
+        owner=f"owner-{number}",
+        attempt=1,
+        lease_until=at + 30,
+    )
+    assert parts.state.claim(claim, at) is None
+    return claim
+
+
+def test_only_what_a_handoff_has_published_is_retracted(parts: World) -> None:
+    other = replace(CLAIM, handoff=replace(HANDOFF, version_id="v2"), owner="other")
+    parts.bucket.publish(CLAIM, {"packages/ns/name/p/mine": b"1"}, {})
+    parts.bucket.publish(other, {"packages/ns/name/p/theirs": b"2"}, {})
+    parts.bucket.retract(HANDOFF, "packages/ns/name/")
+    assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/theirs"}
+
+
+def test_only_what_one_attempt_has_published_is_retracted(parts: World) -> None:
+    parts.bucket.publish(CLAIM, {"packages/ns/name/p/early": b"1"}, {})
+    parts.bucket.publish(replace(CLAIM, owner="heir"), {"packages/ns/name/p/late": b"2"}, {})
+    parts.bucket.retract(HANDOFF, "packages/ns/name/", "me")
+    assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/late"}
+
+
+def test_what_was_replaced_by_a_file_that_is_retracted_comes_back(world: World) -> None:
+    other = replace(CLAIM, handoff=replace(HANDOFF, version_id="v0"), owner="other")
+    world.bucket.publish(other, {"packages/p/file": b"theirs"}, {})
+    world.bucket.publish(CLAIM, {"packages/p/file": b"mine"}, world.bucket.leftovers(HANDOFF, "packages/p/"))
+    world.bucket.retract(HANDOFF, "packages/p/")
+    assert world.bucket.get(BUCKET, "packages/p/file") == b"theirs"
+
+
+def test_the_place_is_clean_after_a_success_and_after_an_attempt_that_published_nothing(parts: World) -> None:
+    first = _next_claim(parts, 1, NOW)
+    assert parts.state.target("ns/name").unclean is False
+    parts.state.decide(first, SUCCEEDED, Applied("v1.0.0", 1), NOW + 1)
+    second = _next_claim(parts, 2, NOW + 2)
+    assert parts.state.target("ns/name").unclean is False
+    parts.state.decide(second, FAILED, None, NOW + 3)
+    third = _next_claim(parts, 3, NOW + 4)
+    parts.state.postpone(third, Pause(NOW + 5, 1), NOW + 5)
+    _next_claim(parts, 4, NOW + 6)
+    assert parts.state.target("ns/name").unclean is False
+
+
+def test_the_place_is_unclean_behind_a_dead_attempt_until_somebody_succeeds(parts: World) -> None:
+    _next_claim(parts, 1, NOW)
+    second = _next_claim(parts, 2, NOW + 31)
+    assert parts.state.target("ns/name").unclean is True
+    parts.state.decide(second, FAILED, None, NOW + 32)
+    third = _next_claim(parts, 3, NOW + 33)
+    assert parts.state.target("ns/name").unclean is True, "the second one has published nothing, and mended nothing"
+    parts.state.decide(third, SUCCEEDED, Applied("v1.0.0", 1), NOW + 34)
+    _next_claim(parts, 4, NOW + 35)
+    assert parts.state.target("ns/name").unclean is False
+
+
+def test_the_place_is_unclean_behind_an_attempt_that_gave_up_half_way(parts: World) -> None:
+    first = _next_claim(parts, 1, NOW)
+    parts.state.postpone(first, Pause(NOW + 1, 1, counts=False), NOW + 1)
+    assert parts.row(first.handoff).attempt == 0
+    _next_claim(parts, 2, NOW + 2)
+    assert parts.state.target("ns/name").unclean is True
+
+
+def test_a_claim_whose_target_was_taken_over_decides_nothing(parts: World) -> None:
+    first = _next_claim(parts, 1, NOW)
+    _next_claim(parts, 2, NOW + 31)
+    refusal = parts.state.decide(first, SUCCEEDED, Applied("v1.0.0", 1), NOW + 32)
+    assert refusal is not None
+    assert refusal.target is not None
+    assert parts.row(first.handoff).state is State.PROCESSING
+
+
+def test_an_order_that_is_known_to_the_second_supersedes_nobody_of_that_second(parts: World) -> None:
+    swept = replace(CLAIM, handoff=replace(HANDOFF, sequencer=""))
+    parts.state.claim(swept, NOW)
+    parts.state.decide(swept, SUCCEEDED, Applied("v1.0.0", 1), NOW + 1)
+    known = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other")
+    assert parts.state.claim(known, NOW + 2) is None
+    before = replace(HANDOFF, key="intent-c.json", event_time="2020-11-23T02:59:59.999Z")
+    parts.state.decide(known, SUCCEEDED, Applied("v1.0.1", 1), NOW + 3)
+    assert parts.state.claim(replace(CLAIM, handoff=before, owner="late"), NOW + 4) is not None
+
+
+def test_an_input_under_a_kms_key_that_is_not_for_us_is_illegible(aws: boto3.session.Session) -> None:
+    client = aws.client("s3")
+    said = "User: arn:aws:sts::1:assumed-role/r is not authorized to perform: kms:Decrypt on this resource"
+    with Stubber(client) as stub:
+        stub.add_client_error("get_object", "AccessDenied", said, 403)
+        with pytest.raises(Illegible):
+            Bucket(client).read(HANDOFF, 10)

@@ -1,0 +1,35 @@
+import time
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from conductor_loop.aws import sdk
+
+
+@pytest.fixture(autouse=True)
+def _clients(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    del aws
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for make in (sdk.s3_client, sdk.sqs_client):
+        make.cache_clear()
+    yield
+    sdk.end_at(float("inf"))
+    for make in (sdk.s3_client, sdk.sqs_client):
+        make.cache_clear()
+
+
+def test_no_call_is_begun_when_the_invocation_is_about_to_end() -> None:
+    sdk.end_at(time.time() + 60)
+    assert sdk.s3_client().list_buckets()["Buckets"]
+    sdk.end_at(time.time() + 2)
+    with pytest.raises(sdk.OutOfTime):
+        sdk.s3_client().list_buckets()
+
+
+def test_a_message_can_be_handed_back_a_little_longer() -> None:
+    sdk.end_at(time.time() + 2)
+    sdk.sqs_client().list_queues()
+    sdk.end_at(time.time())
+    with pytest.raises(sdk.OutOfTime):
+        sdk.sqs_client().list_queues()

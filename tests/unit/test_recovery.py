@@ -1,0 +1,159 @@
+"""What happens when something else than porch fails, and what an attempt leaves that came to nothing."""
+
+from dataclasses import replace
+from typing import Any, Never
+
+import pytest
+
+from conductor_loop import pipeline
+from conductor_loop.errors import Cause, StillHeld
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import State
+from conductor_loop.processing import Later
+from conductor_loop.sweep import sweep
+from tests.factories import World, intent
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def _die(*_: Any) -> Never:
+    raise Killed
+
+
+def _slow_down(*_: Any) -> Never:
+    raise OSError("503 Slow Down")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def _killed_before_deciding(world: World, handoff: Handoff) -> None:
+    decide, world.state.decide = world.state.decide, _die  # type: ignore[assignment,method-assign]
+    with pytest.raises(Killed):
+        pipeline.answer(world.app, handoff, world.deadline)
+    world.state.decide = decide  # type: ignore[method-assign]
+    world.clock.wait(120)
+
+
+def _packages(world: World) -> list[str]:
+    return [key for key in world.listing() if key.startswith("packages/")]
+
+
+def test_a_service_that_is_down_costs_no_attempt(world: World) -> None:
+    handoff = world.drop()
+    publish, world.bucket.publish = world.bucket.publish, _slow_down
+    for _ in range(20):
+        with pytest.raises(OSError, match="Slow Down"):
+            pipeline.answer(world.app, handoff, world.deadline)
+    row = world.row(handoff)
+    assert (row.state, row.attempt, row.held_until <= world.clock()) == (State.RETRYING, 0, True)
+    world.bucket.publish = publish
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert (world.status()["status"], world.status()["attempt"]) == ("success", 1)
+
+
+def test_a_claim_that_cannot_be_given_back_runs_out_by_itself(world: World) -> None:
+    handoff = world.drop()
+    publish, world.bucket.publish = world.bucket.publish, _slow_down
+    postpone, world.state.postpone = world.state.postpone, _slow_down  # type: ignore[assignment,method-assign]
+    with pytest.raises(OSError, match="Slow Down"):
+        pipeline.answer(world.app, handoff, world.deadline)
+    world.bucket.publish, world.state.postpone = publish, postpone  # type: ignore[method-assign]
+    world.clock.wait(120)
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert (world.status()["status"], world.status()["attempt"]) == ("success", 2)
+
+
+@pytest.mark.parametrize("end", ["fails", "is overwritten", "never comes to an end"])
+def test_an_intent_that_does_not_succeed_leaves_no_package(world: World, end: str) -> None:
+    world.porch.script = [None, Cause.DEPLOYMENT_NOT_FOUND]
+    handoff = world.drop()
+    _killed_before_deciding(world, handoff)
+    assert _packages(world), "the attempt that died has published"
+    if end == "is overwritten":
+        world.drop(body=intent(target="another"))
+    if end == "never comes to an end":
+        world.configure(retry=replace(world.config.retry, attempts=0))
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert world.row(handoff).state in {State.FAILED, State.SKIPPED}
+    assert _packages(world) == []
+
+
+def test_what_others_have_published_stays(world: World) -> None:
+    pipeline.answer(world.app, world.drop("intent-first.json"), world.deadline)
+    before = _packages(world)
+    world.porch.script = [None, None, Cause.DEPLOYMENT_NOT_FOUND]
+    handoff = world.drop("intent-second.json")
+    _killed_before_deciding(world, handoff)
+    assert len(_packages(world)) > len(before)
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert _packages(world) == before
+
+
+def test_files_of_a_dead_attempt_are_no_part_of_the_next_intents_package(world: World) -> None:
+    dead, run = world.drop("intent-dead.json"), world.porch
+
+    def with_a_note(request: Any) -> Any:
+        result = run(request)
+        note = {f"note-{request.file}": b"of this intent only"}
+        return replace(result, package=replace(result.package, files={**result.package.files, **note}))
+
+    app = replace(world.app, run_porch=with_a_note)
+    decide, world.state.decide = world.state.decide, _die  # type: ignore[assignment,method-assign]
+    with pytest.raises(Killed):
+        pipeline.answer(app, dead, world.deadline)
+    world.state.decide = decide  # type: ignore[method-assign]
+    world.clock.wait(120)
+    pipeline.answer(app, world.drop("intent-next.json"), world.deadline)
+    package = world.status("intent-next.json")["package"]
+    assert [key.removeprefix(package["prefix"]) for key in _packages(world)] == sorted(package["files"])
+
+
+def test_an_attempt_begins_only_with_time_for_porch(world: World) -> None:
+    with pytest.raises(StillHeld):
+        pipeline.answer(world.app, world.drop(), world.clock() + 12)
+    assert world.porch.requests == []
+
+
+def test_an_intent_that_the_sweeper_found_skips_nobody_of_its_second(world: World) -> None:
+    world.configure(priority_queues=True)
+    older = replace(world.drop("intent-a.json", intent(replicas=1)), event_time="2026-11-23T03:00:00.100Z")
+    newer = replace(world.drop("intent-b.json", intent(replicas=9)), event_time="2026-11-23T03:00:00.600Z")
+    world.clock.wait(1e10)
+    sweep(world.app, None, world.deadline)
+    swept = next(message for _, message in world.queues.waiting if message.handoff.key == older.key)
+    pipeline.work(world.app, swept, world.deadline)
+    pipeline.work(world.app, replace(swept, handoff=newer), world.deadline)
+    assert world.status("intent-b.json")["status"] == "success"
+
+
+def test_who_waited_too_long_for_a_turn_gives_its_claim_back(world: World) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    (_, message), *_ = world.queues.waiting
+
+    def late(_: bool) -> Any:
+        world.clock.wait(31)
+        return world.app.turn(False)
+
+    app = replace(world.app, turn=late)
+    assert isinstance(pipeline.work(app, message, world.deadline), Later)
+    assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
+
+
+def test_an_intent_whose_worker_died_runs_alone(world: World) -> None:
+    handoff, asked = world.drop(), []
+
+    def turn(alone: bool) -> Any:
+        asked.append(alone)
+        return world.app.turn(alone)
+
+    _killed_before_deciding(world, handoff)
+    pipeline.answer(replace(world.app, turn=turn), handoff, world.deadline)
+    pipeline.answer(replace(world.app, turn=turn), world.drop("intent-other.json"), world.deadline)
+    assert asked == [True, False]
