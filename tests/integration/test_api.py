@@ -13,6 +13,7 @@ import pytest
 from conductor_loop.api import bootstrap, handler
 from conductor_loop.api.parts import Wanted
 from conductor_loop.aws import listing, quick
+from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
@@ -162,6 +163,21 @@ class TestMeasures:
         assert (counts.security_at, counts.directories) == (NOW + 19, {})
         measures.note_rejection("E003", True, NOW + 99)
         assert measures.counts().security_at == NOW + 99
+
+    def test_files_are_counted_a_page_at_a_time(self, aws: boto3.session.Session, table: Any) -> None:
+        s3 = aws.client("s3")
+        for key in ("intent-a.json", "processed/intent-b.json", "processed/intent-b.json@v1", "failed/state/row.json"):
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
+        pages: list[str] = []
+        s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
+        s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
+        census, measures = Census(s3, table, TABLE), StateMeasures(table, TABLE)
+        census.go_on(BUCKET)
+        assert measures.counts().directories.items() >= {"handoff": 1, "failed": 0}.items()
+        assert "processed" not in measures.counts().directories
+        census.go_on(BUCKET)
+        assert measures.counts().directories == {"handoff": 1, "processed": 2, "failed": 0}
+        assert len(pages) == 6
 
     def test_a_claim_is_an_active_worker_until_its_lease_runs_out(self, table: Any, state: StateTable) -> None:
         measures = StateMeasures(table, TABLE)

@@ -9,7 +9,6 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from conductor_loop import metrics
 from conductor_loop.api import bootstrap
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.parts import Parts
@@ -46,5 +45,7 @@ def _logger() -> Logger:
 
 
 def _refused(error: InvalidConfig) -> None:
+    from conductor_loop import metrics  # noqa: PLC0415 - 70 ms of a cold start, for what hardly ever happens
+
     _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
     metrics.emit_refused_config(SERVICE)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("conductor-loop")
 
-_KEY = {"pk", "sk"}
+_KEY, _FILES = {"pk", "sk"}, "files_"
 _NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
 _ENCRYPTION_KEPT_SECONDS = 300.0  # it changes with a deploy
 
@@ -73,10 +73,10 @@ class StateMeasures:
             raise NotAnswering("DynamoDB: throttled")
         items = answer["Responses"].get(self._table, [])
         counters = [_numbers(item) for item in items if item["pk"]["S"].startswith("counter#")]
-        gauges = [_numbers(item) for item in items if item["pk"]["S"].startswith("gauge#")]
+        gauges = next((_numbers(item) for item in items if item["pk"]["S"].startswith("gauge#")), {})
         return Counts(
             counters=_added([{name: by for name, by in one.items() if name != "security_at"} for one in counters]),
-            directories=gauges[0] if gauges else {},
+            directories={name.removeprefix(_FILES): files for name, files in gauges.items() if name.startswith(_FILES)},
             security_at=max((one.get("security_at", 0.0) for one in counters), default=0.0),
         )
 

@@ -24,7 +24,8 @@ def _config(connect_seconds: float, read_seconds: float, tries: int = 1) -> Conf
     )
 
 
-_LIMITER = _config(0.25, 0.25)  # half a second for both: nobody waits longer to be told that they may ask
+_LIMITER = _config(0.5, 0.5)  # nobody waits longer to be told that they may ask
+_CONFIGURATION = _config(0.25, 0.25)  # before anything else; the last good one is there
 _ASKED = _config(0.5, 1.0)
 _TAKEN = _config(1, 5, tries=2)  # an intent of 10 MB takes a while
 
@@ -50,7 +51,7 @@ def sqs_client() -> "SQSClient":
 @cache
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("ssm", config=_LIMITER)
+    return boto3.client("ssm", config=_CONFIGURATION)
 
 
 @cache
