@@ -84,7 +84,7 @@ class Api:
     counts: Counts = field(default_factory=Counts)
     queue_size: Callable[[], int] = lambda: 2
     active_workers: Callable[[float], int] = lambda _: 1
-    encrypted: Callable[[], bool] = lambda: True
+    encryption: Callable[[], str] = lambda: "enabled"
     writable: bool = True
     porch: bool = True
     rejections: list[tuple[str, bool]] = field(default_factory=list)
@@ -116,7 +116,7 @@ class Api:
                 active_workers=self.active_workers,
                 counts=lambda: self.counts,
                 table_size=lambda: TableSize(1250, 245_760),
-                encrypted=self.encrypted,
+                encryption=self.encryption,
             ),
             local=Local(
                 writable=lambda: self.writable,

@@ -5,22 +5,32 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws import sdk
 from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
-from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.functions import Conductor
+from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, end_at, lambda_client, s3_client, sqs_client, ssm_client
+from conductor_loop.aws.sdk import (
+    dynamodb_client,
+    eks_client,
+    end_at,
+    lambda_client,
+    s3_client,
+    secretsmanager_client,
+    sqs_client,
+    ssm_client,
+    sts_client,
+)
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
-from conductor_loop.porch import Limits, Porch
+from conductor_loop.porch import Credentials, Limits, Porch
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
@@ -60,6 +70,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         work_root=config.work_root,
         environment=config.porch_environment,
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        credentials=_credentials(config),
     )
     return App(
         config=config,
@@ -97,6 +108,11 @@ def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = s
     return Tokens(vault.read, time.monotonic)
 
 
-def encryption(config: Config) -> AtRest:
-    """Give what tells how the state is encrypted. Keep it: it asks once in five minutes."""
-    return AtRest(dynamodb_client, config.state_table, time.monotonic)
+def _credentials(config: Config) -> Credentials[Any] | None:
+    if config.kubeconfig_secret:
+        secret = KubeconfigSecret(secretsmanager_client, config.kubeconfig_secret)
+        return Credentials(secret.read, lambda kubeconfig: kubeconfig)
+    if config.eks_cluster:
+        cluster = EksCluster(eks_client, sts_client, config.eks_cluster)
+        return Credentials(cluster.read, cluster.kubeconfig)
+    return None

@@ -17,21 +17,20 @@ from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
-from conductor_loop.aws.measuring import Encryption, QueueDepths, StateMeasures
+from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import NotAnswering, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome, State
 from conductor_loop.rates import Rate
 from conductor_loop.tokens import Scope, mint
-from tests.factories import BUCKET, Clock, intent
+from tests.factories import BUCKET, intent
 from tests.integration.conftest import TABLE
 from tests.serving import body, request
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 MINUTE = Rate(100, 60, 10)
 FAILURE = {"status": "failed", "error_details": {"error_code": "SECURITY_VIOLATION", "code": "E003"}}
-AES: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
 OUTCOME = Outcome(State.FAILED, FAILURE, "failed", tally={"files_failed": 1, "errors_E003": 1, "attacks": 1})
 
 
@@ -194,19 +193,9 @@ class TestMeasures:
         with pytest.raises(NotAnswering):
             QueueDepths(sqs, ["https://sqs.us-east-1.amazonaws.com/123456789012/none"]).size()
 
-    def test_encryption_is_asked_for_now_and_then(self, aws: boto3.session.Session) -> None:
-        s3, clock = aws.client("s3"), Clock()
-        encryption = Encryption(s3, BUCKET, clock)
-        assert not encryption.enabled()
-        s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=AES)
-        assert not encryption.enabled(), "known for five minutes"
-        clock.wait(301)
-        assert encryption.enabled()
-
 
 @pytest.fixture
 def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
-    aws.client("s3").put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=AES)
     queue = aws.client("sqs").create_queue(QueueName="normal")["QueueUrl"]
     aws.client("secretsmanager").create_secret(Name="tokens", SecretString='{"tokens": []}')
     for name, value in {

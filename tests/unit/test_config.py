@@ -191,6 +191,9 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for leaf in draw(st.lists(st.sampled_from(leaves()), unique=True)):
         put(document, leaf.path, draw(_values(leaf)))
+    cluster = document.get("porch", {}).get("cluster", {})
+    if cluster.get("eks_cluster"):
+        cluster.pop("kubeconfig_secret", None)  # both at once are a mistake
     return document
 
 
@@ -224,3 +227,24 @@ def test_the_documentation_has_every_key_with_its_default() -> None:
         else:
             default = json.dumps(leaf.schema["default"])
             assert f"| `{leaf.dotted}` | `{default}` | {leaf.schema['description']} |" in text
+
+
+def test_two_ways_to_a_cluster_are_a_mistake_whoever_names_them() -> None:
+    secret = {"CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET": "arn:aws:secretsmanager:eu-central-1:1:secret:edge-AbCdEf"}
+    with pytest.raises(InvalidConfig) as caught:
+        load({"porch": {"cluster": {"eks_cluster": "edge"}}}, TABLE | secret)
+    assert caught.value.problems == (
+        "$.porch.cluster: kubeconfig_secret and eks_cluster are both set (environment and document); keep one",
+    )
+
+
+def test_a_porch_repository_reaches_porch_and_beats_its_environment() -> None:
+    cluster = {"eks_cluster": "edge", "repository": "edge-1", "publish": True}
+    environment = {"PORCH_REPOSITORY": "old", "PORCH_NAMESPACE": "porch"}
+    config = load({"porch": {"cluster": cluster, "environment": environment}}, TABLE)
+    assert (config.eks_cluster, config.kubeconfig_secret) == ("edge", "")
+    assert config.porch_environment == {
+        "PORCH_REPOSITORY": "edge-1",
+        "PORCH_NAMESPACE": "porch",
+        "PORCH_PUBLISH": "true",
+    }

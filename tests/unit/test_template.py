@@ -101,7 +101,6 @@ def test_the_api_may_do_this_and_no_more() -> None:
         ("s3:GetObject", "${HandoffBucket.Arn}/status/*"),
         ("s3:GetObject", "${HandoffBucket.Arn}/failed/intent-*"),
         ("s3:ListBucket", "HandoffBucket.Arn"),
-        ("s3:GetEncryptionConfiguration", "HandoffBucket.Arn"),
         *(("dynamodb:Query", f"{table}") for table in ("StateTable.Arn", "${StateTable.Arn}/index/by-day")),
         ("dynamodb:Query", "${StateTable.Arn}/index/active"),
         ("dynamodb:BatchGetItem", "StateTable.Arn"),
@@ -166,3 +165,38 @@ def test_the_overrides_of_samconfig_are_parameters_with_allowed_values(environme
         assert value in map(str, parameter.get("AllowedValues", [value]))
         if parameter["Type"] == "Number":
             assert parameter.get("MinValue", int(value)) <= int(value) <= parameter.get("MaxValue", int(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "grant"),
+    [
+        (
+            "KubeconfigSecretPolicy",
+            "HasKubeconfigSecret",
+            ("secretsmanager:GetSecretValue", "KubeconfigSecretArn"),
+        ),
+        (
+            "EksClusterPolicy",
+            "HasEksCluster",
+            (
+                "eks:DescribeCluster",
+                "arn:${AWS::Partition}:eks:${AWS::Region}:${AWS::AccountId}:cluster/${EksClusterName}",
+            ),
+        ),
+    ],
+)
+def test_credentials_of_porch_are_one_grant_that_is_there_when_it_is_asked_for(
+    name: str, condition: str, grant: tuple[str, str]
+) -> None:
+    policy = RESOURCES[name]
+    assert policy["Condition"] == condition
+    assert policy["Properties"]["Roles"] == ["ConductorRole"]
+    assert granted(policy["Properties"]["PolicyDocument"]["Statement"]) == {grant}
+    assert TEMPLATE["Parameters"][grant[1].rpartition("/")[2].strip("${}")]["Default"] == ""
+
+
+def test_nothing_else_is_made_for_a_cluster() -> None:
+    conditional = [
+        name for name, one in RESOURCES.items() if one.get("Condition") in {"HasKubeconfigSecret", "HasEksCluster"}
+    ]
+    assert sorted(conditional) == ["EksClusterPolicy", "KubeconfigSecretPolicy"]

@@ -10,9 +10,10 @@ from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
 from conductor_loop.aws import quick
 from conductor_loop.aws.dynamodb import EXPIRES_AFTER_SECONDS
+from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
-from conductor_loop.aws.measuring import Encryption, QueueDepths, StateMeasures
+from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.config import Config, InvalidConfig, Live
@@ -46,7 +47,7 @@ def build(config: Config) -> Parts:
             active_workers=state.active_workers,
             counts=state.counts,
             table_size=state.table_size,
-            encrypted=_encryption(config.handoff_bucket).enabled,
+            encryption=_encryption(table).status,
         ),
         local=local(),
         note_rejection=state.note_rejection,
@@ -66,8 +67,8 @@ def _limits(table: str) -> RateLimits:
 
 
 @lru_cache(maxsize=1)
-def _encryption(bucket: str) -> Encryption:
-    return Encryption(quick.s3_client(), bucket)
+def _encryption(table: str) -> AtRest:
+    return AtRest(quick.dynamodb_client, table, time.monotonic)
 
 
 @lru_cache(maxsize=1)

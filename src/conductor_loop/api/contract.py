@@ -49,7 +49,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "uptime": {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?[0-9]+s$"},
             "security": _object(
                 {
-                    "encryption_status": {"type": "string", "enum": ["enabled", "disabled", "unknown"]},
+                    "encryption_status": {"type": "string", "enum": ["enabled", "impaired", "unknown"]},
                     "validation_status": {"type": "string", "enum": ["active", "inactive"]},
                     "threat_level": {"type": "string", "enum": ["normal", "elevated", "unknown"]},
                 }

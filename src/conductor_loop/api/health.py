@@ -73,17 +73,18 @@ def ready(parts: Parts, call: Call) -> Response:
 def healthy(parts: Parts, call: Call) -> Response:
     """Say whether everything is as it should be, security included."""
     now = parts.clock()
-    found = _asked(parts, call, {"counts": parts.measures.counts, "encrypted": parts.measures.encrypted})
+    found = _asked(parts, call, {"counts": parts.measures.counts, "encryption": parts.measures.encryption})
     counts, validating = found["counts"], _validates(parts.config.rules)
     elevated = counts is not None and now - counts.security_at < _ELEVATED_SECONDS
-    good = counts is not None and found["encrypted"] is True and validating
+    encryption = found["encryption"] or "unknown"
+    good = counts is not None and encryption == "enabled" and validating
     body = {
         "status": "healthy" if good else "unhealthy",
         "timestamp": timestamp(now),
         "version": __version__,
         "uptime": duration(parts.local.vitals().uptime_seconds),
         "security": {
-            "encryption_status": {True: "enabled", False: "disabled", None: "unknown"}[found["encrypted"]],
+            "encryption_status": str(encryption),
             "validation_status": "active" if validating else "inactive",
             "threat_level": "unknown" if counts is None else "elevated" if elevated else "normal",
         },

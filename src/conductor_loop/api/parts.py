@@ -108,7 +108,7 @@ class Measures:
     active_workers: Callable[[float], int]  # claims in force at a time (epoch seconds)
     counts: Callable[[], Counts]
     table_size: Callable[[], TableSize]
-    encrypted: Callable[[], bool]
+    encryption: Callable[[], str]  # enabled, impaired or unknown
 
 
 @dataclass(frozen=True, slots=True)

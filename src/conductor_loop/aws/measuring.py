@@ -1,12 +1,9 @@
 """What is measured for health and metrics: a few calls each, whatever the history."""
 
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
 
 from conductor_loop.api.parts import Counts, TableSize
 from conductor_loop.aws.answering import translated
@@ -16,14 +13,11 @@ from conductor_loop.errors import NotAnswering
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
 logger = logging.getLogger("conductor-loop")
 
 _KEY, _FILES = {"pk", "sk"}, "files_"
-_NO_ENCRYPTION = "ServerSideEncryptionConfigurationNotFoundError"
-_ENCRYPTION_KEPT_SECONDS = 300.0  # it changes with a deploy
 
 
 class QueueDepths:
@@ -99,37 +93,6 @@ class StateMeasures:
         with translated("DynamoDB"):
             found = self._client.describe_table(TableName=self._table)["Table"]
         return TableSize(found.get("ItemCount", 0), found.get("TableSizeBytes", 0))
-
-
-class Encryption:
-    """Whether what is stored is encrypted; asked now and then.
-
-    Args:
-        client: Of S3.
-        bucket: The handoff bucket. The state table has no switch: DynamoDB encrypts every table.
-        clock: Seconds that never go back.
-
-    """
-
-    def __init__(self, client: "S3Client", bucket: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._bucket, self._clock = client, bucket, clock
-        self._known, self._asked_at = False, float("-inf")
-
-    def enabled(self) -> bool:
-        """Say whether the bucket encrypts whatever is put. Raises NotAnswering."""
-        if self._clock() - self._asked_at > _ENCRYPTION_KEPT_SECONDS:
-            self._known, self._asked_at = self._ask(), self._clock()
-        return self._known
-
-    def _ask(self) -> bool:
-        with translated("S3"):
-            try:
-                self._client.get_bucket_encryption(Bucket=self._bucket)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != _NO_ENCRYPTION:
-                    raise
-                return False
-        return True
 
 
 def _numbers(item: Mapping[str, Any]) -> dict[str, float]:

@@ -11,12 +11,15 @@ from botocore.exceptions import NoCredentialsError
 from conductor_loop.tokens.vault import AwsIdentity
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_eks import EKSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
 
 _CONFIG = Config(
     connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
@@ -96,3 +99,21 @@ def identity() -> AwsIdentity:
     return AwsIdentity(
         frozen.access_key or "", frozen.secret_key or "", frozen.token, session.region_name or "us-east-1"
     )
+
+
+@cache
+def eks_client() -> "EKSClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("eks", config=_CONFIG)
+
+
+@cache
+def sts_client() -> "STSClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("sts", config=_CONFIG)
+
+
+@cache
+def session_credentials() -> "Credentials | None":
+    """Give what the clients sign with; None where there is nothing."""
+    return boto3.Session().get_credentials()

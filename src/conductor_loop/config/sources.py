@@ -82,6 +82,7 @@ def effective(document: object, environment: Mapping[str, str]) -> Effective:
             if (value := get(layer, leaf.path)) is not None:
                 put(values, leaf.path, value)
                 sources[leaf.dotted] = source
+    _check_one_cluster(values, sources)
     return Effective(values, sources)
 
 
@@ -97,6 +98,13 @@ def consistent(document: object, environment: Mapping[str, str]) -> Effective:
     if vault["enabled"] and not vault["address"]:
         raise InvalidConfig(("$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false",))
     return found
+
+
+def _check_one_cluster(values: Document, sources: Mapping[str, Source]) -> None:
+    cluster = values["porch"]["cluster"]
+    if cluster["kubeconfig_secret"] and cluster["eks_cluster"]:
+        setters = " and ".join(sources[f"porch.cluster.{key}"] for key in ("kubeconfig_secret", "eks_cluster"))
+        raise InvalidConfig((f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one",))
 
 
 def parsed(text: str) -> object:

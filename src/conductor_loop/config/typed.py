@@ -33,6 +33,8 @@ class Config:
     version: str = ""  # of the document in force; empty without one
     porch_path: str = "/opt/bin/porch"
     porch_environment: Mapping[str, str] = field(default_factory=dict)  # of porch, besides its own
+    kubeconfig_secret: str = ""  # name or ARN of the secret with porch's kubeconfig
+    eks_cluster: str = ""  # that porch talks to as the function's role; at most one of the two is set
     mode: Mode = Mode.STRUCTURED
     work_root: Path = Path(tempfile.gettempdir()) / "conductor-loop"  # on Lambda /tmp, the only place to write to
     processing_timeout_seconds: float = 30  # that porch has for an intent that names no timeout
@@ -91,7 +93,9 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         **_wiring(environment),
         version=version,
         porch_path=values["porch_path"],
-        porch_environment=porch["environment"],
+        porch_environment=porch["environment"] | _delivery(porch["cluster"]),
+        kubeconfig_secret=porch["cluster"]["kubeconfig_secret"],
+        eks_cluster=porch["cluster"]["eks_cluster"],
         mode=Mode(values["mode"]),
         processing_timeout_seconds=min(seconds(processing["timeout"]), seconds(porch["execution_timeout"])),
         porch_timeout_seconds=seconds(porch["execution_timeout"]),
@@ -111,6 +115,16 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
         token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
+
+
+def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
+    """Say to porch where its packages go; what is not set here, `porch.environment` may say."""
+    settings = {
+        "PORCH_REPOSITORY": cluster["repository"],
+        "PORCH_NAMESPACE": cluster["namespace"],
+        "PORCH_PUBLISH": "true" if cluster["publish"] else "",
+    }
+    return {name: value for name, value in settings.items() if value}
 
 
 def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:

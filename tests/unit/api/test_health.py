@@ -70,7 +70,7 @@ def test_a_check_that_hangs_has_failed_once_the_budget_is_spent(monkeypatch: pyt
 
 
 def test_liveness_asks_no_service() -> None:
-    api = Api(active_workers=hangs, queue_size=hangs, encrypted=hangs, limiter_down=True, tokens_down=True)
+    api = Api(active_workers=hangs, queue_size=hangs, encryption=hangs, limiter_down=True, tokens_down=True)
     assert api.ask("GET", "/livez", token="any")["statusCode"] == 200
 
 
@@ -82,9 +82,9 @@ def test_an_intent_that_looked_like_an_attack_raises_the_threat_level_for_a_quar
     assert body(api.ask("GET", "/healthz"))["security"]["threat_level"] == "normal"
 
 
-@pytest.mark.parametrize(("encrypted", "says"), [(lambda: False, "disabled"), (hangs, "unknown")])
-def test_what_is_not_encrypted_is_not_healthy(encrypted: object, says: str) -> None:
-    response = Api(encrypted=encrypted).ask("GET", "/healthz")  # type: ignore[arg-type]
+@pytest.mark.parametrize(("encryption", "says"), [(lambda: "impaired", "impaired"), (hangs, "unknown")])
+def test_what_is_not_encrypted_as_it_should_be_is_not_healthy(encryption: object, says: str) -> None:
+    response = Api(encryption=encryption).ask("GET", "/healthz")  # type: ignore[arg-type]
     assert (response["statusCode"], body(response)["security"]["encryption_status"]) == (503, says)
 
 
