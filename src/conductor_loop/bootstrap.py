@@ -35,7 +35,7 @@ from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "encryption", "end_at", "live", "tokens"]
+__all__ = ["build", "census", "end_at", "live", "tokens"]
 
 _turns = Turns()  # of this process
 
