@@ -18,7 +18,7 @@ help: ## list the targets
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
 .PHONY: setup
-setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp ## make everything a fresh machine needs
+setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp ## make everything a fresh machine needs
 
 .local/uv.stamp: requirements/uv.txt
 	@mkdir -p .local
@@ -46,7 +46,7 @@ lock: .local/uv.stamp ## choose new versions of every dependency
 	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt layers/porch/requirements.in -o layers/porch/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt requirements/dev.in -o requirements/dev.txt
-	for name in uv tools ministack fuzz checkov; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in uv tools ministack fuzz checkov schemathesis; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 
 # ---------------------------------------------------------------- checks
 .PHONY: check

@@ -5,12 +5,12 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws import sdk
+from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
-from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter
@@ -35,9 +35,12 @@ from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "encryption", "end_at", "live", "tokens"]
+__all__ = ["build", "census", "end_at", "live", "tokens"]
 
 _turns = Turns()  # of this process
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -86,22 +89,23 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
     )
 
 
-def tokens(source: TokenSource) -> Tokens:
+def census(config: Config) -> Callable[[], None]:
+    """Give what counts the files of the directories, a page at a time."""
+    counting = Census(s3_client(), dynamodb_client(), config.state_table)
+    return lambda: counting.go_on(config.handoff_bucket)
+
+
+def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:
     """Give what verifies the API's tokens. Keep it as long as the source stays equal: it has a copy of them.
 
     Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
     ``vault_token``: a variable of the function would show it to whoever may look at functions.
     """
-    secret = TokensSecret(sdk.secretsmanager_client, source.secret)
+    secret = TokensSecret(client, source.secret)
     if source.vault is None:
         return Tokens(secret.read, time.monotonic)
     vault = VaultTokens(source.vault, sdk.identity, lambda: str(secret.read().content["vault_token"]))
     return Tokens(vault.read, time.monotonic)
-
-
-def encryption(config: Config) -> AtRest:
-    """Give what tells how the state is encrypted. Keep it: it asks once in five minutes."""
-    return AtRest(dynamodb_client, config.state_table, time.monotonic)
 
 
 def _credentials(config: Config) -> Credentials[Any] | None:

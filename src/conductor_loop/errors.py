@@ -145,3 +145,7 @@ class Unreadable(Exception):  # noqa: N818 - likewise
         self.name = name
         self.row = row
         self.fields = fields
+
+
+class NotAnswering(Exception):  # noqa: N818 - likewise
+    """A service that we rest on does not answer, or not in time; the message names it and is not for callers."""

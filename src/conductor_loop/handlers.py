@@ -51,7 +51,16 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     _logger().info("swept", extra=counts)
     if app.config.metrics_enabled:
         metrics.emit_sweep(counts, SERVICE)
+        _count_files(app.config)
     return counts
+
+
+def _count_files(config: Config) -> None:
+    """Count on for the metrics; what goes wrong with that is no reason to sweep again."""
+    try:
+        bootstrap.census(config)()
+    except Exception:  # noqa: BLE001 - the next sweep counts on
+        _logger().exception("files are not counted")
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:

@@ -111,3 +111,13 @@ def test_a_wrong_environment_is_no_fault_of_the_document() -> None:
     with pytest.raises(InvalidConfig, match="environment"):
         live.config()
     assert parameter.refused == []
+
+
+def test_what_is_known_is_told_without_asking() -> None:
+    parameter = Parameter([DIRECT], down=True)
+    live = parameter.live()
+    assert (live.known().mode, parameter.reads) == ("structured", 0)
+    assert live.known() is live.known()
+    parameter.down = False
+    live.config()
+    assert (live.known().mode, parameter.reads) == ("direct", 1)

@@ -10,13 +10,13 @@ from conductor_loop.config.sources import WIRING
 from tests.unit.test_template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("ConductorFunction", "SweeperFunction")
+FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
 
 
 def test_the_configuration_knows_every_variable_of_the_template() -> None:
     given = {name for one in FUNCTIONS for name in _variables(one) if name.startswith("CONDUCTOR_")}
     assert given <= WIRING | {leaf.variable for leaf in leaves()}
-    assert WIRING - given <= {"CONDUCTOR_STACK", "CONDUCTOR_TOKENS_SECRET"}, "the command line's own, and the API's"
+    assert WIRING - given == {"CONDUCTOR_STACK"}, "the command line's own"
 
 
 def test_the_defaults_of_the_template_are_a_good_configuration() -> None:

@@ -43,6 +43,7 @@ class Live:
         self._refused, self._clock = refused, clock
         self._max_age = seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s")
         self._config: Config | None = None
+        self._alone: Config | None = None  # what the environment says by itself
         self._seen = ""  # version that was looked at last, good or not
         self._read_at = 0.0
 
@@ -58,6 +59,14 @@ class Live:
         elif self._clock() - self._read_at >= self._max_age:
             self._config = self._next(self._config)
         return self._config
+
+    def known(self) -> Config:
+        """Give what is known without asking anybody: the configuration in force, or that of the environment alone."""
+        if self._config is not None:
+            return self._config
+        if self._alone is None:
+            self._alone = load({}, self._environment)
+        return self._alone
 
     def _first(self) -> Config:
         if not self._environment.get(f"{PREFIX}CONFIG_PARAMETER"):

@@ -13,6 +13,7 @@ PREFIX = "CONDUCTOR_"
 WIRING = frozenset(
     f"{PREFIX}{name}"
     for name in (
+        "API_PRINCIPAL",  # pattern of the principal ids that the API has when it puts an intent
         "CONDUCTOR_FUNCTION",  # name of the function that answers events
         "CONFIG_MAX_AGE",  # how old the cached document may be
         "CONFIG_PARAMETER",  # name of the SSM parameter with the document
@@ -24,6 +25,7 @@ WIRING = frozenset(
         "STACK",
         "STATE_TABLE",
         "TOKENS_SECRET",  # name or ARN of the secret with the API's tokens
+        "WORKERS",  # batches at once of the queues high, normal and low, and intents in a batch
     )
 )
 """Variables that are no keys of a configuration: what a stack is made of."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.config.schema import get
+from conductor_loop.config.serving import Serving, serving
 from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, consistent
 from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
@@ -54,6 +55,7 @@ class Config:
     cleanup_after_seconds: float = 168 * 3600
     log_level: str = "INFO"
     metrics_enabled: bool = True
+    serving: Serving = field(default_factory=Serving)  # of the API
     token_source: TokenSource = field(default_factory=TokenSource)
 
 
@@ -101,7 +103,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         priority_queues=processing["priority_queues"],
         supersede_older=processing["supersede_older"],
         unique_correlation_ids=processing["unique_correlation_ids"],
-        critical_principals=tuple(values["access_control"]["priority_principals"]),
+        critical_principals=(*values["access_control"]["priority_principals"], *_api_principal(environment)),
         high_per_minute=processing["high_per_minute"] if access["rate_limiting"] else None,
         rules=_rules(values["validation"], values["security"]["validation"]),
         porch_memory_bytes=size(limits["max_memory"]),
@@ -110,6 +112,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         cleanup_after_seconds=seconds(values["cleanup_after"]),
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
         metrics_enabled=values["metrics"]["enabled"],
+        serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
         token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
 
@@ -134,6 +137,12 @@ def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
         max_nesting_depth=limits["max_nesting_depth"],
         system_namespaces=SYSTEM_NAMESPACES + tuple(limits["system_namespaces"]),
     )
+
+
+def _api_principal(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Trust the API with critical intents: it puts none whose sender lacks the scope, and nobody else has its role."""
+    pattern = environment.get(f"{PREFIX}API_PRINCIPAL", "")
+    return (pattern,) if pattern else ()
 
 
 def _vault(values: Mapping[str, Any]) -> VaultAccess | None:
