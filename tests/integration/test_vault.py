@@ -20,7 +20,7 @@ PATH = "secret/data/conductor-loop"
 TOKEN, CLEAR = mint("ci", [Scope.HEALTH], 0, 1e10, random=bytes(40))
 ENTRY = TOKEN.entry()
 KEY = "the-secret-key-of-the-role"
-IDENTITY = AwsIdentity("AKIDEXAMPLE", KEY, "session", "eu-central-1")
+IDENTITY = AwsIdentity("AKIDEXAMPLE", KEY, "session")
 NOWHERE = Path("/nonexistent")
 
 
@@ -48,7 +48,7 @@ def test_vault_is_shown_a_signature_for_itself_and_never_the_key(vault: server.V
     (headers,) = vault.logins
     assert headers["X-Vault-AWS-IAM-Server-ID"] == ["127.0.0.1"]
     assert "x-vault-aws-iam-server-id" in headers["Authorization"][0]
-    assert "/eu-central-1/sts/aws4_request" in headers["Authorization"][0]
+    assert "/us-east-1/sts/aws4_request" in headers["Authorization"][0]
     assert KEY not in str(headers)
     assert KEY not in repr(IDENTITY)
 

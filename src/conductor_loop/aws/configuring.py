@@ -65,7 +65,7 @@ def _porch(function: str) -> str:
     layers = [layer["Arn"].split(":layer:")[-1] for layer in found.get("Layers", [])]
     if not layers:
         raise OSError(f"{function} has no layer that could hold {path}")
-    return f"{path} of the layers {', '.join(layers)} takes its place"
+    return f"{path} of the layers {', '.join(layers)} takes its place; whether it can be run, /readyz says"
 
 
 def _workers(function: str) -> str:

@@ -154,9 +154,10 @@ def _queue(url: str) -> Store:
 
 def _log_group(name: str) -> Store:
     groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-    return Store(
-        "log group", name, next((one.get("kmsKeyId", "") for one in groups if one["logGroupName"] == name), "")
-    )
+    mine = next((one for one in groups if one["logGroupName"] == name), None)
+    if mine is None:
+        raise OSError(f"the log group {name} is not there; deploy the stack again")
+    return Store("log group", name, mine.get("kmsKeyId", ""))
 
 
 def _secret(name: str) -> Store:

@@ -96,9 +96,7 @@ def identity() -> AwsIdentity:
     if credentials is None:
         raise NoCredentialsError
     frozen = credentials.get_frozen_credentials()
-    return AwsIdentity(
-        frozen.access_key or "", frozen.secret_key or "", frozen.token, session.region_name or "us-east-1"
-    )
+    return AwsIdentity(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
 
 @cache

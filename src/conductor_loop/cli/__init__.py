@@ -30,6 +30,10 @@ def main(context: click.Context, document: Path | None, stack: str | None, *, va
     Exit codes: 0 good, 1 the intent failed or a rule is broken, 2 wrong usage or nothing of that name, 3 no answer
     yet, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
+    if stack is not None and not validate_config:
+        raise click.UsageError("--stack belongs behind the command, e.g. conductor-loop config show --stack NAME")
+    if validate_config and context.invoked_subcommand is not None:
+        raise click.UsageError("--validate-config is no option of a command: leave the command out")
     if (document is None) == validate_config:
         raise click.UsageError("--config=FILE and --validate-config go together")
     if document is not None and validate_config:

@@ -54,7 +54,7 @@ def push(file: Path, stack: str) -> None:
     """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
-    deployed, text = configuring.deployed(stack), file.read_text()
+    deployed, text = configuring.deployed(stack), _read(file)
     _good(text, deployed.environment)
     if text == deployed.newest.text:
         click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
@@ -73,7 +73,7 @@ def diff(file: Path, stack: str) -> None:
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
-    (_, now), then = in_force(deployed), _good(file.read_text(), deployed.environment)
+    (_, now), then = in_force(deployed), _good(_read(file), deployed.environment)
     for leaf in leaves():
         if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
             click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
@@ -106,7 +106,19 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
             return stored, consistent(parsed(stored.text), deployed.environment)
         except InvalidConfig as error:
             click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
-    return Stored("{}", "0"), effective({}, deployed.environment)
+    try:
+        return Stored("{}", "0"), effective({}, deployed.environment)
+    except InvalidConfig as error:
+        raise click.ClickException(
+            f"the function's own variables are wrong, and no document can mend them: {error}"
+        ) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}") from None
 
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:

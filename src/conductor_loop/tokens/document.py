@@ -105,5 +105,7 @@ class Document:
         return replace(self, content={**self.content, "tokens": entries})
 
 
-def _identifier(entry: object) -> object:
-    return entry.get("id") if isinstance(entry, dict) else None
+def _identifier(entry: object) -> str | None:
+    """Give the id of an entry; what makes no sense has none, and is in nobody's way."""
+    found = entry.get("id") if isinstance(entry, dict) else None
+    return found if isinstance(found, str) else None

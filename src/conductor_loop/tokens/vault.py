@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hvac import Client
 
 CA_FILE = Path("/opt/vault/ca.pem")  # in the layer that brings hvac, where Vault's certificate is not of a public CA
+_STS_REGION = "us-east-1"  # of sts.amazonaws.com, which hvac signs for and Vault asks by default
 _TIMEOUT_SECONDS = 5  # of one call; a healthy Vault answers in milliseconds
 
 
@@ -41,12 +42,11 @@ class VaultAccess:
 
 @dataclass(frozen=True, slots=True)
 class AwsIdentity:
-    """Credentials of the function's role, and its region; never shown."""
+    """Credentials of the function's role; never shown."""
 
     access_key: str
     secret_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
-    region: str
 
 
 class MissingExtraError(ImportError):
@@ -123,5 +123,5 @@ class VaultTokens:
             session_token=identity.session_token,
             header_value=urlsplit(self._access.address).hostname,  # so that no other Vault can use the signature
             role=self._access.role,
-            region=identity.region,
+            region=_STS_REGION,
         )
