@@ -67,7 +67,7 @@ def test_ten_mistakes_are_ten_messages_with_path_and_remedy() -> None:
         "$.max_worker: is not known; did you mean max_workers?",
         "$.audit.destinations[0]: an object does not fit; 'type' is a required property",
         '$.mode: "fast" does not fit; write one of direct, structured',
-        '$.porch.environment: "lower" does not fit; write a name in capitals that is not a secret\'s, such as PORCH_LOG_LEVEL',
+        '$.porch.environment: "lower" does not fit; write a name in capitals, not a secret\'s, e.g. PORCH_LOG_LEVEL',
         "$.processing.retry_attempts: 99 does not fit; write a whole number from 0 to 10",
         '$.processing.retry_delay: "1d" does not fit; write one from 1s to 15m',
         '$.processing.timeout: "soon" does not fit; write a duration such as 500ms, 30s, 5m, 168h or 7d',
