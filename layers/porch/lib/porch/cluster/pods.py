@@ -38,6 +38,7 @@ class Pod:
     priority_class: str
     ends_by_itself: bool  # has activeDeadlineSeconds: "Terminating" to a quota
     reaches_other_namespaces: bool  # by its pod affinity
+    has_its_own_figures: bool  # in spec.resources: then quotas demand none of each container
 
     @property
     def is_best_effort(self) -> bool:
@@ -68,6 +69,7 @@ def pod_of(template: Fields, limit_ranges: Iterable[Fields]) -> Pod:
         priority_class=text(spec.get("priorityClassName")),
         ends_by_itself=spec.get("activeDeadlineSeconds") is not None,
         reaches_other_namespaces=any(map(_reaches_other_namespaces, _affinity_terms(spec))),
+        has_its_own_figures=any(at(spec, "resources", kind) for kind in ("requests", "limits")),
     )
 
 
