@@ -182,6 +182,10 @@ def test_an_older_revision_that_says_the_same_and_is_to_be_deleted_is_not_relied
 ) -> None:
     good(world.porch(**PUBLISH))
     propose_deletion(registry)
-    result = good(world.porch(**PUBLISH, PORCH_PREVIOUS_VERSION="v1.0.0"))
+    revision, name = only(registry), f"{NAME}.by-hand"
+    for kept in (registry.revisions, registry.files):
+        kept[name] = kept.pop(revision["metadata"]["name"])
+    revision["metadata"]["name"], revision["spec"]["workspaceName"] = name, "by-hand"
+    result = good(world.porch(**PUBLISH))
     assert "(Published)\n" in result.stdout
     assert lifecycles(registry) == [("DeletionProposed", 1), ("Published", 2)]
