@@ -23,6 +23,10 @@ def only(registry: PorchRegistry) -> Any:
     return revision
 
 
+def propose_deletion(registry: PorchRegistry) -> None:
+    only(registry)["spec"]["lifecycle"] = "DeletionProposed"
+
+
 def writes(world: World) -> list[str]:
     return [each.partition("/namespaces/default/")[2] for each in world.api.requests if not each.startswith("GET")]
 

@@ -1,5 +1,7 @@
 """How porch reaches a cluster: verified, bounded, and with nothing of the machine's own settings."""
 
+import base64
+import json
 import socket
 import ssl
 import threading
@@ -220,6 +222,26 @@ def test_the_proxy_of_the_kubeconfig_is_used_and_sees_no_token(world: World) -> 
     assert seen[0].startswith(f"CONNECT {world.api.url.removeprefix('https://')} HTTP/1.1\r\n")
     assert "Proxy-Authorization: Basic " in seen[0] or "proxy-authorization: Basic " in seen[0]
     assert world.api.token not in seen[0]
+
+
+def test_the_proxy_gets_its_credentials_in_plain(world: World) -> None:
+    seen: list[str] = []
+    with forwarding(seen) as port:
+        proxy = f"http://us%3Aer:p%40ss%2Fw%C3%B6rd@127.0.0.1:{port}"
+        assert world.porch(KUBECONFIG=str(world.kubeconfig(**{"proxy-url": proxy}))).returncode == 0
+    (sent,) = [line for line in seen[0].splitlines() if line.lower().startswith("proxy-authorization: basic ")]
+    assert base64.b64decode(sent.split()[2]).decode() == "us:er:p@ss/wörd"
+
+
+@pytest.mark.parametrize("shown", ["p%40ss%2fword", "p%40ss%2Fword", "p@ss/word"])
+def test_the_proxys_password_is_shown_in_no_spelling(world: World, shown: str) -> None:
+    refusal = json.dumps({"kind": "Status", "reason": "Forbidden", "message": f"user:{shown} or {shown}"})
+    world.api.faults.answers["/cnf-simulator"] = (403, {"Content-Type": "application/json"}, refusal.encode())
+    with forwarding([]) as port:
+        proxy = f"http://user:p%40ss%2fword@127.0.0.1:{port}"
+        result = world.porch(KUBECONFIG=str(world.kubeconfig(**{"proxy-url": proxy})))
+    assert "[secret] or [secret])" in result.stderr
+    assert shown not in result.stderr
 
 
 def test_a_proxy_that_is_not_there_is_exit_4_and_its_password_is_not_shown(world: World) -> None:

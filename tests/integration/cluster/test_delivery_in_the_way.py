@@ -13,6 +13,7 @@ from tests.integration.cluster.delivering import (
     next_intent,
     only,
     patched,
+    propose_deletion,
     writes,
 )
 from tests.integration.cluster.porch_registry import PorchRegistry
@@ -155,3 +156,36 @@ def test_an_intent_that_the_cluster_rules_out_never_reaches_porch(world: World) 
     world.api.objects.clear()
     assert world.porch(**REPOSITORY).returncode == 2
     assert not any("packagerevisions" in each for each in world.api.requests)
+
+
+# ------------------------------------------------------------------ proposed for deletion
+def test_a_revision_that_is_to_be_deleted_is_published_again(world: World, registry: PorchRegistry) -> None:
+    good(world.porch(**PUBLISH))
+    propose_deletion(registry)
+    assert "(Published)\n" in good(world.porch(**PUBLISH)).stdout
+    assert lifecycles(registry) == [("Published", 1)]
+
+
+def test_a_revision_that_is_to_be_deleted_is_exit_76_where_porch_publishes_nothing(
+    world: World, registry: PorchRegistry
+) -> None:
+    good(world.porch(**PUBLISH))
+    propose_deletion(registry)
+    result = world.porch(**REPOSITORY)
+    assert result.returncode == 76
+    assert "somebody proposed its deletion: reject that (porchctl rpkg reject)" in result.stderr
+    assert lifecycles(registry) == [("DeletionProposed", 1)]
+
+
+def test_an_older_revision_that_says_the_same_and_is_to_be_deleted_is_not_relied_on(
+    world: World, registry: PorchRegistry
+) -> None:
+    good(world.porch(**PUBLISH))
+    propose_deletion(registry)
+    revision, name = only(registry), f"{NAME}.by-hand"
+    for kept in (registry.revisions, registry.files):
+        kept[name] = kept.pop(revision["metadata"]["name"])
+    revision["metadata"]["name"], revision["spec"]["workspaceName"] = name, "by-hand"
+    result = good(world.porch(**PUBLISH))
+    assert "(Published)\n" in result.stdout
+    assert lifecycles(registry) == [("DeletionProposed", 1), ("Published", 2)]

@@ -140,3 +140,12 @@ def test_a_quota_without_room_for_a_rolling_update_is_a_note(world: World) -> No
     assert result.stderr == (
         "Note: a rolling update adds up to 1 pods for a while (maxSurge), and the quota has no room for them\n"
     )
+
+
+@pytest.mark.parametrize("kind", ["requests", "limits"])
+def test_a_quota_asks_no_figures_of_containers_whose_pod_has_its_own(world: World, kind: str) -> None:
+    made = deployment(resources={})
+    made["spec"]["template"]["spec"]["resources"] = {kind: {"cpu": "1"}}
+    world.api.add("deployments", "cnf-simulator", **made)
+    quota(world, {"requests.cpu": "10", "requests.memory": "10Gi"})
+    assert world.porch().returncode == 0

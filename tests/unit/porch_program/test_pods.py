@@ -43,6 +43,23 @@ def test_figures_of_the_pod_itself_replace_the_sum() -> None:
     assert pod(container("1"), resources={"requests": {"cpu": "3"}}).requests == {"cpu": parse("3")}
 
 
+def test_a_limit_of_the_pod_itself_is_a_request_where_no_container_has_one() -> None:
+    limits = {"cpu": "6", "memory": "1Gi", "hugepages-2Mi": "4Gi"}
+    made = pod(container("1"), resources={"limits": limits})
+    assert made.requests == {"cpu": parse("1"), "memory": parse("1Gi"), "hugepages-2Mi": parse("4Gi")}
+
+
+def test_a_limit_of_the_pod_itself_goes_before_a_default_request() -> None:
+    item = {"type": "Container", "defaultRequest": {"cpu": "1"}}
+    made = pod(container(), limit_ranges=[{"spec": {"limits": [item]}}], resources={"limits": {"cpu": "6"}})
+    assert made.requests == {"cpu": parse("6")}
+
+
+def test_a_limit_of_the_pod_itself_is_no_more_than_a_limit_where_it_has_a_request() -> None:
+    own = {"requests": {"cpu": "2"}, "limits": {"cpu": "6"}}
+    assert pod(container(), resources=own).requests == {"cpu": parse("2")}
+
+
 def test_a_limit_is_a_request_where_there_is_none() -> None:
     made = pod({"name": "app", "resources": {"limits": {"memory": "1Gi"}}})
     assert made.requests == made.limits == {"memory": parse("1Gi")}

@@ -38,6 +38,7 @@ class Pod:
     priority_class: str
     ends_by_itself: bool  # has activeDeadlineSeconds: "Terminating" to a quota
     reaches_other_namespaces: bool  # by its pod affinity
+    has_its_own_figures: bool  # in spec.resources: then quotas demand none of each container
 
     @property
     def is_best_effort(self) -> bool:
@@ -53,21 +54,19 @@ def pod_of(template: Fields, limit_ranges: Iterable[Fields]) -> Pod:
     Raises ``ValueError`` for a quantity that is none.
     """
     spec = mapping(template.get("spec"))
-    defaults = _Defaults.of(limit_ranges)
-    containers = tuple(
-        _container(mapping(each), defaults, starts_first=field == "initContainers")
-        for field in ("containers", "initContainers")
-        for each in sequence(spec.get(field))
-    )
+    containers = _containers(spec, _Defaults.of(limit_ranges))
     overhead = _amounts(spec.get("overhead"))
-    limits = _total([(each, each.limits) for each in containers], spec, "limits")
+    # The pod's own figures replace the sums.
+    requests = {**_sum([(each, each.requests) for each in containers]), **_own_requests(spec)}
+    limits = {**_sum([(each, each.limits) for each in containers]), **_amounts(at(spec, "resources", "limits"))}
     return Pod(
         containers,
-        requests=_plus(_total([(each, each.requests) for each in containers], spec, "requests"), overhead),
+        requests=_plus(requests, overhead),
         limits={name: amount + overhead.get(name, 0) for name, amount in limits.items()},
         priority_class=text(spec.get("priorityClassName")),
         ends_by_itself=spec.get("activeDeadlineSeconds") is not None,
         reaches_other_namespaces=any(map(_reaches_other_namespaces, _affinity_terms(spec))),
+        has_its_own_figures=any(at(spec, "resources", kind) for kind in ("requests", "limits")),
     )
 
 
@@ -89,6 +88,14 @@ class _Defaults:
         return cls(requests, limits)
 
 
+def _containers(spec: Fields, defaults: _Defaults) -> tuple[Container, ...]:
+    return tuple(
+        _container(mapping(each), defaults, starts_first=field == "initContainers")
+        for field in ("containers", "initContainers")
+        for each in sequence(spec.get(field))
+    )
+
+
 def _container(fields: Fields, defaults: _Defaults, *, starts_first: bool) -> Container:
     limits = _amounts(at(fields, "resources", "limits"))
     # A limit is a request too, unless there is one; only what is still missing comes from a LimitRange.
@@ -102,7 +109,19 @@ def _container(fields: Fields, defaults: _Defaults, *, starts_first: bool) -> Co
     )
 
 
-def _total(containers: list[tuple[Container, Amounts]], spec: Fields, kind: str) -> Amounts:
+def _own_requests(spec: Fields) -> Amounts:
+    """Return the pod's own requests: a limit of its own is one too, unless its containers ask for that resource.
+
+    The API server fills them in before a LimitRange has a turn. Huge pages are never overcommitted: their limit counts.
+    """
+    requests, limits = (_amounts(at(spec, "resources", kind)) for kind in ("requests", "limits"))
+    if not limits:
+        return requests
+    asked = _sum([(each, each.requests) for each in _containers(spec, _Defaults({}, {}))])
+    return {**limits, **{name: asked[name] for name in _COMPUTE if name in asked}, **requests}
+
+
+def _sum(containers: list[tuple[Container, Amounts]]) -> Amounts:
     """Return the pod's sum: what runs side by side, or what one init container needs beside the sidecars before it."""
     running: Amounts = {}
     for container, amounts in containers:
@@ -116,7 +135,7 @@ def _total(containers: list[tuple[Container, Amounts]], spec: Fields, kind: str)
             peak = _most(peak, sidecars)
         elif container.starts_first:
             peak = _most(peak, _plus(sidecars, amounts))
-    return {**_most(running, peak), **_amounts(at(spec, "resources", kind))}  # the pod's own figures replace the sums
+    return _most(running, peak)
 
 
 def _amounts(fields: object) -> Amounts:

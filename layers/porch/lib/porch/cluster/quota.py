@@ -40,7 +40,7 @@ def usage(requests: Amounts, limits: Amounts) -> Amounts:
 def _exceeded(quota: Fields, pod: Pod, growth: Growth) -> Iterator[str]:
     name = text(at(quota, "metadata", "name"))
     hard = mapping(at(quota, "status", "hard") or at(quota, "spec", "hard"))
-    for container in pod.containers:
+    for container in () if pod.has_its_own_figures else pod.containers:
         if missing := _unset(container, hard.keys() & _MUST_BE_SET):
             yield (
                 f"ResourceQuota {name} admits no pod without {', '.join(missing)}, "

@@ -4,6 +4,7 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from urllib3 import PoolManager, ProxyManager, Timeout
 from urllib3.exceptions import (
@@ -113,13 +114,23 @@ def _manager(cluster: "Cluster", **tls: object) -> PoolManager:
         raise _wrong("proxy-url is no URL: make it http://HOST:PORT") from None
     if proxy.scheme not in {"http", "https"} or not proxy.host:
         raise _wrong("proxy-url must be http://HOST:PORT or https://HOST:PORT: porch speaks no SOCKS")
-    headers = make_headers(proxy_basic_auth=proxy.auth) if proxy.auth else None
+    headers = make_headers(proxy_basic_auth=_decoded(proxy.auth)) if proxy.auth else None
     return ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)  # type: ignore[arg-type]
 
 
 def _passwords(proxy: str) -> tuple[str, ...]:
     auth = parse_url(proxy).auth if proxy else None
-    return (auth, auth.partition(":")[2]) if auth else ()
+    if not auth:
+        return ()
+    # As they may come back: like the kubeconfig has them, in the spelling of urllib3, and in plain.
+    whole = (proxy.rpartition("@")[0].partition("//")[2], auth)
+    spelled = (*whole, *(each.partition(":")[2] for each in whole))
+    return (*spelled, *map(unquote, spelled))
+
+
+def _decoded(auth: str) -> str:
+    # Octet by octet, for make_headers encodes as Latin-1: what was UTF-8 in the URL is UTF-8 in the header.
+    return unquote(auth, encoding="latin-1")
 
 
 def _context(cluster: "Cluster") -> ssl.SSLContext:

@@ -10,8 +10,8 @@ from porch.errors import MISCONFIGURED, PorchError
 from porch.repository.settings import Place
 
 _GROUP = "porch.kpt.dev/v1alpha1"
-DRAFT, PROPOSED, PUBLISHED = "Draft", "Proposed", "Published"
-_IMMUTABLE = {PUBLISHED, "DeletionProposed"}
+DRAFT, PROPOSED, PUBLISHED, DELETION_PROPOSED = "Draft", "Proposed", "Published", "DeletionProposed"
+_IMMUTABLE = {PUBLISHED, DELETION_PROPOSED}
 _CONFLICT, _INTERNAL = 409, 500
 # The engine's own conflicts reach the client as 500 InternalError, for the registry wraps every error of the engine:
 # only the words tell them from a fault. All of them mean that somebody was faster: look again.
@@ -138,7 +138,7 @@ class Porch:
         self._replace("packagerevisionresources", {**document, "spec": spec})
 
     def move(self, revision: Revision, lifecycle: str) -> Revision:
-        """Make it Proposed or Draft, or Published by way of the approval that only a Proposed one can get."""
+        """Make it Proposed or Draft, or, if it is Proposed or DeletionProposed, Published by way of approval."""
         spec = {**mapping(revision.document.get("spec")), "lifecycle": lifecycle}
         subresource = "approval" if lifecycle == PUBLISHED else ""
         return Revision(self._replace("packagerevisions", {**revision.document, "spec": spec}, subresource))

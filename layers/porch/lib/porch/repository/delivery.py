@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from porch.errors import REFUSED, UNREACHABLE, PorchError
-from porch.repository.api import DRAFT, PROPOSED, PUBLISHED, Outrun, Porch, Revision
+from porch.repository.api import DELETION_PROPOSED, DRAFT, PROPOSED, PUBLISHED, Outrun, Porch, Revision
 from porch.repository.contents import merged, says_the_same
 from porch.repository.settings import WORKSPACE_PREFIX
 
@@ -58,18 +58,32 @@ def _attempt(porch: Porch, wish: Wish) -> Delivered:
 def _revision(porch: Porch, wish: Wish) -> Revision:
     """Return this intent's revision: its own, the one that says the same, one to take over, or a new one."""
     if own := porch.find(wish.package, wish.workspace):
-        return own
+        return _kept(porch, own)
     revisions = list(porch.revisions(wish.package))
     published = [each for each in revisions if each.is_published]
     if published:
         latest = max(published, key=lambda each: each.number)
-        if says_the_same(porch.contents(latest)[1], wish.files):
+        # One that is about to be deleted delivers nothing, though a new one can still start from it.
+        if latest.lifecycle == PUBLISHED and says_the_same(porch.contents(latest)[1], wish.files):
             return latest
         task = {"type": "edit", "edit": {"sourceRef": {"name": latest.name}}}
         return porch.create(wish.package, wish.workspace, task)
     if revisions:
         return _to_take_over(wish, revisions)
     return porch.create(wish.package, wish.workspace, {"type": "init", "init": {"description": wish.description}})
+
+
+def _kept(porch: Porch, own: Revision) -> Revision:
+    # Its workspace is taken until it is deleted, so there is no second one to make for this wish.
+    if own.lifecycle != DELETION_PROPOSED:
+        return own
+    if porch.place.publish:
+        return porch.move(own, PUBLISHED)
+    raise PorchError(
+        REFUSED,
+        f"package revision {own.name} carries this intent, and somebody proposed its deletion: reject that "
+        "(porchctl rpkg reject), or send the intent again once it is deleted",
+    )
 
 
 def _to_take_over(wish: Wish, revisions: list[Revision]) -> Revision:
