@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-PORT ?= 4566
 FUZZ_SECONDS ?= 60
+ON_PORT = $(if $(PORT),--port '$(PORT)')
 UV := .local/uv/bin/uv
 PYTHON := .venv/bin/python
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header
@@ -18,7 +18,7 @@ help: ## list the targets
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
 .PHONY: setup
-setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp ## make everything a fresh machine needs
+setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp ## make everything a fresh machine needs
 
 .local/uv.stamp: requirements/uv.txt
 	@mkdir -p .local
@@ -46,15 +46,18 @@ lock: .local/uv.stamp ## choose new versions of every dependency
 	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt layers/porch/requirements.in -o layers/porch/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt requirements/dev.in -o requirements/dev.txt
-	for name in uv tools ministack fuzz; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in uv tools ministack fuzz checkov schemathesis; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
 
 # ---------------------------------------------------------------- checks
 .PHONY: check
-check: setup ## lint, types, template lint
+check: setup .local/checkov.stamp ## lint, types, template lint and policies
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy --no-error-summary
 	@.local/tools/bin/sam validate --lint --region us-east-1 >/dev/null
+	@.local/tools/bin/cfn-lint --regions us-east-1 --append-rules cfn_lint_serverless.rules -- template.yaml
+	@.local/checkov/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download >.local/checkov.log \
+	  || { cat .local/checkov.log; exit 1; }
 	@echo "check: no findings"
 
 .PHONY: test
@@ -75,17 +78,17 @@ fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECOND
 
 # ---------------------------------------------------------------- local stack
 .PHONY: demo
-demo: setup ## from intents to packages on an embedded AWS, in one command
-	@$(PYTHON) -m dev.demo
+demo: setup ## from intents to packages on an embedded AWS, in one command (PORT: a free one)
+	@$(PYTHON) -m dev.demo $(ON_PORT)
 
 .PHONY: up
-up: setup ## start the stack on loopback and leave it running (PORT=4566); writes .local/env
-	@$(PYTHON) -m dev.stack up --port $(PORT)
+up: setup ## start the stack on loopback and leave it running (PORT=4566, PORCH=a program); writes .local/env
+	@$(PYTHON) -m dev.stack up $(ON_PORT) $(if $(PORCH),--porch '$(PORCH)')
 
 .PHONY: down
 down: setup ## stop the stack on PORT
-	@$(PYTHON) -m dev.stack down --port $(PORT)
+	@$(PYTHON) -m dev.stack down $(ON_PORT)
 
 .PHONY: bridge
 bridge: setup ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
-	@$(PYTHON) -m dev.bridge --port $(PORT)
+	@$(PYTHON) -m dev.bridge $(ON_PORT)

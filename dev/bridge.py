@@ -10,6 +10,8 @@ import ipaddress
 import subprocess
 import sys
 
+from dev.stack import read_port
+
 _CHUNK_BYTES = 65_536
 
 
@@ -42,14 +44,15 @@ async def _serve(address: str, port: int) -> None:
 def main() -> None:
     """Run `make bridge`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=4566)
+    parser.add_argument("--port", default="4566")
+    port = read_port(parser.parse_args().port)
     inspect = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
     found = subprocess.run(inspect, capture_output=True, text=True, check=False)
     if found.returncode:
         sys.exit(f"docker does not answer: {found.stderr.strip()}")
     try:
         address = ipaddress.ip_network(found.stdout.strip())[1]  # Docker takes the first address of the bridge's subnet
-        asyncio.run(_serve(str(address), parser.parse_args().port))
+        asyncio.run(_serve(str(address), port))
     except OSError as error:
         sys.exit(f"{address}, the bridge, cannot be listened on: {error.strerror}; is there such a command already?")
     except KeyboardInterrupt:

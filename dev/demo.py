@@ -1,7 +1,7 @@
 """From intents to packages in one command: deploy onto an embedded AWS, drop samples, compare their statuses."""
 
+import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dev.stack import ROOT, Stack, free_port
+from dev.stack import ROOT, Stack, free_port, read_port
 
 INTENTS = ROOT / "examples/intents"
 _WAIT_SECONDS = 60
@@ -91,7 +91,10 @@ class Demo:
 
 def main() -> None:
     """Run the demo; exit 1 if any outcome is not the expected one."""
-    with _deployed() as demo:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", help="of the embedded AWS; a free one by default")
+    given = parser.parse_args().port
+    with _deployed(read_port(given) if given else free_port()) as demo:
         for sample in SAMPLES:
             demo.drop(sample)
         print(f"{'sample':32}{'what it is':20}{'expected':26}{'actual':26}")
@@ -107,15 +110,12 @@ def main() -> None:
 
 
 @contextmanager
-def _deployed() -> Iterator[Demo]:
-    port = free_port()
-    porch = Stack(port).home / "porch"
-    stack = Stack(port, parameters={"PorchPath": str(porch / "porch")})
-    print(f"deploying onto an embedded AWS on {stack.endpoint} (half a minute) …", flush=True)
+def _deployed(port: int) -> Iterator[Demo]:
+    stack = Stack(port, porch=ROOT / "examples/own-porch/porch")
+    if stack.running:
+        sys.exit(f"a stack runs on port {port}, and the demo would end it: choose another port, or none")
     try:
         outputs = stack.up()
-        shutil.copytree(ROOT / "examples/own-porch", porch)
-        (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")
         print()
         yield Demo(stack, outputs)
     finally:

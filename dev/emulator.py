@@ -1,4 +1,7 @@
-"""Run MiniStack with one gap closed: at its limit of running functions AWS lets events wait, MiniStack drops them.
+"""Run MiniStack with two gaps closed.
+
+At its limit of running functions AWS lets events wait, MiniStack drops them. And of the OpenAPI body that SAM makes of
+an API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types.
 
 Runs in MiniStack's own environment (.local/ministack), not in the project's.
 """
@@ -8,7 +11,7 @@ import threading
 from typing import Any
 
 from ministack.app import main
-from ministack.services import lambda_svc
+from ministack.services import apigateway_v1, lambda_svc
 
 # Each is a process. Ten batches may run from the queues; two more take the events of S3 and the sweeper.
 _slots = threading.Semaphore(12)
@@ -30,6 +33,25 @@ def _give_slot_back(key: str | None) -> None:
         _slots.release()
 
 
+_ANY, _EXTENSION = "any", "x-amazon-apigateway-"
+_import_rest_api = apigateway_v1._import_rest_api
+
+
+def _import_all_of_it(spec: dict[str, Any], base_data: dict[str, Any] | None = None) -> str:
+    paths = {
+        path: {_ANY if method == f"{_EXTENSION}any-method" else method: told for method, told in item.items()}
+        for path, item in spec.get("paths", {}).items()
+    }
+    binary = {"binaryMediaTypes": spec.get(f"{_EXTENSION}binary-media-types", [])}
+    api_id = str(_import_rest_api({**spec, "paths": paths}, {**(base_data or {}), **binary}))
+    for kind, response in spec.get(f"{_EXTENSION}gateway-responses", {}).items():
+        status = {"statusCode": str(response["statusCode"])} if "statusCode" in response else {}
+        apigateway_v1._put_gateway_response(api_id, kind, {**response, **status})
+    return api_id
+
+
+apigateway_v1._OPENAPI_HTTP_METHODS = {*apigateway_v1._OPENAPI_HTTP_METHODS, _ANY}
+apigateway_v1._import_rest_api = _import_all_of_it
 lambda_svc._acquire_execution_slot = _wait_for_slot
 lambda_svc._release_execution_slot = _give_slot_back
 

@@ -4,19 +4,17 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
+
+from dev.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
@@ -24,7 +22,7 @@ STACK_NAME = "conductor-loop"
 REGION = "us-east-1"
 ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uploads to
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
-_START_SECONDS = 60
+_TAIL = 3000  # characters of a log that tell why something failed
 _PROGRAMS = {  # on the PATH of .local/env, from these environments
     "aws": "tools",
     "sam": "tools",
@@ -42,6 +40,7 @@ class Stack:
     parameters: Mapping[str, str] = field(default_factory=dict)  # of the template, over the local defaults
     configuration: Mapping[str, Any] = field(default_factory=dict)  # document, over the local one
     environment: Mapping[str, str] = field(default_factory=dict)  # of the embedded AWS and so of the functions
+    porch: Path | None = None  # a program to run instead of the bundled porch, which it finds beside it
 
     @property
     def home(self) -> Path:
@@ -51,7 +50,7 @@ class Stack:
     @property
     def endpoint(self) -> str:
         """URL of the embedded AWS."""
-        return f"http://127.0.0.1:{self.port}"
+        return self._server.endpoint
 
     @property
     def aws_environment(self) -> dict[str, str]:
@@ -72,13 +71,40 @@ class Stack:
         """Give an SDK session for this stack; pass ``endpoint_url=stack.endpoint`` to its clients."""
         return boto3.session.Session(aws_access_key_id=_KEY, aws_secret_access_key=_KEY, region_name=REGION)
 
+    @property
+    def running(self) -> bool:
+        """Whether its embedded AWS runs."""
+        return self._server.running
+
+    @property
+    def _server(self) -> Server:
+        return Server(LOCAL / "ministack/bin/python", self.port, self.home, self.environment)
+
     def up(self) -> dict[str, str]:
-        """Start, build, deploy; give the stack's outputs. On a running stack: build and deploy again."""
+        """Start, build, deploy; give the stack's outputs. On a running stack: build and deploy again.
+
+        What cannot be started, built or deployed leaves nothing behind; a stack that ran before keeps running.
+        """
+        again = self.running
+        if not again and self._server.taken:
+            sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
+        try:
+            return self._up()
+        except BaseException:
+            if not again:
+                self.down()
+            raise
+
+    def _up(self) -> dict[str, str]:
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
         link_programs()
-        self._start()
+        if not self.running:
+            _say(f"starting an embedded AWS on {self.endpoint} …")
+            self._server.start()
+        _say("building: sam build …")
         self.build()
         self.session().client("s3", endpoint_url=self.endpoint).create_bucket(Bucket=ARTIFACTS)
+        _say("deploying: sam deploy …")
         return self.deploy()
 
     def build(self) -> None:
@@ -93,7 +119,7 @@ class Stack:
         parameters = {
             "Architecture": _architecture(),
             "EndpointUrl": self.endpoint,
-            "PorchPath": str(self.home / "build/PorchLayer/bin/porch"),  # the embedded AWS mounts no layers at /opt
+            "PorchPath": str(self._installed_porch()),  # the embedded AWS mounts no layers at /opt
             "StateDeletionProtection": "false",
             "HandoffBucketName": "conductor-loop-handoff",  # as events/*.json have it
             "CriticalPrincipals": "*",  # the embedded AWS knows one principal only
@@ -110,6 +136,17 @@ class Stack:
         outputs = self.outputs()
         self._configure(outputs["ConfigParameter"])
         return outputs
+
+    def _installed_porch(self) -> Path:
+        """Put the program of ``porch`` where functions find it, and the bundled one beside it."""
+        bundled = self.home / "build/PorchLayer/bin/porch"
+        if self.porch is None:
+            return bundled
+        folder = self.home / "porch"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "bundled-porch").symlink_to(bundled)
+        return Path(shutil.copy(self.porch, folder / "porch"))
 
     def _configure(self, parameter: str) -> None:
         """Push the local configuration; a stack that was configured by hand keeps what it has."""
@@ -137,53 +174,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop the embedded AWS and its functions, and remove everything this stack wrote."""
-        pid = self._pid()
-        if pid is not None:
-            os.killpg(pid, signal.SIGTERM)
-            _until(lambda: not _alive(pid), "the embedded AWS to stop", lambda: os.killpg(pid, signal.SIGKILL))
+        self._server.stop()
         shutil.rmtree(self.home, ignore_errors=True)
-
-    def _start(self) -> None:
-        if self._pid() is not None:
-            return
-        if _listening(self.port):
-            sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
-        program, log = str(LOCAL / "ministack/bin/python"), str(self.home / "aws.log")
-        pid = os.posix_spawn(  # not subprocess: this process may end long before the server does
-            program,
-            [program, str(ROOT / "dev/emulator.py")],
-            self._server_environment(),
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-        )
-        (self.home / "pid").write_text(str(pid))
-        _until(lambda: _healthy(self.endpoint), f"the embedded AWS; see {self.home / 'aws.log'}", self.down)
-
-    def _server_environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "TMPDIR": str(self.home / "tmp"),
-            "LANG": "C.UTF-8",
-            "BIND_HOST": "127.0.0.1",  # its default is every interface
-            "GATEWAY_PORT": str(self.port),
-            "IOT_MTLS_ENABLED": "false",  # or it opens a port for MQTT
-            "AUTH": "true",  # IAM enforced: a role must really allow each call
-            "LAMBDA_EXECUTOR": "local",
-            "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # no limit of its own: dev/emulator.py has one at which calls wait
-            **self.environment,
-        }
-
-    def _pid(self) -> int | None:
-        try:
-            pid = int((self.home / "pid").read_text())
-        except FileNotFoundError:
-            return None
-        return pid if _alive(pid) and "ministack" in _command(pid) else None  # a pid may be another program's by now
 
     def _sam(self, *arguments: str) -> None:
         log = self.home / f"sam-{arguments[0]}.log"
@@ -193,7 +185,7 @@ class Stack:
                 command, cwd=ROOT, env=self.aws_environment, stdout=output, stderr=output, check=False
             )
         if done.returncode:
-            sys.exit(f"`sam {arguments[0]}` failed:\n{log.read_text()[-3000:]}")
+            sys.exit(f"`sam {arguments[0]}` failed:\n{log.read_text()[-_TAIL:]}")
 
 
 def free_port() -> int:
@@ -225,10 +217,10 @@ def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:
         "AWS_SECRET_ACCESS_KEY": _KEY,
         "AWS_DEFAULT_REGION": REGION,
         "HANDOFF_BUCKET": outputs["HandoffBucket"],
-        "STATE_TABLE": outputs["StateTable"],
         "API_URL": outputs.get("ApiUrl", ""),
         "STACK_NAME": STACK_NAME,
-        "CONDUCTOR_STATE_TABLE": outputs["StateTable"],  # `sam local` hands it to the function
+        "STATE_TABLE": outputs["StateTable"],
+        "CONDUCTOR_STATE_TABLE": outputs["StateTable"],  # `sam local` takes a variable of the template from the shell
     }
     lines = [f"export {name}='{value}'" for name, value in values.items()]
     lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
@@ -241,60 +233,34 @@ def _architecture() -> str:
     return _MACHINES.get(os.uname().machine, "x86_64")
 
 
-def _listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-def _healthy(endpoint: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=2) as answer:  # noqa: S310 - loopback
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except OSError:
-        return False
-
-
-def _alive(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # or a child that ended would count as alive
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _command(pid: int) -> str:
-    """Read a process's command line; where there is no /proc, believe that it is ours."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return "ministack"
-
-
-def _until(condition: Callable[[], bool], what: str, otherwise: Callable[[], None]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            otherwise()
-            sys.exit(f"waited {_START_SECONDS} s in vain for {what}")
-        time.sleep(0.1)
+def read_port(text: str) -> int:
+    """Read a port as it was given to make; end the program where it is none."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):  # noqa: PLR2004 - the last port
+        sys.exit("PORT must be 1 to 65535")
+    return int(text)
 
 
 def main() -> None:
     """Run `make up` and `make down`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["up", "down"])
-    parser.add_argument("--port", type=int, default=4566)
+    parser.add_argument("--port", default="4566")
+    parser.add_argument("--porch", type=Path, help="a program to run instead of the bundled porch")
     arguments = parser.parse_args()
-    stack = Stack(arguments.port)
+    stack = Stack(read_port(arguments.port), porch=arguments.porch)
     if arguments.command == "down":
-        print(f"stopping the stack on port {stack.port}" if stack.home.exists() else f"no stack on port {stack.port}")
+        _say(f"stopping the stack on port {stack.port}" if stack.running else f"no stack runs on port {stack.port}")
         stack.down()
         env = LOCAL / "env"
         if env.exists() and f"{stack.endpoint}'" in env.read_text():
             env.unlink()
         return
+    if stack.porch is not None and not (stack.porch.is_file() and os.access(stack.porch, os.X_OK)):
+        sys.exit(f"PORCH must be a program: {stack.porch} is none")
     env = write_env(stack, stack.up())
     print(f"ready on {stack.endpoint}\n\n  . {env.relative_to(ROOT)}\n  aws s3 cp FILE s3://$HANDOFF_BUCKET/")
 
@@ -303,4 +269,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("\ninterrupted; `make down` removes what is there")
+        sys.exit("\ninterrupted")

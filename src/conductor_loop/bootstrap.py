@@ -5,21 +5,42 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Measured
+from conductor_loop.aws import sdk
+from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
+from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sdk import dynamodb_client, end_at, lambda_client, s3_client, sqs_client, ssm_client
+from conductor_loop.aws.sdk import (
+    dynamodb_client,
+    eks_client,
+    end_at,
+    lambda_client,
+    s3_client,
+    secretsmanager_client,
+    sqs_client,
+    ssm_client,
+    sts_client,
+)
+from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
-from conductor_loop.porch import Limits, Porch
+from conductor_loop.config.typed import TokenSource
+from conductor_loop.porch import Credentials, Limits, Porch
+from conductor_loop.tokens import Tokens
+from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "end_at", "live"]
+__all__ = ["build", "census", "end_at", "live", "tokens"]
 
 _turns = Turns()  # of this process
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -49,6 +70,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         work_root=config.work_root,
         environment=config.porch_environment,
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        credentials=_credentials(config),
     )
     return App(
         config=config,
@@ -65,3 +87,32 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def census(config: Config) -> Callable[[], None]:
+    """Give what counts the files of the directories, a page at a time."""
+    counting = Census(s3_client(), dynamodb_client(), config.state_table)
+    return lambda: counting.go_on(config.handoff_bucket)
+
+
+def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:
+    """Give what verifies the API's tokens. Keep it as long as the source stays equal: it has a copy of them.
+
+    Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
+    ``vault_token``: a variable of the function would show it to whoever may look at functions.
+    """
+    secret = TokensSecret(client, source.secret)
+    if source.vault is None:
+        return Tokens(secret.read, time.monotonic)
+    vault = VaultTokens(source.vault, sdk.identity, lambda: str(secret.read().content["vault_token"]))
+    return Tokens(vault.read, time.monotonic)
+
+
+def _credentials(config: Config) -> Credentials[Any] | None:
+    if config.kubeconfig_secret:
+        secret = KubeconfigSecret(secretsmanager_client, config.kubeconfig_secret)
+        return Credentials(secret.read, lambda kubeconfig: kubeconfig)
+    if config.eks_cluster:
+        cluster = EksCluster(eks_client, sts_client, config.eks_cluster)
+        return Credentials(cluster.read, cluster.kubeconfig)
+    return None

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from conductor_loop.errors import Cause
 from conductor_loop.lifecycle import Outcome
 
 BUCKETS = (1, 5, 10)  # seconds: the specification's upper bounds, and infinity
 FILES, ERRORS, MOVES, RUNS = "files_", "errors_", "moves_", "runs_"
 PROCESSING, PORCH = "processing_", "porch_"  # of histograms
 TIMEOUTS, DECIDED, RETRIED = "timeouts", "decided", "retried"
+SECURITY = "attacks"  # intents that looked like one; the row knows when the last one came, too
 
 type Tally = dict[str, float]
 """How much each counter grows."""
@@ -28,6 +30,8 @@ def decided(outcome: Outcome, seconds: float, run: PorchRun | None = None) -> Ta
     counted = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
     if "code" in error:
         counted[f"{ERRORS}{error['code']}"] = 1
+    if error.get("error_code") == Cause.SECURITY_VIOLATION:
+        counted[SECURITY] = 1
     return counted | _histogram(PROCESSING, seconds) | _porch(run)
 
 

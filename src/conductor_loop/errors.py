@@ -45,6 +45,7 @@ class Cause(StrEnum):
     PORCH_OUTPUT_INVALID = "PORCH_OUTPUT_INVALID"
     PACKAGE_MISSING = "PACKAGE_MISSING"
     PACKAGE_UNSAFE = "PACKAGE_UNSAFE"
+    NO_CREDENTIALS = "NO_CREDENTIALS"
 
     @property
     def code(self) -> str:
@@ -82,6 +83,7 @@ _TABLE: dict[Cause, tuple[str, Reaction]] = {
     Cause.PORCH_OUTPUT_INVALID: ("E018", Reaction.GIVE_UP),
     Cause.PACKAGE_MISSING: ("E019", Reaction.GIVE_UP),
     Cause.PACKAGE_UNSAFE: ("E020", Reaction.GIVE_UP),
+    Cause.NO_CREDENTIALS: ("E021", Reaction.ALERT),
 }
 
 
@@ -105,6 +107,14 @@ class Rejected(Exception):  # noqa: N818 - reads as what happened: the input was
         super().__init__("; ".join(violation.message for violation in violations))
         self.cause = cause
         self.violations = violations
+
+
+class NoCredentials(Exception):  # noqa: N818 - likewise
+    """There is no kubeconfig for porch; the message says why and what to do, and holds nothing secret."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Gone(Exception):  # noqa: N818 - likewise
@@ -135,3 +145,7 @@ class Unreadable(Exception):  # noqa: N818 - likewise
         self.name = name
         self.row = row
         self.fields = fields
+
+
+class NotAnswering(Exception):  # noqa: N818 - likewise
+    """A service that we rest on does not answer, or not in time; the message names it and is not for callers."""

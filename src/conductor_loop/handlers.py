@@ -51,7 +51,16 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     _logger().info("swept", extra=counts)
     if app.config.metrics_enabled:
         metrics.emit_sweep(counts, SERVICE)
+        _count_files(app.config)
     return counts
+
+
+def _count_files(config: Config) -> None:
+    """Count on for the metrics; what goes wrong with that is no reason to sweep again."""
+    try:
+        bootstrap.census(config)()
+    except Exception:  # noqa: BLE001 - the next sweep counts on
+        _logger().exception("files are not counted")
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
@@ -98,7 +107,7 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     try:
         app.queues.hide(record, result.seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
-        _logger().exception("message not hidden", message_id=record["messageId"])
+        _logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
     return False
 
 
@@ -164,6 +173,8 @@ def _observe(config: Config, measured: Measured) -> None:
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
         "decided" if measured.final else "tried",
+        handoff=measured.handoff.key,  # the sweeper decides, too, and does so for many
+        version_id=measured.handoff.version_id,
         correlation_id=document.get("correlation_id"),
         error_code=document.get("error_details", {}).get("code"),
         status=document["status"],

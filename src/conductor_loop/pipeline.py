@@ -11,7 +11,7 @@ from conductor_loop.lifecycle import Decided, Free, State, judge, order
 from conductor_loop.processing import Delivery, Later, author, conclude, least_seconds, process
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route
-from conductor_loop.settling import Answer, fitting, settle
+from conductor_loop.settling import Answer, settle
 from conductor_loop.sweep import age, is_due
 from conductor_loop.validation import check_name, check_size, validate_file
 
@@ -79,7 +79,7 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
     try:
         found = app.bucket.read(delivery.handoff, app.config.rules.max_file_bytes)
     except Gone:
-        return _answer_gone(app, delivery.handoff)
+        return _answer_gone(app, delivery)
     except Illegible as error:
         return conclude(app, delivery, status.rejected(author(app, delivery), _illegible(error)))
     delivery = replace(delivery, message=replace(delivery.message, handoff=found.handoff))
@@ -141,12 +141,18 @@ def _or_still_held(answer: Answer | Later) -> Answer:
     return answer
 
 
-def _answer_gone(app: App, handoff: Handoff) -> Answer:
-    """Answer for an object that is not there: settled before, since it is removed last, or deleted by its owner."""
+def _answer_gone(app: App, delivery: Delivery) -> Answer | Later:
+    """Answer for an object that is not there: settled before, since it is removed last, or deleted by its owner.
+
+    Where an attempt has been made, a status may promise another one: then it is told that there will be none.
+    """
+    handoff = delivery.handoff
     row = app.state.find([handoff]).get(handoff) if handoff.version_id else None
-    if row is None or row.outcome is None:
+    if row is None or (row.outcome is None and row.attempt == 0):
         return Answer.GONE
-    app.bucket.put_status(handoff, fitting(handoff.file), status.encode(row.outcome), final=True)
+    if row.outcome is None:
+        return conclude(app, delivery, status.withdrawn(author(app, delivery, row.attempt)))
+    settle(app, handoff, row.outcome)  # again: one that was withdrawn meanwhile is in no listing of the sweeper
     return Answer.DUPLICATE
 
 

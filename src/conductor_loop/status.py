@@ -103,6 +103,12 @@ def superseded(author: Author, by: str, intent: Intent) -> Outcome:
     return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, f"Superseded by {by}", intent))
 
 
+def withdrawn(author: Author) -> Outcome:
+    """Tell of an intent that its owner removed while it was being retried; nobody can read it any more."""
+    message = "Withdrawn: the file was removed from the bucket while it was being retried"
+    return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, message))
+
+
 def encode(outcome: Outcome) -> bytes:
     """Give the bytes of the status object; the same outcome gives the same bytes."""
     return json.dumps(outcome.status, indent=2, ensure_ascii=False).encode() + b"\n"

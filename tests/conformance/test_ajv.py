@@ -92,7 +92,7 @@ def test_ajv_agrees_on_every_question_of_the_schema(ajv: Path, tmp_path: Path) -
         (tmp_path / name).write_text(document, "utf-8")
         ours[name] = is_valid(document)
     theirs = verdicts_of_ajv(ajv, tmp_path)
-    print(f"{len(ours)} documents, of which {sum(ours.values())} valid")  # noqa: T201 - the figures, with pytest -rP
+    print(f"{len(ours)} documents, of which {sum(ours.values())} valid")
     assert {
         (tmp_path / name).read_text("utf-8"): theirs.get(name) for name in ours if ours[name] != theirs.get(name)
     } == {}

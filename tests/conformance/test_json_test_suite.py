@@ -28,7 +28,7 @@ def corpus(kind: str) -> list[Path]:
 def reports(kind: str) -> dict[str, Report]:
     found = {path.name: inspect(path.read_bytes()) for path in corpus(kind)}
     causes = Counter(report.cause.code if report.cause else "valid" for report in found.values())
-    print(f"{kind}_: {len(found)} files, {dict(causes)}")  # noqa: T201 - the figures, with pytest -rP
+    print(f"{kind}_: {len(found)} files, {dict(causes)}")
     return found
 
 

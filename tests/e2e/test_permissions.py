@@ -20,6 +20,7 @@ _HELD_BY_TEST_TEMPLATE = {
     ("CompareArchives", "s3:GetObject"),  # likewise
     ("TakeBackWhatCameToNothing", "s3:GetObjectVersion"),  # after a worker died or was late
     ("TakeBackWhatCameToNothing", "s3:DeleteObjectVersion"),  # likewise
+    ("ReadConfiguration", "ssm:GetParameterHistory"),  # of a function that starts while the newest version is broken
 }
 
 
@@ -55,7 +56,7 @@ class Provoked:
         self.deployed.put(f"intent-{self.name}.json", target=f"flaky-{self.name}", priority=priority)
 
     def gone(self) -> None:
-        self.deployed.invoke("intent-of-nobody.json", "no-such-version")
+        self.deployed.invoke(f"intent-{self.name}.json", "no-such-version")
 
     def sent_again(self) -> None:
         key = f"status/intent-{self.name}.json.status"
@@ -100,6 +101,8 @@ PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("KeepMessagesBack", "sqs:ChangeMessageVisibility", 2): partial(Provoked.prioritised, priority="low"),
 }
 
+ABOUT = {"ReadConfiguration": "the configuration cannot be read"}  # where no intent is to blame
+
 
 @pytest.fixture
 def policy(deployed: Deployed) -> Iterator[dict[str, Any]]:
@@ -117,8 +120,8 @@ def test_without_any_one_grant_the_function_is_denied(
     _put(deployed, _without(policy, sid, action, number))
     name = f"{sid.lower()}-{action.partition(':')[2].lower()}-{number}"
     PROVOCATIONS.get((sid, action, number), Provoked.good)(Provoked(deployed, name))
-    denials = (f"not authorized to perform: {action}", "(403)")
-    until(lambda: any(deployed.logged(denial, about=name) for denial in denials), seconds=60)
+    denials, about = (f"not authorized to perform: {action}", "(403)"), ABOUT.get(sid, name)
+    until(lambda: any(deployed.logged(denial, about) for denial in denials), seconds=60)
 
 
 def _without(policy: dict[str, Any], sid: str, action: str, number: int) -> dict[str, Any]:

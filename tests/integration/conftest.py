@@ -18,6 +18,8 @@ from conductor_loop.intent import Handoff
 from tests.factories import BUCKET, World
 
 TABLE = "state"
+_KEYS = {"pk": "S", "sk": "S", "arrival_day": "S", "arrived": "S", "active": "S", "held_until": "N"}
+_TYPES: Any = [{"AttributeName": name, "AttributeType": kind} for name, kind in _KEYS.items()]
 _REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>At least one of them did not hold</Message></Error>"
 
 
@@ -81,6 +83,11 @@ def tolerant(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     return expr
 
 
+def _index(name: str, partition: str, sort: str) -> Any:
+    keys = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
+    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+
+
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -97,7 +104,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
         session.client("dynamodb").create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            AttributeDefinitions=_TYPES,
+            GlobalSecondaryIndexes=[
+                _index("by-day", "arrival_day", "arrived"),
+                _index("active", "active", "held_until"),
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         yield session

@@ -1,8 +1,12 @@
 import json
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
 from conductor_loop import messages, pipeline
@@ -18,6 +22,26 @@ from tests.factories import BUCKET, World
 def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("HANDOFF_BUCKET", BUCKET)
+
+
+@pytest.fixture
+def stacks(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """Stacks, by name, and their outputs: moto's CloudFormation wants half of AWS to be installed."""
+    stacks: dict[str, dict[str, str]] = {}
+
+    def describe(params: Any, **_: Any) -> Any:
+        name = params["body"]["StackName"]
+        if name not in stacks:
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            return AWSResponse("", 400, HTTPHeaders(), None), {"Error": error, "ResponseMetadata": {}}
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in stacks[name].items()]
+        return AWSResponse("", 200, HTTPHeaders(), None), {"Stacks": [{"Outputs": outputs}]}
+
+    session = boto3.session.Session()
+    session.events.register("before-call.cloudformation.DescribeStacks", describe)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    del aws
+    return stacks
 
 
 def run(*arguments: str) -> Result:
@@ -42,35 +66,318 @@ def test_a_failed_intent_exits_with_1_and_can_be_sent_again(world: World) -> Non
 def test_an_old_status_is_not_taken_for_the_answer_to_a_file_that_waits(world: World) -> None:
     pipeline.answer(world.app, world.drop(), world.deadline)
     world.drop()
-    assert run("status", "intent-a.json", "--wait", "0.1").exit_code == 3
+    waited = run("status", "intent-a.json", "--wait", "0.1")
+    assert (waited.exit_code, waited.stdout) == (3, "")
     result = run("status", "intent-a.json")
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (3, "success")
+    assert "was sent again" in result.stderr
+
+
+# ---------------------------------------------------------------- while an intent is being retried
+
+
+def retrying(world: World) -> Handoff:
+    """Leave intent-a.json after its first attempt, which failed; in 30 s the next one is due."""
+    world.configure(priority_queues=True)
+    world.porch.script = [Cause.PORCH_PERMISSION_DENIED]
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    world.work()
+    return handoff
+
+
+@pytest.mark.parametrize("wait", [(), ("--wait", "0.1")], ids=["at once", "after waiting"])
+def test_an_attempt_that_failed_is_shown_with_the_time_of_the_next(world: World, wait: tuple[str, ...]) -> None:
+    retrying(world)
+    result = run("status", "intent-a.json", *wait)
+    assert result.exit_code == 3, "another attempt is due"
+    status = json.loads(result.stdout)
+    assert status["error_details"]["code"] == "E008"
+    due = status["next_retry"]
+    assert result.stderr == f"attempt 1 failed (E008 PORCH_PERMISSION_DENIED); the next one is due at {due}\n"
+
+
+def test_an_intent_that_was_removed_while_it_was_retried_is_not_waited_for(world: World) -> None:
+    world.bucket.remove(retrying(world))
+    result = run("status", "intent-a.json", "--wait", "60")
+    assert result.exit_code == 1
+    assert "was withdrawn" in result.stderr
+    assert "next one is due" not in result.stderr
+
+
+def test_what_is_tried_again_by_itself_is_not_sent_again(world: World) -> None:
+    retrying(world)
+    result = run("retry", "intent-a.json")
+    assert result.exit_code == 1
+    assert f"tried again by itself at {world.status()['next_retry']}" in result.stderr
+
+
+def test_what_was_withdrawn_is_not_sent_again_from_an_older_failure(world: World) -> None:
+    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    world.bucket.remove(retrying(world))
+    result = run("retry", "intent-a.json")
+    assert result.exit_code == 1
+    assert "withdrawn" in result.stderr
+    assert "intent-a.json" not in world.listing()
+
+
+# ---------------------------------------------------------------- sending again
+
+
+def test_an_old_failure_is_not_sent_over_a_newer_success(world: World) -> None:
+    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    result = run("retry", "intent-a.json")
+    assert result.exit_code == 1
+    assert "newest answer to intent-a.json is success" in result.stderr
+    assert f"aws s3 cp s3://{BUCKET}/failed/intent-a.json s3://{BUCKET}/intent-a.json" in result.stderr
+    assert "intent-a.json" not in world.listing()
+
+
+def test_what_was_skipped_is_not_sent_again(world: World) -> None:
+    world.configure(priority_queues=True)
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    old = world.queues.waiting.pop()
+    pipeline.answer(world.app, world.drop("intent-b.json"), world.deadline)
+    world.work()
+    world.queues.waiting.append(old)
+    world.work()
+    result = run("retry", "intent-a.json")
+    assert result.exit_code == 1
+    assert "is skipped" in result.stderr
+    assert "Superseded by intent-b.json" in result.stderr
+
+
+def test_what_waits_already_is_not_sent_again(world: World) -> None:
+    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    assert run("retry", "intent-a.json").exit_code == 0
+    again = run("retry", "intent-a.json")
+    assert again.exit_code == 1
+    assert "waits in the root already" in again.stderr
+
+
+def test_a_rejected_file_is_sent_again_with_a_warning(world: World) -> None:
+    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    result = run("retry", "intent-a.json")
     assert result.exit_code == 0
-    assert "was sent again and waits" in result.stderr
+    assert "rejected (E001 INVALID_FORMAT), and will be again" in result.stderr
+
+
+def test_a_failure_that_may_pass_is_sent_again_without_a_warning(world: World) -> None:
+    world.porch.script = [Cause.PORCH_FAILED]
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    assert "rejected" not in run("retry", "intent-a.json").stderr
+
+
+def test_an_input_that_is_not_kept_any_more_is_to_be_copied_again(world: World) -> None:
+    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    world.bucket.client.delete_object(Bucket=BUCKET, Key="failed/intent-a.json")
+    result = run("retry", "intent-a.json")
+    assert result.exit_code == 1
+    assert "failed/intent-a.json is gone" in result.stderr
 
 
 @pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(
-    ("name", "says"), [("intent-a.json", "copy it there first"), ("readme.txt", "no intent's name")]
+    ("name", "code", "says"),
+    [
+        ("intent-a.json", 1, "never failed"),
+        ("scale.json", 2, "no intent's name"),
+        ("failed/intent-a.json", 2, "give the file's name alone: intent-a.json"),
+        ("", 2, "the name is empty"),
+    ],
 )
-def test_a_missing_status_exits_with_3_and_says_what_to_do(name: str, says: str) -> None:
-    result = run("status", name)
-    assert (result.exit_code, result.stdout) == (3, "")
+def test_what_never_failed_cannot_be_sent_again(name: str, code: int, says: str) -> None:
+    result = run("retry", name)
+    assert result.exit_code == code
     assert says in result.stderr
 
 
-@pytest.mark.usefixtures("world")
-def test_what_never_failed_cannot_be_sent_again() -> None:
-    result = run("retry", "intent-a.json")
-    assert result.exit_code == 1
-    assert "only failed intents" in result.stderr
+# ---------------------------------------------------------------- names, and what is said of wrong ones
 
 
 @pytest.mark.usefixtures("world")
-def test_an_aws_that_refuses_is_said_in_a_line_and_exits_with_4() -> None:
-    result = run("status", "intent-a.json", "--bucket", "no-such-bucket")
+def test_a_missing_status_exits_with_3_and_says_what_to_do() -> None:
+    result = run("status", "intent-a.json")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "copy it there first" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("readme.txt", "no intent's name"),
+        ("sub/intent-b.json", "what lies in a folder is never processed; give the file's name alone: intent-b.json"),
+        ("status/intent-b.json.status", "give the file's name alone: intent-b.json"),
+        ("s3://handoff/intent-b.json", "give the file's name alone: intent-b.json"),
+        ("", "the name is empty"),
+    ],
+)
+def test_a_name_that_no_intent_can_have_is_wrong_usage_however_long_one_waits(name: str, says: str) -> None:
+    result = run("status", name, "--wait", "60")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+
+
+def test_a_wrong_name_in_the_root_is_said_to_be_moved(world: World) -> None:
+    world.drop("scale.json")
+    result = run("status", "scale.json", "--wait", "0.1")
+    assert result.exit_code == 3
+    assert "not an intent's name; the next sweep moves it to failed/" in result.stderr
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("wait", ["-1", "soon", "1e9"])
+def test_a_wait_is_a_number_of_seconds_from_0(wait: str) -> None:
+    assert run("status", "intent-a.json", "--wait", wait).exit_code == 2
+
+
+# ---------------------------------------------------------------- where to look
+
+
+@pytest.mark.usefixtures("world", "stacks")
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--bucket", "no-such-bucket", "there is no bucket no-such-bucket"),
+        ("--bucket", "", "AWS takes no such name"),
+        ("--stack", "no-such-stack", "there is no stack no-such-stack in us-east-1"),
+        ("--stack", "", "the stack's name is empty"),
+    ],
+)
+def test_a_place_that_does_not_exist_is_wrong_usage(option: str, value: str, says: str) -> None:
+    result = run("status", "intent-a.json", option, value)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Check the profile" not in result.stderr
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_aws_that_does_not_answer_is_said_in_a_line_and_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    result = run("status", "intent-a.json", "--stack", "conductor-loop")
     assert result.exit_code == 4
-    assert "NoSuchBucket" in result.stderr
+    assert result.stderr.startswith("AWS does not answer: ")
     assert "Traceback" not in result.stderr
+
+
+def test_a_stack_that_was_typed_beats_the_bucket_of_the_environment(
+    world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    stacks["another"] = {"HandoffBucket": BUCKET}
+    monkeypatch.setenv("HANDOFF_BUCKET", "no-such-bucket")
+    assert run("status", "intent-a.json").exit_code == 2
+    assert run("status", "intent-a.json", "--stack", "another").exit_code == 0
+
+
+@pytest.mark.usefixtures("world")
+def test_a_bucket_and_a_stack_are_not_both_taken() -> None:
+    result = run("status", "intent-a.json", "--stack", "another", "--bucket", BUCKET)
+    assert result.exit_code == 2
+    assert "give one of them" in result.stderr
+
+
+def test_a_stack_of_somebody_else_is_said_to_be_one(stacks: dict[str, dict[str, str]]) -> None:
+    stacks["another"] = {"Something": "else"}
+    result = run("list", "--stack", "another")
+    assert result.exit_code == 2
+    assert "no output HandoffBucket" in result.stderr
+
+
+# ---------------------------------------------------------------- lists, logs, dead letters
+
+
+def names(result: Result) -> list[tuple[str, str]]:
+    assert result.exit_code == 0, result.stderr
+    return [(state, name) for _, state, name in (line.split() for line in result.stdout.splitlines())]
+
+
+def test_inputs_are_listed_by_state_and_not_what_else_lies_there(world: World) -> None:
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    pipeline.answer(world.app, world.drop("intent-b.json", b"not JSON"), world.deadline)
+    world.bucket.drop(BUCKET, "failed/state/intent-b.json.v1.json", b"{}")
+    world.drop("intent-c.json")
+    assert sorted(names(run("list"))) == [
+        ("failed", "intent-b.json"),
+        ("processed", "intent-a.json"),
+        ("waiting", "intent-c.json"),
+    ]
+    assert names(run("list", "--state", "failed")) == [("failed", "intent-b.json")]
+
+
+def test_the_newest_inputs_are_listed_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for age, file in ((2.0, "intent-c.json"), (1.0, "intent-a.json"), (0.0, "intent-b.json")):
+        put_at = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=age)
+        monkeypatch.setattr("moto.s3.models.utcnow", lambda put_at=put_at: put_at)
+        world.drop(file)
+    assert [name for _, name in names(run("list", "--limit", "2"))] == ["intent-b.json", "intent-a.json"]
+    assert [name for _, name in names(run("list", "--since", "30m"))] == ["intent-b.json"]
+
+
+def log(aws: boto3.session.Session, function: str, *events: dict[str, Any] | str) -> None:
+    """Write log events, a second apart, the last one now."""
+    client: Any = aws.client("logs")
+    group, now = f"/conductor-loop/conductor-loop/{function}", int(time.time() * 1000)
+    client.create_log_group(logGroupName=group)
+    client.create_log_stream(logGroupName=group, logStreamName="a")
+    texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    lines = [{"timestamp": now - 1000 * (len(texts) - at), "message": text} for at, text in enumerate(texts, 1)]
+    client.put_log_events(logGroupName=group, logStreamName="a", logEvents=lines)
+
+
+def test_logs_are_a_line_for_each_event_of_both_functions(aws: boto3.session.Session) -> None:
+    told = {"level": "WARNING", "handoff": "intent-a.json", "message": "tried", "service": "conductor-loop"}
+    log(
+        aws,
+        "conductor",
+        "START RequestId: 1",
+        told | {"status": "failed", "status_message": "Failed:\nporch says no", "attempt": 2},
+        {"_aws": {}, "status": "failed"},
+        {"type": "platform.report", "record": {"status": "success"}},
+        {"type": "platform.report", "record": {"status": "timeout"}},
+        "cannot import handlers",
+    )
+    log(aws, "sweeper", {"level": "INFO", "message": "swept", "seen": 0})
+    lines = [line.partition("Z ")[2] for line in run("logs").stdout.splitlines()]
+    assert lines[0] == 'WARNING intent-a.json tried status=failed attempt=2 status_message="porch says no"'
+    assert set(lines[1:]) == {
+        "ERROR   - platform.report status=timeout",
+        "cannot import handlers",
+        "INFO    - swept seen=0",
+    }
+
+
+def test_logs_can_be_those_of_one_intent(aws: boto3.session.Session) -> None:
+    told = {"level": "INFO", "message": "answered"}
+    log(aws, "conductor", told | {"handoff": "intent-a.json"}, told | {"handoff": "intent-a.json-not"}, "intent-a.json")
+    log(aws, "sweeper", told | {"handoff": "intent-b.json"})
+    assert [line.partition("Z ")[2] for line in run("logs", "intent-a.json").stdout.splitlines()] == [
+        "INFO    intent-a.json answered"
+    ]
+
+
+@pytest.mark.usefixtures("aws")
+def test_logs_of_no_stack_are_wrong_usage() -> None:
+    result = run("logs", "--stack", "no-such-stack")
+    assert result.exit_code == 2
+    assert "there is no log group /conductor-loop/no-such-stack/conductor" in result.stderr
+
+
+def test_dead_letters_are_looked_at_without_being_moved(
+    aws: boto3.session.Session, stacks: dict[str, dict[str, str]]
+) -> None:
+    client: Any = aws.client("sqs")
+    url = client.create_queue(QueueName="dead")["QueueUrl"]
+    client.send_message(
+        QueueUrl=url, MessageBody=messages.write(Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH))
+    )
+    client.send_message(QueueUrl=url, MessageBody="nonsense")
+    stacks["another"] = {"DeadLetterQueue": url}
+    shown = run("redrive", "--dry-run", "--stack", "another").stdout.splitlines()
+    assert sorted(shown) == ["intent-a.json high v1", "not a message of ours: 'nonsense'"]
+    assert len(client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 2, "there, and not hidden"
 
 
 def test_dead_letters_go_back_to_their_queues(aws: boto3.session.Session) -> None:

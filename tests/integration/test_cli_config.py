@@ -100,6 +100,16 @@ def test_validate_config_fails_with_one_line_for_each_mistake() -> None:
     assert result.stdout.startswith("Configuration validation: FAILED\n")
 
 
-@pytest.mark.parametrize("arguments", [["--config=nope", "--validate-config"], ["--validate-config"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config=nope", "--validate-config"],
+        ["--validate-config"],
+        [],
+        ["--stack", "other", "config", "show"],
+        ["--config=nope", "--validate-config", "config", "show"],
+        ["config", "push", "/bin/sh"],
+    ],
+)
 def test_a_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 2

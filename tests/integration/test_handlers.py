@@ -270,3 +270,15 @@ def test_a_message_that_fails_is_hidden_longer_each_time(
     monkeypatch.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
     assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert least <= hidden[0] <= most
+
+
+def test_a_decision_of_the_sweeper_names_the_input(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(world, "scale.json")
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 2)
+    assert handlers.sweeper({}, Context())["rejected"] == 1  # type: ignore[arg-type]
+    decided = next(line for line in lines(capsys) if line.get("message") == "decided")
+    assert decided["handoff"] == "scale.json"

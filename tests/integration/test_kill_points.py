@@ -11,7 +11,7 @@ import pytest
 
 from conductor_loop import pipeline
 from conductor_loop.errors import Cause
-from tests.factories import World
+from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, MotoBucket, conditional
 from tests.integration.playing import (
     Killed,
@@ -114,6 +114,16 @@ def its_correlation_id_used(play: Play) -> None:
     answer_another(play, correlation_id=f"c-{play.number}")
 
 
+def retried_and_withdrawn(play: Play) -> None:
+    """Leave the intent after an attempt that failed, its file removed, and the message of its retry waiting."""
+    pipeline.answer(play.world.app, play.handoff, play.world.deadline)
+    play._receive()
+    (message,) = play.messages
+    play._work(message)
+    bucket: Any = play.world.bucket
+    bucket.client.delete_object(Bucket=BUCKET, Key=play.file)
+
+
 PATHS = {
     "inline": Path("success", queued=False),
     "inline, fails": Path("failed", "failed", queued=False, script=(Cause.PORCH_FAILED,)),
@@ -123,6 +133,7 @@ PATHS = {
     "queued, fails": Path("failed", "failed", script=(Cause.PORCH_FAILED,)),
     "swept: lost event": Path("success", event=False),
     "swept: decided, not settled": Path("success", event=False, before=decided_and_left),
+    "withdrawn": Path("skipped", script=(Cause.NETWORK_ERROR,), event=False, before=retried_and_withdrawn),
     "critical, retried by high": Path("success", script=(Cause.NETWORK_ERROR, None), fields={"priority": "critical"}),
     "unreadable row": Path("success", queued=False, before=its_row_makes_no_sense),
     "unreadable row, swept": Path("success", event=False, before=its_row_makes_no_sense),

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop.config import InvalidConfig, load
+from conductor_loop.config.report import inspect
 from conductor_loop.config.schema import Leaf, get, leaves, problems, put
-from conductor_loop.config.sources import Source, effective
+from conductor_loop.config.sources import Source, effective, parsed
+from conductor_loop.config.typed import TokenSource
 from conductor_loop.config.values import seconds, size
 from conductor_loop.porch import Mode
+from conductor_loop.tokens import VaultAccess
 
 TABLE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 DATA = Path(__file__).parents[1] / "data"
@@ -62,9 +65,9 @@ def test_ten_mistakes_are_ten_messages_with_path_and_remedy() -> None:
         load(document, TABLE)
     assert caught.value.problems == (
         "$.max_worker: is not known; did you mean max_workers?",
-        '$.audit.destinations[0]: {"path": "/var/log/audit.log"} does not fit; \'type\' is a required property',
+        "$.audit.destinations[0]: an object does not fit; 'type' is a required property",
         '$.mode: "fast" does not fit; write one of direct, structured',
-        '$.porch.environment: "lower" does not fit; write something that matches ^[A-Z][A-Z0-9_]{0,63}$',
+        '$.porch.environment: "lower" does not fit; write a name in capitals, not a secret\'s, e.g. PORCH_LOG_LEVEL',
         "$.processing.retry_attempts: 99 does not fit; write a whole number from 0 to 10",
         '$.processing.retry_delay: "1d" does not fit; write one from 1s to 15m',
         '$.processing.timeout: "soon" does not fit; write a duration such as 500ms, 30s, 5m, 168h or 7d',
@@ -111,9 +114,10 @@ def test_the_last_source_that_has_a_key_wins_and_is_named() -> None:
     assert (found.values["log_level"], found.values["mode"], found.values["max_workers"]) == ("debug", "direct", 8)
 
 
-def test_members_of_a_free_object_have_variables_of_their_own() -> None:
-    found = effective({"porch": {"environment": {"A": "1"}}}, {"CONDUCTOR_PORCH_ENVIRONMENT_PORCH_LOG_LEVEL": "debug"})
-    assert found.values["porch"]["environment"] == {"PORCH_LOG_LEVEL": "debug"}
+def test_a_member_by_variable_stands_beside_those_of_the_document() -> None:
+    document = {"porch": {"environment": {"PORCH_LOG_LEVEL": "info", "PORCH_SECURITY_MODE": "strict"}}}
+    found = effective(document, {"CONDUCTOR_PORCH_ENVIRONMENT_PORCH_LOG_LEVEL": "debug"})
+    assert found.values["porch"]["environment"] == {"PORCH_LOG_LEVEL": "debug", "PORCH_SECURITY_MODE": "strict"}
 
 
 def test_every_key_has_a_variable_of_its_own_a_description_and_a_default_that_fits() -> None:
@@ -138,6 +142,22 @@ def test_the_settings_reach_the_typed_configuration() -> None:
     assert (config.processing_timeout_seconds, config.porch_timeout_seconds) == (45, 45)
     assert (config.porch_memory_bytes, config.log_level) == (2**30, "WARNING")
     assert config.queues == {"normal": "https://sqs/normal", "high": "https://sqs/high"}
+
+
+def test_tokens_come_from_the_secret_or_from_vault() -> None:
+    environment = TABLE | {"CONDUCTOR_TOKENS_SECRET": "stack/tokens"}
+    assert load({}, environment).token_source == TokenSource("stack/tokens")
+    vault = {"enabled": True, "address": "https://vault.example", "auth_method": "kubernetes"}
+    found = load({"secrets": {"vault": vault}}, environment).token_source.vault
+    assert found == VaultAccess("https://vault.example", "aws", "conductor-loop", "secret/conductor-loop")
+
+
+@pytest.mark.parametrize("address", ["", "http://vault.example", "http://localhost:80@vault.example", "vault.example"])
+def test_vault_is_spoken_to_in_private(address: str) -> None:
+    document = {"secrets": {"vault": {"enabled": True, "address": address}}}
+    with pytest.raises(InvalidConfig, match=r"\$\.secrets\.vault\.address"):
+        load(document, TABLE)
+    assert not inspect(json.dumps(document), TABLE, None).passed
 
 
 def _values(leaf: Leaf) -> st.SearchStrategy[Any]:
@@ -172,6 +192,9 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for leaf in draw(st.lists(st.sampled_from(leaves()), unique=True)):
         put(document, leaf.path, draw(_values(leaf)))
+    cluster = document.get("porch", {}).get("cluster", {})
+    if cluster.get("eks_cluster"):
+        cluster.pop("kubeconfig_secret", None)  # both at once are a mistake
     return document
 
 
@@ -205,3 +228,61 @@ def test_the_documentation_has_every_key_with_its_default() -> None:
         else:
             default = json.dumps(leaf.schema["default"])
             assert f"| `{leaf.dotted}` | `{default}` | {leaf.schema['description']} |" in text
+
+
+def test_two_ways_to_a_cluster_are_a_mistake_whoever_names_them() -> None:
+    secret = {"CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET": "arn:aws:secretsmanager:eu-central-1:1:secret:edge-AbCdEf"}
+    with pytest.raises(InvalidConfig) as caught:
+        load({"porch": {"cluster": {"eks_cluster": "edge"}}}, TABLE | secret)
+    assert caught.value.problems == (
+        "$.porch.cluster: kubeconfig_secret and eks_cluster are both set (environment and document); keep one",
+    )
+
+
+def test_a_porch_repository_reaches_porch_and_beats_its_environment() -> None:
+    cluster = {"eks_cluster": "edge", "repository": "edge-1", "publish": True}
+    environment = {"PORCH_REPOSITORY": "old", "PORCH_NAMESPACE": "porch"}
+    config = load({"porch": {"cluster": cluster, "environment": environment}}, TABLE)
+    assert (config.eks_cluster, config.kubeconfig_secret) == ("edge", "")
+    assert config.porch_environment == {
+        "PORCH_REPOSITORY": "edge-1",
+        "PORCH_NAMESPACE": "porch",
+        "PORCH_PUBLISH": "true",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"mode": "direct", "mode": "structured"}', "'mode' is given twice"),
+        ('{"porch": {"environment": {"A": "\\ud800"}}}', "surrogates not allowed"),
+        ('{"access_control": {"priority_principals": ' + "[" * 990 + "]" * 990 + "}}", "nested deeper than 10 levels"),
+        ("[" * 4000 + "]" * 4000, "nested|JSON"),
+        ('{"out_dir": "' + "x" * 9000 + '"}', "more than 8192 bytes"),
+        ('{"processing": {"resource_limits": {"max_file_descriptors": 1024.0}}}', "write a whole number"),
+    ],
+)
+def test_a_document_that_would_stop_a_function_is_refused(text: str, says: str) -> None:
+    with pytest.raises(InvalidConfig, match=says):
+        load(parsed(text), TABLE)
+
+
+def test_what_is_called_a_secret_does_not_belong_in_a_document() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load({"porch": {"environment": {"GITHUB_TOKEN": "ghp_abcdef"}}}, TABLE)
+    assert "GITHUB_TOKEN" in str(caught.value)
+    assert "ghp_abcdef" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "document", [{"secrets": {"vault": "hvs.secret"}}, {"porch": {"environment": {"A": {"PASSWORD": "hvs.secret"}}}}]
+)
+def test_a_message_repeats_nothing_that_may_be_a_secret(document: dict[str, Any]) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load(document, TABLE)
+    assert "hvs." not in str(caught.value)
+
+
+def test_a_principal_that_is_named_twice_in_a_parameter_is_named_once() -> None:
+    found = load({}, TABLE | {"CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS": "AWS:a, AWS:a"})
+    assert found.critical_principals == ("AWS:a",)

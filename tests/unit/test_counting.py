@@ -34,3 +34,10 @@ def test_an_attempt_that_is_made_again_is_no_decision() -> None:
 @pytest.mark.parametrize(("seconds", "bucket"), [(1, "1"), (1.001, "5"), (10, "10"), (10.1, "inf")])
 def test_a_time_falls_into_the_first_bucket_that_is_large_enough(seconds: float, bucket: str) -> None:
     assert decided(SUCCESS, seconds)[f"processing_{bucket}"] == 1
+
+
+def test_what_looks_like_an_attack_is_counted_apart() -> None:
+    error = {"code": "E003", "error_code": "SECURITY_VIOLATION"}
+    attack = Outcome(State.FAILED, {"status": "failed", "error_details": error}, "failed")
+    assert decided(attack, 1)["attacks"] == 1
+    assert "attacks" not in decided(FAILURE, 1)

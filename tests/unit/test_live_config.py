@@ -63,14 +63,17 @@ def test_an_unchanged_document_costs_one_call_and_is_the_same_configuration() ->
     assert parameter.reads == 2
 
 
-def test_a_broken_version_is_refused_once_and_the_last_good_one_stays() -> None:
+def test_a_broken_version_is_refused_as_long_as_it_stands_and_the_last_good_one_stays() -> None:
     parameter = Parameter([DIRECT])
     live = parameter.live()
     first = live.config()
     parameter.texts.append(BROKEN)
     for parameter.now in (60, 120, 180):
         assert live.config() is first
-    assert len(parameter.refused) == 1
+    assert len(parameter.refused) == 3, "the alarm stays on"
+    parameter.texts.append(STRUCTURED)
+    parameter.now = 240
+    assert live.config().version == "3"
 
 
 def test_a_new_environment_finds_the_last_good_version_behind_a_broken_one() -> None:
@@ -85,13 +88,21 @@ def test_without_any_good_version_the_defaults_are_in_force() -> None:
     assert (config.mode, config.version) == ("structured", "")
 
 
-@pytest.mark.parametrize("texts", [[DIRECT], [STRUCTURED]])
-def test_a_parameter_that_cannot_be_read_keeps_nobody_from_an_answer(texts: list[str]) -> None:
-    parameter = Parameter(texts, down=True)
+def test_a_function_does_not_start_without_what_it_is_to_go_by() -> None:
+    parameter = Parameter([DIRECT], down=True)
     live = parameter.live()
-    assert live.config().version == ""
-    parameter.down, parameter.now = False, 60
+    with pytest.raises(OSError, match="SSM is down"):
+        live.config()
+    parameter.down = False
     assert live.config().version == "1"
+
+
+def test_a_function_that_runs_keeps_what_it_goes_by_while_that_cannot_be_read() -> None:
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    first = live.config()
+    parameter.down, parameter.now = True, 60
+    assert live.config() is first
 
 
 def test_a_stack_without_a_document_reads_none() -> None:
@@ -111,3 +122,13 @@ def test_a_wrong_environment_is_no_fault_of_the_document() -> None:
     with pytest.raises(InvalidConfig, match="environment"):
         live.config()
     assert parameter.refused == []
+
+
+def test_what_is_known_is_told_without_asking() -> None:
+    parameter = Parameter([DIRECT], down=True)
+    live = parameter.live()
+    assert (live.known().mode, parameter.reads) == ("structured", 0)
+    assert live.known() is live.known()
+    parameter.down = False
+    live.config()
+    assert (live.known().mode, parameter.reads) == ("direct", 1)

@@ -4,8 +4,10 @@ from typing import Any
 import pytest
 
 from conductor_loop import pipeline
+from conductor_loop.app import Message
 from conductor_loop.errors import Cause, Illegible, Overtaken, StillHeld
 from conductor_loop.lifecycle import Refusal, State
+from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
 from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
@@ -135,6 +137,36 @@ def test_an_object_that_vanished_before_it_was_read_leaves_nothing(world: World)
     world.bucket.remove(handoff)
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.GONE
     assert world.listing() == []
+
+
+def test_an_object_that_vanishes_while_it_is_retried_gets_an_answer_without_another_retry(world: World) -> None:
+    world.configure(priority_queues=True)
+    world.porch.script = [Cause.NETWORK_ERROR]
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    world.work()
+    assert "next_retry" in world.status()
+    world.bucket.remove(handoff)
+    world.clock.wait(60)
+    assert world.work() == [Answer.SETTLED]
+    status = world.status()
+    assert (status["status"], status["attempt"], status.get("next_retry")) == ("skipped", 1, None)
+    assert status["message"].startswith("Withdrawn: ")
+    assert len(world.porch.requests) == 1
+
+
+def test_an_attempt_under_way_is_not_withdrawn(world: World) -> None:
+    handoff = world.drop()
+    redelivered: list[object] = []
+
+    def remove() -> None:
+        world.bucket.remove(handoff)
+        redelivered.append(pipeline.work(world.app, Message(handoff), world.deadline))
+
+    world.porch.on_run = remove
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert isinstance(redelivered[0], Later), "its worker may publish yet"
+    assert world.status()["status"] == "success"
 
 
 def test_an_older_intent_never_undoes_a_newer_one(world: World) -> None:

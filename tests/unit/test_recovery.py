@@ -121,11 +121,11 @@ def test_an_attempt_begins_only_with_time_for_porch(world: World) -> None:
 
 def test_an_intent_that_the_sweeper_found_skips_nobody_of_its_second(world: World) -> None:
     world.configure(priority_queues=True)
-    older = replace(world.drop("intent-a.json", intent(replicas=1)), event_time="2026-11-23T03:00:00.100Z")
-    newer = replace(world.drop("intent-b.json", intent(replicas=9)), event_time="2026-11-23T03:00:00.600Z")
+    older, newer = world.drop("intent-a.json", intent(replicas=1)), world.drop("intent-b.json", intent(replicas=9))
     world.clock.wait(1e10)
     sweep(world.app, None, world.deadline)
     swept = next(message for _, message in world.queues.waiting if message.handoff.key == older.key)
+    newer = replace(newer, event_time=f"{swept.handoff.event_time[:19]}.600Z")
     pipeline.work(world.app, swept, world.deadline)
     pipeline.work(world.app, replace(swept, handoff=newer), world.deadline)
     assert world.status("intent-b.json")["status"] == "success"

@@ -97,8 +97,48 @@ def test_the_role_may_take_back_what_came_to_nothing() -> None:
         assert (action, "${HandoffBucket.Arn}/packages/*") in granted(statements)
 
 
+def test_the_api_may_do_this_and_no_more() -> None:
+    statements = RESOURCES["ApiPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    queues, secret = (
+        ("HighQueue.Arn", "NormalQueue.Arn", "LowQueue.Arn"),
+        PARAMETER.replace(":ssm:", ":secretsmanager:"),
+    )
+    assert granted(statements) == {
+        ("s3:PutObject", "${HandoffBucket.Arn}/intent-*"),
+        ("s3:GetObject", "${HandoffBucket.Arn}/intent-*"),
+        ("s3:GetObject", "${HandoffBucket.Arn}/status/*"),
+        ("s3:GetObject", "${HandoffBucket.Arn}/failed/intent-*"),
+        ("s3:ListBucket", "HandoffBucket.Arn"),
+        *(("dynamodb:Query", f"{table}") for table in ("StateTable.Arn", "${StateTable.Arn}/index/by-day")),
+        ("dynamodb:Query", "${StateTable.Arn}/index/active"),
+        ("dynamodb:BatchGetItem", "StateTable.Arn"),
+        ("dynamodb:DescribeTable", "StateTable.Arn"),
+        ("dynamodb:UpdateItem", "StateTable.Arn"),
+        *(("sqs:GetQueueAttributes", queue) for queue in queues),
+        ("ssm:GetParameter", PARAMETER),
+        ("ssm:GetParameterHistory", PARAMETER),
+        (
+            "secretsmanager:GetSecretValue",
+            secret.partition(":parameter")[0] + ":secret:${AWS::StackName}/tokens-??????",
+        ),
+    }
+    (write,) = [one for one in statements if one["Action"] == "dynamodb:UpdateItem"]
+    assert write["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ratelimit#*", "counter#*"]}}
+
+
+def test_the_api_takes_tls_1_3_only_and_logs_no_credentials() -> None:
+    for api in ("Api", "ApiDomain"):
+        assert RESOURCES[api]["Properties"]["SecurityPolicy"] == "SecurityPolicy_TLS13_1_3_2025_09"
+        assert RESOURCES[api]["Properties"]["EndpointAccessMode"] == "STRICT"
+    assert "MutualTlsAuthentication" in RESOURCES["MtlsDomain"]["Properties"]
+    log = RESOURCES["Api"]["Properties"]["AccessLogSetting"]["Format"].lower()
+    assert not [
+        word for word in ("header", "authorization", "apikey", "querystring", "context.path", "body") if word in log
+    ]
+
+
 def test_no_statement_grants_everything() -> None:
-    for name in ("ConductorPolicy", "ConductorRole"):
+    for name in ("ConductorPolicy", "ConductorRole", "ApiPolicy", "ApiRole"):
         text = yaml.dump(RESOURCES[name])
         assert "Resource: '*'" not in text
         assert ":*'" not in text
@@ -172,3 +212,38 @@ def test_the_overrides_of_samconfig_are_parameters_with_allowed_values(environme
         assert value in map(str, parameter.get("AllowedValues", [value]))
         if parameter["Type"] == "Number":
             assert parameter.get("MinValue", int(value)) <= int(value) <= parameter.get("MaxValue", int(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "grant"),
+    [
+        (
+            "KubeconfigSecretPolicy",
+            "HasKubeconfigSecret",
+            ("secretsmanager:GetSecretValue", "KubeconfigSecretArn"),
+        ),
+        (
+            "EksClusterPolicy",
+            "HasEksCluster",
+            (
+                "eks:DescribeCluster",
+                "arn:${AWS::Partition}:eks:${AWS::Region}:${AWS::AccountId}:cluster/${EksClusterName}",
+            ),
+        ),
+    ],
+)
+def test_credentials_of_porch_are_one_grant_that_is_there_when_it_is_asked_for(
+    name: str, condition: str, grant: tuple[str, str]
+) -> None:
+    policy = RESOURCES[name]
+    assert policy["Condition"] == condition
+    assert policy["Properties"]["Roles"] == ["ConductorRole"]
+    assert granted(policy["Properties"]["PolicyDocument"]["Statement"]) == {grant}
+    assert TEMPLATE["Parameters"][grant[1].rpartition("/")[2].strip("${}")]["Default"] == ""
+
+
+def test_nothing_else_is_made_for_a_cluster() -> None:
+    conditional = [
+        name for name, one in RESOURCES.items() if one.get("Condition") in {"HasKubeconfigSecret", "HasEksCluster"}
+    ]
+    assert sorted(conditional) == ["EksClusterPolicy", "KubeconfigSecretPolicy"]

@@ -1,13 +1,16 @@
 """Every variable that the template gives a function is one that the configuration reads, and the other way about."""
 
 import json
+import re
+from pathlib import Path
 
 from conductor_loop.config import load
 from conductor_loop.config.schema import leaves
 from conductor_loop.config.sources import WIRING
 from tests.unit.test_template import RESOURCES
 
-FUNCTIONS = ("ConductorFunction", "SweeperFunction")
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
 
 
 def test_the_configuration_knows_every_variable_of_the_template() -> None:
@@ -23,6 +26,13 @@ def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
             text = text.replace(f"${{{name}}}", value)
         config = load({}, {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text})
         assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
+
+
+def test_the_layer_carries_a_description_of_every_service_that_is_called() -> None:
+    makefile = (ROOT / "layers/library/Makefile").read_text()
+    carried = set(re.findall(r"^SERVICES := (.*)$", makefile, re.MULTILINE)[0].split())
+    called = set(re.findall(r'boto3\.client\("([a-z0-9]+)"', (ROOT / "src/conductor_loop/aws/sdk.py").read_text()))
+    assert called == carried
 
 
 def _variables(function: str) -> dict[str, str]:

@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 
 import boto3
 from botocore.exceptions import ClientError
 
-from conductor_loop.aws import operator, sdk
+from conductor_loop.aws import encryption, operator, sdk
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config import Stored
 from conductor_loop.config.report import Probes
@@ -32,11 +33,13 @@ def deployed(stack: str) -> Deployed:
 def probes(stack: str) -> Probes:
     """Give what looks at a stack."""
     outputs = operator.outputs(stack)
+    stores = cache(partial(encryption.stores, stack))
     return Probes(
         bucket=lambda: _bucket(outputs["HandoffBucket"]),
         porch=lambda: _porch(outputs["ConductorFunction"]),
         workers=lambda: _workers(outputs["ConductorFunction"]),
-        encryption=lambda: _encryption(outputs["StateTable"], outputs["HandoffBucket"]),
+        state=lambda: stores().verdict(("bucket", "table", "queue", "secret")),
+        logs=lambda: stores().verdict(("log group",)),
     )
 
 
@@ -62,7 +65,7 @@ def _porch(function: str) -> str:
     layers = [layer["Arn"].split(":layer:")[-1] for layer in found.get("Layers", [])]
     if not layers:
         raise OSError(f"{function} has no layer that could hold {path}")
-    return f"{path} of the layers {', '.join(layers)} takes its place"
+    return f"{path} of the layers {', '.join(layers)} takes its place; whether it can be run, /readyz says"
 
 
 def _workers(function: str) -> str:
@@ -73,12 +76,3 @@ def _workers(function: str) -> str:
         raise OSError(f"nobody takes messages of {', '.join(idle)}: enable the event source mapping")
     most = sum(int(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)) for mapping in mappings)
     return f"the stack's queues may have {most} in all"
-
-
-def _encryption(table: str, bucket: str) -> str:
-    """Say with whose keys the state and the objects are encrypted."""
-    described = boto3.client("dynamodb").describe_table(TableName=table)["Table"].get("SSEDescription", {})
-    state = described.get("KMSMasterKeyArn", "a key of DynamoDB's own")
-    rules = boto3.client("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
-    objects = rules[0]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", "keys of S3's own")
-    return f"state with {state}, objects with {objects}"

@@ -19,6 +19,7 @@ from conductor_loop.aws.rows import (
     text,
 )
 from conductor_loop.aws.upkeep import Upkeep
+from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, guess, order
 
@@ -45,7 +46,9 @@ _RESERVED = {
 }  # words that expressions keep for themselves
 _TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
-_LONGER_THAN_QUEUES_SECONDS = 30 * 86_400  # a message that comes back after all must find that it was answered
+EXPIRES_AFTER_SECONDS = (
+    30 * 86_400
+)  # that rows outlive objects: a message that comes back after all must find that it was answered
 SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
@@ -141,7 +144,7 @@ class StateTable(Upkeep):
             | {":made": number(claim.attempt - (not pause.counts))},
         )
         released = self._release(claim, None, published=not pause.counts)
-        return self._write(row, released, *self._count(claim.handoff, pause.tally))
+        return self._write(row, released, *self._count(claim.handoff, pause.tally, now))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
@@ -155,7 +158,7 @@ class StateTable(Upkeep):
             _STILL_MINE,
             {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now),
         )
-        return self._write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally))
+        return self._write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
 
     def decide_unclaimed(
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
@@ -171,7 +174,7 @@ class StateTable(Upkeep):
             _ABSENT if seen is None else _AS_SEEN,
             self._outcome(outcome, now) | _as_seen(seen, now) | _listed(handoff, now),
         )
-        return self._write(row, *self._count(handoff, outcome.tally))
+        return self._write(row, *self._count(handoff, outcome.tally, now))
 
     def target(self, name: str) -> Target:
         """Read what is known of the target ``namespace/name``. Raises Unreadable."""
@@ -214,20 +217,22 @@ class StateTable(Upkeep):
             }
         return self._update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
 
-    def _count(self, handoff: Handoff, tally: Mapping[str, float]) -> "list[UpdateTypeDef]":
+    def _count(self, handoff: Handoff, tally: Mapping[str, float], now: float) -> "list[UpdateTypeDef]":
         if not tally:
             return []
         shard = zlib.crc32(handoff.version_id.encode()) % SHARDS
         grows = ", ".join(f"{name} :{name}" for name in tally)
         values = {f":{name}": number(by) for name, by in tally.items()}
-        return [self._update(Key("counter", str(shard)), f"ADD {grows}", "", values)]
+        attack = {":now": number(now)} if SECURITY in tally else {}
+        expression = f"ADD {grows}" + (" SET security_at = :now" if attack else "")
+        return [self._update(Key("counter", str(shard)), expression, "", values | attack)]
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
         return given | _at(now) | self._expires(now)
 
     def _expires(self, now: float) -> Values:
-        return {":expires": number(int(now + self._keep_seconds + _LONGER_THAN_QUEUES_SECONDS))}
+        return {":expires": number(int(now + self._keep_seconds + EXPIRES_AFTER_SECONDS))}
 
     def _update(self, key: Key, expression: str, condition: str, values: Values) -> "UpdateTypeDef":
         update: UpdateTypeDef = {

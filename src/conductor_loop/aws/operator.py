@@ -1,11 +1,15 @@
 """What an operator does from the command line: look at answers, send again, move dead letters back."""
 
-from collections.abc import Mapping
+import heapq
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from conductor_loop import messages
 from conductor_loop.intent import Priority
@@ -14,36 +18,111 @@ AWS_ERRORS = (BotoCoreError, ClientError)
 # What an endpoint answers that does not know the message-move task: emulators do not, AWS does.
 _UNKNOWN_ACTION = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "404"}
 _RECEIVE = 10  # messages at once
+_LOOK_SECONDS = 60  # that messages are hidden while all of them are looked at
+
+
+class NotThere(Exception):  # noqa: N818 - reads as what it is
+    """What the command names does not exist; the message says what, and how to name another."""
+
+
+class Outputs(dict[str, str]):
+    """Outputs of a stack, by name."""
+
+    def __missing__(self, name: str) -> str:
+        raise NotThere(f"the stack has no output {name}: it is none of ours, or of another version")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why AWS did not do as it was asked, in one line; and whether what the command named cannot be there."""
+
+    text: str
+    misnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an intent's file stands: its latest status, if any, and whether an input of that name still waits."""
+    """Where a name stands: the newest version that lies in the root, if any, and the newest status, if any."""
 
-    status: str | None
-    waiting: bool
+    waiting: str | None = None  # version id
+    status: str | None = None  # the object, as it is
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The status; empty where there is none."""
+        found: Mapping[str, Any] = json.loads(self.status or "{}")
+        return found
 
 
-def outputs(stack: str) -> dict[str, str]:
-    """Read the outputs of a deployed stack."""
-    found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An input in the bucket, and since when it lies there."""
+
+    since: datetime
+    state: str  # waiting, processed, failed
+    name: str
+
+
+def explained(error: Exception) -> Refusal:
+    """Put an error of AWS, or of the way to it, into a line."""
+    line = " ".join(str(error).split())
+    if isinstance(error, ParamValidationError):
+        return Refusal(f"AWS takes no such name: {line}", misnamed=True)
+    if not isinstance(error, ClientError):
+        return Refusal(f"AWS does not answer: {line}")
+    if error.response["Error"]["Code"] in {"NoSuchBucket", "InvalidBucketName"}:
+        bucket = error.response["Error"].get("BucketName", "of that name")
+        return Refusal(f"there is no bucket {bucket}: see --bucket, --stack and HANDOFF_BUCKET", misnamed=True)
+    return Refusal(f"AWS refuses: {line}")
+
+
+def outputs(stack: str) -> Outputs:
+    """Read the outputs of a deployed stack. Raises NotThere."""
+    client = boto3.client("cloudformation")
+    if not stack:  # which CloudFormation takes for all of them
+        raise NotThere("the stack's name is empty: name one with --stack")
+    try:
+        found = client.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise NotThere(f"there is no stack {stack} in {client.meta.region_name}: name one with --stack") from None
+    return Outputs({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
 
 
 def standing(bucket: str, file: str) -> Standing:
-    """Look at a file's status and at the root of the bucket."""
+    """Look at the root of the bucket, then at the status: an input is removed after its last status was written."""
     client = boto3.client("s3")
-    waiting = _exists(bucket, file)
+    waiting = _version(bucket, file)
     try:
         body = client.get_object(Bucket=bucket, Key=f"status/{file}.status")["Body"].read().decode()
     except client.exceptions.NoSuchKey:
-        return Standing(None, waiting)
-    return Standing(body, waiting)
+        return Standing(waiting)
+    return Standing(waiting, body)
+
+
+def kept(bucket: str, file: str) -> str | None:
+    """Find the key under which the newest input of a name that failed, or else succeeded, is kept."""
+    keys = (f"failed/{file}", f"processed/{file}")
+    return next((key for key in keys if _version(bucket, key) is not None), None)
+
+
+def listing(bucket: str, state: str, since: datetime, limit: int) -> list[Listed]:
+    """List the newest inputs of one state, newest first, at most ``limit``. S3 sorts by name: all are looked at."""
+    return heapq.nlargest(limit, (one for one in _inputs(bucket, state) if one.since >= since), lambda one: one.since)
+
+
+def _inputs(bucket: str, state: str) -> Iterator[Listed]:
+    prefix = "" if state == "waiting" else f"{state}/"
+    pages = boto3.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+        for found in page.get("Contents", []):
+            yield Listed(found["LastModified"], state, found["Key"].removeprefix(prefix))
 
 
 def resubmit(bucket: str, file: str) -> bool:
     """Copy a failed input back to the root, where it is a new intent; whether there was one. ``failed/`` keeps it."""
-    if not _exists(bucket, f"failed/{file}"):
+    if _version(bucket, f"failed/{file}") is None:
         return False
     source = {"Bucket": bucket, "Key": f"failed/{file}"}
     boto3.client("s3").copy_object(Bucket=bucket, Key=file, CopySource=source)  # type: ignore[arg-type]  # no version
@@ -68,6 +147,25 @@ def redrive(dead_letters: str, queues: Mapping[Priority, str]) -> int | None:
     return None
 
 
+def dead_letters(queue: str) -> list[str]:
+    """Look at the dead letters, and leave them: what each is about, or its text where it is none of ours."""
+    client, seen = boto3.client("sqs"), dict[str, str]()  # receipt to body
+    looking: Any = {"QueueUrl": queue, "MaxNumberOfMessages": _RECEIVE, "VisibilityTimeout": _LOOK_SECONDS}
+    while received := client.receive_message(**looking).get("Messages"):
+        seen |= {message["ReceiptHandle"]: message["Body"] for message in received}
+    for receipt in seen:
+        client.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+    return [_about(body) for body in seen.values()]
+
+
+def _about(body: str) -> str:
+    try:
+        message = messages.read(body)
+    except ValueError:
+        return f"not a message of ours: {body[:200]!r}"
+    return f"{message.handoff.file} {message.priority} {message.handoff.version_id}"
+
+
 def _move(dead_letters: str, queues: Mapping[Priority, str]) -> int:
     """Move by hand: send first, delete then, so that a crash between doubles a message and loses none."""
     client, moved = boto3.client("sqs"), 0
@@ -86,11 +184,11 @@ def _priority(body: str) -> Priority:
         return Priority.NORMAL
 
 
-def _exists(bucket: str, key: str) -> bool:
+def _version(bucket: str, key: str) -> str | None:
+    """Find the newest version of an object; ``None`` where there is none."""
     try:
-        boto3.client("s3").head_object(Bucket=bucket, Key=key)
+        return boto3.client("s3").head_object(Bucket=bucket, Key=key).get("VersionId", "null")
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
-            return False
+            return None
         raise
-    return True

@@ -22,8 +22,12 @@ class ConfigParameter:
         self._client, self.name = client, name
 
     def newest(self) -> Stored:
-        """Read the newest version."""
-        parameter = self._client().get_parameter(Name=self.name)["Parameter"]
+        """Read the newest version; a parameter that is not there says nothing."""
+        client = self._client()
+        try:
+            parameter = client.get_parameter(Name=self.name)["Parameter"]
+        except client.exceptions.ParameterNotFound:
+            return Stored("{}", "")
         return Stored(parameter["Value"], str(parameter["Version"]))
 
     def earlier(self) -> Iterable[Stored]:

@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
+
+from conductor_loop.tokens.vault import AwsIdentity
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_eks import EKSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
 
 _CONFIG = Config(
     connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
@@ -74,3 +81,37 @@ def lambda_client() -> "LambdaClient":
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("ssm", config=_CONFIG)
+
+
+@cache
+def secretsmanager_client() -> "SecretsManagerClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("secretsmanager", config=_CONFIG)
+
+
+def identity() -> AwsIdentity:
+    """Give the credentials of the environment, for a login that is signed with them; they may change at any time."""
+    session = boto3.session.Session()
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+    frozen = credentials.get_frozen_credentials()
+    return AwsIdentity(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+@cache
+def eks_client() -> "EKSClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("eks", config=_CONFIG)
+
+
+@cache
+def sts_client() -> "STSClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("sts", config=_CONFIG)
+
+
+@cache
+def session_credentials() -> "Credentials | None":
+    """Give what the clients sign with; None where there is nothing."""
+    return boto3.Session().get_credentials()

@@ -4,8 +4,13 @@ import functools
 from collections.abc import Callable
 
 import click
+from click.core import ParameterSource
 
-NOT_YET, NO_AWS = 3, 4  # exit codes
+from conductor_loop.config import values
+from conductor_loop.intent import FILE_NAME
+
+FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
+_LONGEST_SECONDS = 30 * 86_400.0  # that anybody looks back
 
 stack_option = click.option(
     "--stack",
@@ -15,6 +20,35 @@ stack_option = click.option(
     help="Stack's name.",
 )
 bucket_option = click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
+
+
+class WrongUsage(click.ClickException):
+    """Something was named that cannot be, or does not exist: the same call never succeeds."""
+
+    exit_code = USAGE
+
+
+def file_name(value: str) -> str:
+    """Take the name of a file that was dropped: never empty, never a path. Whether it is an intent's is not asked."""
+    if not value:
+        raise click.BadParameter("the name is empty: give that of the file which was dropped, e.g. intent-a.json")
+    if "/" not in value:
+        return value
+    file = value.rpartition("/")[2].removesuffix(".status").partition("@")[0]
+    meant = f"; give the file's name alone: {file}" if FILE_NAME.fullmatch(file) else ""
+    where = "intents lie in the root of the bucket, and what lies in a folder is never processed"
+    raise click.BadParameter(f"{value} is a path: {where}{meant}")
+
+
+def duration(value: str) -> float:
+    """Take a duration such as 10m, as a configuration's durations are written; in seconds."""
+    try:
+        found = values.seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!a}: {error}") from None
+    if found > _LONGEST_SECONDS:
+        raise click.BadParameter(f"{value}: at most 30d")
+    return found
 
 
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
@@ -27,8 +61,26 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except operator.AWS_ERRORS as error:
-            click.echo(f"AWS does not answer as it should: {error}", err=True)
-            click.echo("Check the profile, region and endpoint; on a local stack: make up, then . .local/env", err=True)
-            raise click.exceptions.Exit(NO_AWS) from None
+            refusal = operator.explained(error)
+        except operator.NotThere as error:
+            raise WrongUsage(str(error)) from None
+        if refusal.misnamed:
+            raise WrongUsage(refusal.text)
+        click.echo(refusal.text, err=True)
+        click.echo("Check the profile, region and endpoint; on a local stack: make up, then . .local/env", err=True)
+        raise click.exceptions.Exit(NO_AWS)
 
     return wrapped
+
+
+def handoff_bucket(bucket: str | None, stack: str) -> str:
+    """Give the bucket that a command is about: an option that was typed beats the environment."""
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see speaks_to_aws
+
+    source = click.get_current_context().get_parameter_source
+    typed = {name for name in ("bucket", "stack") if source(name) is ParameterSource.COMMANDLINE}
+    if typed == {"bucket", "stack"}:
+        raise click.UsageError("--bucket and --stack both say where to look: give one of them")
+    if bucket is not None and "stack" not in typed:
+        return bucket
+    return operator.outputs(stack)["HandoffBucket"]

@@ -11,7 +11,7 @@ import click
 from conductor_loop.cli.common import speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
+from conductor_loop.config.sources import Effective, InvalidConfig, consistent, effective, parsed
 
 if TYPE_CHECKING:
     from conductor_loop.aws import configuring
@@ -41,7 +41,7 @@ def show(stack: str, *, as_json: bool) -> None:
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
-    stored, known = _in_force(deployed)
+    stored, known = in_force(deployed)
     click.echo(f"version {stored.version} of {deployed.parameter.name}", err=True)
     click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
 
@@ -54,7 +54,7 @@ def push(file: Path, stack: str) -> None:
     """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
-    deployed, text = configuring.deployed(stack), file.read_text()
+    deployed, text = configuring.deployed(stack), _read(file)
     _good(text, deployed.environment)
     if text == deployed.newest.text:
         click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
@@ -73,7 +73,7 @@ def diff(file: Path, stack: str) -> None:
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
-    (_, now), then = _in_force(deployed), _good(file.read_text(), deployed.environment)
+    (_, now), then = in_force(deployed), _good(_read(file), deployed.environment)
     for leaf in leaves():
         if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
             click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
@@ -99,19 +99,31 @@ def validate(file: Path, stack: str | None) -> int:
     return PASSED if found.passed else FAILED
 
 
-def _in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
+def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
-            return stored, effective(parsed(stored.text), deployed.environment)
+            return stored, consistent(parsed(stored.text), deployed.environment)
         except InvalidConfig as error:
             click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
-    return Stored("{}", "0"), effective({}, deployed.environment)
+    try:
+        return Stored("{}", "0"), effective({}, deployed.environment)
+    except InvalidConfig as error:
+        raise click.ClickException(
+            f"the function's own variables are wrong, and no document can mend them: {error}"
+        ) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}") from None
 
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:
     try:
-        return effective(parsed(text), environment)
+        return consistent(parsed(text), environment)
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)

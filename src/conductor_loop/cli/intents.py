@@ -1,66 +1,122 @@
 """What became of intents, and sending them again."""
 
-import json
 import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
-from conductor_loop.cli.common import NOT_YET, bucket_option, speaks_to_aws, stack_option
+from conductor_loop.cli import answers
+from conductor_loop.cli.answers import Stage
+from conductor_loop.cli.common import (
+    WrongUsage,
+    bucket_option,
+    duration,
+    file_name,
+    handoff_bucket,
+    speaks_to_aws,
+    stack_option,
+)
 from conductor_loop.intent import FILE_NAME, Priority
 
+if TYPE_CHECKING:
+    from conductor_loop.aws.operator import Standing
+
 _POLL_SECONDS = 0.5
+_STATES = ("waiting", "processed", "failed")
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=file_name)
 @bucket_option
 @stack_option
-@click.option("--wait", type=float, default=0, show_default=True, help="Seconds to wait for the answer.")
+@click.option(
+    "--wait", type=click.FloatRange(0, 86_400), default=0, show_default=True, help="Seconds to wait for the answer."
+)
 @speaks_to_aws
 def status(name: str, bucket: str | None, stack: str, wait: float) -> None:
     """Print the status of the intent NAME, e.g. intent-a.json.
 
     With --wait, that of the file which is in the bucket now, even if the name was used before.
-    """
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
-    bucket = bucket or operator.outputs(stack)["HandoffBucket"]
-    deadline = time.monotonic() + wait
-    while (found := operator.standing(bucket, name)).waiting or found.status is None:
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(_POLL_SECONDS)
-    if found.status is not None and not (found.waiting and wait):
-        if found.waiting:
-            click.echo(f"{name} was sent again and waits; this is about the one before, or a first attempt", err=True)
+    Exit codes: 0 success or skipped, 1 failed or timeout, 2 wrong usage, 3 no answer yet, 4 AWS does not answer.
+    """
+    bucket = handoff_bucket(bucket, stack)
+    found, said = _awaited(name, bucket, wait)
+    reached = answers.stage(name, found)
+    if reached is Stage.ABSENT and not FILE_NAME.fullmatch(name):
+        rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
+        raise WrongUsage(f"{name} is no intent's name, and nothing of that name was answered: {rule}")
+    if found.status is not None and not (reached is Stage.REPLACED and wait):
         click.echo(found.status, nl=False)
-        raise click.exceptions.Exit(0 if json.loads(found.status)["status"] in {"success", "skipped"} else 1)
-    click.echo(_why_not(name, bucket, found.waiting), err=True)
-    raise click.exceptions.Exit(NOT_YET)
+    if (remark := answers.remark(name, bucket, found)) not in {"", said}:
+        click.echo(remark, err=True)
+    raise click.exceptions.Exit(answers.exit_code(name, found))
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=file_name)
 @bucket_option
 @stack_option
 @speaks_to_aws
 def retry(name: str, bucket: str | None, stack: str) -> None:
-    """Send the failed intent NAME again, as it is: its input is copied from failed/ back to the root."""
+    """Send the failed intent NAME again, as it is: its input is copied from failed/ back to the root.
+
+    Only where its newest answer is failed or timeout: an old failure must not undo what came after it.
+    """
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
-    if not operator.resubmit(bucket or operator.outputs(stack)["HandoffBucket"], name):
-        raise click.ClickException(f"there is no failed/{name}: only failed intents can be sent again")
+    bucket = handoff_bucket(bucket, stack)
+    if not FILE_NAME.fullmatch(name):
+        renamed = f"aws s3 cp s3://{bucket}/failed/{name} s3://{bucket}/intent-<letters, digits, - or _>.json"
+        raise WrongUsage(f"{name} is no intent's name, and would be rejected again; send it under another: {renamed}")
+    found = operator.standing(bucket, name)
+    if refusal := answers.refusal(name, bucket, found, operator.kept(bucket, name)):
+        raise click.ClickException(refusal)
+    if not operator.resubmit(bucket, name):
+        raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file there again")
+    if warning := answers.warning(found):
+        click.echo(warning, err=True)
     click.echo(f"{name} is sent again; follow it with: conductor-loop status {name} --wait 30", err=True)
+
+
+@click.command("list")
+@bucket_option
+@stack_option
+@click.option("--state", type=click.Choice(_STATES), help="Only these; all of them by default.")
+@click.option("--since", type=duration, default="7d", show_default=True, help="Only those that came there since.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones of each.")
+@speaks_to_aws
+def listed(bucket: str | None, stack: str, state: str | None, since: float, limit: int) -> None:
+    """List the inputs in the bucket, newest first: since when, waiting, processed or failed, and the name.
+
+    \b
+    Examples:
+      conductor-loop list --state waiting
+      conductor-loop list --state failed --since 24h
+    """  # noqa: D301 - click wants the control character
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+
+    bucket, start = handoff_bucket(bucket, stack), datetime.now(UTC) - timedelta(seconds=since)
+    states = [state] if state else _STATES
+    found = [one for each in states for one in operator.listing(bucket, each, start, limit)]
+    for one in sorted(found, key=lambda one: one.since, reverse=True):
+        click.echo(f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}  {one.state:9}  {one.name}")
 
 
 @click.command()
 @stack_option
+@click.option("--dry-run", is_flag=True, help="Print what each is about (name, priority, version); move nothing.")
 @speaks_to_aws
-def redrive(stack: str) -> None:
+def redrive(stack: str, *, dry_run: bool) -> None:
     """Move the dead letters back to the queues that they came from, once their cause is mended."""
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
     found = operator.outputs(stack)
+    if dry_run:
+        for letter in operator.dead_letters(found["DeadLetterQueue"]):
+            click.echo(letter)
+        return
     queues: dict[Priority, str] = {
         one: found[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL
     }
@@ -68,9 +124,18 @@ def redrive(stack: str) -> None:
     click.echo("SQS is moving the dead letters back" if moved is None else f"{moved} moved back", err=True)
 
 
-def _why_not(name: str, bucket: str, waiting: bool) -> str:  # noqa: FBT001 - one of three facts
-    if waiting:
-        return f"{name} waits in {bucket} and has no answer yet: wait longer with --wait, or read the logs"
-    if not FILE_NAME.fullmatch(name):
-        return f"{name} is no intent's name: intents are called intent-<letters, digits, - or _>.json, in the root"
-    return f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
+def _awaited(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
+    """Wait until nothing more comes, or for so long; where the name stands then, and what was said meanwhile."""
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+
+    deadline, said = time.monotonic() + seconds, ""
+    while True:
+        found = operator.standing(bucket, name)
+        reached = answers.stage(name, found)
+        hopeless = reached is Stage.ABSENT and not FILE_NAME.fullmatch(name)
+        if reached.over or hopeless or not time.monotonic() < deadline:  # not a number, either
+            return found, said
+        if reached is Stage.RETRYING and (remark := answers.remark(name, bucket, found)) != said:
+            click.echo(remark, err=True)
+            said = remark
+        time.sleep(_POLL_SECONDS)

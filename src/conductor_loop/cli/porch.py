@@ -7,18 +7,64 @@ from typing import Any, BinaryIO
 
 import click
 
-from conductor_loop.porch import RESERVED
+from conductor_loop.errors import NoCredentials
+from conductor_loop.porch import RESERVED, Kubeconfig, read_kubeconfig
+
+
+def _document(_: click.Context, __: click.Parameter, file: BinaryIO | None) -> dict[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        with file:  # click leaves it open where a callback raises
+            document = json.load(file)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON ({error})", param_hint="--intent") from None
+    if not isinstance(document, dict) or not {"namespace", "target", "replicas"} <= document.keys():
+        raise click.BadParameter("an object with namespace, target and replicas is wanted", param_hint="--intent")
+    return document
+
+
+def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    return dict(map(_variable, texts))
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals) or name in RESERVED:
+        raise click.BadParameter(f"{text!a}: NAME=VALUE is wanted, and a name that is not ours", param_hint="--env")
+    return name, value
+
+
+def _kubeconfig(_: click.Context, __: click.Parameter, file: BinaryIO | None) -> Kubeconfig | None:
+    if file is None:
+        return None
+    try:
+        with file:
+            return read_kubeconfig(file.read(), "the file")
+    except NoCredentials as error:
+        raise click.BadParameter(str(error), param_hint="--kubeconfig") from None
+
+
+_FILE = click.File("rb")
 
 
 @click.command("porch-check")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, executable=True))
-@click.option("--intent", type=click.File("rb"), help="A valid intent that the program can fulfil; ours by default.")
-@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable for the program; repeatable.")
-@click.option("--timeout", type=click.FloatRange(0.1, 900), default=30, show_default=True, help="Seconds for one run.")
+@click.option("--intent", type=_FILE, callback=_document, help="A valid intent that it can fulfil; ours by default.")
+@click.option(
+    "--env", "environment", multiple=True, callback=_variables, metavar="NAME=VALUE", help="A variable for it."
+)
+@click.option("--kubeconfig", type=_FILE, callback=_kubeconfig, help="A kubeconfig for it, given as the function does.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(0.1, 900),
+    default=30,
+    show_default=True,
+    help="Seconds for one run.",
+)
 @click.option("--only", multiple=True, metavar="RULE", help="Try only this rule and those it rests on; repeatable.")
-def porch_check(
-    path: str, intent: BinaryIO | None, variables: tuple[str, ...], timeout: float, only: tuple[str, ...]
-) -> None:
+def porch_check(path: str, only: tuple[str, ...], **tried_with: Any) -> None:  # noqa: ANN401 - fields of a Subject
     """Check that the program PATH keeps the contract of a porch, docs/porch-contract.md.
 
     It is run some thirty times, under the limits that the function sets, in directories of its own below TMPDIR. There
@@ -40,13 +86,8 @@ def porch_check(
         names = ", ".join(rule.name for rule in suite.RULES)
         raise click.BadParameter(f"{unknown[0]} is no rule; there are {names}", param_hint="--only")
     with tempfile.TemporaryDirectory(prefix="porch-check-") as folder:
-        subject = suite.Subject(
-            path=path,
-            work_root=Path(folder) / "work",
-            intent=_document(intent) if intent else suite.INTENT,
-            environment=dict(map(_variable, variables)),
-            timeout_seconds=timeout,
-        )
+        given = {name: value for name, value in tried_with.items() if value is not None}
+        subject = suite.Subject(path=path, work_root=Path(folder) / "work", **given)
         broken = 0
         for finding in suite.check(subject, only):
             click.echo(finding.line)
@@ -54,20 +95,3 @@ def porch_check(
     if broken:
         click.echo(f"{broken} broken: docs/porch-contract.md states the rules", err=True)
         raise click.exceptions.Exit(1)
-
-
-def _document(file: BinaryIO) -> dict[str, Any]:
-    try:
-        document = json.load(file)
-    except ValueError as error:
-        raise click.BadParameter(f"not JSON ({error})", param_hint="--intent") from None
-    if not isinstance(document, dict) or not {"namespace", "target", "replicas"} <= document.keys():
-        raise click.BadParameter("an object with namespace, target and replicas is wanted", param_hint="--intent")
-    return document
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals) or name in RESERVED:
-        raise click.BadParameter(f"{text!a}: NAME=VALUE is wanted, and a name that is not ours", param_hint="--env")
-    return name, value

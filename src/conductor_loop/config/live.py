@@ -26,7 +26,7 @@ class Live:
         environment: Of the function.
         newest: Reads the newest version of the document; one call.
         earlier: Reads the versions before it, newest first; only when the first one that is read is broken.
-        refused: Called once for each broken version, with its problems.
+        refused: Called with the problems of a broken version, each time that it is found in force.
         clock: Seconds that never go back.
 
     """
@@ -43,7 +43,9 @@ class Live:
         self._refused, self._clock = refused, clock
         self._max_age = seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s")
         self._config: Config | None = None
-        self._seen = ""  # version that was looked at last, good or not
+        self._alone: Config | None = None  # what the environment says by itself
+        self._seen: Stored | None = None  # what was looked at last
+        self._broken = False  # whether that was refused
         self._read_at = 0.0
 
     def config(self) -> Config:
@@ -59,47 +61,45 @@ class Live:
             self._config = self._next(self._config)
         return self._config
 
+    def known(self) -> Config:
+        """Give what is known without asking anybody: the configuration in force, or that of the environment alone."""
+        if self._config is not None:
+            return self._config
+        if self._alone is None:
+            self._alone = load({}, self._environment)
+        return self._alone
+
     def _first(self) -> Config:
         if not self._environment.get(f"{PREFIX}CONFIG_PARAMETER"):
             self._max_age = float("inf")
             return load({}, self._environment)
-        stored = self._read()
-        if stored is not None and (config := self._loaded(stored)):
+        """Read what a function starts with. Where that cannot be read it does not start: defaults may be laxer."""
+        self._read_at = self._clock()
+        newest = self._newest()
+        if config := self._loaded(newest):
             return config
-        candidates = (self._loaded(one, quiet=True) for one in self._before(stored))
+        candidates = (self._loaded(one, quiet=True) for one in self._earlier())
         return next(filter(None, candidates), None) or load({}, self._environment)
 
     def _next(self, config: Config) -> Config:
-        stored = self._read()
-        if stored is None or stored.version == self._seen:
+        self._read_at = self._clock()
+        try:
+            stored = self._newest()
+        except Exception:
+            logger.exception("the configuration cannot be read: the last good one stays in force")
+            return config
+        if stored == self._seen and not self._broken:
             return config
         return self._loaded(stored) or config
 
-    def _read(self) -> Stored | None:
-        """Read the newest version; what keeps us from it must not keep intents from their answers."""
-        self._read_at = self._clock()
-        try:
-            return self._newest()
-        except Exception:
-            logger.exception("the configuration cannot be read: the last good one stays in force")
-            return None
-
-    def _before(self, stored: Stored | None) -> Iterable[Stored]:
-        if stored is None:
-            return ()
-        try:
-            return self._earlier()
-        except Exception:
-            logger.exception("earlier versions of the configuration cannot be read")
-            return ()
-
     def _loaded(self, stored: Stored, *, quiet: bool = False) -> Config | None:
         if not quiet:
-            self._seen = stored.version
+            self._seen, self._broken = stored, False
         try:
             return load(parsed(stored.text), self._environment, stored.version)
-        except InvalidConfig as error:
+        except Exception as error:  # noqa: BLE001 - whatever a document does, it must not stop the function
             load({}, self._environment)  # raises where the environment is to blame, which no document can mend
             if not quiet:
-                self._refused(error)
+                self._broken = True
+                self._refused(error if isinstance(error, InvalidConfig) else InvalidConfig((f"$: {error!r}",)))
             return None

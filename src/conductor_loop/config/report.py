@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
+from conductor_loop.config.sources import Effective, InvalidConfig, consistent, parsed
 
 type Probe = Callable[[], str]
 """Looks at one thing of a stack; what it found, in a few words. Raises OSError, saying what is wrong with it."""
@@ -19,7 +19,8 @@ class Probes:
     bucket: Probe
     porch: Probe
     workers: Probe
-    encryption: Probe
+    state: Probe  # how everything but log lines is encrypted
+    logs: Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def inspect(text: str, environment: Mapping[str, str], probes: Probes | None) ->
     """Look at a document: by itself, and with ``probes`` at the stack that it is meant for."""
     try:
         document = parsed(text)
-        found = effective(document, environment)
+        found = consistent(document, environment)
     except InvalidConfig as error:
         return Report(passed=False, lines=tuple(f"- {problem}" for problem in error.problems))
     checks = [_checked(label, found, key, probe) for label, key, probe in _checks(probes)]
@@ -54,7 +55,8 @@ def _checks(probes: Probes | None) -> Iterator[tuple[str, str, Probe]]:
     yield "Log level", "log_level", _said("valid")
     yield "Workers", "max_workers", probes.workers if probes else _said("within limits")
     if probes:
-        yield "Encryption", "security.encryption.state_encryption", probes.encryption
+        yield "State encryption", "security.encryption.state_encryption", probes.state
+        yield "Log encryption", "security.encryption.log_encryption", probes.logs
 
 
 def _said(text: str) -> Probe:
@@ -67,6 +69,8 @@ def _checked(label: str, found: Effective, key: str, probe: Probe) -> tuple[bool
     try:
         return True, f"- {label}: {shown} ({probe()})"
     except OSError as error:
+        if value is False:  # it was not asked for
+            return True, f"- {label}: {shown} ({error})"
         return False, f"- {label}: {shown} (FAILED: {error})"
 
 

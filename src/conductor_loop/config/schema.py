@@ -81,7 +81,9 @@ def problems(document: object) -> tuple[str, ...]:
     from jsonschema import Draft7Validator, validators  # noqa: PLC0415 - most of the time that an import would take
 
     # `extend` is untyped; the two keywords of our own know the units.
-    extended: Any = validators.extend(Draft7Validator, {"duration": _duration, "size": _size})  # type: ignore[no-untyped-call]
+    checker = Draft7Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
+    keywords = {"duration": _duration, "size": _size}
+    extended: Any = validators.extend(Draft7Validator, keywords, type_checker=checker)  # type: ignore[no-untyped-call]
     found = sorted(extended(schema()).iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
     return tuple(line for error in found for line in _described(error))
 
@@ -126,7 +128,7 @@ _SAYS: Mapping[str, Callable[[Any], str]] = {
     "maximum": lambda error: _range(error.schema),
     "duration": lambda error: error.message,
     "size": lambda error: error.message,
-    "pattern": lambda error: f"write something that matches {error.validator_value}",
+    "pattern": lambda error: f"write {error.schema.get('means') or f'something that matches {error.validator_value}'}",
     "minLength": lambda _: "write something",
     "maxLength": lambda error: f"write at most {error.validator_value} characters",
     "minItems": lambda _: "name at least one",
@@ -144,9 +146,17 @@ def _described(error: Any) -> Iterator[str]:  # noqa: ANN401 - jsonschema has no
         for name in sorted(set(error.instance) - set(error.schema["properties"])):
             yield f"${path}.{name}: is not known; {_nearest(name, error.schema['properties'])}"
         return
-    shown = json.dumps(error.instance)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-    yield f"${path}: {shown} does not fit; {_SAYS[error.validator](error)}"
+    yield f"${path}: {_shown(error)} does not fit; {_SAYS[error.validator](error)}"
+
+
+def _shown(error: Any) -> str:  # noqa: ANN401 - jsonschema has no types
+    """Repeat a wrong value, but for what may hold a secret: messages are logged."""
+    if isinstance(error.instance, dict | list):
+        return "an object" if isinstance(error.instance, dict) else "a list"
+    if "secrets" in error.absolute_path or ("environment" in error.absolute_path and error.validator != "pattern"):
+        return "what is there"
+    shown = str(json.dumps(error.instance))
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _range(node: Mapping[str, Any]) -> str:

@@ -10,9 +10,12 @@ from typing import Any
 from conductor_loop.config.schema import Document, Leaf, defaults, get, leaves, problems, put
 
 PREFIX = "CONDUCTOR_"
+MOST_BYTES = 8192  # of a document: what a parameter of SSM holds
+_MOST_LEVELS = 10
 WIRING = frozenset(
     f"{PREFIX}{name}"
     for name in (
+        "API_PRINCIPAL",  # pattern of the principal ids that the API has when it puts an intent
         "CONDUCTOR_FUNCTION",  # name of the function that answers events
         "CONFIG_MAX_AGE",  # how old the cached document may be
         "CONFIG_PARAMETER",  # name of the SSM parameter with the document
@@ -23,6 +26,8 @@ WIRING = frozenset(
         "QUEUE_NORMAL",
         "STACK",
         "STATE_TABLE",
+        "TOKENS_SECRET",  # name or ARN of the secret with the API's tokens
+        "WORKERS",  # batches at once of the queues high, normal and low, and intents in a batch
     )
 )
 """Variables that are no keys of a configuration: what a stack is made of."""
@@ -67,6 +72,7 @@ def effective(document: object, environment: Mapping[str, str]) -> Effective:
     found = list(problems(document))
     template = _parsed(environment.get(f"{PREFIX}DEFAULTS", "") or "{}", found)
     overrides = _overrides(environment, found)
+    members = {(Source.ENVIRONMENT, leaf.dotted) for leaf in leaves() if not environment.get(leaf.variable)}
     if found or not isinstance(document, dict):
         raise InvalidConfig(tuple(found))
     values, sources = defaults(), dict.fromkeys((leaf.dotted for leaf in leaves()), Source.DEFAULT)
@@ -77,9 +83,32 @@ def effective(document: object, environment: Mapping[str, str]) -> Effective:
     ):
         for leaf in leaves():
             if (value := get(layer, leaf.path)) is not None:
-                put(values, leaf.path, value)
+                kept = get(values, leaf.path) if (source, leaf.dotted) in members else {}
+                put(values, leaf.path, {**kept, **value} if kept else value)
                 sources[leaf.dotted] = source
+    _check_one_cluster(values, sources)
     return Effective(values, sources)
+
+
+def consistent(document: object, environment: Mapping[str, str]) -> Effective:
+    """Put a configuration together whose values go together, too.
+
+    Raises:
+        InvalidConfig: as above, or each value is good by itself and they contradict each other.
+
+    """
+    found = effective(document, environment)
+    vault = found.values["secrets"]["vault"]
+    if vault["enabled"] and not vault["address"]:
+        raise InvalidConfig(("$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false",))
+    return found
+
+
+def _check_one_cluster(values: Document, sources: Mapping[str, Source]) -> None:
+    cluster = values["porch"]["cluster"]
+    if cluster["kubeconfig_secret"] and cluster["eks_cluster"]:
+        setters = " and ".join(sources[f"porch.cluster.{key}"] for key in ("kubeconfig_secret", "eks_cluster"))
+        raise InvalidConfig((f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one",))
 
 
 def parsed(text: str) -> object:
@@ -89,10 +118,34 @@ def parsed(text: str) -> object:
         InvalidConfig: it is not JSON.
 
     """
+    if len(text.encode(errors="replace")) > MOST_BYTES:
+        raise InvalidConfig(
+            (f"$: has more than {MOST_BYTES} bytes, which SSM does not take; leave out what is default",)
+        )
     try:
-        return json.loads(text)
-    except ValueError as error:
+        document = json.loads(text, object_pairs_hook=_once)
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
         raise InvalidConfig((f"$: is not JSON ({error}); write an object in braces",)) from None
+    if _is_deeper(document, _MOST_LEVELS):
+        raise InvalidConfig((f"$: is nested deeper than {_MOST_LEVELS} levels; no key needs that",))
+    return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that is given twice: which of the two is meant, nobody knows."""
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is given twice")
+    return given
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _parsed(text: str, found: list[str]) -> Document:
@@ -125,7 +178,7 @@ def _take(document: Document, leaf: Leaf, text: str, found: list[str]) -> None:
     try:
         put(document, leaf.path, _READERS[leaf.schema["type"]](text))
     except ValueError:
-        found.append(f"{leaf.variable}: {text!r} does not fit; write {_WRITES[leaf.schema['type']]}")
+        found.append(f"{leaf.variable}: does not fit; write {_WRITES[leaf.schema['type']]}")
 
 
 def _take_members(document: Document, leaf: Leaf, left: dict[str, str]) -> None:
@@ -138,7 +191,7 @@ def _take_members(document: Document, leaf: Leaf, left: dict[str, str]) -> None:
 def _list(text: str) -> Any:  # noqa: ANN401 - any JSON value
     if text.startswith("["):
         return json.loads(text)
-    return [one.strip() for one in text.split(",") if one.strip()]
+    return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
 
 
 def _flag(text: str) -> bool:

@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.config.schema import get
-from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, effective
+from conductor_loop.config.serving import Serving, serving
+from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, consistent
 from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
 from conductor_loop.retry import Policy
+from conductor_loop.tokens import VaultAccess
 from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where the API's tokens are read; equal sources read the same."""
+
+    secret: str = ""  # name or ARN in Secrets Manager
+    vault: VaultAccess | None = None  # instead, where there is one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +33,8 @@ class Config:
     version: str = ""  # of the document in force; empty without one
     porch_path: str = "/opt/bin/porch"
     porch_environment: Mapping[str, str] = field(default_factory=dict)  # of porch, besides its own
+    kubeconfig_secret: str = ""  # name or ARN of the secret with porch's kubeconfig
+    eks_cluster: str = ""  # that porch talks to as the function's role; at most one of the two is set
     mode: Mode = Mode.STRUCTURED
     work_root: Path = Path(tempfile.gettempdir()) / "conductor-loop"  # on Lambda /tmp, the only place to write to
     processing_timeout_seconds: float = 30  # that porch has for an intent that names no timeout
@@ -43,6 +55,8 @@ class Config:
     cleanup_after_seconds: float = 168 * 3600
     log_level: str = "INFO"
     metrics_enabled: bool = True
+    serving: Serving = field(default_factory=Serving)  # of the API
+    token_source: TokenSource = field(default_factory=TokenSource)
 
 
 def load(document: object, environment: Mapping[str, str], version: str = "") -> Config:
@@ -59,7 +73,7 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
     """
     problems: tuple[str, ...] = ()
     try:
-        found: Effective | None = effective(document, environment)
+        found: Effective | None = consistent(document, environment)
     except InvalidConfig as error:
         found, problems = None, error.problems
     if not environment.get(f"{PREFIX}STATE_TABLE"):
@@ -79,7 +93,9 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         **_wiring(environment),
         version=version,
         porch_path=values["porch_path"],
-        porch_environment=porch["environment"],
+        porch_environment=porch["environment"] | _delivery(porch["cluster"]),
+        kubeconfig_secret=porch["cluster"]["kubeconfig_secret"],
+        eks_cluster=porch["cluster"]["eks_cluster"],
         mode=Mode(values["mode"]),
         processing_timeout_seconds=min(seconds(processing["timeout"]), seconds(porch["execution_timeout"])),
         porch_timeout_seconds=seconds(porch["execution_timeout"]),
@@ -87,7 +103,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         priority_queues=processing["priority_queues"],
         supersede_older=processing["supersede_older"],
         unique_correlation_ids=processing["unique_correlation_ids"],
-        critical_principals=tuple(values["access_control"]["priority_principals"]),
+        critical_principals=(*values["access_control"]["priority_principals"], *_api_principal(environment)),
         high_per_minute=processing["high_per_minute"] if access["rate_limiting"] else None,
         rules=_rules(values["validation"], values["security"]["validation"]),
         porch_memory_bytes=size(limits["max_memory"]),
@@ -96,7 +112,19 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         cleanup_after_seconds=seconds(values["cleanup_after"]),
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
         metrics_enabled=values["metrics"]["enabled"],
+        serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
+        token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
+
+
+def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
+    """Say to porch where its packages go; what is not set here, `porch.environment` may say."""
+    settings = {
+        "PORCH_REPOSITORY": cluster["repository"],
+        "PORCH_NAMESPACE": cluster["namespace"],
+        "PORCH_PUBLISH": "true" if cluster["publish"] else "",
+    }
+    return {name: value for name, value in settings.items() if value}
 
 
 def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
@@ -109,6 +137,19 @@ def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
         max_nesting_depth=limits["max_nesting_depth"],
         system_namespaces=SYSTEM_NAMESPACES + tuple(limits["system_namespaces"]),
     )
+
+
+def _api_principal(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Trust the API with critical intents: it puts none whose sender lacks the scope, and nobody else has its role."""
+    pattern = environment.get(f"{PREFIX}API_PRINCIPAL", "")
+    return (pattern,) if pattern else ()
+
+
+def _vault(values: Mapping[str, Any]) -> VaultAccess | None:
+    if not values["enabled"]:
+        return None
+    method = "token" if values["auth_method"] == "token" else "aws"
+    return VaultAccess(values["address"], method, values["role"], values["secrets_path"])
 
 
 def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:

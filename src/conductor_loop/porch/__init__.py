@@ -1,7 +1,23 @@
 """Running porch: the program that makes a package of an intent. The only part that starts processes."""
 
+from conductor_loop.porch.credentials import Credentials
+from conductor_loop.porch.kubeconfig import Kubeconfig, read_kubeconfig, with_token
 from conductor_loop.porch.limits import Limits
 from conductor_loop.porch.package import Package
 from conductor_loop.porch.runner import RESERVED, Mode, Porch, PorchFailed, Request, Result, Run
 
-__all__ = ["RESERVED", "Limits", "Mode", "Package", "Porch", "PorchFailed", "Request", "Result", "Run"]
+__all__ = [
+    "RESERVED",
+    "Credentials",
+    "Kubeconfig",
+    "Limits",
+    "Mode",
+    "Package",
+    "Porch",
+    "PorchFailed",
+    "Request",
+    "Result",
+    "Run",
+    "read_kubeconfig",
+    "with_token",
+]

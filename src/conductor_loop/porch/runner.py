@@ -7,27 +7,33 @@ output and the files it leaves (specification, "Porch Integration Interface").
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from conductor_loop.errors import Cause
+from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
+from conductor_loop.porch.credentials import Credentials
+from conductor_loop.porch.kubeconfig import Kubeconfig
 from conductor_loop.porch.limits import Limits, Stop
+from conductor_loop.porch.mask import Mask, masking, readable
 from conductor_loop.porch.package import Bounds, Package, Unusable, packed
 from conductor_loop.porch.process import Command, Ended, execute
-from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, readable, sentence
+from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, sentence
 from conductor_loop.porch.workspace import Workspace, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
 RESERVED = frozenset(
-    {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"}
+    {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "KUBECONFIG"}
+    | {"PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"}
 )
 # The interpreter that runs us first: on Lambda it is /var/lang/bin, and a porch in Python finds no other.
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin"
 _LIBRARIES = f"{sys.base_prefix}/lib"  # without it the interpreter of Lambda (/var/lang) does not find its own library
+_STALE = {Cause.INSUFFICIENT_PERMISSIONS, Cause.NETWORK_ERROR}  # what credentials that are too old look like
 _ENDED_FOR_TIME = -1  # the specification's `porch_exit_code` of a timeout
 
 
@@ -51,7 +57,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is known of one run, made fit to be shown: bounded, and without control characters but newline and tab."""
+    """What is known of one run, made fit to be shown.
+
+    Bounded, without secrets, and without control characters but newline and tab.
+    """
 
     exit_code: int | None  # None: never started; -1: ended by us for time; otherwise negative: the signal
     stdout: str
@@ -79,6 +88,15 @@ class PorchFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A run that ended well: how, what of it may be shown, and what may not."""
+
+    ended: Ended
+    run: Run
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True)
 class Porch:
     """Which program, and how it is run. May be used by several threads at once."""
 
@@ -87,6 +105,7 @@ class Porch:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets; see RESERVED
     work_root: Path = Path("/tmp/conductor-loop")  # noqa: S108 - all that Lambda lets us write; its owner is checked
     limits: Limits = field(default_factory=Limits)
+    credentials: Credentials[Any] | None = field(default=None, repr=False)  # for a cluster; None: porch works offline
 
     def run(self, request: Request) -> Result:
         """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
@@ -96,16 +115,10 @@ class Porch:
         """
         if not FILE_NAME.fullmatch(request.file):
             raise ValueError(f"not an intent's file name: {request.file!r}")
-        run = Run(None, "", "", 0.0)
-        content = json.dumps(dict(request.document), indent=2).encode()
-        try:
-            with workspace(self.work_root.absolute(), request.file, content) as space:
-                ended = self._execute(request, space)
-                run = self._shown(ended)
-                judge(ended, self.limits)
-                return self._result(request, space, ended)
-        except Unusable as problem:
-            raise PorchFailed(problem.cause, run, sentence(problem, run.stderr)) from problem
+        deadline = time.monotonic() + request.timeout_seconds
+        kubeconfig = self._kubeconfig(request)
+        left = max(deadline - time.monotonic(), 0.0)  # what the credentials took, porch has not
+        return self._run(replace(request, timeout_seconds=left), kubeconfig)
 
     def command(self, request: Request, space: Workspace) -> Command:
         """Say what is started for a request: the arguments, and the whole of the environment."""
@@ -113,6 +126,28 @@ class Porch:
         flags = ("-structured",) if self.mode is Mode.STRUCTURED else ()
         argv = (path, "-intent", str(space.intent), "-out", str(space.out), *flags)
         return Command(argv, space.path, self._environment(request, space), request.timeout_seconds)
+
+    def _kubeconfig(self, request: Request) -> Kubeconfig | None:
+        try:
+            return self.credentials.kubeconfig(request.timeout_seconds) if self.credentials else None
+        except NoCredentials as error:
+            raise PorchFailed(error.cause, Run(None, "", "", 0.0), f"porch was not started: {error}.") from None
+
+    def _run(self, request: Request, kubeconfig: Kubeconfig | None) -> Result:
+        run, mask = Run(None, "", "", 0.0), masking(kubeconfig.secrets if kubeconfig else ())
+        content = json.dumps(dict(request.document), indent=2).encode()
+        given = kubeconfig.content if kubeconfig else None
+        try:
+            with workspace(self.work_root.absolute(), request.file, content, given) as space:
+                ended = self._execute(request, space)
+                run = self._shown(ended, mask)
+                judge(ended, self.limits)
+                return self._result(request, space, Told(ended, run, mask))
+        except Unusable as problem:
+            if self.credentials and problem.cause in _STALE:
+                self.credentials.forget()
+            # The problem itself stays behind: it may quote a name that porch chose.
+            raise PorchFailed(problem.cause, run, mask.text(sentence(problem, run.stderr))) from None
 
     def _execute(self, request: Request, space: Workspace) -> Ended:
         try:
@@ -133,19 +168,23 @@ class Porch:
             "HOME": str(space.home),
             "TMPDIR": str(space.tmp),
             "LANG": "C.UTF-8",
+            **({"KUBECONFIG": str(space.kubeconfig)} if space.kubeconfig else {}),
         }
 
-    def _shown(self, ended: Ended) -> Run:
+    def _shown(self, ended: Ended, mask: Mask) -> Run:
         kept = self.limits.kept_output_bytes
         exit_code = _ENDED_FOR_TIME if ended.stopped is Stop.TIME else ended.exit_code
-        return Run(exit_code, readable(ended.stdout, kept), readable(ended.stderr, kept), ended.duration_seconds)
+        stdout, stderr = (readable(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
+        return Run(exit_code, stdout, stderr, ended.duration_seconds)
 
-    def _result(self, request: Request, space: Workspace, ended: Ended) -> Result:
-        run = self._shown(ended)
+    def _result(self, request: Request, space: Workspace, told: Told) -> Result:
         files = space.read(Bounds(self.limits.package_files, self.limits.package_bytes))
+        if any(told.mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
+            raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
         if self.mode is Mode.STRUCTURED:
-            answer = heard_structured(ended.stdout, request.document)
+            answer = heard_structured(told.ended.stdout, request.document)
         else:
-            answer = heard_direct(run.stdout)
-        package = packed(files, answer.name)
-        return Result(package, run, f"Package successfully created: {package.name}", answer.report)
+            answer = heard_direct(told.run.stdout)
+        package = packed(files, told.mask.document(answer.name))
+        message = f"Package successfully created: {package.name}"
+        return Result(package, told.run, message, told.mask.document(answer.report))

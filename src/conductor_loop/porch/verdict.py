@@ -80,10 +80,6 @@ _NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
 
 _CREATED = re.compile(r"^Package successfully created:(.*)$", re.MULTILINE)
 _SAID_LENGTH = 300  # characters of porch's last words in a message
-# What a terminal or a log viewer would obey instead of showing: control characters (not \n, \t), line and paragraph
-# separators, and the marks that reorder text.
-_CONTROLS = (*range(9), *range(11, 32), *range(127, 160))
-_OBEYED = dict.fromkeys((*_CONTROLS, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +163,3 @@ def sentence(problem: Unusable, stderr: str) -> str:
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     said = f", it said last: {last[:_SAID_LENGTH]!r}" if last else ""
     return f"{problem}{said}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
-
-
-def readable(data: bytes, bound: int) -> str:
-    """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
-    if len(data) > bound:
-        half = bound // 2
-        gap = f"\n[{len(data) - 2 * half} bytes left out]\n".encode()
-        data = data[:half] + gap + data[len(data) - half :]
-    return data.decode(errors="replace").translate(_OBEYED)

@@ -2,6 +2,7 @@
 
     <root>/run-<random>/
         intent-a.json   what porch is to do
+        kubeconfig      how to talk to the cluster, if there is one; for nobody else to read
         out/            the package; the only part that is read back
         home/  tmp/     HOME and TMPDIR: porch's to litter
 
@@ -14,14 +15,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch.package import DIRECTORY, FILE, Bounds, Unusable, opened, read
 
 _PREFIX = "run-"
-_HOME, _TMP, _OUT = "home", "tmp", "out"
+_HOME, _TMP, _OUT, _KUBECONFIG = "home", "tmp", "out", "kubeconfig"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -32,7 +34,8 @@ class Workspace:
     path: Path
     descriptor: int
     file: str
-    content: bytes
+    content: bytes = field(repr=False)
+    kubeconfig_content: bytes | None = field(default=None, repr=False)
 
     @property
     def intent(self) -> Path:
@@ -54,6 +57,11 @@ class Workspace:
         """TMPDIR of the run."""
         return self.path / _TMP
 
+    @property
+    def kubeconfig(self) -> Path | None:
+        """KUBECONFIG of the run, if it has one."""
+        return None if self.kubeconfig_content is None else self.path / _KUBECONFIG
+
     def read(self, bounds: Bounds) -> dict[str, bytes]:
         """Everything below ``out/``: relative POSIX path to content, sorted.
 
@@ -67,8 +75,9 @@ class Workspace:
             raise Unusable(Cause.PACKAGE_UNSAFE, f"the package cannot be read ({error.strerror})") from error
 
     def _check_surroundings(self) -> None:
+        ours = {self.file, _OUT, _HOME, _TMP} | ({_KUBECONFIG} if self.kubeconfig else set())
         for name in os.listdir(self.descriptor):  # noqa: PTH208 - a Path has no descriptor
-            if name not in {self.file, _OUT, _HOME, _TMP}:
+            if name not in ours:
                 raise Unusable(Cause.PACKAGE_UNSAFE, f"porch wrote outside its directory: {name!a}")
         with suppress(OSError), opened(self.file, FILE, self.descriptor) as intent:
             if os.read(intent, len(self.content) + 1) == self.content:
@@ -77,15 +86,17 @@ class Workspace:
 
 
 @contextmanager
-def workspace(root: Path, file: str, content: bytes) -> Iterator[Workspace]:
+def workspace(root: Path, file: str, content: bytes, kubeconfig: bytes | None = None) -> Iterator[Workspace]:
     """Make a directory for one run below ``root`` (made if need be) with the intent in it; remove it at the end.
+
+    Likewise the kubeconfig, if there is one, with mode 0600.
 
     ``root`` must be private to this user: it is refused if others own it or may write to it. Leftovers of runs whose
     process died are removed first. Raises `Unusable`: DISK_FULL, or PORCH_PERMISSION_DENIED for what an operator has
     to put right.
     """
     try:
-        space = _made(root, file, content)
+        space = _made(root, file, content, kubeconfig)
     except OSError as error:
         cause = Cause.DISK_FULL if error.errno in _NO_ROOM else Cause.PORCH_PERMISSION_DENIED
         raise Unusable(cause, f"no work directory could be made ({error.strerror})") from error
@@ -95,7 +106,7 @@ def workspace(root: Path, file: str, content: bytes) -> Iterator[Workspace]:
         _remove(space.path, space.descriptor)
 
 
-def _made(root: Path, file: str, content: bytes) -> Workspace:
+def _made(root: Path, file: str, content: bytes, kubeconfig: bytes | None) -> Workspace:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = root / f"{_PREFIX}{os.urandom(8).hex()}"
     with opened(root, DIRECTORY) as descriptor:
@@ -105,7 +116,7 @@ def _made(root: Path, file: str, content: bytes) -> Workspace:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # no run may find another's directory made, but not yet locked
         leftovers = list(_leftovers(root))
         path.mkdir(mode=0o700)
-        space = Workspace(path, os.open(path, DIRECTORY), file, content)
+        space = Workspace(path, os.open(path, DIRECTORY), file, content, kubeconfig)
         fcntl.flock(space.descriptor, fcntl.LOCK_EX)
     for leftover in leftovers:
         _remove(*leftover)
@@ -122,6 +133,9 @@ def _fill(space: Workspace) -> None:
         directory.mkdir(mode=0o700)
     with space.intent.open("xb") as intent:
         intent.write(space.content)
+    if space.kubeconfig and space.kubeconfig_content is not None:
+        with os.fdopen(os.open(space.kubeconfig, _NEW, 0o600), "wb") as kubeconfig:
+            kubeconfig.write(space.kubeconfig_content)
 
 
 def _leftovers(root: Path) -> Iterator[tuple[Path, int]]:

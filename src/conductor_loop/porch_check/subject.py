@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Result
+from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, Porch, PorchFailed, Request, Result
 from conductor_loop.porch.process import Ended, execute
 from conductor_loop.porch.workspace import Workspace, workspace
 
@@ -46,6 +46,7 @@ class Subject:
     work_root: Path  # private to us; runs are made and removed below it
     intent: Mapping[str, Any] = field(default_factory=lambda: INTENT)  # a valid one that the program can fulfil
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kubeconfig: Kubeconfig | None = field(default=None, repr=False)
     timeout_seconds: float = 30.0
     limits: Limits = field(default_factory=Limits)
     wait: Callable[[float], None] = time.sleep
@@ -81,11 +82,14 @@ class Subject:
         raw = raw or Raw()
         content = json.dumps(dict(self.intent), indent=2).encode() if raw.content is None else raw.content
         porch = replace(self._porch(Mode.DIRECT), environment={**self.environment, **raw.environment})
-        with workspace(self.work_root, FILE, content) as space:
+        given = self.kubeconfig.content if self.kubeconfig else None
+        with workspace(self.work_root, FILE, content, given) as space:
             command = porch.command(Request(FILE, {}, raw.timeout_seconds or self.timeout_seconds), space)
             if raw.elsewhere:
                 command = replace(command, directory=space.home)
             yield execute(command, replace(self.limits, grace_seconds=raw.grace_seconds)), space
 
     def _porch(self, mode: Mode) -> Porch:
-        return Porch(self.path, mode, self.environment, self.work_root, self.limits)
+        given = self.kubeconfig
+        credentials = Credentials(lambda: given, lambda found: found) if given else None
+        return Porch(self.path, mode, self.environment, self.work_root, self.limits, credentials)

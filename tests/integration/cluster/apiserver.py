@@ -46,6 +46,7 @@ class ApiServer:
     porch: PorchRegistry | None = None
     faults: Faults = field(default_factory=Faults)
     token: str = TOKEN
+    knows: Callable[[str], bool] | None = None  # other tokens
     accepts_certificates: bool = False
     page: int = 500
     requests: list[str] = field(default_factory=list)  # "GET /api/v1/namespaces/oran-sim"
@@ -151,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.connection, ssl.SSLSocket)
         if self.api.accepts_certificates and self.connection.getpeercert():
             return True
-        return self.headers.get("Authorization") == f"Bearer {self.api.token}"
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        known = self.api.knows(token) if self.api.knows else token == self.api.token
+        return scheme == "Bearer" and known
 
     def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response(status)

@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import trustme
@@ -32,8 +32,10 @@ def deaf() -> Iterator[int]:
 def forwarding(seen: list[str]) -> Iterator[int]:
     """Run a proxy that knows CONNECT alone; ``seen`` gets each request's head."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_forward, args=(listener, seen), daemon=True).start()
+        proxy = threading.Thread(target=_forward, args=(listener, seen), daemon=True)
+        proxy.start()
         yield listener.getsockname()[1]
+        proxy.join(10)
 
 
 def _forward(listener: socket.socket, seen: list[str]) -> None:
@@ -41,16 +43,19 @@ def _forward(listener: socket.socket, seen: list[str]) -> None:
     head = client.recv(65536).decode()
     seen.append(head)
     host, _, port = head.split()[1].rpartition(":")
-    server = socket.create_connection((host, int(port)))
-    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-    _pump(client, server)
+    with client, socket.create_connection((host, int(port))) as server:
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+        back.start()
+        _pump(client, server)
+        back.join(10)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    while content := source.recv(65536):
-        sink.sendall(content)
-    sink.close()
+    with suppress(OSError):  # the other end is gone: so is what was to be said to it
+        while content := source.recv(65536):
+            sink.sendall(content)
+        sink.shutdown(socket.SHUT_WR)
 
 
 # ------------------------------------------------------------------ nobody there

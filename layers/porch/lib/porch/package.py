@@ -105,6 +105,8 @@ runs already and leaves every other field to its owner. Nothing is created when 
 * Flux applies server-side on its own. Set `prune: false` on the Kustomization that points here: to prune is to delete
   the Deployment.
 * Argo CD needs `ServerSideApply=true` and `Validate=false` in `syncOptions`, and `Prune=false` for the same reason.
+* Where the Deployment was once applied with `kubectl apply`, both would take over and drop its other fields: give Flux
+  the annotation `kustomize.toolkit.fluxcd.io/ssa: Merge`, and Argo CD `ClientSideApplyMigration=false`.
 * Whoever else sets `spec.replicas`, such as a HorizontalPodAutoscaler, has to let go of it, or the two will fight.
 
 ## Use it as a patch over a base

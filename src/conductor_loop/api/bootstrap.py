@@ -1,0 +1,89 @@
+"""Config → Parts: the only place of the API that picks adapters."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from conductor_loop import bootstrap
+from conductor_loop.api.local import local
+from conductor_loop.api.parts import Known, Measures, Parts
+from conductor_loop.aws import quick
+from conductor_loop.aws.dynamodb import EXPIRES_AFTER_SECONDS
+from conductor_loop.aws.encryption import AtRest
+from conductor_loop.aws.inbox import Inbox
+from conductor_loop.aws.listing import Listing
+from conductor_loop.aws.measuring import QueueDepths, StateMeasures
+from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.config.typed import TokenSource
+from conductor_loop.errors import NotAnswering
+from conductor_loop.tokens import Tokens, TokensUnavailable
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, in lower case: as in a ULID
+_RANDOM_BITS = 80
+
+
+def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
+    """Give the configuration, as ``bootstrap.live`` does, and wait less for it."""
+    parameter = ConfigParameter(quick.ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
+
+
+def build(config: Config) -> Parts:
+    """Put the real parts together. What they remember outlives a change of the configuration where it may."""
+    table, client = config.state_table, quick.dynamodb_client
+    listing = Listing(client(), table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
+    state = StateMeasures(client(), table)
+    tokens = _tokens(config.token_source)
+    return Parts(
+        config=config,
+        verify=lambda presented, now: _verified(tokens, presented, now),
+        take=_limits(table).take,
+        intents=Inbox(quick.s3_client(), config.handoff_bucket, listing),
+        measures=Measures(
+            queue_size=QueueDepths(quick.sqs_client(), _urls(config)).size,
+            active_workers=state.active_workers,
+            counts=state.counts,
+            table_size=state.table_size,
+            encryption=_encryption(table).status,
+        ),
+        local=local(),
+        note_rejection=state.note_rejection,
+        clock=time.time,
+        timer=time.monotonic,
+        new_id=_new_id,
+    )
+
+
+def _urls(config: Config) -> tuple[str, ...]:
+    return tuple(config.queues.values()) if config.priority_queues else ()
+
+
+@lru_cache(maxsize=1)
+def _limits(table: str) -> RateLimits:
+    return RateLimits(quick.limiter_client(), table)
+
+
+@lru_cache(maxsize=1)
+def _encryption(table: str) -> AtRest:
+    return AtRest(quick.dynamodb_client, table, time.monotonic)
+
+
+@lru_cache(maxsize=1)
+def _tokens(source: TokenSource) -> Tokens:
+    return bootstrap.tokens(source, quick.secretsmanager_client)
+
+
+def _verified(tokens: Tokens, presented: str, now: float) -> Known | None:
+    try:
+        return tokens.verify(presented, now)
+    except TokensUnavailable as error:
+        raise NotAnswering(str(error)) from error
+
+
+def _new_id() -> str:
+    """Make an id like a ULID: milliseconds, then randomness; 26 characters that sort by time."""
+    value = int(time.time() * 1000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,80 @@
+"""One request, from its event to its answer: find, identify, limit, authorize, answer."""
+
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from conductor_loop.api.access import authorize, identify
+from conductor_loop.api.http import Event, Request, Response, read, rendered
+from conductor_loop.api.limits import limit
+from conductor_loop.api.parts import Known, Parts
+from conductor_loop.api.problem import Problem, busy
+from conductor_loop.api.route import Call, Route
+from conductor_loop.api.routes import find, unknown
+from conductor_loop.errors import NotAnswering
+
+logger = logging.getLogger("conductor-loop")
+
+
+def answer(parts: Parts, event: Event) -> dict[str, Any]:
+    """Answer an event of API Gateway, whatever happens."""
+    request = read(event, parts.timer())
+    response, client = _answered(parts, request)
+    milliseconds = round((parts.timer() - request.started) * 1000)
+    logger.info(
+        "%s %s %d", request.method, request.resource, response.status,
+        extra={
+            "request_id": request.request_id,
+            "client": client.id if client else None,
+            "address": request.address,
+            "milliseconds": milliseconds,
+        },
+    )  # fmt: skip
+    return rendered(response, request)
+
+
+def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
+    client: Known | None = None
+    headers: dict[str, str] = {}
+    try:
+        route = _route(parts, request)
+        asked = route.asks(parts.config.serving)
+        client = identify(parts, request, asked=asked)
+        headers = limit(parts, route, request, client)
+        if route.scope is not None and asked:
+            authorize(route, request, client)
+        _check_size(parts, request)
+        response = route.answer(parts, Call(request, client))
+    except Problem as problem:
+        response = problem.response(request, parts.clock())
+    except NotAnswering as error:
+        logger.warning("a service does not answer", extra={"reason": str(error), "request_id": request.request_id})
+        response = busy().response(request, parts.clock())
+    except Exception:
+        error_id = f"ERR-{datetime.fromtimestamp(parts.clock(), UTC).date()}-{request.request_id[:8]}"
+        logger.exception("no answer", extra={"error_id": error_id, "request_id": request.request_id})
+        response = _failed(error_id).response(request, parts.clock())
+    return Response(response.status, response.body, headers | dict(response.headers)), client
+
+
+def _route(parts: Parts, request: Request) -> Route:
+    route = find(request.resource, request.method)
+    if not route.exists(parts.config.serving):
+        raise unknown()
+    return route
+
+
+def _check_size(parts: Parts, request: Request) -> None:
+    """Refuse a body by its size, before it is decoded or parsed."""
+    most = parts.config.rules.max_file_bytes
+    if request.size > most:
+        message = "Intent file too large"
+        errors = [f"The body has more than {most:,} bytes"]
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"validation_errors": errors})
+
+
+def _failed(error_id: str) -> Problem:
+    """Say that we are to blame, and under which name it is in the log; nothing else."""
+    message = "Internal error; whoever runs this finds it in the log by its error_id"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, {"error_id": error_id})

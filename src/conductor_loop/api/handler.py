@@ -1,0 +1,51 @@
+"""The Lambda entry point of the API."""
+
+import logging
+import os
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from conductor_loop.api import bootstrap
+from conductor_loop.api.dispatch import answer
+from conductor_loop.api.parts import Parts
+from conductor_loop.config import Config, InvalidConfig, Live
+
+SERVICE = "conductor-loop"
+_SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
+
+
+def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request. /livez asks nobody, not even for the configuration."""
+    del context
+    config = _live().known() if event.get("resource") == "/livez" else _live().config()
+    return answer(_built(config), event)
+
+
+@cache
+def _live() -> Live:
+    for name in _SDK_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return bootstrap.live(os.environ, _refused)
+
+
+@lru_cache(maxsize=2)  # of the configuration in force, and of that of the environment alone
+def _built(config: Config) -> Parts:
+    _logger().append_keys(config_version=config.version)
+    logging.getLogger(SERVICE).setLevel(config.log_level)
+    return bootstrap.build(config)
+
+
+@cache
+def _logger() -> Logger:
+    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)
+
+
+def _refused(error: InvalidConfig) -> None:
+    from conductor_loop import metrics  # noqa: PLC0415 - 70 ms of a cold start, for what hardly ever happens
+
+    _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
+    metrics.emit_refused_config(SERVICE)

@@ -1,0 +1,137 @@
+"""The parts that the API is told with, and what it needs of each; ``api.bootstrap`` makes them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from conductor_loop.config import Config
+from conductor_loop.rates import Rate, Taken
+
+
+class Known(Protocol):
+    """Who a good credential belongs to; ``tokens.Client`` is one."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def scopes(self) -> frozenset[Any]: ...  # noqa: D102
+
+
+type Take = Callable[[str, Rate, float], Taken]
+"""Takes a token of a bucket, at a rate, now. May raise NotAnswering."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Every counter since the stack was made, and the last census of the directories."""
+
+    counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
+    directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
+    security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large the state table is."""
+
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the process is like, now."""
+
+    pid: int
+    memory_bytes: int
+    threads: int
+    uptime_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One intent of a list. ``position`` is where a listing goes on behind it."""
+
+    name: str
+    version_id: str
+    state: str
+    arrived: str  # ISO 8601
+    attempts: int = 0
+    priority: str | None = None  # None: it never got that far
+    namespace: str | None = None
+    position: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a listing; ``position`` is where it goes on, ``None`` at the end."""
+
+    intents: tuple[Listed, ...]
+    position: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a listing is to hold."""
+
+    limit: int
+    filters: Mapping[str, str] = field(default_factory=dict)  # state, priority, namespace
+    position: Mapping[str, str] | None = None  # None: from the newest on
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the state table says of the newest version of a name."""
+
+    listed: Listed
+    status: Mapping[str, Any] | None  # the status document, once it is decided
+
+
+class Intents(Protocol):
+    """Intents as the API sees them; ``aws.inbox`` and ``aws.listing`` say what each method does."""
+
+    def put(self, name: str, body: bytes, *, replace: bool) -> str: ...  # noqa: D102
+    def waiting(self, name: str) -> Listed | None: ...  # noqa: D102
+    def failed(self, name: str, max_bytes: int) -> bytes | None: ...  # noqa: D102
+    def status(self, name: str) -> Mapping[str, Any] | None: ...  # noqa: D102
+    def newest(self, name: str) -> Answered | None: ...  # noqa: D102
+    def page(self, wanted: Wanted, now: float) -> Page: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What can be measured; all of them may raise NotAnswering."""
+
+    queue_size: Callable[[], int]  # messages that wait
+    active_workers: Callable[[float], int]  # claims in force at a time (epoch seconds)
+    counts: Callable[[], Counts]
+    table_size: Callable[[], TableSize]
+    encryption: Callable[[], str]  # enabled, impaired or unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What needs no service."""
+
+    writable: Callable[[], bool]  # whether /tmp takes a file
+    executable: Callable[[str], bool]  # whether there is a program of that path
+    vitals: Callable[[], Vitals]
+    take: Take  # a token of a bucket of this process
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything with an effect, passed in."""
+
+    config: Config
+    verify: Callable[[str, float], Known | None]  # a token, epoch seconds; may raise NotAnswering
+    take: Take
+    intents: Intents
+    measures: Measures
+    local: Local
+    note_rejection: Callable[[str, bool, float], None]  # E-code, whether it looks like an attack, epoch seconds
+    clock: Callable[[], float]  # epoch seconds
+    timer: Callable[[], float]  # seconds that never go back
+    new_id: Callable[[], str]  # that sorts by time, of letters and digits

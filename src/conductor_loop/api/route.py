@@ -1,0 +1,50 @@
+"""What one route is; ``routes`` has them all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from conductor_loop.api.http import Request, Response
+from conductor_loop.api.parts import Known, Parts
+from conductor_loop.config.serving import Serving
+from conductor_loop.tokens.token import Scope
+
+__all__ = ["Call", "Parameter", "Route", "Scope"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that may be answered, and whose it is; ``None`` where nobody asked."""
+
+    request: Request
+    client: Known | None = None
+
+    def has(self, scope: Scope) -> bool:
+        """Say whether the caller may do that."""
+        return self.client is not None and scope in self.client.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter, as the OpenAPI document tells it."""
+
+    name: str
+    place: str  # query, header or path
+    description: str
+    schema: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing that can be asked for."""
+
+    method: str
+    resource: str
+    scope: Scope | None  # None: open to everybody
+    summary: str
+    responses: Mapping[int, str]  # status to the name of its body's schema
+    answer: Callable[[Parts, Call], Response]
+    asks: Callable[[Serving], bool] = lambda _: True  # whether it asks for its scope
+    exists: Callable[[Serving], bool] = lambda _: True  # whether it is there at all
+    is_health: bool = False  # answers although nobody knows whether the caller asks too often
+    takes_intent: bool = False
+    parameters: tuple[Parameter, ...] = field(default=())

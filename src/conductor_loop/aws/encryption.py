@@ -1,0 +1,179 @@
+"""Whether what a stack stores is encrypted, and with whose key: as AWS describes it, not as the template meant it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
+_OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One place where a stack stores something."""
+
+    kind: str  # "bucket", "table", "queue", "log group" or "secret"
+    name: str
+    key: str  # ARN or alias in KMS; empty for one that AWS owns
+    encrypted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that a stack stores, and the key that it was deployed with (empty: AWS's)."""
+
+    found: tuple[Store, ...]
+    key: str
+
+    def verdict(self, kinds: Sequence[str]) -> str:
+        """Say how these kinds of stores are encrypted.
+
+        Raises:
+            OSError: one of them is not, or not with the key of the stack; the message names each, and the next step.
+
+        """
+        wanted = [store for kind in kinds for store in self.found if store.kind == kind]
+        bare = [f"{one.kind} {one.name}" for one in wanted if not one.encrypted]
+        other = [f"{one.kind} {one.name}" for one in wanted if one.encrypted and self.key and one.key != self.key]
+        if bare or other:
+            said = [f"not encrypted: {', '.join(bare)}"] if bare else []
+            said += [f"not with {self.key}: {', '.join(other)}"] if other else []
+            raise OSError("; ".join(said) + "; deploy the stack again")
+        count = ", ".join(_counted([store.kind for store in wanted]))
+        return f"{count}: encrypted with {self.key or 'keys of AWS'}"
+
+
+def stores(stack: str) -> Stores:
+    """Look at everything that a stack stores; raises OSError as :func:`look` does."""
+    client = boto3.client("cloudformation")
+    parameters = client.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
+    key = next((one["ParameterValue"] for one in parameters if one["ParameterKey"] == "KmsKeyArn"), "")
+    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
+    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    return look([(one["ResourceType"], one.get("PhysicalResourceId", "")) for one in resources], key)
+
+
+def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
+    """Look at those of some resources that store something.
+
+    Args:
+        resources: CloudFormation's types and physical ids.
+        key: ARN of the key that they are meant to be encrypted with; empty for those of AWS.
+
+    Raises:
+        OSError: the key cannot be used.
+
+    """
+    if key:
+        _usable(key)
+    return Stores(tuple(_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name), key)
+
+
+class Encryption(StrEnum):
+    """What /healthz says of encryption at rest."""
+
+    ENABLED = "enabled"
+    IMPAIRED = "impaired"  # the key of the site's own is out of reach: nothing can be read
+    UNKNOWN = "unknown"  # DynamoDB does not say
+
+
+class AtRest:
+    """Asks DynamoDB how the state is encrypted, now and then.
+
+    One call stands for all: there is one key for everything, and it is the table that tells when its key is out of
+    reach. S3, CloudWatch Logs and Secrets Manager store nothing in the clear, and the template encrypts the queues.
+
+    Args:
+        client: Makes the client when it is first needed. The role needs ``dynamodb:DescribeTable``.
+        table: Name of the state table.
+        clock: Seconds that never go back.
+
+    """
+
+    _AGE_SECONDS = 300
+
+    def __init__(self, client: "Callable[[], DynamoDBClient]", table: str, clock: Callable[[], float]) -> None:
+        self._client, self._table, self._clock = client, table, clock
+        self._known, self._asked_at = Encryption.UNKNOWN, float("-inf")
+
+    def status(self) -> Encryption:
+        """Say how it stands, as of five minutes ago at most; never raises."""
+        if self._clock() - self._asked_at >= self._AGE_SECONDS:
+            self._asked_at = self._clock()
+            self._known = self._asked()
+        return self._known
+
+    def _asked(self) -> Encryption:
+        try:
+            table = self._client().describe_table(TableName=self._table)["Table"]
+        except Exception:  # noqa: BLE001 - whatever it is, we do not know
+            return Encryption.UNKNOWN
+        described = table.get("SSEDescription", {})
+        lost = table.get("TableStatus") in _OUT_OF_REACH or "InaccessibleEncryptionDateTime" in described
+        return Encryption.IMPAIRED if lost else Encryption.ENABLED
+
+
+def _usable(key: str) -> None:
+    try:
+        state = boto3.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+    except ClientError as error:
+        raise OSError(f"{key} cannot be looked at: {error}") from None
+    if state not in _GOOD_KEY_STATES:
+        raise OSError(f"{key} is {state}: nothing can be read until it is enabled again")
+
+
+def _bucket(name: str) -> Store:
+    try:
+        answer = boto3.client("s3").get_bucket_encryption(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ServerSideEncryptionConfigurationNotFoundError":
+            raise
+        return Store("bucket", name, "", encrypted=False)
+    rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+    return Store("bucket", name, rule.get("KMSMasterKeyID", ""))
+
+
+def _table(name: str) -> Store:
+    table = boto3.client("dynamodb").describe_table(TableName=name)["Table"]
+    described = table.get("SSEDescription", {})  # none: with DynamoDB's own, as every table without a say
+    return Store("table", name, described.get("KMSMasterKeyArn", "") if described.get("Status") != "DISABLED" else "")
+
+
+def _queue(url: str) -> Store:
+    found = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
+    key, managed = found.get("KmsMasterKeyId", ""), found.get("SqsManagedSseEnabled") == "true"
+    return Store("queue", url.rpartition("/")[2], key, encrypted=managed or bool(key))
+
+
+def _log_group(name: str) -> Store:
+    groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    mine = next((one for one in groups if one["logGroupName"] == name), None)
+    if mine is None:
+        raise OSError(f"the log group {name} is not there; deploy the stack again")
+    return Store("log group", name, mine.get("kmsKeyId", ""))
+
+
+def _secret(name: str) -> Store:
+    return Store("secret", name, boto3.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
+
+
+_LOOKS: Mapping[str, Callable[[str], Store]] = {
+    "AWS::S3::Bucket": _bucket,
+    "AWS::DynamoDB::Table": _table,
+    "AWS::SQS::Queue": _queue,
+    "AWS::Logs::LogGroup": _log_group,
+    "AWS::SecretsManager::Secret": _secret,
+}
+
+
+def _counted(kinds: list[str]) -> Iterable[str]:
+    for kind in dict.fromkeys(kinds):
+        number = kinds.count(kind)
+        yield f"{number} {kind}{'s' if number > 1 else ''}"

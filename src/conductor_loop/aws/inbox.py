@@ -1,0 +1,91 @@
+"""Intents over HTTPS, as S3 sees them."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from conductor_loop.api.parts import Answered, Listed, Page, Wanted
+from conductor_loop.aws.answering import translated
+from conductor_loop.aws.listing import Listing
+from conductor_loop.errors import Overtaken
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_LOST = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}
+_RECEIVED = "received"  # in the bucket, and not in the state table yet
+_MOST_STATUS_BYTES = 1024 * 1024
+
+
+class Inbox:
+    """The handoff bucket, and beside it what the state table knows of its intents."""
+
+    def __init__(self, client: "S3Client", bucket: str, listing: Listing) -> None:
+        self._client, self._bucket, self._listing = client, bucket, listing
+
+    def put(self, name: str, body: bytes, *, replace: bool) -> str:
+        """Put an intent; the version that it became.
+
+        Raises:
+            Overtaken: one of that name waits already, and is not to be replaced.
+            NotAnswering: S3 does not; the intent may have arrived all the same.
+
+        """
+        condition: Any = {} if replace else {"IfNoneMatch": "*"}
+        with translated("S3"):
+            try:
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=name, Body=body, ContentType="application/json", **condition
+                )
+            except ClientError as error:
+                if _status(error) in _LOST:
+                    raise Overtaken from error
+                raise
+        return answer["VersionId"]
+
+    def waiting(self, name: str) -> Listed | None:
+        """Look for an input of that name that has no settled answer. Raises NotAnswering."""
+        with translated("S3"):
+            try:
+                head = self._client.head_object(Bucket=self._bucket, Key=name)
+            except ClientError as error:
+                if _status(error) == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+        return Listed(name, head["VersionId"], _RECEIVED, f"{head['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}")
+
+    def failed(self, name: str, max_bytes: int) -> bytes | None:
+        """Read the input of a failed intent; ``None`` where it is kept no longer. Raises NotAnswering."""
+        return self._read(f"failed/{name}", max_bytes)
+
+    def status(self, name: str) -> Mapping[str, Any] | None:
+        """Read the status object of a name. Raises NotAnswering."""
+        text = self._read(f"status/{name}.status", _MOST_STATUS_BYTES)
+        if text is None:
+            return None
+        document: Mapping[str, Any] = json.loads(text)
+        return document
+
+    def newest(self, name: str) -> Answered | None:
+        """Look up the newest version of a name that the state table knows. Raises NotAnswering."""
+        return self._listing.newest(name)
+
+    def page(self, wanted: Wanted, now: float) -> Page:
+        """List intents, newest first. Raises NotAnswering."""
+        return self._listing.page(wanted, now)
+
+    def _read(self, key: str, max_bytes: int) -> bytes | None:
+        with translated("S3"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            except self._client.exceptions.NoSuchKey:
+                return None
+            with answer["Body"] as body:
+                return body.read() if answer["ContentLength"] <= max_bytes else None
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

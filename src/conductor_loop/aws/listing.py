@@ -1,0 +1,132 @@
+"""Intents in the state table: by name, and by the day they arrived on, newest first. No scans."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from conductor_loop.api.parts import Answered, Listed, Page, Wanted
+from conductor_loop.aws.answering import translated
+from conductor_loop.aws.rows import Key, read_row, text
+from conductor_loop.errors import Unreadable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_MOST_QUERIES = 48  # of one page: as many days without an intent are passed over
+_EVALUATED = 100  # rows of one query, before the filter
+_SKEW_SECONDS = 300  # that S3's clock may be ahead of ours
+_POSITION = ("arrival_day", "arrived", "pk", "sk")
+
+
+class Listing:
+    """Reads rows of intents.
+
+    Args:
+        client: Of DynamoDB.
+        table: The state table.
+        keep_seconds: How long rows live; no day before that is looked at.
+
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float) -> None:
+        self._client, self._table, self._keep_seconds = client, table, keep_seconds
+
+    def newest(self, name: str) -> Answered | None:
+        """Look up the newest version of a name. Raises NotAnswering."""
+        query: Any = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": text(Key("intent", name).pk)},
+            "ConsistentRead": True,
+        }
+        with translated("DynamoDB"):
+            pages = islice(self._client.get_paginator("query").paginate(**query), _MOST_QUERIES)
+            items = (item for page in pages for item in page["Items"])  # of one name: one or a few
+            newest = max(items, key=lambda item: item.get("arrived", {"S": ""})["S"], default=None)
+        return Answered(_listed(newest), _status(newest)) if newest else None
+
+    def page(self, wanted: Wanted, now: float) -> Page:
+        """List intents, newest first.
+
+        A page makes at most so many queries, and each evaluates at most so many rows: whatever its filters leave out,
+        it has a price. The next one goes on behind it.
+
+        Raises:
+            NotAnswering: DynamoDB does not.
+
+        """
+        found: list[Listed] = []
+        queries, after = 0, wanted.position
+        for day in self._days(wanted.position, now):
+            after = after if after and after["arrival_day"] == day else {"arrival_day": day}
+            while after is not None:
+                if queries == _MOST_QUERIES:
+                    return Page(tuple(found), after)
+                items, after = self._day(day, wanted, after)
+                queries += 1
+                found += map(_listed, items)
+                if len(found) >= wanted.limit:
+                    return Page(tuple(found[: wanted.limit]), found[wanted.limit - 1].position)
+        return Page(tuple(found), None)
+
+    def _days(self, position: Mapping[str, str] | None, now: float) -> Iterator[str]:
+        """Give the days from the newest on, or from where an earlier page ended."""
+        newest = datetime.fromtimestamp(now + _SKEW_SECONDS, UTC).date()
+        oldest = datetime.fromtimestamp(now - self._keep_seconds, UTC).date()
+        while newest >= oldest:
+            if position is None or newest.isoformat() <= position["arrival_day"]:
+                yield newest.isoformat()
+            newest -= timedelta(days=1)
+
+    def _day(
+        self, day: str, wanted: Wanted, position: Mapping[str, str]
+    ) -> tuple[list[Mapping[str, Any]], Mapping[str, str] | None]:
+        names = {f"#{name}": name for name in wanted.filters}
+        query: Any = {
+            "TableName": self._table,
+            "IndexName": "by-day",
+            "KeyConditionExpression": "arrival_day = :day",
+            "ExpressionAttributeValues": {":day": text(day)}
+            | {f":{name}": text(value) for name, value in wanted.filters.items()},
+            "ScanIndexForward": False,
+            "Limit": _EVALUATED,
+        }
+        if names:
+            query["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in wanted.filters)
+            query["ExpressionAttributeNames"] = names
+        if "pk" in position:  # or from the day's beginning
+            query["ExclusiveStartKey"] = {name: text(position[name]) for name in _POSITION}
+        with translated("DynamoDB"):
+            answer = self._client.query(**query)
+        after = answer.get("LastEvaluatedKey")
+        return list(answer["Items"]), _position(after) if after else None
+
+
+def _listed(item: Mapping[str, Any]) -> Listed:
+    def said(name: str) -> str | None:
+        value: str | None = item.get(name, {}).get("S")
+        return value
+
+    return Listed(
+        name=item["pk"]["S"].partition("#")[2],
+        version_id=item["sk"]["S"],
+        state=said("state") or "",
+        arrived=(said("arrived") or "").partition("#")[0],
+        attempts=int(item.get("attempt", {"N": "0"})["N"]),
+        priority=said("priority"),
+        namespace=said("namespace"),
+        position=_position(item),
+    )
+
+
+def _status(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    try:
+        outcome = read_row(item).outcome
+    except Unreadable:
+        return None
+    return outcome.status if outcome else None
+
+
+def _position(item: Mapping[str, Any]) -> dict[str, str]:
+    return {name: item[name]["S"] for name in _POSITION if name in item}

@@ -1,0 +1,43 @@
+"""What the functions of a stack have logged."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import boto3
+
+from conductor_loop.aws.operator import NotThere
+
+_FUNCTIONS = ("conductor", "sweeper")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event of a log group."""
+
+    at: float  # epoch seconds
+    text: str
+
+
+def lines(stack: str, word: str | None, since: float) -> list[Line]:
+    """Read what both functions have logged since (epoch seconds), oldest first; with ``word``, what may hold it.
+
+    Raises:
+        NotThere: there are no such log groups.
+
+    """
+    found = (line for function in _FUNCTIONS for line in _group(f"/conductor-loop/{stack}/{function}", word, since))
+    return sorted(found, key=lambda line: line.at)
+
+
+def _group(name: str, word: str | None, since: float) -> Iterator[Line]:
+    client = boto3.client("logs")
+    pattern = {"filterPattern": f'"{word}"'} if word else {}
+    pages = client.get_paginator("filter_log_events")
+    try:
+        for page in pages.paginate(logGroupName=name, startTime=int(since * 1000), **pattern):  # type: ignore[arg-type]
+            for event in page["events"]:
+                yield Line(event["timestamp"] / 1000, event["message"])
+    except client.exceptions.ResourceNotFoundException:
+        raise NotThere(
+            f"there is no log group {name} in {client.meta.region_name}: name a stack with --stack"
+        ) from None

@@ -1,0 +1,66 @@
+"""Clients for whoever has somebody waiting: short timeouts, and one try. A caller of the API asks again by itself."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+
+
+def _config(connect_seconds: float, read_seconds: float, tries: int = 1) -> Config:
+    return Config(
+        connect_timeout=connect_seconds,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": tries},
+        max_pool_connections=20,
+        user_agent_extra="conductor-loop",
+    )
+
+
+_LIMITER = _config(0.5, 0.5)  # nobody waits longer to be told that they may ask
+_CONFIGURATION = _config(0.25, 0.25)  # before anything else; the last good one is there
+_ASKED = _config(0.5, 1.0)
+_TAKEN = _config(1, 5, tries=2)  # an intent of 10 MB takes a while
+
+
+@cache
+def limiter_client() -> "DynamoDBClient":
+    """Make the client that tokens are taken with."""
+    return boto3.client("dynamodb", config=_LIMITER)
+
+
+@cache
+def dynamodb_client() -> "DynamoDBClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("dynamodb", config=_ASKED)
+
+
+@cache
+def sqs_client() -> "SQSClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("sqs", config=_ASKED)
+
+
+@cache
+def ssm_client() -> "SSMClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("ssm", config=_CONFIGURATION)
+
+
+@cache
+def secretsmanager_client() -> "SecretsManagerClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("secretsmanager", config=_ASKED)
+
+
+@cache
+def s3_client() -> "S3Client":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return boto3.client("s3", config=_TAKEN)

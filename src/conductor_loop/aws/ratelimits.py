@@ -1,0 +1,87 @@
+"""Rate limits in DynamoDB: one conditional update for each token, correct however many take at once."""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from conductor_loop.aws.answering import translated
+from conductor_loop.aws.rows import Key, Values, number
+from conductor_loop.errors import NotAnswering
+from conductor_loop.rates import Rate, Taken, outcome
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_REMEMBERED = 10_000  # buckets; the one that was used longest ago is forgotten first
+_TRIES = 4  # a guess, and what others changed meanwhile
+_KEPT_SECONDS = 3600  # that a full bucket's row stays: an absent one is full as well
+_BUSY = "free_at BETWEEN :now AND :latest"  # some tokens are taken, and one is left
+_IDLE = "attribute_not_exists(pk) OR free_at < :now"  # all have come back
+
+
+class RateLimits:
+    """Buckets in the rows ``ratelimit#…``.
+
+    What this process has seen of a bucket is remembered: so the first write guesses right nearly always, and a
+    bucket that was seen empty is refused without a call until a token is back, since others only take more.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client, self._table = client, table
+        self._seen: OrderedDict[str, float] = OrderedDict()  # bucket to its free_at
+
+    def take(self, bucket: str, rate: Rate, now: float) -> Taken:
+        """Take a token.
+
+        Raises:
+            NotAnswering: DynamoDB does not, in time.
+
+        """
+        now = round(now, 3)  # as it is written: or a bucket could lie between what we and the table take for now
+        free_at = self._seen.get(bucket, 0.0)
+        for _ in range(_TRIES):
+            if not rate.has_token(free_at, now):
+                return outcome(rate, free_at, now, allowed=False)
+            taken, free_at = self._try(bucket, rate, now, busy=free_at >= now)
+            self._remember(bucket, free_at)
+            if taken:
+                return outcome(rate, free_at, now, allowed=True)
+        raise NotAnswering("DynamoDB: a bucket changes faster than it can be read")
+
+    def _try(self, bucket: str, rate: Rate, now: float, *, busy: bool) -> tuple[bool, float]:
+        """Write as one of the two branches wants; whether it was, and the bucket's ``free_at`` then."""
+        values = {":now": number(float(now))}
+        expires = {":expires": number(int(now + rate.window_seconds + _KEPT_SECONDS))}
+        if busy:
+            values |= {":latest": number(now + rate.slack_seconds), ":interval": number(rate.interval_seconds)}
+            return self._write(
+                bucket, "SET free_at = free_at + :interval, expires_at = :expires", _BUSY, values | expires
+            )
+        values |= {":next": number(now + rate.interval_seconds)}
+        return self._write(bucket, "SET free_at = :next, expires_at = :expires", _IDLE, values | expires)
+
+    def _write(self, bucket: str, expression: str, condition: str, values: Values) -> tuple[bool, float]:
+        update: Any = {
+            "TableName": self._table,
+            "Key": Key("ratelimit", bucket).item,
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ReturnValues": "UPDATED_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        with translated("DynamoDB"):
+            try:
+                answer = self._client.update_item(**update)
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                return False, _free_at(error.response.get("Item") or {})
+        return True, _free_at(answer["Attributes"])
+
+    def _remember(self, bucket: str, free_at: float) -> None:
+        self._seen[bucket] = free_at
+        self._seen.move_to_end(bucket)
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+
+
+def _free_at(item: Any) -> float:  # noqa: ANN401 - boto3's answer
+    return float(item["free_at"]["N"]) if "free_at" in item else 0.0

@@ -1,0 +1,114 @@
+"""What is said of an intent: from where its name stands, the words and the exit code."""
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from conductor_loop.cli.common import FAILED, NOT_YET
+from conductor_loop.errors import Cause, Reaction
+from conductor_loop.intent import FILE_NAME
+
+if TYPE_CHECKING:
+    from conductor_loop.aws.operator import Standing
+
+_GOOD = {"success", "skipped"}
+
+
+class Stage(Enum):
+    """Where a name stands, as whoever sent it sees it."""
+
+    ABSENT = "neither an input nor a status"
+    STRAY = "in the root, under a name that is no intent's"
+    WAITING = "in the root, without any status"
+    REPLACED = "in the root, and the newest status is about another version"
+    RETRYING = "in the root; an attempt failed, and another is due"
+    WITHDRAWN = "no longer in the root, although another attempt was due"
+    ANSWERED = "the newest status is final"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self in {Stage.WITHDRAWN, Stage.ANSWERED}
+
+
+def stage(name: str, found: "Standing") -> Stage:
+    """Tell where a name stands."""
+    status = found.document
+    if found.waiting is not None and found.waiting == status.get("version_id"):
+        return Stage.RETRYING if "next_retry" in status else Stage.ANSWERED
+    if found.waiting is not None and not FILE_NAME.fullmatch(name):
+        return Stage.STRAY
+    if found.waiting is not None:
+        return Stage.REPLACED if status else Stage.WAITING
+    if not status:
+        return Stage.ABSENT
+    return Stage.WITHDRAWN if "next_retry" in status else Stage.ANSWERED
+
+
+def exit_code(name: str, found: "Standing") -> int:
+    """Give the exit code of ``conductor-loop status``: that of the status, unless an answer is still to come."""
+    if not stage(name, found).over:
+        return NOT_YET
+    return 0 if found.document["status"] in _GOOD else FAILED
+
+
+def remark(name: str, bucket: str, found: "Standing") -> str:
+    """Say what the status alone does not tell, and the next step; nothing beside a final answer."""
+    match stage(name, found):
+        case Stage.ABSENT:
+            return f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
+        case Stage.STRAY:
+            return f"{name} lies in {bucket}, but is not an intent's name; the next sweep moves it to failed/"
+        case Stage.WAITING:
+            more = f"wait longer with --wait, or see: conductor-loop logs {name}"
+            return f"{name} waits in {bucket} and has no answer yet: {more}"
+        case Stage.REPLACED:
+            about = found.document.get("version_id")
+            return f"{name} was sent again (version {found.waiting}) and waits; the status is about version {about}"
+        case Stage.RETRYING:
+            return f"{_failed(found)}; the next one is due at {found.document['next_retry']}"
+        case Stage.WITHDRAWN:
+            return f"{_failed(found)}, and {name} was withdrawn since: it is not tried again"
+        case Stage.ANSWERED:
+            return ""
+
+
+def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
+    """Say why a name is not sent again; nothing where its newest answer is a failure that is over.
+
+    ``kept`` is the key of an input that could be sent again on purpose.
+    """
+    follow = f"follow it with: conductor-loop status {name} --wait 30"
+    purpose = f"; to send an input again on purpose: aws s3 cp s3://{bucket}/{kept} s3://{bucket}/{name}"
+    status = found.document
+    match stage(name, found):
+        case Stage.ABSENT:
+            return f"{name} never failed: nothing of that name is in {bucket}, and nothing of it was answered"
+        case Stage.STRAY | Stage.WAITING | Stage.REPLACED:
+            return f"{name} waits in the root already; {follow}"
+        case Stage.RETRYING:
+            return f"{name} is tried again by itself at {status['next_retry']}; {follow}"
+        case Stage.WITHDRAWN:
+            return f"{name} was withdrawn while it was being retried: copy the file to s3://{bucket}/ again"
+        case Stage.ANSWERED if status["status"] in _GOOD:
+            newest = f"{status['status']} at {status['timestamp']} ({status['message']})"
+            return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose if kept else ''}"
+        case Stage.ANSWERED if found.waiting is not None:
+            return f"{name} has failed just now, or cannot be read: its input still lies in the root; see its status"
+        case _:
+            return ""
+
+
+def warning(found: "Standing") -> str:
+    """Say that a failure will come again as long as the file is the same; nothing where it may pass."""
+    details = found.document.get("error_details", {})
+    if details.get("error_code") not in {cause for cause in Cause if cause.reaction is Reaction.REJECT}:
+        return ""
+    return (
+        f"it was rejected ({details['code']} {details['error_code']}), and will be again unless the file is corrected"
+    )
+
+
+def _failed(found: "Standing") -> str:
+    status = found.document
+    details = status.get("error_details", {})
+    return f"attempt {status.get('attempt')} failed ({details.get('code')} {details.get('error_code')})"

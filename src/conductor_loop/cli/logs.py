@@ -1,0 +1,76 @@
+"""``conductor-loop logs``: what the functions have logged, for people to read."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from conductor_loop.cli.common import duration, file_name, speaks_to_aws, stack_option
+
+_NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
+    "level", "location", "message", "timestamp", "service", "handoff", "worker_id", "config_version",
+    "cold_start", "function_name", "function_memory_size", "function_arn", "function_request_id", "xray_trace_id",
+}  # fmt: skip
+_FIRST = ("answer", "status", "error_code", "attempt", "next_retry", "status_message")
+_DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
+
+
+@click.command()
+@click.argument("name", type=file_name, required=False)
+@stack_option
+@click.option("--since", type=duration, default="10m", show_default=True, help="How far to look back.")
+@speaks_to_aws
+def logs(name: str | None, stack: str, since: float) -> None:
+    """Print what the functions have logged, a line for each event; of the intent NAME only, where one is given.
+
+    \b
+    Examples:
+      conductor-loop logs
+      conductor-loop logs intent-a.json --since 24h
+    """  # noqa: D301 - click wants the control character
+    from conductor_loop.aws import logs as groups  # noqa: PLC0415 - see common
+
+    for line in groups.lines(stack, name, time.time() - since):
+        text = readable(line.text, name)
+        if text is not None:
+            click.echo(f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z {text}")
+
+
+def readable(text: str, name: str | None) -> str | None:
+    """Put an event into one line; ``None`` for one that tells nothing: metrics, invocations that went well."""
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return None if name or text.startswith(("START ", "END ", "REPORT ")) else " ".join(text.split())
+    if not isinstance(event, dict) or "_aws" in event:
+        return None
+    if "level" not in event:
+        return None if name else _of_lambda(event)
+    if name not in {None, event.get("handoff")}:
+        return None
+    shown = {key: value for key, value in event.items() if key not in _NOT_SHOWN and value is not None}
+    rest = [f"{key}={_short(value)}" for key, value in sorted(shown.items(), key=lambda one: _rank(one[0]))]
+    return " ".join([f"{event['level']:7}", event.get("handoff", "-"), str(event.get("message")), *rest])
+
+
+def _rank(key: str) -> int:
+    """Put what a reader looks for first."""
+    return _FIRST.index(key) if key in _FIRST else len(_FIRST)
+
+
+def _of_lambda(event: dict[str, Any]) -> str | None:
+    """Tell of an invocation that Lambda itself ended: out of time, or of memory."""
+    report = event.get("record", {})
+    if "status" not in report or report["status"] in _DULL:
+        return None
+    return f"ERROR   - {event.get('type')} status={report['status']} {report.get('errorType', '')}".rstrip()
+
+
+def _short(value: object) -> str:
+    """Write a value without line breaks: of many lines, such as a traceback, the last one says what it was."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    last = value.strip().splitlines()[-1:] or [""]
+    return json.dumps(last[0], ensure_ascii=False) if " " in last[0] else last[0]

@@ -1,0 +1,134 @@
+"""``conductor-loop token``: who may use the API."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from conductor_loop.cli.common import speaks_to_aws, stack_option
+from conductor_loop.cli.config import in_force
+from conductor_loop.config.values import seconds
+from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
+from conductor_loop.tokens.file import TokensFile
+
+
+class Store(Protocol):
+    """Where the document of tokens is kept."""
+
+    def read(self) -> Document:
+        """Read the document."""
+
+    def change(self, edit: Callable[[Document], Document]) -> None:
+        """Put what ``edit`` makes of it in its place."""
+
+
+document_option = click.option(
+    "--document",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with the tokens, for Vault or Kubernetes; the stack's secret by default.",
+)
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke the tokens of the API. Only digests are kept: a token is shown once.
+
+    \b
+    Examples:
+      conductor-loop token create --scope metrics --name prometheus
+      conductor-loop token create --scope intents:read --scope intents:write --expires 30d
+      conductor-loop token list
+      conductor-loop token revoke 9f2c4d1e8a7b6c50
+
+    To replace a token, create another, hand it out, then revoke the first: both are good until then.
+    """  # noqa: D301 - click wants the control character
+
+
+@token.command()
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice([*map(str, Scope)]), help="Repeatable."
+)
+@click.option("--name", default="unnamed", show_default=True, help="Who or what uses it.")
+@click.option("--expires", default="90d", show_default=True, help="How long it is good, e.g. 12h or 365d.")
+@stack_option
+@document_option
+@speaks_to_aws
+def create(scopes: tuple[str, ...], name: str, expires: str, stack: str, document: Path | None) -> None:
+    """Make a token and print it, once. It is good within a minute."""
+    now = time.time()
+    try:
+        made, clear = mint(name, map(Scope, scopes), now, now + seconds(expires), random=secrets.token_bytes(40))
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(str(error)) from None
+    _change(_store(stack, document), lambda found: found.added(made, now))
+    click.echo(clear)
+    click.echo(f"{made.id} is good until {_day(made.expires)}; nobody can show it again", err=True)
+
+
+@token.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that is known of them.")
+@stack_option
+@document_option
+@speaks_to_aws
+def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
+    """Print the tokens: id, name, scopes, and how long they are good."""
+    try:
+        found = _store(stack, document).read().tokens()
+    except (UnreadableTokens, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    now = time.time()
+    if as_json:
+        shown = [{key: value for key, value in one.entry().items() if key != "sha256"} for one in found]
+        click.echo(json.dumps(shown, indent=2))
+        return
+    for one in found:
+        click.echo(_row(one, now))
+
+
+@token.command()
+@click.argument("identifier", metavar="ID")
+@stack_option
+@document_option
+@speaks_to_aws
+def revoke(identifier: str, stack: str, document: Path | None) -> None:
+    """Make the token ID worthless, within a minute."""
+    try:
+        _change(_store(stack, document), lambda found: found.revoked(identifier))
+    except KeyError:
+        raise click.ClickException("there is no token with this id; see conductor-loop token list") from None
+    click.echo(f"{identifier} is revoked; copies of it are believed for a minute at most", err=True)
+
+
+def _store(stack: str, document: Path | None) -> Store:
+    if document is not None:
+        return TokensFile(document)
+    from conductor_loop.aws import configuring, operator, sdk  # noqa: PLC0415 - see common
+    from conductor_loop.aws.secretsmanager import TokensSecret  # noqa: PLC0415 - see common
+
+    _, known = in_force(configuring.deployed(stack))
+    if known.values["secrets"]["vault"]["enabled"]:
+        raise click.ClickException(
+            "this stack reads its tokens from Vault: change a file with --document, and put it there"
+        )
+    return TokensSecret(sdk.secretsmanager_client, operator.outputs(stack)["TokensSecret"])
+
+
+def _change(store: Store, edit: Callable[[Document], Document]) -> None:
+    try:
+        store.change(edit)
+    except (UnreadableTokens, ValueError, OSError) as error:
+        raise click.ClickException(f"{error}; nothing was changed") from None
+
+
+def _row(one: Token, now: float) -> str:
+    standing = "good until" if one.expires > now else "expired on"
+    return f"{one.id}  {one.name}  {','.join(sorted(one.scopes))}  {standing} {_day(one.expires)}"
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,105 @@
+"""Kubeconfigs: what porch is given to talk to a cluster with, and what of it must never be shown."""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from conductor_loop.errors import Cause, NoCredentials
+
+# Of a user's entry, what says where a secret is, and is none itself; messages about it are to stay readable.
+_NO_SECRETS = {"tokenFile", "client-certificate", "client-key", "username", "as", "as-uid", "as-groups"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """The file as porch gets it, and the texts in it that are masked wherever porch says them."""
+
+    content: bytes = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
+
+
+def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
+    """Take a kubeconfig as somebody wrote it, YAML or JSON; ``source`` names it in messages.
+
+    What the program makes of it is the program's to say. Here it is read for its secrets only.
+
+    Raises:
+        NoCredentials: it is no kubeconfig.
+
+    """
+    import yaml  # noqa: PLC0415 - a few milliseconds of a start, for those who have such a secret
+
+    remedy = "put the output of `kubectl config view --raw --minify --flatten` there"
+    try:
+        document = yaml.safe_load(content)
+        secrets = frozenset(_secrets(document))
+    except (yaml.YAMLError, ValueError, RecursionError):  # whose words quote the file
+        raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is not YAML: {remedy}") from None
+    if not (isinstance(document, dict) and isinstance(document.get("users"), list) and document["users"]):
+        raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is no kubeconfig with a user: {remedy}")
+    return Kubeconfig(content, secrets)
+
+
+def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeconfig:
+    """Make a kubeconfig.
+
+    Args:
+        server: URL of the API server.
+        authority: Its certificate authority, PEM in base64.
+        token: Bearer token.
+        secrets: What besides must not be shown: parts of the token.
+
+    """
+    name = "cluster"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": authority}}],
+        "users": [{"name": name, "user": {"token": token}}],
+    }
+    return Kubeconfig(json.dumps(document).encode(), frozenset({token, *secrets}))
+
+
+def _secrets(document: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML
+    if not isinstance(document, dict):
+        return
+    for user in _entries(document.get("users"), "user"):
+        for text in _texts({key: value for key, value in user.items() if key not in _NO_SECRETS}):
+            yield text
+            yield from _decoded(text)
+    for cluster in _entries(document.get("clusters"), "cluster"):
+        proxy = str(cluster.get("proxy-url") or "")
+        if "@" in proxy:  # it holds a password
+            yield from (proxy, proxy.rpartition("@")[0].rpartition("/")[2], proxy.rpartition("@")[0].rpartition(":")[2])
+
+
+def _entries(entries: Any, kind: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any YAML
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get(kind), dict):
+            yield entry[kind]
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML
+    match value:
+        case dict():
+            for inner in value.values():
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
+        case str() | bytes() | int() | float():  # a token of digits is a number to YAML
+            yield value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Give what ``client-key-data`` and its like hold: PEM in base64."""
+    try:
+        decoded = base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return
+    if decoded.startswith("-----BEGIN"):
+        yield decoded

@@ -1,0 +1,28 @@
+"""The document of tokens in a file, for whoever brings it elsewhere: to Vault, or into a Kubernetes Secret."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from conductor_loop.tokens.document import Document
+
+
+class TokensFile:
+    """Reads and changes a file; readable for its owner only, and never half written. One person at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Document:
+        """Read the document; without a file there are no tokens. Raises UnreadableTokens and OSError."""
+        try:
+            return Document.parse(self._path.read_text())
+        except FileNotFoundError:
+            return Document.parse('{"tokens": []}')
+
+    def change(self, edit: Callable[[Document], Document]) -> None:
+        """Write what ``edit`` makes of the document; if that raises, nothing is changed."""
+        text, beside = edit(self.read()).text(), self._path.with_name(f".{self._path.name}.new")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{text}\n")
+        beside.replace(self._path)

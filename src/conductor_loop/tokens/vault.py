@@ -1,0 +1,127 @@
+"""The document of tokens in HashiCorp Vault, instead of Secrets Manager: a KV store of version 2.
+
+``hvac`` is an optional extra, imported when the first token is to be verified; on Lambda a layer of the site's own
+brings it (docs/secrets.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from conductor_loop.tokens.document import Document
+
+if TYPE_CHECKING:
+    from hvac import Client
+
+CA_FILE = Path("/opt/vault/ca.pem")  # in the layer that brings hvac, where Vault's certificate is not of a public CA
+_STS_REGION = "us-east-1"  # of sts.amazonaws.com, which hvac signs for and Vault asks by default
+_TIMEOUT_SECONDS = 5  # of one call; a healthy Vault answers in milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class VaultAccess:
+    """Where Vault is, and who we are to it (the configuration's ``secrets.vault``)."""
+
+    address: str  # https, or http on loopback, where Vault's agent or extension listens
+    auth_method: str  # aws or token
+    role: str
+    secrets_path: str  # mount/path
+
+    @property
+    def mount(self) -> str:
+        """The KV store's mount: the path's first name."""
+        return self.secrets_path.strip("/").partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        """The secret's path in the store."""
+        return self.secrets_path.strip("/").partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class AwsIdentity:
+    """Credentials of the function's role; never shown."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+
+
+class MissingExtraError(ImportError):
+    """``hvac`` is not installed."""
+
+
+class VaultTokens:
+    """Reads the document.
+
+    Args:
+        access: See there.
+        identity: Gives the credentials that a login signs with (``auth_method: aws``). They stay here: Vault gets the
+            signature of one request, which only says who asks (developer.hashicorp.com/vault/docs/auth/aws).
+        token: Gives Vault's token (``auth_method: token``).
+        ca_file: Certificates to trust instead of the public ones, if there is such a file.
+
+    """
+
+    def __init__(
+        self,
+        access: VaultAccess,
+        identity: Callable[[], AwsIdentity],
+        token: Callable[[], str],
+        ca_file: Path = CA_FILE,
+    ) -> None:
+        self._access, self._identity, self._token, self._ca_file = access, identity, token, ca_file
+        self._client: Client | None = None
+
+    def read(self) -> Document:
+        """Read the document; one call, and one more to log in when Vault knows us no longer.
+
+        Raises:
+            MissingExtraError: there is no ``hvac``.
+            UnreadableTokens: it is no document of tokens.
+            Exception: whatever keeps us from it, as ``hvac`` and ``requests`` put it.
+
+        """
+        try:
+            from hvac.exceptions import Forbidden  # noqa: PLC0415 - optional, and costs nothing where it is not used
+        except ImportError:
+            raise MissingExtraError("secrets.vault needs hvac: pip install conductor-loop[vault]") from None
+        known = self._client
+        try:
+            return self._read(known or self._logged_in())
+        except Forbidden:
+            self._client = None
+            if known is None:  # a fresh login may not read it either: that is an answer
+                raise
+            return self._read(self._logged_in())
+
+    def _read(self, client: "Client") -> Document:
+        answer: Any = client.secrets.kv.v2.read_secret_version(
+            path=self._access.path, mount_point=self._access.mount, raise_on_deleted_version=True
+        )
+        return Document.of(answer["data"]["data"])
+
+    def _logged_in(self) -> "Client":
+        from hvac import Client  # noqa: PLC0415 - see above
+
+        verify = str(self._ca_file) if self._ca_file.exists() else True
+        client = Client(url=self._access.address, token="", verify=verify, timeout=_TIMEOUT_SECONDS)
+        if self._access.auth_method == "token":
+            client.token = self._token()
+        else:
+            self._sign_in(client)
+        self._client = client
+        return client
+
+    def _sign_in(self, client: "Client") -> None:
+        identity = self._identity()
+        client.auth.aws.iam_login(
+            identity.access_key,
+            identity.secret_key,
+            session_token=identity.session_token,
+            header_value=urlsplit(self._access.address).hostname,  # so that no other Vault can use the signature
+            role=self._access.role,
+            region=_STS_REGION,
+        )

@@ -1,0 +1,80 @@
+"""The deployed API, called as anybody would."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.e2e.conftest import Deployed
+
+SCOPES = ("health", "metrics", "intents:read", "intents:write", "priority:critical")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    text: str
+    seconds: float
+    ended: float  # seconds that never go back
+
+    @property
+    def body(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.text)
+        return document
+
+    @property
+    def code(self) -> str:
+        return str(self.body["error"]["code"])
+
+
+@dataclass
+class Caller:
+    """Somebody with an address of their own, and perhaps a token."""
+
+    deployed: Deployed
+    address: str
+    token: str = field(default="", repr=False)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        url = urlsplit(self.deployed.outputs["ApiUrl"] + path)
+        given = {"X-Forwarded-For": self.address} | {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            given.setdefault("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            given.setdefault("Content-Type", "application/json")
+        began = time.monotonic()
+        connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=60)
+        connection.request(method, f"{url.path}?{url.query}" if url.query else url.path, body, given)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        ended = time.monotonic()
+        return Answer(response.status, found, text, ended - began, ended)
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.ask("GET", path, None, **headers)
+
+
+def make_token(deployed: Deployed, name: str, *scopes: str) -> str:
+    arguments = [part for scope in scopes for part in ("--scope", scope)]
+    done = deployed.run("conductor-loop", "token", "create", "--name", name, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@contextmanager
+def variables(deployed: Deployed, **changes: str) -> Iterator[None]:
+    """Change the variables of the API's function for a while; its copies start anew each time."""
+    name = deployed.outputs["ApiFunction"]
+    before = deployed.functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    deployed.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
+    try:
+        yield
+    finally:
+        deployed.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})

@@ -1,0 +1,206 @@
+"""Every endpoint and status code of the API, through the deployed REST API with IAM enforced."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from prometheus_client.parser import text_string_to_metric_families
+
+from dev.stack import ROOT
+from tests.e2e.calling import SCOPES, Answer, Caller, make_token, variables
+from tests.e2e.conftest import Deployed, until
+
+DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())
+_numbers = itertools.count(1)
+
+type Somebody = Callable[..., Caller]
+
+
+@pytest.fixture(scope="module")
+def tokens(deployed: Deployed) -> dict[str, str]:
+    """Make a token for each need before the API reads them; it knows new ones within a minute."""
+    needs = {"all": SCOPES, "sender": ("intents:read", "intents:write"), "reader": ("intents:read",)}
+    made = {f"{need}-{number}": make_token(deployed, need, *needs[need]) for need in needs for number in range(6)}
+    until(lambda: Caller(deployed, "198.51.100.1", list(made.values())[-1]).get("/intents?limit=1").status == 200, 70)
+    return made
+
+
+@pytest.fixture
+def somebody(deployed: Deployed, tokens: dict[str, str]) -> Somebody:
+    """Give callers whose buckets are full."""
+
+    def make(need: str = "") -> Caller:
+        token = tokens.pop(next(name for name in tokens if name.startswith(f"{need}-"))) if need else ""
+        return Caller(deployed, f"203.0.113.{next(_numbers)}", token)
+
+    return make
+
+
+def intent(**fields: Any) -> bytes:
+    document = {"intent_type": "scaling", "target": "over-https", "namespace": "e2e", "replicas": 2}
+    return json.dumps(document | fields).encode()
+
+
+def check(answer: Answer, schema: str) -> Answer:
+    document = {"$ref": f"#/components/schemas/{schema}", "components": DOCUMENT["components"]}
+    Draft202012Validator(document).validate(answer.body)
+    return answer
+
+
+@contextmanager
+def idle(deployed: Deployed, queue: str) -> Iterator[None]:
+    """Let a message wait in a queue, since nobody takes any."""
+    mappings = deployed.functions.list_event_source_mappings()["EventSourceMappings"]
+    name = deployed.outputs[queue].rpartition("/")[2]
+    (mapping,) = [one["UUID"] for one in mappings if one["EventSourceArn"].endswith(f":{name}")]
+    deployed.functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+    deployed.sqs.send_message(QueueUrl=deployed.outputs[queue], MessageBody="{}")
+    yield
+    deployed.sqs.purge_queue(QueueUrl=deployed.outputs[queue])
+    deployed.functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+
+def test_health_answers_without_a_token(somebody: Somebody) -> None:
+    caller = somebody()
+    for path, schema in (("/livez", "Liveness"), ("/readyz", "Readiness"), ("/healthz", "Health")):
+        answer = check(caller.get(path), schema)
+        assert answer.status == 200, answer.text
+        assert {
+            "ratelimit",
+            "strict-transport-security",
+            "x-content-type-options",
+            "x-request-id",
+        } <= answer.headers.keys()
+
+
+def test_health_measures_the_stack(somebody: Somebody, deployed: Deployed) -> None:
+    ready = somebody().get("/readyz").body
+    assert set(ready["checks"].values()) == {"ok"}
+    mappings = deployed.functions.list_event_source_mappings()["EventSourceMappings"]
+    at_once = sum(one["ScalingConfig"]["MaximumConcurrency"] * one["BatchSize"] for one in mappings)
+    assert ready["max_workers"] == at_once
+    assert somebody().get("/healthz").body["security"]["encryption_status"] == "enabled"
+
+
+def test_metrics_are_those_of_the_stack_and_prometheuss_format(somebody: Somebody) -> None:
+    answer = somebody("all").get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert {"conductor_files_processed", "conductor_errors", "conductor_state_entries_total"} <= names
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/intents", "/intents/intent-a.json"])
+def test_who_is_not_known_is_401_and_who_may_not_is_403(somebody: Somebody, path: str) -> None:
+    nobody = somebody()
+    assert check(nobody.get(path), "Error").status == 401
+    assert nobody.get(path, X_API_Key="clt_guessed").status == 401
+    assert nobody.get(path).headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_scope_that_is_lacking_is_403(somebody: Somebody) -> None:
+    reader = somebody("reader")
+    assert check(reader.get("/metrics"), "Error").status == 403
+    assert check(reader.ask("POST", "/intents", intent()), "Error").status == 403
+    sender = somebody("sender")
+    assert check(sender.ask("POST", "/intents", intent(priority="critical")), "Error").status == 403
+
+
+def test_an_intent_is_taken_processed_and_told_about(somebody: Somebody, deployed: Deployed) -> None:
+    caller = somebody("sender")
+    key = {"X_API_Key": caller.token, "Authorization": "none", "X_Intent_Name": "intent-https-a.json"}
+    sent = check(caller.ask("POST", "/intents", intent(correlation_id="https-a"), **key), "Accepted")
+    assert (sent.status, sent.headers["location"]) == (202, "intents/intent-https-a.json")
+    assert check(caller.get("/intents/intent-https-a.json"), "IntentState").status == 200
+    deployed.wait_for("intent-https-a.json")
+    told = check(caller.get("/intents/intent-https-a.json"), "IntentState").body
+    assert (told["state"], told["attempts"], told["status"]["status"]) == ("succeeded", 1, "success")
+    assert set(told["package_keys"]) <= set(deployed.keys("packages/e2e/over-https/"))
+    again = check(caller.ask("POST", "/intents?name=intent-https-a.json", intent()), "Error")
+    assert (again.status, again.code) == (409, "CONFLICT")
+    listed = check(caller.get("/intents?state=succeeded&namespace=e2e&limit=1"), "IntentPage").body
+    assert listed["intents"][0]["name"] == "intent-https-a.json"
+    assert check(caller.get(f"/intents?limit=1&next={listed['next']}"), "IntentPage").status == 200
+
+
+def test_a_critical_intent_keeps_its_priority_for_whoever_may_send_it(somebody: Somebody, deployed: Deployed) -> None:
+    caller = somebody("all")
+    name = "intent-https-critical.json"
+    assert caller.ask("POST", f"/intents?name={name}", intent(priority="critical", target="crit")).status == 202
+    deployed.wait_for(name)
+    told = caller.get(f"/intents/{name}").body
+    assert (told["priority"], "treated as" in told["status"]["message"]) == ("critical", False)
+
+
+def test_what_is_wrong_with_an_intent_is_told_at_once(somebody: Somebody, deployed: Deployed) -> None:
+    caller = somebody("sender")
+    answer = check(caller.ask("POST", "/intents?name=intent-wrong.json", b'{"replicas": -1}'), "Error")
+    assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
+    assert len(answer.body["error"]["details"]["validation_errors"]) == 4
+    assert caller.ask("POST", "/intents", b"\xff\xfe{}").body["error"]["details"]["code"] == "E001"
+    assert check(caller.ask("POST", "/intents", intent(), Content_Type="text/plain"), "Error").status == 415
+    assert check(caller.get("/intents?limit=none"), "Error").status == 400
+    assert deployed.keys("intent-wrong") == []
+
+
+def test_a_body_that_is_too_large_is_413(somebody: Somebody) -> None:
+    with variables(somebody().deployed, CONDUCTOR_SECURITY_VALIDATION_MAX_FILE_SIZE="1KB"):
+        answer = check(somebody("sender").ask("POST", "/intents", intent(reason="x" * 2000)), "Error")
+    assert (answer.status, answer.code) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_a_failed_intent_is_sent_again_over_https(somebody: Somebody, deployed: Deployed) -> None:
+    caller, name = somebody("sender"), "intent-https-fails.json"
+    deployed.put(name, replicas=101)
+    deployed.wait_for(name)
+    assert check(caller.ask("POST", f"/intents/{name}/retry"), "Accepted").status == 202
+    deployed.wait_for(name)
+    assert caller.get(f"/intents/{name}").body["state"] == "failed"
+    assert check(caller.ask("POST", "/intents/intent-none.json/retry"), "Error").status == 404
+    assert check(caller.ask("POST", "/intents/intent-https-a.json/retry"), "Error").status == 409
+
+
+def test_what_is_not_there_is_404_or_405(somebody: Somebody) -> None:
+    caller = somebody("reader")
+    assert check(caller.get("/intents/intent-none.json"), "Error").status == 404
+    assert check(caller.get("/nothing"), "Error").status == 404
+    refused = check(caller.ask("PUT", "/intents"), "Error")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert caller.get("/docs").status == 404
+
+
+def test_the_document_is_the_published_one(somebody: Somebody) -> None:
+    assert somebody().get("/openapi.json").body == DOCUMENT
+
+
+def test_full_queues_are_503_with_a_time_to_come_again(somebody: Somebody, deployed: Deployed) -> None:
+    with idle(deployed, "LowQueue"), variables(deployed, CONDUCTOR_API_MAX_QUEUE_SIZE="1"):
+        answer = check(somebody("sender").ask("POST", "/intents", intent()), "Error")
+        ready = check(somebody().get("/readyz"), "Readiness")
+    assert (answer.status, answer.body["error"]["retry_after"], answer.headers["retry-after"]) == (503, "30s", "30")
+    assert {"queue_size", "max_queue_size", "active_workers", "max_workers"} <= answer.body["error"]["details"].keys()
+    assert (ready.status, ready.body["checks"]["queue_capacity"]) == (503, "failed")
+
+
+def test_a_porch_that_is_not_there_is_not_ready(somebody: Somebody, deployed: Deployed) -> None:
+    with variables(deployed, CONDUCTOR_PORCH_PATH="/no/such/porch"):
+        answer = check(somebody().get("/readyz"), "Readiness")
+    assert (answer.status, answer.body["checks"]["porch_available"]) == (503, "failed")
+
+
+def test_health_asks_for_a_token_where_it_is_told_to(somebody: Somebody, deployed: Deployed) -> None:
+    with variables(deployed, CONDUCTOR_HEALTH_AUTHENTICATION_ENABLED="true"):
+        statuses = [somebody().get(path).status for path in ("/healthz", "/readyz", "/livez")]
+        assert statuses == [401, 401, 200]
+        assert somebody("reader").get("/healthz").status == 403
+        assert somebody("all").get("/healthz").status == 200
+
+
+def test_a_bug_is_500_with_an_id_and_nothing_else(somebody: Somebody, deployed: Deployed) -> None:
+    with variables(deployed, CONDUCTOR_QUEUE_LOW="nonsense://"):
+        answer = check(somebody("all").get("/metrics"), "Error")
+    assert answer.status in {500, 503}
+    assert "nonsense" not in answer.text

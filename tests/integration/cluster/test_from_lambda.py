@@ -1,0 +1,188 @@
+"""The function with a cluster: event in, credentials of AWS, the bundled porch, a cluster over TLS, status out."""
+
+import json
+import logging
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.compat import get_current_datetime
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.eks.models import eks_backends
+
+from conductor_loop import handlers
+from conductor_loop.aws import sdk
+from tests.factories import BUCKET, intent
+from tests.integration.cluster.apiserver import TOKEN, ApiServer
+from tests.integration.cluster.porch_registry import PorchRegistry
+from tests.integration.cluster.world import World, encoded
+from tests.integration.conftest import MotoBucket
+from tests.unit.porch_program.support import PORCH
+
+# Every client of the function, made under moto and forgotten with it.
+CLIENTS = [each for name, each in vars(sdk).items() if name.endswith("_client")]
+
+
+class Context:
+    log_stream_name = "2026/11/23/[$LATEST]abc"
+    function_name = "conductor"
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 120_000
+
+
+@pytest.fixture(autouse=True)
+def function(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
+    caches = [*CLIENTS, sdk.session_credentials, handlers._live, handlers._built, handlers._logger]
+    for cached in caches:
+        cached.cache_clear()
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-token-of-the-role")
+    monkeypatch.setenv("CONDUCTOR_STATE_TABLE", "state")
+    monkeypatch.setenv("CONDUCTOR_PORCH_PATH", str(PORCH))
+    monkeypatch.setenv("CONDUCTOR_LOG_LEVEL", "debug")
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_PRIORITY_QUEUES", "false")
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_ATTEMPTS", "0")
+    yield aws
+    for cached in caches:
+        cached.cache_clear()
+    logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
+
+
+@pytest.fixture
+def bucket(function: boto3.session.Session) -> MotoBucket:
+    return MotoBucket(function.client("s3"))
+
+
+def drop(bucket: MotoBucket, file: str, **fields: Any) -> dict[str, Any]:
+    """Put an intent, hand the function its event, and return the status."""
+    handoff = bucket.drop(BUCKET, file, intent(**fields))
+    stored = {"key": file, "versionId": handoff.version_id, "sequencer": f"{time.time_ns():020X}"}
+    record = {
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-11-23T03:00:00.000Z",
+        "s3": {"bucket": {"name": BUCKET}, "object": stored},
+    }
+    handlers.conductor({"Records": [record]}, Context())  # type: ignore[arg-type]
+    document: dict[str, Any] = json.loads(bucket.get(BUCKET, f"status/{file}.status"))
+    return document
+
+
+def everything(bucket: MotoBucket, capfd: pytest.CaptureFixture[str]) -> str:
+    """Return every log line, and all that lies in the bucket."""
+    objects = [bucket.get(BUCKET, key).decode() for key in bucket.keys(BUCKET)]
+    return "".join([*capfd.readouterr(), *objects])
+
+
+@pytest.fixture
+def secret(world: World, function: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have the cluster's kubeconfig in a secret, and the function know of it."""
+    client = function.client("secretsmanager")
+    client.create_secret(Name="edge", SecretString=world.kubeconfig().read_text())
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET", "edge")
+    return client
+
+
+@pytest.fixture
+def cluster(world: World, function: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> ApiServer:
+    """Have an EKS cluster that takes tokens as EKS does, and the function know of it."""
+    function.client("eks").create_cluster(
+        name="edge", roleArn="arn:aws:iam::123456789012:role/eks", resourcesVpcConfig={}
+    )
+    made = eks_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].clusters["edge"]
+    made.endpoint = world.api.url
+    made.certificate_authority = {"data": encoded(world.ca.cert_pem.bytes())}
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER", "edge")
+    world.api.knows = lambda token: token.startswith("k8s-aws-v1.")
+    return world.api
+
+
+def tokens(api: ApiServer) -> list[str]:
+    """Return the tokens that the cluster was shown, each once, in their order."""
+    return list(dict.fromkeys(headers["Authorization"].removeprefix("Bearer ") for headers in api.headers))
+
+
+@pytest.mark.usefixtures("secret")
+def test_the_kubeconfig_of_a_secret_lets_porch_check_the_cluster(
+    world: World, bucket: MotoBucket, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status = drop(bucket, "intent-a.json")
+    assert status["status"] == "success"
+    assert "GET /apis/apps/v1/namespaces/oran-sim/deployments/cnf-simulator" in world.api.requests
+    assert TOKEN not in everything(bucket, capfd)
+
+
+@pytest.mark.usefixtures("secret")
+def test_a_package_is_brought_to_the_repository_that_the_configuration_names(
+    registry: PorchRegistry, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_REPOSITORY", "edge-1")
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_PUBLISH", "true")
+    assert drop(bucket, "intent-a.json")["status"] == "success"
+    specs = [revision["spec"] for revision in registry.matching("")]
+    (ours,) = [spec for spec in specs if spec["workspaceName"].startswith("intent-")]
+    assert (ours["repository"], ours["lifecycle"]) == ("edge-1", "Published")
+
+
+def test_each_run_talks_to_an_eks_cluster_with_a_token_of_its_own(
+    cluster: ApiServer, bucket: MotoBucket, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drop(bucket, "intent-a.json")["status"] == "success"
+    later = get_current_datetime() + timedelta(minutes=1)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: later)
+    assert drop(bucket, "intent-b.json")["status"] == "success"
+    shown = tokens(cluster)
+    assert len(shown) == 2
+    said = everything(bucket, capfd)
+    for token in shown:
+        url = b64decode(token.removeprefix("k8s-aws-v1.") + "===", altchars=b"-_").decode()
+        assert not [part for part in (token, url, "session-token-of-the-role") if part in said]
+
+
+@pytest.mark.usefixtures("secret")
+def test_a_cluster_that_says_the_token_back_does_not_bring_it_into_a_status(
+    world: World, bucket: MotoBucket, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = world.directory / "own-porch"
+    own.write_text("#!/bin/sh\nenv; cat $KUBECONFIG; cat $KUBECONFIG >&2; echo; exit 1\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("CONDUCTOR_PORCH_PATH", str(own))
+    status = drop(bucket, "intent-a.json")
+    assert (status["status"], status["error_details"]["code"]) == ("failed", "E001")
+    assert "[secret]" in status["error_details"]["porch_stderr"]
+    assert TOKEN not in everything(bucket, capfd)
+    assert "session-token-of-the-role" not in json.dumps(status), "nothing of the function's environment either"
+
+
+@pytest.mark.parametrize(
+    ("variable", "name", "code"),
+    [
+        ("KUBECONFIG_SECRET", "no-such-secret", "NO_CREDENTIALS"),
+        ("EKS_CLUSTER", "no-such-cluster", "NO_CREDENTIALS"),
+    ],
+)
+def test_credentials_that_are_not_there_are_a_status_with_the_next_step(
+    bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, variable: str, name: str, code: str
+) -> None:
+    monkeypatch.setenv(f"CONDUCTOR_PORCH_CLUSTER_{variable}", name)
+    status = drop(bucket, "intent-a.json")
+    assert (status["status"], status["error_details"]["error_code"]) == ("failed", code)
+    assert status["error_details"]["code"] == "E021"
+    assert f"{name} is not there" in status["message"]
+    assert "make it, or correct porch.cluster" in status["message"]
+
+
+def test_a_new_token_is_read_once_the_cluster_refuses_the_old_one(
+    secret: Any, world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drop(bucket, "intent-a.json")["status"] == "success"
+    world.api.token = "token-" + "rotated" * 8
+    secret.put_secret_value(SecretId="edge", SecretString=world.kubeconfig().read_text())
+    monkeypatch.setattr("conductor_loop.porch.credentials._FRESH_SECONDS", 0.0)
+    assert drop(bucket, "intent-b.json")["error_details"]["error_code"] == "INSUFFICIENT_PERMISSIONS"
+    assert drop(bucket, "intent-c.json")["status"] == "success"

@@ -1,0 +1,237 @@
+"""The API's adapters, and its entry point, on moto."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+
+from conductor_loop.api import bootstrap, handler
+from conductor_loop.api.parts import Wanted
+from conductor_loop.aws import listing, quick
+from conductor_loop.aws.census import Census
+from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.inbox import Inbox
+from conductor_loop.aws.listing import Listing
+from conductor_loop.aws.measuring import QueueDepths, StateMeasures
+from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.errors import NotAnswering, Overtaken
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Claim, Outcome, State
+from conductor_loop.rates import Rate
+from conductor_loop.tokens import Scope, mint
+from tests.factories import BUCKET, intent
+from tests.integration.conftest import TABLE
+from tests.serving import body, request
+
+NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+MINUTE = Rate(100, 60, 10)
+FAILURE = {"status": "failed", "error_details": {"error_code": "SECURITY_VIOLATION", "code": "E003"}}
+OUTCOME = Outcome(State.FAILED, FAILURE, "failed", tally={"files_failed": 1, "errors_E003": 1, "attacks": 1})
+
+
+@pytest.fixture
+def table(aws: boto3.session.Session) -> Any:
+    return aws.client("dynamodb")
+
+
+@pytest.fixture
+def state(table: Any) -> StateTable:
+    return StateTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
+
+
+def handoff(number: int, day: str = "2027-01-15") -> Handoff:
+    time = f"{day}T00:00:{number:02}.000Z"
+    return Handoff(BUCKET, f"intent-{number}.json", f"v{number}", event_time=time, sequencer="0A")
+
+
+class TestRateLimits:
+    def test_a_burst_passes_and_the_rest_is_refused_without_a_call(self, table: Any) -> None:
+        calls: list[str] = []
+        table.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
+        limits = RateLimits(table, TABLE)
+        taken = [limits.take("a", MINUTE, NOW) for _ in range(30)]
+        assert [one.allowed for one in taken] == [True] * 10 + [False] * 20
+        assert [one.remaining for one in taken[:10]] == list(range(9, -1, -1))
+        assert len(calls) == 10
+
+    def test_workers_share_a_bucket(self, table: Any) -> None:
+        one, other = RateLimits(table, TABLE), RateLimits(table, TABLE)
+        assert all(one.take("a", MINUTE, NOW).allowed for _ in range(10))
+        refused = other.take("a", MINUTE, NOW)
+        assert (refused.allowed, refused.retry_after_seconds, refused.reset_seconds) == (False, 1, 6)
+        assert other.take("a", MINUTE, NOW + 0.7).allowed
+
+    def test_a_full_bucket_takes_one_call_however_long_it_was_left_alone(self, table: Any) -> None:
+        limits = RateLimits(table, TABLE)
+        assert [limits.take("a", MINUTE, NOW + after).remaining for after in (0, 1000, 5000)] == [9, 9, 9]
+
+    def test_a_bucket_expires(self, table: Any) -> None:
+        RateLimits(table, TABLE).take("a", MINUTE, NOW)
+        (row,) = table.scan(TableName=TABLE)["Items"]
+        assert float(row["expires_at"]["N"]) == NOW + 3660
+
+    def test_what_is_remembered_is_bounded(self, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("conductor_loop.aws.ratelimits._REMEMBERED", 2)
+        limits = RateLimits(table, TABLE)
+        for name in "abc":
+            limits.take(name, MINUTE, NOW)
+        assert list(limits._seen) == ["b", "c"]
+
+    def test_a_table_that_is_not_there_does_not_answer(self, table: Any) -> None:
+        with pytest.raises(NotAnswering):
+            RateLimits(table, "none").take("a", MINUTE, NOW)
+
+
+class TestListing:
+    def test_intents_are_listed_newest_first_over_days_and_pages(self, table: Any, state: StateTable) -> None:
+        for number, day in enumerate(["2027-01-12", "2027-01-14", "2027-01-14", "2027-01-15"]):
+            state.register(handoff(number, day), State.QUEUED, NOW)
+        found, position = [], None
+        while True:
+            page = Listing(table, TABLE, 7 * 86_400).page(Wanted(limit=2, position=position), NOW)
+            found += [one.name for one in page.intents]
+            if (position := page.position) is None:
+                break
+        assert found == ["intent-3.json", "intent-2.json", "intent-1.json", "intent-0.json"]
+
+    def test_filters_are_applied_by_the_table(self, table: Any, state: StateTable) -> None:
+        state.register(handoff(1), State.QUEUED, NOW)
+        state.claim(Claim(handoff(2), "ns/a", "me", 1, NOW + 30, priority="high"), NOW)
+        filters = {"state": "processing", "priority": "high", "namespace": "ns"}
+        (one,) = Listing(table, TABLE, 86_400).page(Wanted(10, filters), NOW).intents
+        assert (one.name, one.attempts, one.priority, one.namespace) == ("intent-2.json", 1, "high", "ns")
+
+    def test_a_page_has_a_price_and_the_next_goes_on_behind_it(
+        self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listing, "_MOST_QUERIES", 3)
+        state.register(handoff(1, "2027-01-10"), State.QUEUED, NOW)
+        intents = Listing(table, TABLE, 30 * 86_400)
+        first = intents.page(Wanted(10), NOW)
+        assert (first.intents, first.position) == ((), {"arrival_day": "2027-01-12"})
+        second = intents.page(Wanted(10, position=first.position), NOW)
+        assert [one.name for one in second.intents] == ["intent-1.json"]
+
+    def test_the_newest_version_of_a_name_is_found_with_its_status(self, table: Any, state: StateTable) -> None:
+        older, newer = handoff(1), replace(handoff(1), version_id="a", event_time="2027-01-15T00:00:09.000Z")
+        state.decide_unclaimed(newer, OUTCOME, NOW)
+        state.register(older, State.QUEUED, NOW)
+        answered = Listing(table, TABLE, 86_400).newest("intent-1.json")
+        assert answered is not None
+        assert (answered.listed.version_id, answered.listed.state, answered.status) == ("a", "failed", FAILURE)
+        assert Listing(table, TABLE, 86_400).newest("intent-2.json") is None
+
+
+class TestInbox:
+    @pytest.fixture
+    def inbox(self, aws: boto3.session.Session, table: Any) -> Inbox:
+        return Inbox(aws.client("s3"), BUCKET, Listing(table, TABLE, 86_400))
+
+    def test_a_name_is_put_once_unless_it_is_replaced(self, inbox: Inbox) -> None:
+        assert inbox.waiting("intent-a.json") is None
+        version = inbox.put("intent-a.json", b"1", replace=False)
+        with pytest.raises(Overtaken):
+            inbox.put("intent-a.json", b"2", replace=False)
+        waiting = inbox.waiting("intent-a.json")
+        assert waiting is not None
+        assert waiting.version_id == version
+        assert inbox.put("intent-a.json", b"2", replace=True) != version
+
+    def test_answers_are_read_where_there_are_any(self, inbox: Inbox, aws: boto3.session.Session) -> None:
+        assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
+        s3 = aws.client("s3")
+        s3.put_object(Bucket=BUCKET, Key="failed/intent-a.json", Body=b"0123456789")
+        s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
+        assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
+        assert inbox.status("intent-a.json") == {"status": "failed"}
+
+
+class TestMeasures:
+    def test_counters_of_all_shards_are_added_up(self, table: Any, state: StateTable) -> None:
+        measures = StateMeasures(table, TABLE)
+        for number in range(20):
+            state.decide_unclaimed(handoff(number), OUTCOME, NOW + number)
+        measures.note_rejection("E001", False, NOW + 99)
+        counts = measures.counts()
+        assert counts.counters == {"files_failed": 20, "errors_E003": 20, "attacks": 20, "errors_E001": 1}
+        assert (counts.security_at, counts.directories) == (NOW + 19, {})
+        measures.note_rejection("E003", True, NOW + 99)
+        assert measures.counts().security_at == NOW + 99
+
+    def test_files_are_counted_a_page_at_a_time(self, aws: boto3.session.Session, table: Any) -> None:
+        s3 = aws.client("s3")
+        for key in ("intent-a.json", "processed/intent-b.json", "processed/intent-b.json@v1", "failed/state/row.json"):
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
+        pages: list[str] = []
+        s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
+        s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
+        census, measures = Census(s3, table, TABLE), StateMeasures(table, TABLE)
+        census.go_on(BUCKET)
+        assert measures.counts().directories.items() >= {"handoff": 1, "failed": 0}.items()
+        assert "processed" not in measures.counts().directories
+        census.go_on(BUCKET)
+        assert measures.counts().directories == {"handoff": 1, "processed": 2, "failed": 0}
+        assert len(pages) == 6
+
+    def test_a_claim_is_an_active_worker_until_its_lease_runs_out(self, table: Any, state: StateTable) -> None:
+        measures = StateMeasures(table, TABLE)
+        state.claim(Claim(handoff(1), "ns/a", "me", 1, NOW + 30), NOW)
+        state.claim(Claim(handoff(2), "ns/b", "me", 1, NOW + 90), NOW)
+        assert [measures.active_workers(NOW + after) for after in (0, 60, 99)] == [2, 1, 0]
+
+    def test_queues_are_added_up(self, aws: boto3.session.Session) -> None:
+        sqs = aws.client("sqs")
+        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("high", "normal", "low")]
+        for url in (urls[0], urls[0], urls[2]):
+            sqs.send_message(QueueUrl=url, MessageBody="x")
+        assert (QueueDepths(sqs, urls).size(), QueueDepths(sqs, []).size()) == (3, 0)
+        with pytest.raises(NotAnswering):
+            QueueDepths(sqs, ["https://sqs.us-east-1.amazonaws.com/123456789012/none"]).size()
+
+
+@pytest.fixture
+def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
+    queue = aws.client("sqs").create_queue(QueueName="normal")["QueueUrl"]
+    aws.client("secretsmanager").create_secret(Name="tokens", SecretString='{"tokens": []}')
+    for name, value in {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "CONDUCTOR_STATE_TABLE": TABLE,
+        "CONDUCTOR_HANDOFF_BUCKET": BUCKET,
+        "CONDUCTOR_QUEUE_NORMAL": queue,
+        "CONDUCTOR_TOKENS_SECRET": "tokens",
+        "CONDUCTOR_WORKERS": "4 4 2 10",
+        "CONDUCTOR_PORCH_PATH": "/bin/true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield aws
+    cached = (quick.limiter_client, quick.dynamodb_client, quick.sqs_client, quick.s3_client)
+    for one in (*cached, quick.secretsmanager_client, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
+        one.cache_clear()
+    for two in (handler._live, handler._built, handler._logger):
+        two.cache_clear()
+    logging.Logger.manager.loggerDict.pop(handler.SERVICE, None)  # its handler holds this test's standard output
+
+
+def test_the_entry_point_answers(deployed: boto3.session.Session) -> None:
+    del deployed
+    answers = {path: handler.api(request("GET", path), None) for path in ("/livez", "/readyz", "/healthz", "/intents")}  # type: ignore[arg-type]
+    assert [answer["statusCode"] for answer in answers.values()] == [200, 200, 200, 401]
+    assert body(answers["/readyz"])["max_workers"] == 100
+
+
+def test_a_token_of_the_stack_sends_an_intent(deployed: boto3.session.Session) -> None:
+    now = datetime.now(UTC).timestamp()
+    token, clear = mint("me", {Scope.INTENTS_READ, Scope.INTENTS_WRITE}, now, now + 60, random=bytes(40))
+    text = json.dumps({"tokens": [token.entry()]})
+    deployed.client("secretsmanager").put_secret_value(SecretId="tokens", SecretString=text)
+    sent = handler.api(request("POST", "/intents", token=clear, body=intent()), None)  # type: ignore[arg-type]
+    assert sent["statusCode"] == 202
+    name = body(sent)["name"]
+    assert len(name) == len("intent-.json") + 26
+    seen = handler.api(request("GET", f"/intents/{name}", token=clear), None)  # type: ignore[arg-type]
+    assert body(seen)["state"] == "received"

@@ -1,0 +1,166 @@
+"""``conductor-loop token``, on moto's Secrets Manager; the stack itself is given."""
+
+import json
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from conductor_loop.aws import configuring, operator, sdk
+from conductor_loop.aws.secretsmanager import TokensSecret
+from conductor_loop.cli import main
+from conductor_loop.tokens import Document, Scope, Tokens, UnreadableTokens, mint
+
+SECRET = "stack/tokens"  # noqa: S105 - its name
+
+
+@pytest.fixture(autouse=True)
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    outputs = {"TokensSecret": SECRET, "ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
+    monkeypatch.setattr(operator, "outputs", lambda _: outputs)
+    monkeypatch.setattr(configuring, "_environment", lambda _: {})
+    with mock_aws():
+        sdk.secretsmanager_client.cache_clear()
+        sdk.ssm_client.cache_clear()
+        boto3.client("ssm").put_parameter(Name="/stack/config", Value="{}", Type="String")
+        boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"tokens": []}')
+        yield
+    sdk.secretsmanager_client.cache_clear()
+    sdk.ssm_client.cache_clear()
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["token", *map(str, arguments)])
+
+
+def stored() -> str:
+    # Named, because moto would otherwise take the version that was put in force last without a label being moved.
+    return boto3.client("secretsmanager").get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")["SecretString"]
+
+
+def secret(**more: Any) -> TokensSecret:
+    return TokensSecret(sdk.secretsmanager_client, SECRET, **more)
+
+
+def test_a_created_token_is_shown_once_and_kept_as_a_digest() -> None:
+    result = run("create", "--scope", "metrics", "--name", "prometheus")
+    clear = result.stdout.strip()
+    assert re.fullmatch(r"clt_[0-9a-f]{16}_[0-9a-f]{64}", clear)
+    assert clear not in stored() + result.stderr
+    client = Tokens(secret().read, lambda: 0.0).verify(clear, now=0)
+    assert client is not None
+    assert (client.name, client.scopes) == ("prometheus", frozenset({Scope.METRICS}))
+
+
+def test_a_revoked_token_is_nobody_any_more() -> None:
+    clear = run("create", "--scope", "health").stdout.strip()
+    assert run("revoke", clear.split("_")[1]).exit_code == 0
+    assert Tokens(secret().read, lambda: 0.0).verify(clear, now=0) is None
+
+
+def test_a_list_names_id_scopes_and_end_and_no_digest() -> None:
+    clear = run("create", "--scope", "health", "--scope", "metrics", "--expires", "1h").stdout.strip()
+    (line,) = run("list").stdout.splitlines()
+    assert line.startswith(f"{clear.split('_')[1]}  unnamed  health,metrics  good until ")
+    (entry,) = json.loads(run("list", "--json").stdout)
+    assert entry.keys() == {"id", "name", "scopes", "created", "expires"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["create"], ["create", "--scope", "all"], ["create", "--scope", "health", "--expires", "soon"],
+     ["create", "--scope", "health", "--expires", "0s"], ["create", "--scope", "health", "--name", "\n"]],
+)  # fmt: skip
+def test_what_makes_no_sense_is_wrong_usage_and_changes_nothing(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+    assert stored() == '{"tokens": []}'
+
+
+def test_revoking_nobody_says_where_to_look() -> None:
+    result = run("revoke", "0" * 16)
+    assert (result.exit_code, stored()) == (1, '{"tokens": []}')
+    assert "conductor-loop token list" in result.stderr
+
+
+def test_a_stack_that_reads_from_vault_is_not_given_tokens_that_nobody_reads() -> None:
+    document = {"secrets": {"vault": {"enabled": True, "address": "https://vault.example"}}}
+    boto3.client("ssm").put_parameter(Name="/stack/config", Value=json.dumps(document), Overwrite=True)
+    result = run("create", "--scope", "health")
+    assert (result.exit_code, stored(), result.stdout) == (1, '{"tokens": []}', "")
+    assert "change a file with --document" in result.stderr
+
+
+def test_a_secret_with_something_else_in_it_is_left_alone() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString="not mine")
+    result = run("create", "--scope", "health")
+    assert (result.exit_code, stored(), result.stdout) == (1, "not mine", "")
+    assert run("list").exit_code == 1
+    with pytest.raises(UnreadableTokens):
+        secret().read()
+
+
+def test_a_document_that_external_secrets_pushed_is_read_and_changed_as_well() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretBinary=b'{"tokens": []}')
+    assert run("create", "--scope", "health").exit_code == 0
+    assert len(secret().read().tokens()) == 1
+
+
+def test_bytes_that_are_no_text_are_no_document() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretBinary=b"\xff")
+    with pytest.raises(UnreadableTokens):
+        secret().read()
+
+
+def test_tokens_can_be_kept_in_a_file_for_vault_and_kubernetes(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    clear = run("create", "--scope", "metrics", "--document", file).stdout.strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert Tokens(lambda: Document.parse(file.read_text()), lambda: 0.0).verify(clear, now=0)
+    assert run("revoke", clear.split("_")[1], "--document", file).exit_code == 0
+    assert (run("list", "--document", file).stdout, stored()) == ("", '{"tokens": []}')
+
+
+def test_nobody_loses_a_token_when_many_are_made_and_revoked_at_once() -> None:
+    """All read the same version before the first writes: the most that a race can do."""
+    everybody_has_read = threading.Barrier(6)
+
+    def create(number: int) -> None:
+        made, _ = mint(f"n{number}", [Scope.HEALTH], 0, 1e10, random=number.to_bytes(40, "little"))
+        first = True
+
+        def edit(found: Document) -> Document:
+            nonlocal first
+            if first:
+                first = False
+                everybody_has_read.wait(10)
+            return found.added(made, 0)
+
+        secret(wait=lambda _: None).change(edit)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(create, range(6)))
+    assert {token.name for token in secret().read().tokens()} == {f"n{number}" for number in range(6)}
+
+
+def test_a_version_that_lost_is_never_in_force() -> None:
+    made, _ = mint("late", [Scope.HEALTH], 0, 1e10, random=bytes(40))
+    rounds = []
+
+    def edit(found: Document) -> Document:
+        rounds.append(found)
+        if len(rounds) == 1:  # somebody else is faster
+            boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString='{"tokens": [], "theirs": 1}')
+        return found.added(made, 0)
+
+    secret(wait=lambda _: None).change(edit)
+    assert json.loads(stored()) == {"tokens": [made.entry()], "theirs": 1}
+    assert len(rounds) == 2

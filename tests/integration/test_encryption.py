@@ -1,0 +1,130 @@
+"""What a stack's stores say of their encryption, on moto."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from conductor_loop.aws.encryption import AtRest, Encryption, Stores, look
+from conductor_loop.config.report import Probes, inspect
+
+STATE = ("bucket", "table", "queue", "secret")
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        yield
+
+
+def new_key() -> str:
+    return boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+
+
+def made(key: str = "", *, managed_queue: str = "true", logs_key: str | None = None) -> list[tuple[str, str]]:
+    """Make one store of each kind; CloudFormation's list of them."""
+    boto3.client("s3").create_bucket(Bucket="handoff")
+    rule: Any = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}
+    rules: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": rule}]}
+    boto3.client("s3").put_bucket_encryption(Bucket="handoff", ServerSideEncryptionConfiguration=rules)
+    boto3.client("dynamodb").create_table(
+        TableName="state",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key} if key else {"Enabled": False},
+    )
+    sealed = {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": managed_queue}
+    url = boto3.client("sqs").create_queue(QueueName="high", Attributes=sealed)["QueueUrl"]  # type: ignore[arg-type]
+    logs_key = key if logs_key is None else logs_key
+    boto3.client("logs").create_log_group(logGroupName="/logs", **({"kmsKeyId": logs_key} if logs_key else {}))  # type: ignore[arg-type]
+    more: Any = {"KmsKeyId": key} if key else {}
+    boto3.client("secretsmanager").create_secret(Name="tokens", SecretString="{}", **more)
+    return [
+        ("AWS::S3::Bucket", "handoff"),
+        ("AWS::DynamoDB::Table", "state"),
+        ("AWS::SQS::Queue", url),
+        ("AWS::Logs::LogGroup", "/logs"),
+        ("AWS::SecretsManager::Secret", "tokens"),
+        ("AWS::IAM::Role", "role"),
+    ]
+
+
+def report(flag: bool, stores: Callable[[], Stores]) -> tuple[bool, str]:
+    """Inspect a document that says whether the state is to be encrypted; the verdict, and the line about it."""
+    seen = lambda: "looked at"  # noqa: E731
+    probes = Probes(seen, seen, seen, state=lambda: stores().verdict(STATE), logs=seen)
+    found = inspect(json.dumps({"security": {"encryption": {"state_encryption": flag}}}), {}, probes)
+    return found.passed, next(line for line in found.lines if line.startswith("- State encryption"))
+
+
+def test_without_a_key_of_its_own_the_stack_is_encrypted_with_those_of_aws() -> None:
+    found = look(made(), "")
+    told = "1 bucket, 1 table, 1 queue, 1 secret: encrypted with keys of AWS"
+    assert report(flag=True, stores=lambda: found) == (True, f"- State encryption: true ({told})")
+
+
+def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
+    key = new_key()
+    found = look(made(key), key)
+    assert found.verdict(STATE).endswith(f"encrypted with {key}")
+    assert found.verdict(["log group"]) == f"1 log group: encrypted with {key}"
+
+
+def test_stores_with_another_key_are_named() -> None:
+    key = new_key()
+    with pytest.raises(OSError, match=f"not with {key}: log group /logs; deploy the stack again"):
+        look(made(key, logs_key=""), key).verdict(["log group"])
+
+
+def test_a_store_in_the_clear_fails_where_encryption_was_asked_for_and_is_told_where_not() -> None:
+    found = look(made(managed_queue="false"), "")
+    told = "not encrypted: queue high; deploy the stack again"
+    assert report(flag=True, stores=lambda: found) == (False, f"- State encryption: true (FAILED: {told})")
+    assert report(flag=False, stores=lambda: found) == (True, f"- State encryption: false ({told})")
+
+
+def test_a_key_that_is_switched_off_fails() -> None:
+    key = new_key()
+    resources = made(key)
+    boto3.client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    passed, line = report(flag=True, stores=lambda: look(resources, key))
+    assert not passed
+    assert f"{key} is Disabled: nothing can be read until it is enabled again" in line
+
+
+class Described:
+    """A client that has an answer, or none, and counts."""
+
+    def __init__(self, table: dict[str, Any] | None) -> None:
+        self.table, self.calls = table, 0
+
+    def describe_table(self, **_: str) -> dict[str, Any]:
+        self.calls += 1
+        if self.table is None:
+            raise ConnectionError
+        return {"Table": self.table}
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"TableStatus": "ACTIVE"}, Encryption.ENABLED),
+        ({"TableStatus": "ACTIVE", "SSEDescription": {"Status": "ENABLED"}}, Encryption.ENABLED),
+        ({"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}, Encryption.IMPAIRED),
+        ({"TableStatus": "ACTIVE", "SSEDescription": {"InaccessibleEncryptionDateTime": 1}}, Encryption.IMPAIRED),
+        (None, Encryption.UNKNOWN),
+    ],
+)
+def test_health_is_told_what_dynamodb_says_and_asks_once_in_five_minutes(
+    table: dict[str, Any] | None, expected: Encryption
+) -> None:
+    client, seconds = Described(table), iter([0.0, 0.0, 299.0, 300.0, 300.0])
+    at_rest = AtRest(lambda: client, "state", lambda: next(seconds))  # type: ignore[arg-type, return-value]
+    assert [at_rest.status(), at_rest.status()] == [expected] * 2
+    assert client.calls == 1
+    assert (at_rest.status(), client.calls) == (expected, 2)

@@ -1,0 +1,81 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from conductor_loop.api import openapi
+from conductor_loop.api.contract import SCHEMAS
+from conductor_loop.api.http import SECURE_HEADERS
+from conductor_loop.api.routes import ROUTES
+from tests.serving import Api, body
+from tests.unit.test_template import RESOURCES
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_published_document_is_the_one_that_the_code_generates() -> None:
+    """After a change: `python -m dev.openapi`."""
+    assert json.loads((ROOT / "docs/openapi.json").read_text()) == openapi.document(ROUTES)
+
+
+def test_the_template_leads_every_route_to_the_function() -> None:
+    events = RESOURCES["ApiFunction"]["Properties"]["Events"].values()
+    assert {event["Properties"]["Path"] for event in events} == {route.resource for route in ROUTES}
+    assert {event["Properties"]["Method"] for event in events} == {"ANY"}
+
+
+def test_every_answer_has_secure_headers_and_the_requests_id() -> None:
+    for path in ("/livez", "/intents", "/nothing"):
+        headers = Api().ask("GET", path)["headers"]
+        assert SECURE_HEADERS.items() <= headers.items()
+        assert headers["X-Request-Id"] == "0f1e2d3c-request"
+
+
+def test_a_method_that_is_not_there_is_told_those_that_are() -> None:
+    response = Api().ask("DELETE", "/intents")
+    assert (response["statusCode"], response["headers"]["Allow"]) == (405, "GET, HEAD, POST")
+    assert body(response)["error"]["code"] == "METHOD_NOT_ALLOWED"
+
+
+def test_head_is_answered_without_a_body() -> None:
+    response = Api().ask("HEAD", "/livez")
+    assert (response["statusCode"], response["body"]) == (200, "")
+
+
+def test_a_bug_is_a_500_that_tells_nothing_but_where_to_look(caplog: pytest.LogCaptureFixture) -> None:
+    api = Api(queue_size=lambda: 1 // 0)
+    with caplog.at_level(logging.ERROR):
+        response = api.ask("GET", "/metrics", token=api.client())
+    error = body(response)["error"]
+    assert (response["statusCode"], error["code"]) == (500, "INTERNAL_ERROR")
+    assert error["details"]["error_id"] == "ERR-2027-01-15-0f1e2d3c"
+    assert "ZeroDivisionError" in caplog.text
+    assert "Zero" not in response["body"]
+    Draft202012Validator(SCHEMAS["Error"]).validate(body(response))
+
+
+def test_no_log_line_has_a_credential(caplog: pytest.LogCaptureFixture) -> None:
+    api = Api()
+    with caplog.at_level(logging.DEBUG):
+        api.ask("GET", "/intents", token=api.client("sesame"))
+        api.ask("GET", "/intents", headers={"X-API-Key": "wrong-sesame"})
+    assert [record.getMessage() for record in caplog.records] == ["GET /intents 200", "GET /intents 401"]
+    assert "wrong-sesame" not in str([vars(record) for record in caplog.records])
+
+
+def test_the_page_is_there_only_if_it_is_asked_for() -> None:
+    api = Api()
+    assert api.ask("GET", "/docs")["statusCode"] == 404
+    api.serve(docs=True)
+    response = api.ask("GET", "/docs")
+    assert response["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert "/intents/{name}/retry" in response["body"]
+    assert "<script" not in response["body"]
+
+
+@pytest.mark.parametrize("name", ["health", "readiness", "liveness", "error-400", "error-503", "error-500"])
+def test_the_examples_of_the_specification_keep_our_schemas(name: str) -> None:
+    examples = json.loads((ROOT / "tests/data/spec/http.json").read_text())
+    Draft202012Validator(SCHEMAS[examples[name]["schema"]]).validate(examples[name]["body"])

@@ -1,0 +1,104 @@
+"""What `make up` does when it cannot: says why, and leaves nothing."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev import stack
+from dev.stack import ROOT, Stack, free_port
+
+SERVER = """\
+import http.server, os
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Healthy).serve_forever()
+"""
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty .local, where programs can be put."""
+    monkeypatch.setattr(stack, "LOCAL", tmp_path)
+    return tmp_path
+
+
+def program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("module", ["dev.stack", "dev.demo", "dev.bridge"])
+@pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "4566 "])
+def test_what_is_no_port_is_said_in_one_line(module: str, port: str) -> None:
+    command = [sys.executable, "-m", module, *(["up"] if module == "dev.stack" else []), f"--port={port}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "PORT must be 1 to 65535\n")
+
+
+def test_a_server_that_dies_is_told_with_the_end_of_its_log(local: Path) -> None:
+    program(local / "ministack/bin/python", "echo no such module: ministack; exit 1")
+    failed = Stack(free_port())
+    with pytest.raises(SystemExit, match="does not start:\nno such module: ministack"):
+        failed.up()
+    assert not failed.home.exists()
+
+
+def test_a_build_that_fails_is_told_with_the_end_of_its_log_and_leaves_no_server(local: Path) -> None:
+    (local / "server.py").write_text(SERVER)
+    program(local / "ministack/bin/python", f"exec {sys.executable} {local}/server.py ministack")
+    program(local / "tools/bin/sam", "echo no such runtime; exit 1")
+    failed = Stack(free_port())
+    with pytest.raises(SystemExit, match="`sam build` failed:\nno such runtime"):
+        failed.up()
+    assert not failed.running
+    assert not failed._server.taken
+    assert not failed.home.exists()
+
+
+def test_a_stack_that_ran_before_survives_a_build_that_fails(local: Path) -> None:
+    (local / "server.py").write_text(SERVER)
+    program(local / "ministack/bin/python", f"exec {sys.executable} {local}/server.py ministack")
+    program(local / "tools/bin/sam", "exit 1")
+    running = Stack(free_port())
+    running.home.mkdir()
+    running._server.start()
+    try:
+        with pytest.raises(SystemExit, match="`sam build` failed"):
+            running.up()
+        assert running.running
+    finally:
+        running.down()
+    assert not running.running
+
+
+@pytest.mark.usefixtures("local")
+def test_a_port_that_is_taken_is_left_alone() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        refused = Stack(other.getsockname()[1])
+        with pytest.raises(SystemExit, match="is taken by another program"):
+            refused.up()
+    assert not refused.home.exists()
+
+
+def test_the_flaky_porch_succeeds_at_the_third_attempt(tmp_path: Path) -> None:
+    flaky = tmp_path / "porch"
+    flaky.write_bytes((ROOT / "examples/flaky-porch/porch").read_bytes())
+    flaky.chmod(0o755)
+    program(tmp_path / "bundled/porch", "exit 0")
+    (tmp_path / "bundled-porch").symlink_to(tmp_path / "bundled/porch")
+
+    def attempt(intent: str) -> int:
+        command = [str(flaky), "-intent", intent, "-out", "out"]
+        return subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False).returncode
+
+    assert [attempt("/work/intent-a.json") for _ in range(3)] == [4, 4, 0]
+    assert [attempt(f"/work/intent-{name}.json") for name in "ba"] == [4, 4], "each intent, and each time anew"
