@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from conductor_loop import pipeline
 from conductor_loop.app import Message
 from conductor_loop.errors import Cause, Illegible, Overtaken, StillHeld
-from conductor_loop.lifecycle import State
+from conductor_loop.lifecycle import Refusal, State
 from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
 from conductor_loop.settling import Answer
@@ -40,6 +41,27 @@ def test_the_same_event_delivered_twice_has_no_second_effect(world: World) -> No
     assert world.bucket.puts == puts
     assert len(world.porch.requests) == 1
     assert len(world.measured) == 1
+
+
+def test_an_event_of_what_is_settled_writes_a_status_that_was_lost(world: World) -> None:
+    handoff = world.drop()
+    pipeline.answer(world.app, handoff, world.deadline)
+    told = world.status()
+    world.bucket.objects["status/intent-a.json.status"].clear()
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
+    assert world.status() == told
+
+
+def test_a_decision_whose_answer_was_lost_keeps_its_package(world: World) -> None:
+    decide = world.state.decide
+
+    def again(*given: Any) -> Refusal | None:
+        decide(*given)
+        return decide(*given)
+
+    world.state.decide = again  # type: ignore[method-assign, assignment]
+    assert pipeline.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
+    assert f"{PACKAGE}Kptfile" in world.listing()
 
 
 def test_the_same_body_under_a_new_name_is_a_new_intent(world: World) -> None:
