@@ -248,3 +248,9 @@ def test_a_porch_repository_reaches_porch_and_beats_its_environment() -> None:
         "PORCH_NAMESPACE": "porch",
         "PORCH_PUBLISH": "true",
     }
+
+
+@pytest.mark.parametrize("value", ["half \ud800 a pair", "x\0y"])
+def test_a_value_that_no_program_can_be_given_is_refused(value: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"\$\.porch\.environment\.A"):
+        effective({"porch": {"environment": {"A": value}}}, {})
