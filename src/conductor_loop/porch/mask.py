@@ -55,11 +55,16 @@ def masking(secrets: Iterable[str]) -> Mask:
     return Mask(tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 
+def spoken(data: bytes) -> str:
+    """Return all of the text, without what a terminal would obey."""
+    return data.decode(errors="replace").translate(_OBEYED)
+
+
 def readable(data: bytes, bound: int, mask: Mask) -> str:
     """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
     # Secrets last: characters that are taken out may have stood between the parts of one. And before the cut, which may
     # leave a part of one.
-    text = mask.text(data.decode(errors="replace").translate(_OBEYED))
+    text = mask.text(spoken(data))
     shown = text.encode()
     if len(shown) <= bound:
         return text
