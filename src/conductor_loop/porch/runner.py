@@ -186,7 +186,9 @@ class Porch:
             answer = heard_structured(told.ended.stdout, request.document)
         else:
             answer = heard_direct(spoken(told.ended.stdout))
-        package = packed(files, told.mask.document(answer.name))
+        # A word in it that is a short password too is of the intent's.
+        is_secret = told.mask.is_in((answer.name or "").encode(errors="replace"))
+        package = packed(files, told.mask.document(answer.name) if is_secret else answer.name)
         message = f"Package successfully created: {package.name}"
         return Result(package, told.run, message, told.mask.document(answer.report))
 
