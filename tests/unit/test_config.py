@@ -286,3 +286,9 @@ def test_a_message_repeats_nothing_that_may_be_a_secret(document: dict[str, Any]
 def test_a_principal_that_is_named_twice_in_a_parameter_is_named_once() -> None:
     found = load({}, TABLE | {"CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS": "AWS:a, AWS:a"})
     assert found.critical_principals == ("AWS:a",)
+
+
+@pytest.mark.parametrize("value", ["half \ud800 a pair", "x\0y"])
+def test_a_value_that_no_program_can_be_given_is_refused(value: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"\$\.porch\.environment\.A"):
+        effective({"porch": {"environment": {"A": value}}}, {})

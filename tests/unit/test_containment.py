@@ -3,8 +3,10 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -163,11 +165,22 @@ if os.fork() == 0:
 )
 
 
-@pytest.mark.parametrize("value", ["0", "12345", "2**62 + (os.getppid() << 38)"])
+@pytest.mark.parametrize("value", ["0", "12345", "2**62 + (os.getppid() << 38)", "2**62 + ({} << 38)"])
 def test_who_lowers_the_limit_that_marks_a_run_is_ended_all_the_same(bench: Bench, value: str) -> None:
     sleeper = bench.program("echo $$ >> $aside/pids; exec sleep 60")
-    result = bench.run(bench.python(f"value = {value}\nsleeper = {sleeper!r}\n{ESCAPE}"))
+    living = os.getppid()  # somebody who is no worker
+    result = bench.run(bench.python(f"value, sleeper = {value.format(living)}, {sleeper!r}\n{ESCAPE}"))
     assert result.package.name == "p"
+
+
+@pytest.mark.parametrize("locks", [0, 1000, 2**38, 2**61])
+def test_who_has_a_limit_on_locks_of_his_own_is_left_alone(bench: Bench, locks: int) -> None:
+    with subprocess.Popen(["prlimit", f"--locks={locks}:{locks}", "sleep", "5"], start_new_session=True) as bystander:
+        while resource.prlimit(bystander.pid, 10)[1] != locks:
+            time.sleep(0.001)
+        bench.run(bench.program(f"sleep 0.2; {GOOD}"))  # long enough for a look
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_who_lowers_the_limit_that_marks_a_run_does_not_live_to_its_end(bench: Bench) -> None:
@@ -194,6 +207,15 @@ def test_what_a_dead_worker_left_running_is_ended_by_the_next_run(bench: Bench) 
     with other_worker(bench, f"setsid env -i {sleeper}") as worker:
         worker.kill()
     assert bench.run(bench.program(GOOD)).run.exit_code == 0  # and the bench holds that the sleeper is dead
+
+
+def test_what_a_dead_worker_left_running_is_ended_before_anybody_has_reaped_the_worker(bench: Bench) -> None:
+    sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
+    with other_worker(bench, f"setsid env -i {sleeper}") as worker:
+        worker.kill()
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        assert bench.run(bench.program(GOOD)).run.exit_code == 0
+        assert not is_alive(int((bench.aside / "pids").read_text()))
 
 
 def test_what_a_live_worker_runs_is_left_alone(bench: Bench) -> None:

@@ -39,6 +39,21 @@ def test_what_programs_for_credentials_are_given_is_secret_too() -> None:
     assert "in-the-environment" in read_kubeconfig(written(user), "it").secrets
 
 
+def test_the_tokens_of_a_provider_are_secrets() -> None:
+    config = {"id-token": "an-id-token", "client-secret": "its-secret", "idp-issuer-url": "https://idp.example.com"}
+    user = {"auth-provider": {"name": "oidc", "config": config}}
+    assert read_kubeconfig(written(user), "it").secrets == {"an-id-token", "its-secret"}
+
+
+def test_the_words_that_programs_for_credentials_are_given_are_no_secrets() -> None:
+    variable = {"name": "AWS_PROFILE", "value": "production"}
+    user: dict[str, Any] = {
+        "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "aws-auth", "env": [variable]}
+    }
+    user["exec"]["args"] = ["eks", "get-token", "--cluster-name", "cnf-simulator"]
+    assert read_kubeconfig(written(user), "it").secrets == frozenset()
+
+
 def test_servers_authorities_and_paths_are_no_secrets() -> None:
     user = {"tokenFile": "/opt/porch/token", "client-key": "/opt/porch/key.pem", "username": "somebody-else"}
     assert read_kubeconfig(written(user), "it").secrets == frozenset()
@@ -64,7 +79,7 @@ def test_secrets_are_not_in_its_representation() -> None:
         b"users: me",
         b"- a\n- b",
         b"&a [*a]",
-        b"users: &a [{user: {x: *a}}]",
+        b"users: &a [{user: {token: *a}}]",
         b"[" * 5000,
     ],
 )

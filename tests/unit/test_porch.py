@@ -234,3 +234,19 @@ def test_a_package_name_may_be_any_kubernetes_name(bench: Bench, name: str) -> N
 def test_success_without_a_file_is_a_missing_package(bench: Bench, text: str) -> None:
     failed = bench.failure(bench.program(f"{text}\necho 'Package successfully created: p'"))
     assert failed.cause is Cause.PACKAGE_MISSING
+
+
+@pytest.mark.parametrize("environment", [{"A": "\ud800"}, {"A": "x\0y"}, {"A=B": "x"}])
+def test_a_variable_that_no_program_can_be_given_is_a_porch_that_was_not_started(
+    bench: Bench, environment: dict[str, str]
+) -> None:
+    bench.environment = environment
+    failed = bench.failure(bench.program(GOOD))
+    assert (failed.cause, failed.run.exit_code) == (Cause.PORCH_PERMISSION_DENIED, None)
+
+
+def test_the_packages_name_is_heard_in_the_middle_of_much_text(bench: Bench) -> None:
+    much = "head -c 9000 /dev/zero | tr '\\0' x; echo"
+    result = bench.run(bench.program(f"echo x > $4/Kptfile; {much}; echo 'Package successfully created: p'; {much}"))
+    assert result.package.name == "p"
+    assert "successfully" not in result.run.stdout

@@ -119,6 +119,13 @@ def test_a_package_with_a_token_in_it_is_refused(bench: Bench, packs: str) -> No
     assert TOKEN not in str(failed)
 
 
+def test_a_package_with_a_word_in_it_that_is_a_short_password_too_is_taken(bench: Bench) -> None:
+    given = with_token("https://edge.example.com", "Q0E=", "simulator")
+    result = run(porch(bench, f"{GOOD}; echo simulator >> $4/Kptfile; echo simulator", given=given))
+    assert b"simulator" in b"".join(result.package.files.values())
+    assert "[secret]" in result.run.stdout
+
+
 def test_a_token_in_a_name_that_is_complained_of_is_masked(bench: Bench) -> None:
     failed = failure(porch(bench, f"echo x > {TOKEN}; {GOOD}"))
     assert failed.cause is Cause.PACKAGE_UNSAFE

@@ -1,7 +1,10 @@
 """The directory below which porch runs: made fresh, and cleared of what others left."""
 
+import fcntl
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,3 +99,27 @@ def test_a_work_root_that_is_not_private_is_refused(bench: Bench, spoil: str) ->
         bench.porch(bench.program(GOOD)).run(Request("intent-a.json", INTENT, 20.0))
     assert caught.value.cause is Cause.PORCH_PERMISSION_DENIED
     bench.root.chmod(0o700) if spoil == "chmod" else bench.root.unlink()
+
+
+def test_a_root_that_somebody_keeps_locked_costs_a_run_its_time_and_no_more(bench: Bench) -> None:
+    bench.root.mkdir(mode=0o700)
+    bench.timeout_seconds = 0.2
+    descriptor = os.open(bench.root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        failed = bench.failure(bench.program(GOOD))
+    finally:
+        os.close(descriptor)
+    assert failed.cause is Cause.PROCESSING_TIMEOUT
+    assert str(failed).startswith("no work directory could be made: others lock its parent")
+
+
+def test_the_time_that_the_directory_takes_is_not_porchs(bench: Bench) -> None:
+    bench.root.mkdir(mode=0o700)
+    bench.timeout_seconds = 1.0
+    descriptor = os.open(bench.root, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    threading.Timer(0.5, os.close, [descriptor]).start()
+    failed = bench.failure(bench.program("exec sleep 60"))
+    assert failed.cause is Cause.PROCESSING_TIMEOUT
+    assert failed.run.duration_seconds < 0.9

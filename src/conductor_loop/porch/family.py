@@ -7,57 +7,17 @@ import os
 import resource
 import selectors
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# RLIMIT_LOCKS (Linux, every architecture): inherited like any limit, and not looked at by any kernel since 2.4.25, so
-# that we may bear it for a moment ourselves, and no program has a reason to set it.
-_MARK = 10
-_OWNER_BITS, _RANDOM_BITS = 22, 38  # of a brand; 22 bits hold any process id
+from conductor_loop.porch.brand import MARK, hard_limit, is_answered_for, is_below, is_brand, marks_of, name_alive
+
 _PASSES = 3  # over who was started before the limits held; each leaves fewer, unless limits cannot be set at all
 _SWEEP_SECONDS = 5.0  # for all strays to die; they do in milliseconds, unless the kernel keeps one in a system call
 _CROWD, _REAPING_SECONDS = 64, 2.0  # so many dead take places that the next run may need; init reaps them in a moment
-_STARTING = threading.Lock()
-_live: set[int] = set()  # brands of the runs of this process
-
-
-@contextmanager
-def branded() -> Iterator[int]:
-    """Yield a brand, a number no other run has; it is in use until the context ends.
-
-    A brand names the process that made it, so that two workers of one user tell their runs apart.
-    """
-    owner = os.getpid() % 2**_OWNER_BITS
-    brand = 2**62 | owner << _RANDOM_BITS | int.from_bytes(os.urandom(8)) % 2**_RANDOM_BITS
-    _live.add(brand)
-    try:
-        yield brand
-    finally:
-        _live.discard(brand)
-
-
-@contextmanager
-def branding(brand: int) -> Iterator[None]:
-    """Brand everything that this process starts meanwhile, and so all its descendants.
-
-    Neither `setsid` nor an emptied environment takes a limit away; see `Family` for what lowering it does.
-    """
-    with _STARTING:
-        ours = _marks(0)
-        if not ours:  # a sandbox refuses: two other marks remain
-            yield
-            return
-        with suppress(ValueError):  # we are under such a limit ourselves, or may not set one: likewise
-            resource.setrlimit(_MARK, (brand, ours[1]))
-        try:
-            yield
-        finally:
-            with suppress(ValueError):
-                resource.setrlimit(_MARK, ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +27,8 @@ class Family:
     Its process group is killed as a whole. Who left the group is found in ``/proc`` by any of three marks that are
     inherited and that no other run has: the brand, the session, and the run's directory in the environment (HOME). Runs
     beside this one in other threads are therefore safe. The brand is a hard limit: who wants to be rid of it can only
-    lower it, never lift it, and who bears a limit that no worker answers for is of this family as much as of any.
+    lower it, never lift it, and so all the other limits. Who bears a brand that no worker answers for, or no brand but
+    a run's limits or lower ones, is of this family as much as of any.
     Becoming the reaper of all orphans (PR_SET_CHILD_SUBREAPER) would find them too, but is refused on Lambda, and does
     not tell the orphans of one run from those of another.
     """
@@ -75,15 +36,16 @@ class Family:
     leader: int
     directory: bytes
     brand: int
+    limits: Mapping[int, int]  # resource limits, kind to value
 
-    def limit(self, wanted: Mapping[int, int]) -> None:
-        """Set resource limits (kind to value) on the leader, and so on all that it starts.
+    def limit(self) -> None:
+        """Set the limits on the leader, and so on all that it starts.
 
         From outside, because code between fork and exec is not safe beside threads and switches `subprocess` from vfork
         to fork, and because a launcher costs each run the start of a second program. The price is a moment after the
         start without limits. They count what was used in it, and whom the leader started in it is limited as well.
         """
-        wanted = {**wanted, _MARK: self.brand}  # the last: who bears it as a hard limit, has them all
+        wanted = {**self.limits, MARK: self.brand}  # the last: who bears it as a hard limit, has them all
         with suppress(PermissionError, ValueError):  # a sandbox that refuses this has limits of its own
             _set_limits(self.leader, wanted)
             for _ in range(_PASSES):
@@ -92,11 +54,11 @@ class Family:
 
     def _unlimited(self) -> list[int]:
         relatives = self.living()
-        return [pid for pid in relatives if _marks(pid) != (self.brand, self.brand)]
+        return [pid for pid in relatives if marks_of(pid) != (self.brand, self.brand)]
 
     def living(self) -> list[int]:
         """Find the family as far as that is cheap: the leader, and who bears its brand or is in its session."""
-        return [pid for pid in _processes() if self._is_in_session(pid) or self.brand in (_marks(pid) or ())]
+        return [pid for pid in _processes() if self._is_in_session(pid) or self.brand in (marks_of(pid) or ())]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader's process group, at once, and then to whoever has left it."""
@@ -113,14 +75,14 @@ class Family:
         """
         _send_group(self.leader, signal.SIGSTOP)  # as `_stopped` does
         known = set(self.living()) - {self.leader}
-        names = [name for pid in known if (name := _name_alive(pid))]
+        names = [name for pid in known if (name := name_alive(pid))]
         _send_group(self.leader, signal.SIGKILL)
         # Not `Popen.wait`: that frees the leader's id while we still use it, and reports a lost exit status as 0.
         os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         deadline = time.monotonic() + _SWEEP_SECONDS
         dead: set[int] = set()
         while (strays := _stopped(self._members, dead, deadline)) and time.monotonic() < deadline:
-            names += [name for pid in strays - known if (name := _name_alive(pid))]
+            names += [name for pid in strays - known if (name := name_alive(pid))]
             _send(strays, signal.SIGKILL)
             for pid in strays:
                 _await_death(pid, deadline)
@@ -133,12 +95,34 @@ class Family:
         return {pid for pid in _processes() if self._owns(pid)} - {self.leader, os.getpid()}
 
     def _owns(self, pid: int) -> bool:
-        marks = _marks(pid) or ()
-        return (
-            self._is_in_session(pid)
-            or self.brand in marks
-            or self._knows_directory(pid)
-            or any(_is_nobodys(mark, pid) for mark in marks[1:])
+        marks = marks_of(pid) or ()
+        return self._is_in_session(pid) or self.brand in marks or self._knows_directory(pid) or self._is_outlaw(pid)
+
+    def end_outlaws(self) -> None:
+        """Kill who is of a run that nobody answers for, on sight: it belongs to no run whose use is counted."""
+        _send(_stopped(self._outlaws, set(), time.monotonic() + _SWEEP_SECONDS), signal.SIGKILL)
+
+    def _outlaws(self) -> set[int]:
+        return {pid for pid in _processes() if self._is_outlaw(pid)}
+
+    def _is_outlaw(self, pid: int) -> bool:
+        """Whether a process is of a run, and of none that is live: it changed its mark, or outlived its worker.
+
+        A limit on locks alone proves nothing: people and services set one (``ulimit -x``, LimitLOCKS).
+        """
+        mark, ours = (marks_of(pid) or (0, resource.RLIM_INFINITY))[1], marks_of(0)
+        if (
+            mark == resource.RLIM_INFINITY or not ours or ours[1] != resource.RLIM_INFINITY
+        ):  # then all that we start bears a limit, branded or not
+            return False
+        of_a_run = not is_answered_for(mark) if is_brand(mark) else self._is_limited(pid)
+        return of_a_run and _identity(pid) == _identity(os.getpid())
+
+    def _is_limited(self, pid: int) -> bool:
+        """Whether a process bears all the limits of a run, or lower ones, and only a run can have given them to it."""
+        telling = {kind: value for kind, value in self.limits.items() if kind != resource.RLIMIT_CORE}  # 0 for many
+        return all(is_below(value, hard_limit(pid, kind)) for kind, value in self.limits.items()) and not any(
+            is_below(value, hard_limit(0, kind)) for kind, value in telling.items()
         )
 
     def _is_in_session(self, pid: int) -> bool:
@@ -150,15 +134,6 @@ class Family:
         with suppress(OSError):
             return self.directory in Path(f"/proc/{pid}/environ").read_bytes()
         return False
-
-
-def end_outlaws() -> None:
-    """Kill who bears a limit that no worker answers for, on sight: it belongs to no run whose use is counted."""
-    _send(_stopped(_outlaws, set(), time.monotonic() + _SWEEP_SECONDS), signal.SIGKILL)
-
-
-def _outlaws() -> set[int]:
-    return {pid for pid in _processes() if any(_is_nobodys(mark, pid) for mark in (_marks(pid) or ())[1:])}
 
 
 def _stopped(find: Callable[[], set[int]], dead: set[int], deadline: float) -> set[int]:
@@ -176,18 +151,6 @@ def _stopped(find: Callable[[], set[int]], dead: set[int], deadline: float) -> s
     return stopped
 
 
-def _is_nobodys(mark: int, pid: int) -> bool:
-    """Whether a process bears a hard limit that is no live run's brand: it changed it, or outlived its worker."""
-    if mark == resource.RLIM_INFINITY or mark in _live:
-        return False
-    ours = _marks(0)
-    if not ours or ours[1] != resource.RLIM_INFINITY:  # then all that we start bears a limit, branded or not
-        return False
-    worker = mark >> _RANDOM_BITS & 2**_OWNER_BITS - 1
-    answers = worker != os.getpid() and (_marks(worker or pid) or (0, 0))[1] == resource.RLIM_INFINITY
-    return not answers and _identity(pid) == _identity(os.getpid())
-
-
 def _identity(pid: int) -> tuple[str, int] | None:
     """Whose a process is: its user ids, and how many namespaces of process ids deep it lives."""
     with suppress(OSError):
@@ -197,24 +160,10 @@ def _identity(pid: int) -> tuple[str, int] | None:
     return None
 
 
-def _name_alive(pid: int) -> str | None:
-    """Name a process, unless it is dead and only waits to be reaped."""
-    with suppress(OSError):
-        name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").partition(" (")[2].rpartition(") ")
-        return None if rest[0] in "ZX" else name
-    return None
-
-
 def _processes() -> list[int]:
     with suppress(OSError), os.scandir("/proc") as entries:  # without /proc the group is all that is known
         return [int(entry.name) for entry in entries if entry.name.isdigit()]
     return []
-
-
-def _marks(pid: int) -> tuple[int, int] | None:
-    with suppress(OSError, ValueError):  # it is gone, or not ours to ask; or the system does not know the limit
-        return resource.prlimit(pid, _MARK)
-    return None
 
 
 def _set_limits(pid: int, wanted: Mapping[int, int]) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 from conductor_loop.errors import Cause, NoCredentials
 
-# Of a user's entry, what says where a secret is, and is none itself; messages about it are to stay readable.
-_NO_SECRETS = {"tokenFile", "client-certificate", "client-key", "username", "as", "as-uid", "as-groups"}
+# Of a user's entry, the fields that are secrets. All else, and so most of what a plugin is given, are plain words:
+# names of clusters, regions and commands, which honest output and honest packages are full of.
+_SECRETS = ("token", "password", "client-key-data")
+_SECRETS_OF_PROVIDERS = ("id-token", "refresh-token", "access-token", "client-secret")
+_SECRET_NAMES = ("token", "secret", "password", "key")  # in the name of a plugin's variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,29 @@ def _secrets(document: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML
     if not isinstance(document, dict):
         return
     for user in _entries(document.get("users"), "user"):
-        for text in _texts({key: value for key, value in user.items() if key not in _NO_SECRETS}):
+        for text in _texts(list(_of_user(user))):
             yield text
             yield from _decoded(text)
     for cluster in _entries(document.get("clusters"), "cluster"):
         proxy = str(cluster.get("proxy-url") or "")
         if "@" in proxy:  # it holds a password
             yield from (proxy, proxy.rpartition("@")[0].rpartition("/")[2], proxy.rpartition("@")[0].rpartition(":")[2])
+
+
+def _of_user(user: dict[str, Any]) -> Iterator[Any]:
+    yield from (user.get(name) for name in _SECRETS)
+    match user.get("auth-provider"):
+        case {"config": dict(config)}:
+            yield from (config.get(name) for name in _SECRETS_OF_PROVIDERS)
+    match user.get("exec"):
+        case {"env": list(variables)}:
+            for variable in variables:
+                if isinstance(variable, dict) and _is_secret(str(variable.get("name"))):
+                    yield variable.get("value")
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET_NAMES)
 
 
 def _entries(entries: Any, kind: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any YAML

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 SHORTEST = 8  # characters of a secret; masking less would mask honest words
+_SHORTEST_IN_FILES = 16  # likewise of one that a file is refused for: a package is made of words
 _SHORTEST_LINE = 16  # characters of a secret's line that count by themselves
 _MASKED = "[secret]"
 # What a terminal or a log viewer would obey instead of showing: control characters (not \n, \t), line and paragraph
@@ -45,8 +46,9 @@ class Mask:
         return value
 
     def is_in(self, content: bytes) -> bool:
-        """Whether a secret is in there."""
-        return any(form.encode(errors="replace") in content for form in self.forms)
+        """Whether a secret is in there, leaving out those that a word may be by chance."""
+        forms = (form for form in self.forms if len(form) >= _SHORTEST_IN_FILES)
+        return any(form.encode(errors="replace") in content for form in forms)
 
 
 def masking(secrets: Iterable[str]) -> Mask:
@@ -55,11 +57,16 @@ def masking(secrets: Iterable[str]) -> Mask:
     return Mask(tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 
+def spoken(data: bytes) -> str:
+    """Return all of the text, without what a terminal would obey."""
+    return data.decode(errors="replace").translate(_OBEYED)
+
+
 def readable(data: bytes, bound: int, mask: Mask) -> str:
     """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
     # Secrets last: characters that are taken out may have stood between the parts of one. And before the cut, which may
     # leave a part of one.
-    text = mask.text(data.decode(errors="replace").translate(_OBEYED))
+    text = mask.text(spoken(data))
     shown = text.encode()
     if len(shown) <= bound:
         return text

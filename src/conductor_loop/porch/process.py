@@ -18,13 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor_loop.porch.family import Family, branded, branding
+from conductor_loop.porch.brand import branded, branding
+from conductor_loop.porch.family import Family
 from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.shield import hide_ourselves
 from conductor_loop.porch.watch import Watch
 
 _CHUNK_BYTES = 65_536  # what a pipe holds
-_GO_RESERVES_BYTES = 1024 * 1024**2  # see `_confine`
+_GO_RESERVES_BYTES = 1024 * 1024**2  # see `_bounds`
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ def _execute(command: Command, limits: Limits, brand: int) -> Ended:
     with branding(brand):
         child = _start(command)
     with child:
-        family = Family(child.pid, os.fsencode(command.directory), brand)
+        family = Family(child.pid, os.fsencode(command.directory), brand, _bounds(limits))
         output = _Output(child, limits.output_bytes)
         try:
-            _confine(family, limits)
+            _confine(family)
             clock = _Clock(started + command.timeout_seconds, limits.grace_seconds)
             stopped = _attend(family, output, clock, Watch(family, command.directory, limits))
         finally:
@@ -90,21 +91,24 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
     )
 
 
-def _confine(family: Family, limits: Limits) -> None:
-    """Set the limits of a run that has just started.
+def _bounds(limits: Limits) -> dict[int, int]:
+    """Give the resource limits of a run.
 
     Memory is RLIMIT_DATA: RLIMIT_AS counts what is merely reserved, and every Go program reserves 600 MiB at its
     start. RLIMIT_AS, with room for that, remains for what RLIMIT_DATA does not count (shared mappings).
     """
-    family.limit(
-        {
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_DATA: limits.memory_bytes,
-            resource.RLIMIT_AS: limits.memory_bytes + _GO_RESERVES_BYTES,
-            resource.RLIMIT_NOFILE: limits.file_descriptors,
-            resource.RLIMIT_FSIZE: limits.file_bytes,
-        }
-    )
+    return {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_AS: limits.memory_bytes + _GO_RESERVES_BYTES,
+        resource.RLIMIT_NOFILE: limits.file_descriptors,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+    }
+
+
+def _confine(family: Family) -> None:
+    """Set the limits of a run that has just started."""
+    family.limit()
     with suppress(OSError):  # should memory run out, the kernel is to choose porch, and not us
         Path(f"/proc/{family.leader}/oom_score_adj").write_text("1000")
 

@@ -19,7 +19,7 @@ from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch.credentials import Credentials
 from conductor_loop.porch.kubeconfig import Kubeconfig
 from conductor_loop.porch.limits import Limits, Stop
-from conductor_loop.porch.mask import Mask, masking, readable
+from conductor_loop.porch.mask import Mask, masking, readable, spoken
 from conductor_loop.porch.package import Bounds, Package, Unusable, packed
 from conductor_loop.porch.process import Command, Ended, execute
 from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, sentence
@@ -117,8 +117,7 @@ class Porch:
             raise ValueError(f"not an intent's file name: {request.file!r}")
         deadline = time.monotonic() + request.timeout_seconds
         kubeconfig = self._kubeconfig(request)
-        left = max(deadline - time.monotonic(), 0.0)  # what the credentials took, porch has not
-        return self._run(replace(request, timeout_seconds=left), kubeconfig)
+        return self._run(request, kubeconfig, deadline)
 
     def command(self, request: Request, space: Workspace) -> Command:
         """Say what is started for a request: the arguments, and the whole of the environment."""
@@ -133,13 +132,15 @@ class Porch:
         except NoCredentials as error:
             raise PorchFailed(error.cause, Run(None, "", "", 0.0), f"porch was not started: {error}.") from None
 
-    def _run(self, request: Request, kubeconfig: Kubeconfig | None) -> Result:
+    def _run(self, request: Request, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
         run, mask = Run(None, "", "", 0.0), masking(kubeconfig.secrets if kubeconfig else ())
         content = json.dumps(dict(request.document), indent=2).encode()
         given = kubeconfig.content if kubeconfig else None
         try:
-            with workspace(self.work_root.absolute(), request.file, content, given) as space:
-                ended = self._execute(request, space)
+            root, seconds = self.work_root.absolute(), _left(deadline)
+            with workspace(root, request.file, content, given, seconds=seconds) as space:
+                # What the credentials and the directory took, porch has not.
+                ended = self._execute(replace(request, timeout_seconds=_left(deadline)), space)
                 run = self._shown(ended, mask)
                 judge(ended, self.limits)
                 return self._result(request, space, Told(ended, run, mask))
@@ -152,7 +153,7 @@ class Porch:
     def _execute(self, request: Request, space: Workspace) -> Ended:
         try:
             return execute(self.command(request, space), self.limits)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for arguments and variables that no program can be given
             raise not_started(error) from error
 
     def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
@@ -184,7 +185,13 @@ class Porch:
         if self.mode is Mode.STRUCTURED:
             answer = heard_structured(told.ended.stdout, request.document)
         else:
-            answer = heard_direct(told.run.stdout)
-        package = packed(files, told.mask.document(answer.name))
+            answer = heard_direct(spoken(told.ended.stdout))
+        # A word in it that is a short password too is of the intent's.
+        is_secret = told.mask.is_in((answer.name or "").encode(errors="replace"))
+        package = packed(files, told.mask.document(answer.name) if is_secret else answer.name)
         message = f"Package successfully created: {package.name}"
         return Result(package, told.run, message, told.mask.document(answer.report))
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.0)

@@ -120,8 +120,11 @@ def _signal_name(number: int) -> str:
     return signal.Signals(number).name if known else f"signal {number}"
 
 
-def not_started(error: OSError) -> Unusable:
+def not_started(error: OSError | ValueError) -> Unusable:
     """Name the cause of a failure to start porch."""
+    if not isinstance(error, OSError):  # whose words may quote what porch was to be given
+        what = "porch could not be started: a name or a value of its environment is none that a program can be given"
+        return Unusable(Cause.PORCH_PERMISSION_DENIED, what)
     otherwise = (Cause.PORCH_PERMISSION_DENIED, "porch could not be executed")
     cause, what = _START.get(error.errno or 0, otherwise)
     return Unusable(cause, f"{what} ({error.strerror or error})")

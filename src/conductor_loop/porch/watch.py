@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor_loop.porch.family import Family, end_outlaws
+from conductor_loop.porch.family import Family
 from conductor_loop.porch.limits import Limits, Stop
 
 _LEAST_SECONDS, _MOST_SECONDS = 0.05, 0.5  # between two looks; an honest porch has often ended by the first
@@ -55,7 +55,7 @@ class Watch:
             return Stop.TASKS
         if sum(map(_private_bytes, family)) > self.limits.memory_bytes:
             return Stop.MEMORY
-        end_outlaws()
+        self.family.end_outlaws()
         return Stop.DISK if self._fills_the_disk() else None
 
     def _fills_the_disk(self) -> bool:

@@ -13,6 +13,7 @@ directory that is not locked is a leftover, and no list of live runs has to be k
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from conductor_loop.porch.package import DIRECTORY, FILE, Bounds, Unusable, open
 _PREFIX = "run-"
 _HOME, _TMP, _OUT, _KUBECONFIG = "home", "tmp", "out", "kubeconfig"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_LOCK_SECONDS = 10.0  # to wait for the root's lock, which an honest run holds for milliseconds
+_POLL_SECONDS = 0.01
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -86,17 +89,24 @@ class Workspace:
 
 
 @contextmanager
-def workspace(root: Path, file: str, content: bytes, kubeconfig: bytes | None = None) -> Iterator[Workspace]:
+def workspace(
+    root: Path, file: str, content: bytes, kubeconfig: bytes | None = None, *, seconds: float = _LOCK_SECONDS
+) -> Iterator[Workspace]:
     """Make a directory for one run below ``root`` (made if need be) with the intent in it; remove it at the end.
 
     Likewise the kubeconfig, if there is one, with mode 0600.
 
     ``root`` must be private to this user: it is refused if others own it or may write to it. Leftovers of runs whose
-    process died are removed first. Raises `Unusable`: DISK_FULL, or PORCH_PERMISSION_DENIED for what an operator has
-    to put right.
+    process died are removed first. Raises `Unusable`: DISK_FULL, PORCH_PERMISSION_DENIED for what an operator has to
+    put right, or PROCESSING_TIMEOUT if others hold the root's lock for all those ``seconds``.
     """
     try:
-        space = _made(root, file, content, kubeconfig)
+        with _locked(root, seconds):  # no run may find another's directory made, but not yet locked
+            leftovers = list(_leftovers(root))
+            space = _made(root, file, content, kubeconfig)
+        for leftover in leftovers:
+            _remove(*leftover)
+        _fill_or_remove(space)
     except OSError as error:
         cause = Cause.DISK_FULL if error.errno in _NO_ROOM else Cause.PORCH_PERMISSION_DENIED
         raise Unusable(cause, f"no work directory could be made ({error.strerror})") from error
@@ -106,26 +116,42 @@ def workspace(root: Path, file: str, content: bytes, kubeconfig: bytes | None = 
         _remove(space.path, space.descriptor)
 
 
-def _made(root: Path, file: str, content: bytes, kubeconfig: bytes | None) -> Workspace:
+@contextmanager
+def _locked(root: Path, seconds: float) -> Iterator[None]:
+    deadline = time.monotonic() + seconds
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = root / f"{_PREFIX}{os.urandom(8).hex()}"
     with opened(root, DIRECTORY) as descriptor:
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PermissionError(errno.EPERM, "its parent belongs to others, or others may write to it")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # no run may find another's directory made, but not yet locked
-        leftovers = list(_leftovers(root))
-        path.mkdir(mode=0o700)
-        space = Workspace(path, os.open(path, DIRECTORY), file, content, kubeconfig)
-        fcntl.flock(space.descriptor, fcntl.LOCK_EX)
-    for leftover in leftovers:
-        _remove(*leftover)
+        while not _is_taken(descriptor):
+            if time.monotonic() > deadline:  # whoever may write there can take the lock, and keep it
+                raise Unusable(Cause.PROCESSING_TIMEOUT, "no work directory could be made: others lock its parent")
+            time.sleep(_POLL_SECONDS)
+        yield
+
+
+def _is_taken(descriptor: int) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _made(root: Path, file: str, content: bytes, kubeconfig: bytes | None) -> Workspace:
+    path = root / f"{_PREFIX}{os.urandom(8).hex()}"
+    path.mkdir(mode=0o700)
+    space = Workspace(path, os.open(path, DIRECTORY), file, content, kubeconfig)
+    fcntl.flock(space.descriptor, fcntl.LOCK_EX)
+    return space
+
+
+def _fill_or_remove(space: Workspace) -> None:
     try:
         _fill(space)
     except OSError:
         _remove(space.path, space.descriptor)
         raise
-    return space
 
 
 def _fill(space: Workspace) -> None:
