@@ -74,7 +74,9 @@ SCHEMAS: Mapping[str, Schema] = {
                 "type": ["integer", "null"],
                 "description": "null: without queues nobody but Lambda limits them",
             },
-        }
+            "config_version": {"type": "string", "description": "Of the configuration in force; empty without one"},
+        },
+        optional=("config_version",),  # ours: the specification's example has none
     ),
     "Liveness": _object(
         {

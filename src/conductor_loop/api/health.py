@@ -66,6 +66,7 @@ def ready(parts: Parts, call: Call) -> Response:
         "queue_size": queue,
         "active_workers": found["workers"],
         "max_workers": serving.max_workers,
+        "config_version": parts.config.version,
     }
     return Response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)
 

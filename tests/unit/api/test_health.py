@@ -32,6 +32,7 @@ def test_the_answers_are_the_specifications() -> None:
         "queue_size": 2,
         "active_workers": 1,
         "max_workers": 4,
+        "config_version": "",
     }
     health = body(api.ask("GET", "/healthz"))
     assert health["uptime"] == "2h15m30s"
