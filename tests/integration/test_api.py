@@ -214,7 +214,9 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
         two.cache_clear()
-    logging.Logger.manager.loggerDict.pop(handler.SERVICE, None)  # its handler holds this test's standard output
+    logger: Any = logging.getLogger(handler.SERVICE)
+    logger.handlers.clear()  # they hold this test's standard output
+    logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 
 
 def test_the_entry_point_answers(deployed: boto3.session.Session) -> None:

@@ -51,7 +51,9 @@ def function(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield aws
     for cached in caches:
         cached.cache_clear()
-    logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds this test's standard output
+    logger: Any = logging.getLogger(handlers.SERVICE)
+    logger.handlers.clear()  # they hold this test's standard output
+    logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 
 
 @pytest.fixture
