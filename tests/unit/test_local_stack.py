@@ -100,5 +100,5 @@ def test_the_flaky_porch_succeeds_at_the_third_attempt(tmp_path: Path) -> None:
         command = [str(flaky), "-intent", intent, "-out", "out"]
         return subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False).returncode
 
-    assert [attempt("/work/intent-a.json") for _ in range(3)] == [4, 4, 0]
-    assert [attempt(f"/work/intent-{name}.json") for name in "ba"] == [4, 4], "each intent, and each time anew"
+    assert [attempt("/some/intent-a.json") for _ in range(3)] == [4, 4, 0]
+    assert [attempt(f"/some/intent-{name}.json") for name in "ba"] == [4, 4], "each intent, and each time anew"
