@@ -91,11 +91,11 @@ def contained(folder: Path) -> Iterator[Bench]:
 
 
 @contextmanager
-def other_worker(bench: Bench, text: str) -> Iterator[subprocess.Popen[bytes]]:
+def other_worker(bench: Bench, text: str, *launcher: str) -> Iterator[subprocess.Popen[bytes]]:
     """Another process of our user, in the middle of a run of a program that has written to ``$aside/up``."""
     script = "import sys; from pathlib import Path; from conductor_loop.porch import Porch, Request\n"
     script += "Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(Request('intent-z.json', {}, 60.0))"
-    command = [sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
+    command = [*launcher, sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
     os.mkfifo(bench.aside / "up")
     with subprocess.Popen(command) as process:
         (bench.aside / "up").read_text()
