@@ -94,7 +94,7 @@ def workers() -> set[int]:
 
 
 def _owner(brand: int) -> int:
-    return brand >> _RANDOM_BITS & 2**_OWNER_BITS - 1
+    return brand >> _RANDOM_BITS & (1 << _OWNER_BITS) - 1
 
 
 def _claims() -> set[tuple[int, int]] | None:
