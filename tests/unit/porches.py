@@ -39,6 +39,7 @@ class Bench:
     mode: Mode = Mode.DIRECT
     limits: Limits = field(default_factory=lambda: Limits(grace_seconds=0.1))
     environment: Mapping[str, str] = field(default_factory=dict)
+    cleans: Path | None = None
     previous: tuple[str | None, int | None] = (None, None)
     document: Mapping[str, Any] = field(default_factory=lambda: dict(INTENT))
 
@@ -62,7 +63,7 @@ class Bench:
         return self.program("import os, signal, sys\n" + dedent(text), f"{sys.executable} -IS")
 
     def porch(self, path: str) -> Porch:
-        return Porch(path, self.mode, self.environment, self.root, self.limits)
+        return Porch(path, self.mode, self.environment, self.root, self.limits, self.cleans)
 
     def run(self, path: str, file: str = "intent-a.json") -> Result:
         try:
