@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -125,6 +126,7 @@ def test_memory_is_bounded_for_all_processes_together(bench: Bench) -> None:
     assert str(failed).startswith("porch and what it started used more than 100663296 bytes of memory and was ended")
 
 
+LIBC = "import ctypes; libc = ctypes.CDLL(None); libc.shmat.restype = ctypes.c_void_p"
 SHARED = {
     "memfd": "for _ in range(5):\n    kept = os.dup(os.memfd_create('x')); os.write(kept, bytes(40 * 2**20))",
     "mappings": "maps = [mmap.mmap(-1, 40 * 2**20) for _ in range(5)]\nfor each in maps: each.write(bytes(40 * 2**20))",
@@ -132,6 +134,8 @@ SHARED = {
     "own = mmap.mmap(-1, 40 * 2**20); own.write(bytes(40 * 2**20))",
     "deleted": "for n in range(5):\n    kept = os.open(f'{shm}/{n}', os.O_CREAT | os.O_RDWR); os.unlink(f'{shm}/{n}')\n"
     "    os.write(kept, bytes(40 * 2**20))",
+    "segments": "for _ in range(5):\n    segment = libc.shmget(0, ctypes.c_size_t(40 * 2**20), 0o1600)\n"
+    "    at = ctypes.c_void_p(libc.shmat(segment, None, 0)); ctypes.memset(at, 1, 40 * 2**20); libc.shmdt(at)",
     "named": "for n in range(5):\n    with open(f'{shm}/{n}', 'wb') as file: file.write(bytes(40 * 2**20))",
 }
 
@@ -139,7 +143,12 @@ SHARED = {
 @pytest.mark.parametrize("text", SHARED.values(), ids=SHARED)
 def test_shared_memory_counts_as_well(bench: Bench, shm: Path, text: str) -> None:
     bench.limits = Limits(memory_bytes=100 * 1024**2)
-    failed = bench.failure(bench.python(f"import mmap\nshm = {str(shm)!r}\n{text}\nsignal.pause()"))
+    before = {each.id for each in memory.segments(0)}
+    try:
+        failed = bench.failure(bench.python(f"{LIBC}\nimport mmap\nshm = {str(shm)!r}\n{text}\nsignal.pause()"))
+    finally:
+        for each in memory.segments(0):
+            subprocess.run(["ipcrm", "-m", str(each.id)], check=True) if each.id not in before else None
     assert failed.cause is Cause.MEMORY_LIMIT
     assert str(failed).startswith("porch and what it started used more than 104857600 bytes of memory and was ended")
 

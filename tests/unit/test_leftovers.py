@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor_loop.porch import Request
+from conductor_loop.porch import Request, memory
 
 from .porches import GOOD, INTENT, Bench, contained
 
@@ -41,6 +41,12 @@ def test_the_work_root_may_lie_in_the_place_that_is_cleaned(bench: Bench) -> Non
     for _ in range(2):
         assert bench.run(path).run.exit_code == 0
         assert lying(bench) == ["old"]
+
+
+def test_shared_memory_that_a_run_leaves_is_removed(bench: Bench) -> None:
+    before = list(memory.segments(0))
+    bench.run(bench.program(f"ipcmk -M 1000; {GOOD}"))
+    assert list(memory.segments(0)) == before
 
 
 def test_what_a_failed_run_leaves_elsewhere_is_removed(bench: Bench) -> None:

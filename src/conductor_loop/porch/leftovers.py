@@ -1,5 +1,6 @@
 """What runs leave beside their own directories, in a place where nobody else writes: removed after them."""
 
+import ctypes
 import os
 import stat
 import threading
@@ -8,7 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from conductor_loop.porch.memory import segments
+
 _STAMP = "since"  # in the work root: as old as the first of the runs that have not been cleaned up after
+_IPC_RMID = 0  # <sys/ipc.h>: remove
 _lock = threading.Lock()
 _live: Counter[Path] = Counter()  # runs by work root
 
@@ -17,9 +21,9 @@ _live: Counter[Path] = Counter()  # runs by work root
 def cleaned(place: Path | None, root: Path) -> Iterator[None]:
     """Remove what a run leaves below a place, when the last of the runs side by side is over.
 
-    That is what our user wrote since they began, and nobody holds open; sockets stay, and what lies in the work root.
-    What a dead process left is removed before the run. For want of a place nothing is removed: on a machine of many
-    nobody can tell whose a file is.
+    That is what our user wrote since they began, and nobody holds open, and System V's shared memory; sockets stay, and
+    what lies in the work root. What a dead process left is removed before the run. Without a place nothing is removed:
+    on a machine of many nobody can tell whose a file is.
     """
     if place is None:
         yield
@@ -48,6 +52,7 @@ def _begin(place: Path, root: Path) -> None:
 def _clean(place: Path, root: Path) -> None:
     stamp = root / _STAMP
     with suppress(OSError):  # without the time, nothing is known to be a run's
+        _remove_segments(stamp.lstat().st_mtime_ns)
         new = list(_new(place, root, stamp.lstat().st_mtime_ns))
         spared = _held() if new else set()
         for path, status in reversed(new):  # what is in a directory comes behind it
@@ -57,6 +62,13 @@ def _clean(place: Path, root: Path) -> None:
                 elif (status.st_dev, status.st_ino) not in spared and not stat.S_ISSOCK(status.st_mode):
                     os.unlink(path)  # noqa: PTH108 - a path that scandir gave
         stamp.unlink()
+
+
+def _remove_segments(since_ns: int) -> None:
+    with suppress(OSError, AttributeError):  # another libc
+        for segment in segments(since_ns):
+            if not segment.users:
+                ctypes.CDLL(None).shmctl(segment.id, _IPC_RMID, None)
 
 
 def _new(place: Path, root: Path, since_ns: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 SHARED = Path("/dev/shm")  # noqa: S108 - looked at; where POSIX shared memory lies, if a system has it
 _BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
@@ -13,7 +14,7 @@ _RESIDENT = re.compile(r"^Rss(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)
 _ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) (\d+)")  # of /proc/<pid>/smaps
 
-type Object = tuple[int, int]  # device and inode
+type Object = tuple[int | None, int]  # device and inode
 
 
 def is_above(bound: int, processes: Iterable[int], since_ns: int) -> bool:
@@ -26,13 +27,31 @@ def is_above(bound: int, processes: Iterable[int], since_ns: int) -> bool:
 
     """
     processes = tuple(processes)
-    objects = dict(_named(since_ns)) | {key: size for pid in processes for key, size in _open(pid)}
+    objects = dict(_named(since_ns)) | {(_kernel_device(), each.id): each.size_bytes for each in segments(since_ns)}
+    objects |= {key: size for pid in processes for key, size in _open(pid)}
     in_objects = sum(objects.values())
     if sum(_resident(pid, _RESIDENT) for pid in processes) + in_objects <= bound:
         return False
     # Closer, since what several processes map, or what is mapped and open as well, has been counted twice.
     mapped = sum(_mapped(pid, objects.keys()) for pid in processes)
     return sum(_resident(pid, _ANONYMOUS) for pid in processes) + mapped + in_objects > bound
+
+
+class Segment(NamedTuple):
+    """A piece of System V's shared memory; it outlives its maker."""
+
+    id: int  # and its inode
+    size_bytes: int  # that are in use
+    users: int  # how often it is attached
+
+
+def segments(since_ns: int) -> Iterator[Segment]:
+    """List System V's shared memory that is our user's and new."""
+    with suppress(OSError, ValueError):  # a system without it
+        names, *rows = map(str.split, Path("/proc/sysvipc/shm").read_text().splitlines())
+        for row in (dict(zip(names, map(int, values), strict=True)) for values in rows):
+            if row["cuid"] == os.geteuid() and row["ctime"] >= since_ns // 10**9:
+                yield Segment(row["shmid"], row["rss"], row["nattch"])
 
 
 def _resident(pid: int, kinds: re.Pattern[str]) -> int:
@@ -42,16 +61,20 @@ def _resident(pid: int, kinds: re.Pattern[str]) -> int:
 
 
 @cache
-def _devices() -> frozenset[int]:
-    """File systems that are memory: the one of /dev/shm, and the kernel's own, of which every memfd is a file."""
-    devices: set[int] = set()
+def _kernel_device() -> int | None:
+    """Name the file system of the kernel's own: all shared memory is a file of it, but what lies in /dev/shm."""
     with suppress(OSError):  # a sandbox refuses: then it refuses porch as well
         descriptor = os.memfd_create("device")
-        devices.add(os.fstat(descriptor).st_dev)
-        os.close(descriptor)
-    if SHARED.is_mount():
-        devices.add(SHARED.stat().st_dev)
-    return frozenset(devices)
+        try:
+            return os.fstat(descriptor).st_dev
+        finally:
+            os.close(descriptor)
+    return None
+
+
+@cache
+def _devices() -> frozenset[int | None]:
+    return frozenset({_kernel_device()} | ({SHARED.stat().st_dev} if SHARED.is_mount() else set()))
 
 
 def _open(pid: int) -> Iterator[tuple[Object, int]]:
