@@ -60,13 +60,19 @@ class Family:
         with suppress(PermissionError, ValueError):  # a sandbox that refuses this has limits of its own
             _set_limits(self.leader, wanted)
             for _ in range(_PASSES):
-                for pid in self._unlimited():
-                    _set_limits(pid, wanted)
-            self._unmark_bystanders()
+                self._limit_all(wanted)
 
-    def _unlimited(self) -> list[int]:
-        relatives = self.living()
-        return [pid for pid in relatives if marks_of(pid) != (self.brand, self.brand)]
+    def _limit_all(self, wanted: Mapping[int, int]) -> None:
+        for pid in _processes():
+            match marks_of(pid):
+                case (self.brand, self.brand):
+                    pass
+                case (self.brand, theirs) if self._is_bystander(pid):
+                    _set_limits(pid, {MARK: theirs})
+                case (self.brand, _):
+                    _set_limits(pid, wanted)
+                case _ if self._is_in_session(pid):
+                    _set_limits(pid, wanted)
 
     def living(self) -> list[int]:
         """Find the family as far as that is cheap: the leader, and who bears its brand or is in its session."""
@@ -89,12 +95,6 @@ class Family:
         while pid not in {0, 1, ours, self.leader}:
             pid = parent_of(pid)
         return pid == ours != 1
-
-    def _unmark_bystanders(self) -> None:
-        for pid in _processes():
-            if (marks := marks_of(pid)) and marks[0] == self.brand != marks[1] and self._is_bystander(pid):
-                with suppress(OSError):  # it is gone
-                    resource.prlimit(pid, MARK, (marks[1], marks[1]))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader's process group, at once, and then to whoever has left it."""
