@@ -136,6 +136,7 @@ SHARED = {
     "    os.write(kept, bytes(40 * 2**20))",
     "segments": "for _ in range(5):\n    segment = libc.shmget(0, ctypes.c_size_t(40 * 2**20), 0o1600)\n"
     "    at = ctypes.c_void_p(libc.shmat(segment, None, 0)); ctypes.memset(at, 1, 40 * 2**20); libc.shmdt(at)",
+    "empty files": "for n in range(20000): open(f'{shm}/{n}', 'x').close()",
     "named": "for n in range(5):\n    with open(f'{shm}/{n}', 'wb') as file: file.write(bytes(40 * 2**20))",
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conductor_loop import bootstrap
 from conductor_loop.porch import Request, memory
 
 from .porches import GOOD, INTENT, Bench, contained
@@ -52,6 +53,17 @@ def test_shared_memory_that_a_run_leaves_is_removed(bench: Bench) -> None:
 def test_what_a_failed_run_leaves_elsewhere_is_removed(bench: Bench) -> None:
     bench.failure(bench.program(f"{LITTER}; exit 7"))
     assert lying(bench) == ["old"]
+
+
+def test_only_on_lambda_is_tmp_taken_for_the_functions_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "conductor")  # as emulators do
+    assert bootstrap._tmp_of_lambda() is None
+    monkeypatch.setattr(sys, "base_prefix", "/var/lang")
+    monkeypatch.setattr(Path, "is_dir", lambda path: str(path) == "/var/runtime")
+    monkeypatch.setattr(os, "geteuid", lambda: 993)
+    assert bootstrap._tmp_of_lambda() == Path("/tmp")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert bootstrap._tmp_of_lambda() is None
 
 
 def test_where_others_write_too_nothing_is_removed(bench: Bench) -> None:

@@ -5,10 +5,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 SHARED = Path("/dev/shm")  # noqa: S108 - looked at; where POSIX shared memory lies, if a system has it
+_MOST_FILES = 10_000  # of a run in shared memory; as many as it may have in its directory
 _BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
 _RESIDENT = re.compile(r"^Rss(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)
 _ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
@@ -27,7 +29,10 @@ def is_above(bound: int, processes: Iterable[int], since_ns: int) -> bool:
 
     """
     processes = tuple(processes)
-    objects = dict(_named(since_ns)) | {(_kernel_device(), each.id): each.size_bytes for each in segments(since_ns)}
+    named = list(islice(_named(since_ns), _MOST_FILES + 1))
+    if len(named) > _MOST_FILES:  # however empty they are: to look through more takes too long
+        return True
+    objects = dict(named) | {(_kernel_device(), each.id): each.size_bytes for each in segments(since_ns)}
     objects |= {key: size for pid in processes for key, size in _open(pid)}
     in_objects = sum(objects.values())
     if sum(_resident(pid, _RESIDENT) for pid in processes) + in_objects <= bound:
