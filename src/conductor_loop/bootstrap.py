@@ -1,10 +1,13 @@
 """Config → App: the only place that picks adapters."""
 
+import os
 import random
+import sys
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Measured
@@ -70,6 +73,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         work_root=config.work_root,
         environment=config.porch_environment,
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
     )
     return App(
@@ -87,6 +91,16 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def _tmp_of_lambda() -> Path | None:
+    """Give /tmp where it is this function's alone.
+
+    Not where something else runs our code: there, /tmp is everybody's, and variables of the environment are copied
+    easily. Lambda's own Python is in /var/lang, and its user is not root.
+    """
+    on_lambda = sys.base_prefix == "/var/lang" and Path("/var/runtime").is_dir() and os.geteuid() != 0
+    return Path("/tmp") if on_lambda else None  # noqa: S108 - all of it is meant
 
 
 def census(config: Config) -> Callable[[], None]:
