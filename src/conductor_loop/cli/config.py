@@ -11,7 +11,7 @@ import click
 from conductor_loop.cli.common import speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, consistent, effective, parsed
+from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
 
 if TYPE_CHECKING:
     from conductor_loop.aws import configuring
@@ -103,7 +103,7 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
-            return stored, consistent(parsed(stored.text), deployed.environment)
+            return stored, effective(parsed(stored.text), deployed.environment)
         except InvalidConfig as error:
             click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
     try:
@@ -123,7 +123,7 @@ def _read(file: Path) -> str:
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:
     try:
-        return consistent(parsed(text), environment)
+        return effective(parsed(text), environment)
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)
