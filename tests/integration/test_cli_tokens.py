@@ -27,7 +27,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"TokensSecret": SECRET, "ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
     monkeypatch.setattr(operator, "outputs", lambda _: outputs)
-    monkeypatch.setattr(configuring, "_environment", lambda _: {})
+    monkeypatch.setattr(configuring, "_function", lambda _: {})
     with mock_aws():
         sdk.secretsmanager_client.cache_clear()
         sdk.ssm_client.cache_clear()

@@ -67,7 +67,7 @@ def put(document: Document, path: Path, value: object) -> None:
     document[path[-1]] = value
 
 
-def get(document: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - any JSON value
+def get(document: object, path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """Get the value at a path; ``None`` where there is none."""
     found: Any = document
     for name in path:
