@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,10 +152,9 @@ class Stack:
     def _configure(self, parameter: str) -> None:
         """Push the local configuration; a stack that was configured by hand keeps what it has."""
         client = self.session().client("ssm", endpoint_url=self.endpoint)
-        if client.get_parameter(Name=parameter)["Parameter"]["Value"] != "{}":
-            return
         document = {"processing": {"sweep_after": "20s"}, **self.configuration}
-        client.put_parameter(Name=parameter, Value=json.dumps(document), Type="String", Overwrite=True)
+        with suppress(client.exceptions.ParameterAlreadyExists):
+            client.put_parameter(Name=parameter, Value=json.dumps(document), Type="String")
 
     def _make_numbers(self) -> None:
         """Set the numbers of the queue triggers again: the embedded AWS keeps a `!Ref` of a number as text."""

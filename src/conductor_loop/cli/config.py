@@ -11,7 +11,7 @@ import click
 from conductor_loop.cli.common import speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, consistent, effective, parsed
+from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
 
 if TYPE_CHECKING:
     from conductor_loop.aws import configuring
@@ -42,7 +42,9 @@ def show(stack: str, *, as_json: bool) -> None:
 
     deployed = configuring.deployed(stack)
     stored, known = in_force(deployed)
-    click.echo(f"version {stored.version} of {deployed.parameter.name}", err=True)
+    name = deployed.parameter.name
+    said = f"version {stored.version} of {name}" if stored.version else f"{name} has no good document: defaults"
+    click.echo(said, err=True)
     click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
 
 
@@ -56,10 +58,10 @@ def push(file: Path, stack: str) -> None:
 
     deployed, text = configuring.deployed(stack), _read(file)
     _good(text, deployed.environment)
-    if text == deployed.newest.text:
+    if deployed.newest.version and text == deployed.newest.text:
         click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
         return
-    version = deployed.parameter.put(text)
+    version = deployed.push(text)
     age = deployed.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     click.echo(f"version {version} is in force within {age}; see it with: conductor-loop config show", err=True)
 
@@ -103,11 +105,11 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
-            return stored, consistent(parsed(stored.text), deployed.environment)
+            return stored, effective(parsed(stored.text), deployed.environment)
         except InvalidConfig as error:
             click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
     try:
-        return Stored("{}", "0"), effective({}, deployed.environment)
+        return Stored("{}", ""), effective({}, deployed.environment)
     except InvalidConfig as error:
         raise click.ClickException(
             f"the function's own variables are wrong, and no document can mend them: {error}"
@@ -123,7 +125,7 @@ def _read(file: Path) -> str:
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:
     try:
-        return consistent(parsed(text), environment)
+        return effective(parsed(text), environment)
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)
