@@ -46,6 +46,9 @@ class Vitals:
     uptime_seconds: float
 
 
+RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """One intent of a list. ``position`` is where a listing goes on behind it."""

@@ -36,6 +36,7 @@ _TARGET_STILL_MINE = "lease_owner = :owner"
 _UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
 # What the index of days reads, newest first: see aws.listing.
+_LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
 EXPIRES_AFTER_SECONDS = (
     30 * 86_400
@@ -237,7 +238,7 @@ def _about(claim: Claim) -> Values:
 
 def _listed(handoff: Handoff, now: float) -> Values:
     arrived = handoff.event_time or datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    return _at(now) | {":day": text(arrived[:10]), ":arrived": text(f"{arrived}#{handoff.file}")}
+    return _at(now) | {":day": text(arrived[:10]), ":arrived": text(f"{arrived}#{handoff.file[:_LISTED_CHARACTERS]}")}
 
 
 def _attempt(claim: Claim) -> Values:

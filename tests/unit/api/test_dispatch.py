@@ -65,6 +65,12 @@ def test_no_log_line_has_a_credential(caplog: pytest.LogCaptureFixture) -> None:
     assert "wrong-sesame" not in str([vars(record) for record in caplog.records])
 
 
+def test_what_a_caller_made_up_can_be_told_in_utf_8() -> None:
+    api = Api()
+    response = api.ask("GET", "/intents?\ud800=1", token=api.client())
+    assert response["body"].encode().isascii()
+
+
 def test_the_page_is_there_only_if_it_is_asked_for() -> None:
     api = Api()
     assert api.ask("GET", "/docs")["statusCode"] == 404
