@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -126,6 +127,34 @@ def test_an_intent_is_taken_processed_and_told_about(somebody: Somebody, deploye
     assert check(caller.get(f"/intents?limit=1&next={listed['next']}"), "IntentPage").status == 200
 
 
+def test_of_many_who_send_one_name_at_once_one_is_taken(somebody: Somebody, deployed: Deployed) -> None:
+    name, callers = "intent-https-race.json", [somebody("sender") for _ in range(2)]
+    with ThreadPoolExecutor(12) as pool:
+        path = f"/intents?name={name}"
+        asked = [pool.submit(callers[i % 2].ask, "POST", path, intent(replicas=i, target="race")) for i in range(12)]
+        answers = [one.result() for one in asked]
+    assert sorted(answer.status for answer in answers) == [202] + [409] * 11
+    deployed.wait_for(name)
+    (taken,) = [answer.body["version_id"] for answer in answers if answer.status == 202]
+    assert callers[0].get(f"/intents/{name}").body["version_id"] == taken
+
+
+def test_a_listing_stays_whole_while_intents_arrive(somebody: Somebody, deployed: Deployed) -> None:
+    names = [f"intent-https-page-{number}.json" for number in range(6)]
+    for name in names:
+        deployed.put(name, namespace="pages")
+    deployed.wait_for(*names)
+    caller, found, path = somebody("reader"), [], "/intents?namespace=pages&limit=2"
+    for _ in range(9):
+        page = caller.get(path).body
+        found += [one["name"] for one in page["intents"]]
+        deployed.put(f"intent-https-page-later-{len(found)}.json", namespace="pages")
+        if page["next"] is None:
+            break
+        path = f"/intents?namespace=pages&limit=2&next={page['next']}"
+    assert sorted(found) == names
+
+
 def test_a_critical_intent_keeps_its_priority_for_whoever_may_send_it(somebody: Somebody, deployed: Deployed) -> None:
     caller = somebody("all")
     name = "intent-https-critical.json"
@@ -167,6 +196,7 @@ def test_what_is_not_there_is_404_or_405(somebody: Somebody) -> None:
     caller = somebody("reader")
     assert check(caller.get("/intents/intent-none.json"), "Error").status == 404
     assert check(caller.get("/nothing"), "Error").status == 404
+    assert caller.token not in caller.get("/nothing").text
     refused = check(caller.ask("PUT", "/intents"), "Error")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, POST")
     assert caller.get("/docs").status == 404

@@ -71,6 +71,11 @@ class TestRateLimits:
         limits = RateLimits(table, TABLE)
         assert [limits.take("a", MINUTE, NOW + after).remaining for after in (0, 1000, 5000)] == [9, 9, 9]
 
+    @pytest.mark.parametrize("fields", [{"free_at": {"S": "~"}}, {}])
+    def test_a_bucket_that_makes_no_sense_begins_anew(self, table: Any, fields: dict[str, Any]) -> None:
+        table.put_item(TableName=TABLE, Item={"pk": {"S": "ratelimit#a"}, "sk": {"S": "-"}, **fields})
+        assert [RateLimits(table, TABLE).take("a", MINUTE, NOW).remaining for _ in range(2)] == [9, 8]
+
     def test_a_bucket_expires(self, table: Any) -> None:
         RateLimits(table, TABLE).take("a", MINUTE, NOW)
         (row,) = table.scan(TableName=TABLE)["Items"]
