@@ -25,7 +25,7 @@ type Somebody = Callable[..., Caller]
 def tokens(deployed: Deployed) -> dict[str, str]:
     """Make a token for each need before the API reads them; it knows new ones within a minute."""
     needs = {"all": SCOPES, "sender": ("intents:read", "intents:write"), "reader": ("intents:read",)}
-    made = {f"{need}-{number}": make_token(deployed, need, *needs[need]) for need in needs for number in range(6)}
+    made = {f"{need}-{number}": make_token(deployed, need, *needs[need]) for need in needs for number in range(10)}
     until(lambda: Caller(deployed, "198.51.100.1", list(made.values())[-1]).get("/intents?limit=1").status == 200, 70)
     return made
 

@@ -113,9 +113,8 @@ def test_whatever_hangs_health_answers_in_time(deployed: Deployed, hanging: tupl
         live = caller.get("/livez")
         caller.get("/readyz")  # likewise: a copy's first call makes its clients
         answer = caller.get("/readyz")
-    print(
-        f"{'+'.join(hanging)}: /livez {live.status} {live.seconds:.2f} s; /readyz {answer.status} {answer.seconds:.2f} s"
-    )
+    told = f"/livez {live.status} {live.seconds:.2f} s; /readyz {answer.status} {answer.seconds:.2f} s"
+    print(f"{'+'.join(hanging)} hanging: {told}")
     assert (live.status, answer.status) == (200, ready), answer.text
     assert live.seconds < 2
     assert answer.seconds < 2

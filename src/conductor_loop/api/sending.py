@@ -16,6 +16,7 @@ from conductor_loop.lifecycle import State
 from conductor_loop.validation import check_name, check_size, validate_file
 
 _AGAIN = frozenset({State.FAILED.value, State.TIMED_OUT.value})  # answers that it makes sense to ask again after
+_PARAMETERS = frozenset({"name", "replace"})
 _TRUTH = {"true": True, "false": False}
 
 
@@ -30,6 +31,8 @@ def send(parts: Parts, call: Call) -> Response:
     request = call.request
     _check_type(request)
     _check_size(parts, request)
+    if unknown := sorted(request.query.keys() - _PARAMETERS):
+        raise invalid(*(f"The parameter {name} is not known" for name in unknown))
     replace = _flag(request, "replace")
     name = _name(request) or f"intent-{parts.new_id()}.json"
     body = _body(request)

@@ -70,6 +70,13 @@ def test_everything_that_is_wrong_is_told_at_once_and_counted() -> None:
     assert api.intents.root == {}
 
 
+def test_a_parameter_that_is_not_known_is_no_way_to_name_an_intent() -> None:
+    api = Api()
+    response = send(api, intent(), "/intents?nam=intent-a.json")
+    assert (response["statusCode"], api.intents.root) == (400, {})
+    assert body(response)["error"]["details"]["validation_errors"] == ["The parameter nam is not known"]
+
+
 def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
