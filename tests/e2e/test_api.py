@@ -230,7 +230,26 @@ def test_health_asks_for_a_token_where_it_is_told_to(somebody: Somebody, deploye
 
 
 def test_a_bug_is_500_with_an_id_and_nothing_else(somebody: Somebody, deployed: Deployed) -> None:
-    with variables(deployed, CONDUCTOR_QUEUE_LOW="nonsense://"):
+    with variables(deployed, CHAOS_CALL="DescribeTable bug"):
         answer = check(somebody("all").get("/metrics"), "Error")
-    assert answer.status in {500, 503}
-    assert "nonsense" not in answer.text
+    assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
+    assert answer.body["error"]["details"]["error_id"].startswith("ERR-")
+    assert "secret" not in answer.text
+
+
+def test_a_function_that_dies_is_500_in_the_same_shape(somebody: Somebody, deployed: Deployed) -> None:
+    with variables(deployed, CHAOS_CALL="DescribeTable death"):
+        answer = check(somebody("all").get("/metrics"), "Error")
+    assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
+    assert {"x-request-id", "strict-transport-security"} <= answer.headers.keys()
+
+
+def test_who_asks_too_often_is_429_with_a_time_to_come_again(somebody: Somebody, deployed: Deployed) -> None:
+    with variables(deployed, CONDUCTOR_HEALTH_RATE_LIMITING_REQUESTS_PER_MINUTE="1"):
+        caller, paths = somebody(), ("/healthz", "/readyz")
+        answers = [caller.get(paths[number % 2]) for number in range(12)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 2
+    for answer in answers[10:]:
+        assert check(answer, "Error").code == "RATE_LIMITED"
+        assert int(answer.headers["retry-after"]) > 1
+        assert answer.headers["ratelimit"].startswith('"burst";r=0;')

@@ -131,6 +131,16 @@ class TestListing:
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10), NOW).intents
         assert one.name == long.key
 
+    def test_a_row_that_makes_no_sense_keeps_nobody_from_the_others(self, table: Any, state: StateTable) -> None:
+        for number in (1, 2):
+            state.register(handoff(number), State.QUEUED, NOW)
+        row = {"pk": {"S": "intent#intent-1.json"}, "sk": {"S": "v1"}}
+        table.update_item(
+            TableName=TABLE, Key=row, UpdateExpression="SET attempt = :x", ExpressionAttributeValues={":x": {"S": "~"}}
+        )
+        page = Listing(table, TABLE, 86_400).page(Wanted(10), NOW)
+        assert [one.name for one in page.intents] == ["intent-2.json", "intent-1.json"]
+
     def test_the_newest_version_of_a_name_is_found_with_its_status(self, table: Any, state: StateTable) -> None:
         older, newer = handoff(1), replace(handoff(1), version_id="a", event_time="2027-01-15T00:00:09.000Z")
         state.decide_unclaimed(newer, OUTCOME, NOW)
@@ -178,6 +188,9 @@ class TestInbox:
         s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
         assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
         assert inbox.status("intent-a.json") == {"status": "failed"}
+        for nonsense in (b"{", b"[]", b"\xff"):
+            s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=nonsense)
+            assert inbox.status("intent-a.json") is None
 
 
 class TestMeasures:

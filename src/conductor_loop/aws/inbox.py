@@ -61,12 +61,13 @@ class Inbox:
         return self._read(f"failed/{name}", max_bytes)
 
     def status(self, name: str) -> Mapping[str, Any] | None:
-        """Read the status object of a name. Raises NotAnswering."""
+        """Read the status object of a name; ``None`` for what somebody put there instead. Raises NotAnswering."""
         text = self._read(f"status/{name}.status", _MOST_STATUS_BYTES)
-        if text is None:
+        try:
+            document = json.loads(text or "null")
+        except (ValueError, RecursionError):
             return None
-        document: Mapping[str, Any] = json.loads(text)
-        return document
+        return document if isinstance(document, dict) else None
 
     def newest(self, name: str) -> Answered | None:
         """Look up the newest version of a name that the state table knows. Raises NotAnswering."""
