@@ -84,7 +84,7 @@ def _operation(route: Route) -> Document:
     if route.parameters:
         operation["parameters"] = [_parameter(one) for one in route.parameters]
     if route.scope is not None:
-        needed: list[Document] = [{"bearer": []}, {"key": []}]
+        needed: list[Document] = [{name: []} for name in _schemes()]
         operation["security"] = needed if route.takes_intent or "intents" in route.resource else [*needed, {}]
         operation["description"] = f"Scope: {route.scope}."
     if route.takes_intent:
