@@ -184,12 +184,13 @@ def test_a_body_that_is_too_large_is_413(somebody: Somebody) -> None:
 def test_a_failed_intent_is_sent_again_over_https(somebody: Somebody, deployed: Deployed) -> None:
     caller, name = somebody("sender"), "intent-https-fails.json"
     deployed.put(name, replicas=101)
-    deployed.wait_for(name)
+    deployed.put("intent-https-fine.json")
+    deployed.wait_for(name, "intent-https-fine.json")
     assert check(caller.ask("POST", f"/intents/{name}/retry"), "Accepted").status == 202
     deployed.wait_for(name)
     assert caller.get(f"/intents/{name}").body["state"] == "failed"
     assert check(caller.ask("POST", "/intents/intent-none.json/retry"), "Error").status == 404
-    assert check(caller.ask("POST", "/intents/intent-https-a.json/retry"), "Error").status == 409
+    assert check(caller.ask("POST", "/intents/intent-https-fine.json/retry"), "Error").status == 409
 
 
 def test_what_is_not_there_is_404_or_405(somebody: Somebody) -> None:
