@@ -17,6 +17,7 @@ from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.aws.sdk import (
     dynamodb_client,
@@ -81,6 +82,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         bucket=Bucket(s3_client()),
         state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random),
         queues=Queues(sqs_client(), config.queues),
+        take=RateLimits(dynamodb_client(), config.state_table).take,
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,

@@ -13,6 +13,7 @@ from moto.dynamodb import comparisons
 from moto.s3.models import FakeKey, s3_backends
 
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.intent import Handoff
 from tests.factories import BUCKET, World
@@ -119,6 +120,7 @@ def world(aws: boto3.session.Session) -> World:
     return World(
         bucket=MotoBucket(conditional(aws.client("s3"))),
         state=StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0),
+        buckets=RateLimits(aws.client("dynamodb"), TABLE),
     )
 
 
