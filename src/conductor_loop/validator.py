@@ -148,11 +148,12 @@ def _print(source: Source, report: Report, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"file": source.name, **report.as_json()}))
         return
-    for line in _lines(source, report):
+    for line in lines(source, report):
         click.echo(line)
 
 
-def _lines(source: Source, report: Report) -> Iterator[str]:
+def lines(source: Source, report: Report) -> Iterator[str]:
+    """Say of a file whether it is valid, and every rule that it breaks."""
     if report.cause is None:
         yield f"{source.called}: {click.style('valid', fg='green')}"
         return

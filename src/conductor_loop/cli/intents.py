@@ -1,7 +1,6 @@
 """What became of intents, and sending them again."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,6 @@ from conductor_loop.cli.answers import Stage
 from conductor_loop.cli.common import (
     WrongUsage,
     bucket_option,
-    duration,
     file_name,
     handoff_bucket,
     speaks_to_aws,
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from conductor_loop.aws.operator import Standing
 
 _POLL_SECONDS = 0.5
-_STATES = ("waiting", "processed", "failed")
 
 
 @click.command()
@@ -78,30 +75,6 @@ def retry(name: str, bucket: str | None, stack: str) -> None:
     if warning := answers.warning(found):
         click.echo(warning, err=True)
     click.echo(f"{name} is sent again; follow it with: conductor-loop status {name} --wait 30", err=True)
-
-
-@click.command("list")
-@bucket_option
-@stack_option
-@click.option("--state", type=click.Choice(_STATES), help="Only these; all of them by default.")
-@click.option("--since", type=duration, default="7d", show_default=True, help="Only those that came there since.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones of each.")
-@speaks_to_aws
-def listed(bucket: str | None, stack: str, state: str | None, since: float, limit: int) -> None:
-    """List the inputs in the bucket, newest first: since when, waiting, processed or failed, and the name.
-
-    \b
-    Examples:
-      conductor-loop list --state waiting
-      conductor-loop list --state failed --since 24h
-    """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
-    bucket, start = handoff_bucket(bucket, stack), datetime.now(UTC) - timedelta(seconds=since)
-    states = [state] if state else _STATES
-    found = [one for each in states for one in operator.listing(bucket, each, start, limit)]
-    for one in sorted(found, key=lambda one: one.since, reverse=True):
-        click.echo(f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}  {one.state:9}  {one.name}")
 
 
 @click.command()

@@ -1,0 +1,46 @@
+"""A group whose commands are imported when they are called, so that help and completion start at once."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+
+class Entry(NamedTuple):
+    """A command: where it is, and the first line of its help, which is shown without importing it."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name only.
+
+    Args:
+        entries: The commands by name, in the order of the help.
+        options: What click takes.
+
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], **options: Any) -> None:  # noqa: ANN401 - of any click option
+        super().__init__(**options)
+        self.entries = entries
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Name the commands, in the order of the help."""
+        return list(self.entries)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; ``None`` where there is none of that name."""
+        if cmd_name not in self.entries:
+            return None
+        entry = self.entries[cmd_name]
+        command: click.Command = getattr(import_module(entry.module), entry.attribute)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from what is known without them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
