@@ -1,6 +1,6 @@
 """Sending intents, and following each version to its end, many at once."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from http import HTTPStatus
@@ -9,13 +9,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from conductor_loop.aws import configuring
 from conductor_loop.aws.dynamodb import StateTable
-from conductor_loop.config.sources import parsed
-from conductor_loop.config.typed import load
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
-from conductor_loop.validation import Rules
 
 _AT_ONCE = 8  # calls
 _CONFIG = Config(max_pool_connections=_AT_ONCE)
@@ -25,18 +21,6 @@ _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Au
 def denied(error: Exception) -> bool:
     """Say whether AWS has answered that the caller may not."""
     return isinstance(error, ClientError) and error.response["Error"]["Code"] in _DENIED
-
-
-def rules(stack: str, in_force: Callable[[configuring.Deployed], str]) -> Rules:
-    """Give the rules that the functions of a stack hold intents to.
-
-    Args:
-        stack: Its name.
-        in_force: Picks the document that is in force.
-
-    """
-    deployed = configuring.deployed(stack)
-    return load(parsed(in_force(deployed)), deployed.environment).rules
 
 
 def put(bucket: str, files: Mapping[str, bytes]) -> Iterator[tuple[str, Handoff | Exception]]:

@@ -21,7 +21,9 @@ COMMANDS = {  # as somebody meets them
     "redrive": Entry("conductor_loop.cli.intents", "redrive", "Move the dead letters back to their queues."),
     "config": Entry("conductor_loop.cli.config", "config", "See and change the configuration, without a deploy."),
     "token": Entry("conductor_loop.cli.tokens", "token", "Make, list and revoke the tokens of the API."),
-    "porch-check": Entry("conductor_loop.cli.porch", "porch_check", "Check that a porch of your own keeps its contract."),
+    "porch-check": Entry(
+        "conductor_loop.cli.porch", "porch_check", "Check that a porch of your own keeps its contract."
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """``conductor-loop list``: intents, newest first."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _RECEIVED = "received"  # in the root, and nobody has come to it yet
 _UNDECIDED = {state for state in State if not state.decided}
-_GROUPS = {  # by where the file lies
+_GROUPS: Mapping[str, set[str]] = {  # by where the file lies
     "waiting": {_RECEIVED, *_UNDECIDED},
     "processed": {State.SUCCEEDED, State.SKIPPED},
     "failed": {State.FAILED, State.TIMED_OUT},
 }
-_STATES = (*_GROUPS, _RECEIVED, *(state for state in State if state not in _GROUPS))
+_STATES = (*_GROUPS, _RECEIVED, *(str(state) for state in State if state not in _GROUPS))
 _PAGE = 100
 _AT_ONCE = 8  # calls
 _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
@@ -71,15 +71,15 @@ def _found(stack: str, since: float, limit: int, state: str | None, **filters: s
     from conductor_loop.aws import operator, overview  # noqa: PLC0415 - see common
 
     outputs, now = operator.outputs(stack), time.time()
-    filters = {name: value for name, value in filters.items() if value}
-    states = _GROUPS.get(state or "", {state} if state else set())
-    one_state = {"state": state} if state in {*State} and state not in _GROUPS else {}
+    given: dict[str, str] = {name: value for name, value in filters.items() if value}
+    states: set[str] = _GROUPS.get(state or "", {state} if state else set())
+    one_state = {"state": state} if state and state in {*State} and state not in _GROUPS else {}
     table = overview.intents(outputs["StateTable"], since)
-    wanted = Wanted(min(_PAGE, limit), filters | one_state)
+    wanted = Wanted(min(_PAGE, limit), given | one_state)
     start = f"{datetime.fromtimestamp(now - since, UTC):%Y-%m-%dT%H:%M:%S}"
     rows = (one for one in _rows(table, wanted, now) if not states or one.state in states)
     known = list(islice((one for one in rows if one.arrived >= start), limit))
-    if filters or (states and _RECEIVED not in states):
+    if given or (states and _RECEIVED not in states):
         return known
     lying = operator.listing(outputs["HandoffBucket"], "waiting", datetime.fromtimestamp(now - since, UTC), limit)
     strangers = _strangers(table, lying, {one.name for one in known if one.state in _UNDECIDED})

@@ -12,15 +12,21 @@ import click
 
 from conductor_loop.cli import console
 from conductor_loop.cli.common import (
-    FAILED, NO_AWS, NOT_YET, WrongUsage, duration, output_option, speaks_to_aws, stack_option,
+    FAILED,
+    NO_AWS,
+    NOT_YET,
+    WrongUsage,
+    duration,
+    output_option,
+    speaks_to_aws,
+    stack_option,
 )  # fmt: skip
 from conductor_loop.cli.progress import Progress
 from conductor_loop.cli.summary import Sent, print_summary
 
 if TYPE_CHECKING:
-    from conductor_loop.aws import configuring
     from conductor_loop.intent import Handoff
-    from conductor_loop.validation import Report, Rules
+    from conductor_loop.validation import Rules
 
 _POLL_SECONDS = 0.5
 _INTERRUPTED = 130  # as a shell says it
@@ -97,22 +103,19 @@ def _read(files: Sequence[Path]) -> dict[str, bytes]:
 
 def _rules(stack: str) -> "Rules":
     """Take the rules of the stack; the built-in ones, with a word about it, where the caller may not see them."""
-    from conductor_loop.aws import following, operator  # noqa: PLC0415 - see common
+    from conductor_loop.aws import configuring, following, operator  # noqa: PLC0415 - see common
+    from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
+    from conductor_loop.config import typed  # noqa: PLC0415 - see common
     from conductor_loop.validation import Rules  # noqa: PLC0415 - see common
 
     try:
-        return following.rules(stack, _document)
+        _, known = in_force(configuring.deployed(stack))
+        return typed.rules(known.values)
     except operator.AWS_ERRORS as error:
         if not following.denied(error):
             raise
         click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
     return Rules()
-
-
-def _document(deployed: "configuring.Deployed") -> str:
-    from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
-
-    return in_force(deployed)[0].text
 
 
 def _validated(bodies: Mapping[str, bytes], rules: "Rules") -> None:

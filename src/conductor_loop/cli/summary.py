@@ -52,7 +52,9 @@ class Sent:
         """What is to be said of it where it did not go well."""
         details = self.document.get("error_details", {})
         code = f"{details['code']} {details['error_code']}: " if details else ""
-        return code + (self.unsent or str(self.document.get("message", f"no answer yet; conductor-loop logs {self.name}")))
+        return code + (
+            self.unsent or str(self.document.get("message", f"no answer yet; conductor-loop logs {self.name}"))
+        )
 
 
 def print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> None:

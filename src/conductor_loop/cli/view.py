@@ -1,6 +1,5 @@
 """What ``watch`` draws: a snapshot → exactly the lines of the terminal. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ from conductor_loop.cli.rates import Growth
 from conductor_loop.counting import DECIDED, FILES, RETRIED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conductor_loop.api.parts import Listed
     from conductor_loop.aws.overview import Snapshot
 
@@ -97,7 +98,9 @@ class View:
 
 def _cells(one: "Listed") -> list[Text | str]:
     state = Text(one.state, style=STYLES.get(one.state, ""))
-    name, namespace = (Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-"))
+    name, namespace = (
+        Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-")
+    )
     return [f"{one.arrived[11:19]}Z", state, one.priority or "-", str(one.attempts), name, namespace]
 
 
