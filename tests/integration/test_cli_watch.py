@@ -64,8 +64,8 @@ class Terminal(io.StringIO):
 
     @property
     def console(self) -> Console:
-        size = {"width": self.screen.columns, "height": self.screen.lines}
-        return Console(file=self, force_terminal=True, highlight=False, markup=False, legacy_windows=False, **size)
+        columns, lines = self.screen.columns, self.screen.lines
+        return Console(file=self, force_terminal=True, highlight=False, markup=False, width=columns, height=lines)
 
 
 def listed(number: int, name: str = "") -> Listed:

@@ -9,21 +9,19 @@ from conductor_loop import __version__
 from conductor_loop.cli.lazy import Entry, LazyGroup
 
 COMMANDS = {  # as somebody meets them
-    "validate": Entry("conductor_loop.validator", "main", "Say of each intent in FILES whether it will be accepted."),
-    "submit": Entry("conductor_loop.cli.submit", "submit", "Validate intents, send them, and follow them to the end."),
-    "status": Entry("conductor_loop.cli.intents", "status", "Print the status of the intent NAME."),
-    "list": Entry("conductor_loop.cli.listing", "listed", "List intents, newest first."),
-    "watch": Entry("conductor_loop.cli.watch", "watch", "Watch the pipeline: states, queues, rates, latest intents."),
-    "logs": Entry("conductor_loop.cli.logs", "logs", "Print what the functions have logged, of all or one intent."),
-    "package": Entry("conductor_loop.cli.packages", "package", "Show or download the package of the intent NAME."),
-    "diff": Entry("conductor_loop.cli.packages", "diff", "Compare the package of NAME with the target's previous one."),
-    "retry": Entry("conductor_loop.cli.intents", "retry", "Send the failed intent NAME again, as it is."),
-    "redrive": Entry("conductor_loop.cli.intents", "redrive", "Move the dead letters back to their queues."),
-    "config": Entry("conductor_loop.cli.config", "config", "See and change the configuration, without a deploy."),
-    "token": Entry("conductor_loop.cli.tokens", "token", "Make, list and revoke the tokens of the API."),
-    "porch-check": Entry(
-        "conductor_loop.cli.porch", "porch_check", "Check that a porch of your own keeps its contract."
-    ),
+    "validate": Entry("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
+    "submit": Entry("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),
+    "status": Entry("cli.intents:status", "Print the status of the intent NAME."),
+    "list": Entry("cli.listing:listed", "List intents, newest first."),
+    "watch": Entry("cli.watch:watch", "Watch the pipeline: its queues, outcomes, rates and latest intents."),
+    "logs": Entry("cli.logs:logs", "Print what the functions have logged, of all intents or of the intent NAME."),
+    "package": Entry("cli.packages:package", "Show or download the package of the intent NAME."),
+    "diff": Entry("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
+    "retry": Entry("cli.intents:retry", "Send the failed intent NAME again, as it is."),
+    "redrive": Entry("cli.intents:redrive", "Move the dead letters back to their queues, once their cause is mended."),
+    "config": Entry("cli.config:config", "See and change the configuration; a change needs no deploy."),
+    "token": Entry("cli.tokens:token", "Make, list and revoke the tokens of the API."),
+    "porch-check": Entry("cli.porch:porch_check", "Check that the program PATH keeps the contract of a porch."),
 }
 
 

@@ -8,11 +8,16 @@ import click
 
 
 class Entry(NamedTuple):
-    """A command: where it is, and the first line of its help, which is shown without importing it."""
+    """A command: where it is, and the first sentence of its help, which is shown without importing it."""
 
-    module: str
-    attribute: str
+    place: str  # module of ours:attribute
     summary: str
+
+    def load(self) -> click.Command:
+        """Import it."""
+        module, _, attribute = self.place.partition(":")
+        command: click.Command = getattr(import_module(f"conductor_loop.{module}"), attribute)
+        return command
 
 
 class LazyGroup(click.Group):
@@ -34,11 +39,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; ``None`` where there is none of that name."""
-        if cmd_name not in self.entries:
-            return None
-        entry = self.entries[cmd_name]
-        command: click.Command = getattr(import_module(entry.module), entry.attribute)
-        return command
+        return self.entries[cmd_name].load() if cmd_name in self.entries else None
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from what is known without them."""

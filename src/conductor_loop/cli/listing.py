@@ -45,9 +45,10 @@ _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
 @output_option
 @speaks_to_aws
 def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options, by name
-    """List intents, newest first: when they arrived, their state, priority, namespace and attempts.
+    """List intents, newest first.
 
-    In a pipe the columns have tabs between them, and no heading.
+    When they arrived, their state, priority, namespace and attempts, and their name. In a pipe the columns have tabs
+    between them, and no heading.
 
     \b
     Examples:

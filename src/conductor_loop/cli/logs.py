@@ -26,10 +26,10 @@ _DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
 @output_option
 @speaks_to_aws
 def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) -> None:
-    """Print what the functions have logged, a line for each event, of all intents or of the intent NAME.
+    """Print what the functions have logged, of all intents or of the intent NAME.
 
-    With a name, that is its life across all invocations: put over HTTPS, admitted, tried, decided, swept. With --output
-    json there is one object a line, with every field that was logged.
+    There is a line for each event. With a name, that is its life across all invocations: put over HTTPS, admitted,
+    tried, decided, swept. With --output json there is one object a line, with every field that was logged.
 
     \b
     Examples:

@@ -35,7 +35,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @output_option
 @speaks_to_aws
 def package(name: str, folder: Path | None, bucket: str | None, stack: str, *, as_json: bool) -> None:
-    """Show the package of the intent NAME, or write it into a folder.
+    """Show or download the package of the intent NAME.
 
     It is shown as that intent made it, whatever was published under the same name since.
 
@@ -43,7 +43,7 @@ def package(name: str, folder: Path | None, bucket: str | None, stack: str, *, a
     Examples:
       conductor-loop package intent-scale-up-001.json
       conductor-loop package intent-scale-up-001.json --output json
-      conductor-loop package intent-scale-up-001.json --to package && kubectl kustomize package
+      conductor-loop package intent-scale-up-001.json --to package
 
     \b
     Exit codes:
@@ -76,7 +76,7 @@ def package(name: str, folder: Path | None, bucket: str | None, stack: str, *, a
 @output_option
 @speaks_to_aws
 def diff(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
-    """Compare the package of the intent NAME with the one that its target had before.
+    """Compare the package of the intent NAME with its target's previous one.
 
     \b
     Examples:

@@ -75,12 +75,18 @@ _FILE = click.File("rb")
 )
 @click.option("--only", multiple=True, metavar="RULE", help="Try only this rule and those it rests on; repeatable.")
 @output_option
-def porch_check(path: str, only: tuple[str, ...], *, as_json: bool, **tried_with: Any) -> None:  # noqa: ANN401 - fields of a Subject
-    """Check that the program PATH keeps the contract of a porch, docs/porch-contract.md.
+def porch_check(
+    path: str,
+    only: tuple[str, ...],
+    *,
+    as_json: bool,
+    **tried_with: Any,  # noqa: ANN401 - fields of a Subject
+) -> None:
+    """Check that the program PATH keeps the contract of a porch.
 
-    It is run some thirty times, under the limits that the function sets, in directories of its own below TMPDIR. There
-    is one line for each rule: ok, BROKEN with what was done and the next step, or - for a rule that could not be tried;
-    with --output json one object.
+    docs/porch-contract.md states it. The program is run some thirty times, under the limits that the function sets, in
+    directories of its own below TMPDIR. There is one line for each rule: ok, BROKEN with what was done and the next
+    step, or - for a rule that could not be tried; with --output json one object.
 
     \b
     Examples:

@@ -32,10 +32,10 @@ type Look = Callable[[], "Snapshot"]
 @output_option
 @speaks_to_aws
 def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
-    """Watch the pipeline: its queues, what is decided and how fast, and the latest intents. Ctrl-C leaves.
+    """Watch the pipeline: its queues, outcomes, rates and latest intents.
 
-    The counts are since the stack was made, the rates those of the last minute of watching. A look takes nine calls to
-    AWS, so a day of it costs some cents. With --output json there is one line for each look.
+    Ctrl-C leaves. The counts are since the stack was made, the rates those of the last minute of watching. A look takes
+    about nine calls to AWS, so a day of it costs some cents. With --output json there is one line for each look.
 
     \b
     Examples:
