@@ -140,7 +140,7 @@ def test_an_answer_that_does_not_come_in_time_exits_with_3(tmp_path: Path, monke
     monkeypatch.setattr(time, "sleep", lambda _: None)
     result = run(write(tmp_path, "intent-a.json"), "--wait", "--timeout", "1ms")
     assert result.exit_code == 3
-    assert "received  intent-a.json  no answer yet; conductor-loop logs intent-a.json" in result.stderr
+    assert "received  intent-a.json  no answer yet; see: conductor-loop logs intent-a.json" in result.stderr
 
 
 def test_programs_get_the_statuses(tmp_path: Path, world: World) -> None:

@@ -62,6 +62,16 @@ def print_rows(
         click.echo("\t".join(row))
 
 
+def note(word: str, text: str, colour: str) -> None:
+    """Say something on standard error: one line, which a terminal shows as far as it is wide."""
+    if sys.stderr.isatty():
+        from rich.text import Text  # noqa: PLC0415 - see common
+
+        stderr().print(Text(word, style=colour).append(text, style="default"), no_wrap=True, overflow="ellipsis")
+    else:
+        click.echo(word + text, err=True)
+
+
 def cell(text: str) -> Any:  # noqa: ANN401 - rich's Text
     """Give a cell its colour, if its word has one."""
     from rich.text import Text  # noqa: PLC0415 - see common

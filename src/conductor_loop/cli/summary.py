@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from conductor_loop.intent import Handoff
     from conductor_loop.lifecycle import Row
 
-_MOST_CHARACTERS = 200  # of a message
-
 
 @dataclass(slots=True)
 class Sent:
@@ -50,11 +48,11 @@ class Sent:
     @property
     def why(self) -> str:
         """What is to be said of it where it did not go well."""
-        details = self.document.get("error_details", {})
-        code = f"{details['code']} {details['error_code']}: " if details else ""
-        return code + (
-            self.unsent or str(self.document.get("message", f"no answer yet; conductor-loop logs {self.name}"))
-        )
+        if self.unsent:
+            return self.unsent
+        if details := self.document.get("error_details"):
+            return f"{details['code']} {details['error_code']}: {details['error_message']}"
+        return str(self.document.get("message", f"no answer yet; see: conductor-loop logs {self.name}"))
 
 
 def print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> None:
@@ -67,8 +65,8 @@ def print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> Non
         console.print_rows(("file", "version"), [[one.name, one.handoff.version_id] for one in sent if one.handoff])
     left = [one for one in sent if one.unsent or (waited and one.settled_after is None and not one.failed)]
     for one in [*left, *(one for one in sent if one.failed)]:  # the failures last, where they are seen
-        word = click.style(f"{one.state:9}", fg="red" if one.failed or one.unsent else "yellow")
-        click.echo(f"{word} {one.name}  {console.printable(one.why)[:_MOST_CHARACTERS]}", err=True)
+        colour = "red" if one.failed or one.unsent else "yellow"
+        console.note(f"{one.state:9}", f" {one.name}  {console.printable(one.why)}", colour)
     if not waited and sent:
         click.echo("follow them with: conductor-loop watch, or conductor-loop status NAME --wait 30", err=True)
 
