@@ -157,6 +157,23 @@ def test_the_newest_version_is_followed_and_no_older_answer_taken_for_its_own(tm
     assert run(file, "--wait").exit_code == 1
 
 
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_who_stops_waiting_is_told_what_was_sent(
+    tmp_path: Path, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    if interrupted:
+        monkeypatch.setattr(time, "sleep", interrupt)
+    else:
+        stacks["conductor-loop"]["StateTable"] = "no-such-table"
+    result = run(write(tmp_path, "intent-a.json"), "--wait")
+    assert result.exit_code == (130 if interrupted else 4)
+    assert "what was sent goes on" in result.stderr
+    assert "received  intent-a.json  no answer yet" in result.stderr
+
+
 def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: dict[str, dict[str, str]]) -> None:
     stacks["conductor-loop"]["HandoffBucket"] = "no-such-bucket"
     result = run(write(tmp_path, "intent-a.json"), "--wait")

@@ -58,7 +58,7 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
       1  a file breaks a rule, and nothing was sent; with --wait: an intent failed
       2  wrong usage: a file that cannot be read, two of one name, no such stack
       3  with --wait: no failure, and no answer to all of them in time
-      4  AWS refuses or does not answer
+      4  AWS refuses or does not answer; what was sent before goes on
     """  # noqa: D301 - click wants the control character
     call = _Call(**how)
     bodies = _read(files)
@@ -162,7 +162,9 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> dict[str, Sent]:
 
 
 def _follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
-    """Wait for the answers; the exit code, but for failures."""
+    """Wait for the answers; the exit code, if the waiting itself did not end well."""
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+
     pending = {one.handoff: one for one in sent.values() if one.handoff}
     deadline = time.monotonic() + timeout
     try:
@@ -173,7 +175,11 @@ def _follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
                     break
                 time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
+        click.echo("interrupted; what was sent goes on", err=True)
         return _INTERRUPTED
+    except operator.AWS_ERRORS as error:
+        click.echo(f"{operator.explained(error).text}; what was sent goes on", err=True)
+        return NO_AWS
     return 0
 
 
