@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from conductor_loop.aws.operator import NotThere
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _DIGITS = re.compile(r"([0-9]+)")
 
@@ -40,7 +43,7 @@ class Shelf:
         self._bucket = bucket
 
     @cached_property
-    def _s3(self) -> Any:  # noqa: ANN401 - the stubs know no client without a type argument
+    def _s3(self) -> "S3Client":
         return boto3.client("s3")
 
     def of(self, status: Mapping[str, Any]) -> Stored:
@@ -119,7 +122,7 @@ class Shelf:
     def _stored(self, prefix: str, versions: list[_Version]) -> Stored:
         files = {}
         for one in versions:
-            which = {"VersionId": one.version} if one.version else {}
+            which: Any = {"VersionId": one.version} if one.version else {}
             found = self._s3.get_object(Bucket=self._bucket, Key=one.key, **which)
             files[one.key.removeprefix(prefix)] = found["Body"].read()
         return Stored(prefix.rstrip("/").rpartition("/")[2], prefix, files)

@@ -52,8 +52,10 @@ def print_rows(
         from rich.table import Table  # noqa: PLC0415 - see common
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in columns:
-            table.add_column(name.upper(), no_wrap=True, overflow="ellipsis", min_width=None if name == flexible else 4)
+        for at, name in enumerate(columns):
+            widest = max(len(name), *(len(row[at]) for row in rows)) if flexible and rows else 0
+            least = 0 if name == flexible else widest
+            table.add_column(name.upper(), no_wrap=True, overflow="ellipsis", min_width=least)
         for row in rows:
             table.add_row(*map(cell, row))
         stdout().print(table)
