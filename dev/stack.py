@@ -279,7 +279,7 @@ def main() -> None:
     if stack.porch is not None and not (stack.porch.is_file() and os.access(stack.porch, os.X_OK)):
         sys.exit(f"PORCH must be a program: {stack.porch} is none")
     env = write_env(stack, stack.up())
-    print(f"ready on {stack.endpoint}\n\n  . {env.relative_to(ROOT)}\n  aws s3 cp FILE s3://$HANDOFF_BUCKET/")
+    print(f"ready on {stack.endpoint}\n\n  . {env.relative_to(ROOT)}\n  conductor-loop submit FILE --wait")
 
 
 if __name__ == "__main__":

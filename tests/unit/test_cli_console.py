@@ -26,6 +26,7 @@ def test_a_table_has_a_heading_and_each_row_one_line_however_narrow_the_terminal
     heading, first, second, note = shown(TABLE, width, 24).lines
     assert heading.split() == ["STATE", "NAME"]
     assert first.startswith("succeeded  intent-xxx")
+    assert first.endswith(".json" if width > 120 else "…")
     assert second.split() == ["failed", "intent-b.json"]
     assert note.startswith("failed why why")
     assert note.endswith("…")

@@ -53,9 +53,11 @@ def print_rows(
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for at, name in enumerate(columns):
-            widest = max(len(name), *(len(row[at]) for row in rows)) if flexible and rows else 0
-            least = 0 if name == flexible else widest
-            table.add_column(name.upper(), no_wrap=True, overflow="ellipsis", min_width=least)
+            widest = max(len(name), *(len(row[at]) for row in rows)) if rows else 0
+            if name == flexible:  # rich makes narrower what could be wrapped; its cells then say that they are cut
+                table.add_column(name.upper(), overflow="ellipsis")
+            else:
+                table.add_column(name.upper(), no_wrap=True, min_width=widest)
         for row in rows:
             table.add_row(*map(cell, row))
         stdout().print(table)
@@ -78,7 +80,7 @@ def cell(text: str) -> Any:  # noqa: ANN401 - rich's Text
     """Give a cell its colour, if its word has one."""
     from rich.text import Text  # noqa: PLC0415 - see common
 
-    return Text(text, style=STYLES.get(text, ""))
+    return Text(text, style=STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """``conductor-loop list``: intents, newest first."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +62,10 @@ def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
     if as_json:
         console.print_json([dict(zip(_COLUMNS, _cells(one), strict=True)) for one in found])
         return
-    console.print_rows(_COLUMNS, [[str(value) for value in _cells(one)] for one in found], flexible="name")
+    rows = [[str(value) for value in _cells(one)] for one in found]
+    if sys.stdout.isatty():  # of which the name needs more than the year
+        rows = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in rows]
+    console.print_rows(_COLUMNS, rows, flexible="name")
     if not found:
         click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
 

@@ -59,6 +59,7 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
       2  wrong usage: a file that cannot be read, two of one name, no such stack
       3  with --wait: no failure, and no answer to all of them in time
       4  AWS refuses or does not answer; what was sent before goes on
+      130  interrupted; what was sent before goes on
     """  # noqa: D301 - click wants the control character
     call = _Call(**how)
     bodies = _read(files)
@@ -87,13 +88,16 @@ class _Call:
 
 def _read(files: Sequence[Path]) -> dict[str, bytes]:
     """Read the files, by name. Raises WrongUsage, naming every one that cannot be sent."""
+    from conductor_loop.validation import BOUNDS  # noqa: PLC0415 - see common
+    from conductor_loop.validator import Source  # noqa: PLC0415 - see common
+
     bodies: dict[str, bytes] = {}
     problems = []
     for file in files:
         if file.name in bodies:
             problems.append(f"two files are called {file.name}, and the later would replace the other: rename one")
         try:
-            bodies[file.name] = file.read_bytes()
+            bodies[file.name] = Source(str(file)).read(BOUNDS["max_file_bytes"][1])  # more is too large anywhere
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}; check its name and permissions")
     if problems:
