@@ -28,8 +28,8 @@ _DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
 def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) -> None:
     """Print what the functions have logged, of all intents or of the intent NAME.
 
-    There is a line for each event. With a name, that is its life across all invocations: put over HTTPS, admitted,
-    tried, decided, swept. With --output json there is one object a line, with every field that was logged.
+    There is a line for each event. With a name, that is its life across all invocations: admitted, tried, decided,
+    settled, swept. With --output json there is one object a line, with every field that was logged.
 
     \b
     Examples:
