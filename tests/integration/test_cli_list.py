@@ -57,6 +57,7 @@ def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
     world.configure(priority_queues=True)
     pipeline.answer(world.app, world.drop(), world.deadline)
     assert rows() == [["queued", "intent-a.json"]]
+    assert rows("--state", "received") == [], "somebody has come to it"
 
 
 def test_a_name_that_was_sent_again_has_a_line_for_each(world: World) -> None:

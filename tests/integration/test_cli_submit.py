@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from conductor_loop import pipeline
 from conductor_loop.aws import configuring, sdk
+from conductor_loop.aws.following import Follower
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
@@ -179,3 +180,13 @@ def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: 
     result = run(write(tmp_path, "intent-a.json"), "--wait")
     assert result.exit_code == 4
     assert "not sent  intent-a.json  there is no bucket no-such-bucket" in result.stderr
+
+
+def test_an_intent_is_followed_until_its_input_was_moved_and_not_only_decided(world: World) -> None:
+    handoff, follower = world.drop(), Follower(TABLE)
+    assert follower.settled([handoff]) == set()
+    world.drop()  # a newer version of the name is another intent
+    assert follower.settled([handoff]) == set()
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert follower.rows([handoff])[handoff].outcome is not None
+    assert follower.settled([handoff]) == {handoff}

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -125,7 +126,11 @@ def test_nothing_flickers(
     for picture in pictures:
         assert picture[0].startswith("conductor-loop: a-stack"), "the terminal never scrolls, and is never empty"
         assert picture[12].startswith("ARRIVED")
-    assert "\x1b[2J" not in terminal.drawn, "it is drawn over, and not erased first"
+    assert not {"\x1b[2J", "\x1b[2K"} & set(re.findall(r"\x1b\[[0-9?]*[A-Za-z]", terminal.drawn)), (
+        "drawn over, not erased"
+    )
+    assert terminal.drawn.index("\x1b[?1049h") < terminal.drawn.index("QUEUE"), "on a screen of its own"
+    assert terminal.drawn.index("\x1b[?1049l") > terminal.drawn.rindex("QUEUE"), "which is given back in the end"
 
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
