@@ -9,7 +9,7 @@ _HERE = Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the end-to-end tests together, since they share one stack, and begin with them: they take longest, and mostly wait."""
+    """Keep the end-to-end tests together, which share a stack, and begin with them: they take longest."""
     items.sort(key=lambda item: not _end_to_end(item))
     for item in items:
         if _end_to_end(item):

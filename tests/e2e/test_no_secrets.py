@@ -155,7 +155,7 @@ def test_what_a_porch_says_of_its_kubeconfig_is_masked_and_the_rest_is_shown(lea
 def test_the_tokens_command_shows_a_secret_where_it_is_made_and_nowhere_else(
     deployed: Deployed, secrets: list[str]
 ) -> None:
-    told = [deployed.run("conductor-loop", "token", "list", *more) for more in ((), ("--json",))]
+    told = [deployed.run("conductor-loop", "token", "list", *more) for more in ((), ("--output", "json"))]
     told.append(deployed.run("conductor-loop", "config", "show"))
     told.append(deployed.run("conductor-loop", "token", "revoke", secrets[0]))  # the whole token instead of its id
     said = "".join(one.stdout + one.stderr for one in told)

@@ -52,7 +52,7 @@ def test_show_names_the_source_of_each_value() -> None:
     assert '"debug"  (document)' in lines["log_level"]
     assert "8  (environment)  no effect; see the queues" in lines["max_workers"]
     assert '"structured"  (default)' in lines["mode"]
-    assert json.loads(run("show", "--json").stdout)["log_level"] == "debug"
+    assert json.loads(run("show", "--output", "json").stdout)["log_level"] == "debug"
 
 
 def test_push_puts_a_good_document_and_says_from_when_it_counts(document: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_list_names_id_scopes_and_end_and_no_digest() -> None:
     clear = run("create", "--scope", "health", "--scope", "metrics", "--expires", "1h").stdout.strip()
     (line,) = run("list").stdout.splitlines()
     assert line.startswith(f"{clear.split('_')[1]}  unnamed  health,metrics  good until ")
-    (entry,) = json.loads(run("list", "--json").stdout)
+    (entry,) = json.loads(run("list", "--output", "json").stdout)
     assert entry.keys() == {"id", "name", "scopes", "created", "expires"}
 
 

@@ -61,7 +61,7 @@ def test_only_on_lambda_is_tmp_taken_for_the_functions_own(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "base_prefix", "/var/lang")
     monkeypatch.setattr(Path, "is_dir", lambda path: str(path) == "/var/runtime")
     monkeypatch.setattr(os, "geteuid", lambda: 993)
-    assert bootstrap._tmp_of_lambda() == Path("/tmp")
+    assert bootstrap._tmp_of_lambda() == Path("/tmp")  # noqa: S108 - Lambda has it there
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert bootstrap._tmp_of_lambda() is None
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conductor_loop.cli.common import speaks_to_aws, stack_option
+from conductor_loop.cli import console
+from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
@@ -34,10 +35,16 @@ def config() -> None:
 
 @config.command()
 @stack_option
-@click.option("--json", "as_json", is_flag=True, help="Print the effective configuration as a document.")
+@output_option
 @speaks_to_aws
 def show(stack: str, *, as_json: bool) -> None:
-    """Print the configuration in force: each key, its value, and who set it."""
+    """Print the configuration in force: each key, its value, and who set it.
+
+    \b
+    Examples:
+      conductor-loop config show
+      conductor-loop config show --output json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
@@ -51,17 +58,25 @@ def show(stack: str, *, as_json: bool) -> None:
 @config.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @stack_option
+@output_option
 @speaks_to_aws
-def push(file: Path, stack: str) -> None:
-    """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
+def push(file: Path, stack: str, *, as_json: bool) -> None:
+    """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing.
+
+    \b
+    Example:
+      conductor-loop config push config.json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed, text = configuring.deployed(stack), _read(file)
     _good(text, deployed.environment)
     if deployed.newest.version and text == deployed.newest.text:
         click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
+        _pushed(deployed.newest.version, changed=False, as_json=as_json)
         return
     version = deployed.push(text)
+    _pushed(version, changed=True, as_json=as_json)
     age = deployed.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     click.echo(f"version {version} is in force within {age}; see it with: conductor-loop config show", err=True)
 
@@ -69,16 +84,26 @@ def push(file: Path, stack: str) -> None:
 @config.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @stack_option
+@output_option
 @speaks_to_aws
-def diff(file: Path, stack: str) -> None:
-    """Print what would change if the document FILE were pushed: key, value now, value then."""
+def diff(file: Path, stack: str, *, as_json: bool) -> None:
+    """Print what would change if the document FILE were pushed: key, value now, value then.
+
+    \b
+    Example:
+      conductor-loop config diff config.json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
     (_, now), then = in_force(deployed), _good(_read(file), deployed.environment)
-    for leaf in leaves():
-        if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
-            click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
+    found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
+    changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
+    if as_json:
+        console.print_json(changes)
+        return
+    for key, change in changes.items():
+        click.echo(f"{key}: {json.dumps(change['now'])} -> {json.dumps(change['then'])}")
 
 
 @speaks_to_aws
@@ -114,6 +139,11 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
         raise click.ClickException(
             f"the function's own variables are wrong, and no document can mend them: {error}"
         ) from None
+
+
+def _pushed(version: str | int, *, changed: bool, as_json: bool) -> None:
+    if as_json:
+        console.print_json({"version": str(version), "changed": changed})
 
 
 def _read(file: Path) -> str:

@@ -102,7 +102,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         unique_correlation_ids=processing["unique_correlation_ids"],
         critical_principals=(*values["access_control"]["priority_principals"], *_api_principal(environment)),
         high_per_minute=processing["high_per_minute"] if access["rate_limiting"] else None,
-        rules=_rules(values["validation"], values["security"]["validation"]),
+        rules=rules(values),
         porch_memory_bytes=size(limits["max_memory"]),
         porch_descriptors=limits["max_file_descriptors"],
         sweep_after_seconds=seconds(processing["sweep_after"]),
@@ -125,7 +125,9 @@ def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value}
 
 
-def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
+def rules(values: Mapping[str, Any]) -> Rules:
+    """Give the rules of a whole configuration, by its values."""
+    limits, security = values["validation"], values["security"]["validation"]
     return Rules(
         mode=SecurityMode.STRICT if security["strict_mode"] else SecurityMode.STANDARD,
         max_replicas=limits["max_replicas"],
