@@ -20,7 +20,7 @@ import boto3
 from moto import mock_aws
 
 from bench import units
-from bench.function import BUCKET, REGION, TABLE, clients, environment, function, intent, invoke, put_record
+from bench.function import BUCKET, PORCH, REGION, TABLE, clients, environment, function, intent, invoke, put_record
 from bench.lines import Line, bounded, told
 
 CALL_SECONDS = 0.03
@@ -101,7 +101,7 @@ def _keys(params: dict[str, Any]) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Path_:
+class Way:
     """What one intent cost on one path."""
 
     name: str
@@ -187,7 +187,7 @@ def chain(calls: list[Call]) -> int:
     return length
 
 
-def counted(name: str, body: bytes, **variables: str) -> Path_:
+def counted(name: str, body: bytes, **variables: str) -> Way:
     """Take one intent to its end, after another one has warmed everything up."""
     with moto_world() as world, function(environment(world.url, **variables)) as printed:
         watch = Watch(world.dynamodb)
@@ -197,7 +197,7 @@ def counted(name: str, body: bytes, **variables: str) -> Path_:
         watch.calls, watch.invocation = [], 0
         _through(world, watch, f"intent-{name}.json", body)
         assert world.s3.list_objects_v2(Bucket=BUCKET, Prefix="intent-")["KeyCount"] == 0, "not settled"
-        return Path_(name, tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
+        return Way(name, tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
 
 
 def _depth(calls: list[Call]) -> int:
@@ -221,11 +221,9 @@ def _through(world: World, watch: Watch, key: str, body: bytes) -> None:
         time.sleep(0.1)
 
 
-def paths() -> dict[str, Path_]:
+def paths() -> dict[str, Way]:
     """Count every path."""
     with tempfile.TemporaryDirectory() as folder:
-        from bench.function import PORCH  # noqa: PLC0415 - used here only
-
         flaky = Path(folder) / "porch"
         flaky.write_text(_FAILS_ONCE.format(mark=Path(folder) / "failed", porch=PORCH))
         flaky.chmod(0o755)
@@ -239,7 +237,7 @@ def paths() -> dict[str, Path_]:
     return {path.name: path for path in found}
 
 
-def _retried(porch: Path, mark: Path) -> Path_:
+def _retried(porch: Path, mark: Path) -> Way:
     """Count an intent whose first attempt meets a network error."""
     with moto_world() as world:
         variables = environment(world.url, CONDUCTOR_PORCH_PATH=str(porch), CONDUCTOR_PROCESSING_RETRY_DELAY="1s")
@@ -251,10 +249,10 @@ def _retried(porch: Path, mark: Path) -> Path_:
             printed.truncate(0)
             mark.unlink()
             _through(world, watch, "intent-retried.json", intent())
-            return Path_("retried", tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
+            return Way("retried", tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
 
 
-def run(found: dict[str, Path_]) -> list[Line]:
+def run(found: dict[str, Way]) -> list[Line]:
     """Hold the counts against their targets."""
     lines = []
     for name, path in found.items():

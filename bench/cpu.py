@@ -194,5 +194,3 @@ def run(cpu: Cpu) -> list[Line]:
     what = "handler CPU outside porch and network, of its bare SDK calls"
     note = f"{cpu.whole:.1f} ms against {cpu.bare:.1f} ms for each queued intent"
     return [bounded("CPU", what, cpu.ratio, MOST_TIMES, " x", note), told("CPU", "in parts, ms", parts)]
-
-

@@ -4,12 +4,13 @@ AWS is moto, with a bucket and a table for each length of history, filled with w
 behind. Intents are handed over in turns, so that whatever else the machine does falls on all of them alike.
 """
 
+import copy
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb import models
 from moto.s3.models import s3_backends
 
 from bench.calls import World, moto_world
@@ -23,6 +24,20 @@ LENGTHS = (0, 1_000, 10_000, 100_000)
 MOST_TIMES = 1.25  # of the CPU without history: what turns of moto differ by among themselves
 ROUNDS, EACH = 12, 3
 _ACCOUNT = "123456789012"
+
+
+class _Uncopied:
+    """Stands in for ``copy`` within moto, which copies a whole table for each transaction, to undo it with.
+
+    Nothing is undone here, and what is to be measured is not moto.
+    """
+
+    copy = staticmethod(copy.copy)
+
+    @staticmethod
+    def deepcopy[T](value: T) -> T:
+        """Copy nothing."""
+        return value
 
 
 @dataclass
@@ -42,14 +57,16 @@ class Era:
 
 def run() -> list[Line]:
     """Measure all of them."""
-    built = handlers._built  # noqa: SLF001 - put back below
+    moto: Any = models
+    built, copying = handlers._built, moto.copy  # noqa: SLF001 - put back below
+    moto.copy = _Uncopied
     try:
         with moto_world() as world:
             variables = environment(world.url, CONDUCTOR_PROCESSING_PRIORITY_QUEUES="false")
             with function(variables):
                 return _measured(world)
     finally:
-        handlers._built = built  # noqa: SLF001
+        handlers._built, moto.copy = built, copying  # noqa: SLF001
 
 
 def _measured(world: World) -> list[Line]:
@@ -95,8 +112,6 @@ def _lines(eras: list[Era]) -> list[Line]:
 
 def _prepared(world: World, length: int) -> Era:
     """Fill a bucket and a table as so many settled intents leave them."""
-    from dataclasses import replace  # noqa: PLC0415 - used here only
-
     app = handlers._app("bench")  # noqa: SLF001 - the one place where its parts come together
     bucket, table = f"{BUCKET}-{length}", f"{TABLE}-{length}"
     world.s3.create_bucket(Bucket=bucket)
@@ -107,7 +122,7 @@ def _prepared(world: World, length: int) -> Era:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
         BillingMode="PAY_PER_REQUEST",
     )
-    rows, objects = dynamodb_backends[_ACCOUNT][REGION].tables[table], s3_backends[_ACCOUNT]["aws"]
+    rows, objects = models.dynamodb_backends[_ACCOUNT][REGION].tables[table], s3_backends[_ACCOUNT]["aws"]
     for number in range(length):
         _settled(rows, objects, bucket, number)
     state = StateTable(clients()[1], table, keep_seconds=3600, jitter=lambda: 0.0)

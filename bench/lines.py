@@ -22,7 +22,7 @@ class Line:
         return "" if self.met is None else "met" if self.met else "MISSED"
 
 
-def bounded(section: str, what: str, value: float, most: float, unit: str = "", note: str = "") -> Line:  # noqa: PLR0913 - the columns of a table
+def bounded(section: str, what: str, value: float, most: float, unit: str = "", note: str = "") -> Line:  # noqa: PLR0913, PLR0917 - the columns of a table
     """Make the line of a figure that has an upper bound."""
     return Line(section, what, f"{value:.4g}{unit}", value, f"≤ {most:g}{unit}", value <= most, note)
 

@@ -61,7 +61,8 @@ class Wire:
             time.sleep(self.seconds)
         status, headers, body = self._said(event_name.rpartition(".")[2], request.url)
         headers = {"x-amz-request-id": "4442587FB7D0A2F9", "Content-Length": str(len(body)), **headers}
-        return AWSResponse(request.url, status, headers, _Raw(body))
+        given: Any = headers
+        return AWSResponse(request.url, status, given, _Raw(body))
 
     def _said(self, operation: str, url: str) -> tuple[int, dict[str, str], bytes]:
         match operation:
