@@ -78,7 +78,7 @@ import sys
 from conductor_loop import handlers, status
 from conductor_loop.config import load
 from conductor_loop.validation import validate
-load({{}}, {{"CONDUCTOR_STATE_TABLE": "t"}})
+load({{}}, {{"CONDUCTOR_STATE_TABLE": "t", "CONDUCTOR_QUEUE_NORMAL": "q"}})
 validate({intent()!r})
 status._schema(), status._kept()
 assert not {{"jsonschema", "referencing", "attrs"}} & sys.modules.keys(), "loaded after all"

@@ -145,7 +145,7 @@ class Bucket:
         source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
         with _translated():
             if handoff.size > _COPY_LIMIT:
-                self._client.copy(source, handoff.bucket, key)
+                _copy_in_parts(self._client, source, handoff.bucket, key)
             else:
                 # Tags are not carried: copying them would need two more permissions, and only for inputs that have any.
                 self._client.copy_object(Bucket=handoff.bucket, Key=key, CopySource=source, TaggingDirective="REPLACE")
@@ -212,6 +212,12 @@ class Bucket:
                 raise
             return {}, None
         return head["Metadata"], head["ETag"]
+
+
+def _copy_in_parts(client: "S3Client", source: Any, bucket: str, key: str) -> None:  # noqa: ANN401 - boto3's argument
+    from boto3.s3.inject import copy  # noqa: PLC0415 - rarely needed, and slow to import
+
+    copy(client, source, bucket, key)
 
 
 def _found(handoff: Handoff, answer: Any, max_bytes: int) -> Found:  # noqa: ANN401 - boto3's answer
