@@ -1,10 +1,9 @@
 """The handler's CPU outside porch and network: whole, in parts, and against the bare SDK calls that it makes.
 
-AWS is canned answers and porch a package that is there already. Both sides take turns in one run; the SDK calls are
-those that the handler made, made again one after the other with nothing around them.
+AWS is canned answers and porch a package that is there already. Both sides take turns in one run; the bare calls are
+those that the handler made, made again one after the other with nothing around them, by clients as the SDK makes them.
 """
 
-import statistics
 import threading
 import time
 from collections import defaultdict
@@ -14,7 +13,10 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any
 
+import boto3
+
 from bench.function import (
+    REGION,
     clients,
     environment,
     function,
@@ -45,6 +47,7 @@ class Cpu:
     whole: float
     bare: float
     ratio: float
+    own_ratio: float  # to the same calls by our own clients
     parts: dict[str, float]
 
 
@@ -102,16 +105,22 @@ def _measured() -> Cpu:
     one()
     wire.record = False
 
-    def bare() -> None:
-        for client, name, params in wire.calls:
-            answer = client._make_api_call(name, params)  # noqa: SLF001 - what every method of a client is
-            if name == "GetObject":
-                answer["Body"].read()
+    session = boto3.session.Session(region_name=REGION)
+    plain = {client: session.client(client.meta.service_model.service_name) for client in clients()}
+    wire.under(list(plain.values()))
 
-    times = _in_turns(one, bare)
-    ratio = statistics.median(ours / theirs for ours, theirs in times)
-    whole, least = (min(column) for column in zip(*times, strict=True))
-    return Cpu(whole, least, ratio, _parts(one))
+    def repeated(clients_of: Callable[[Any], Any]) -> Callable[[], None]:
+        def bare() -> None:
+            for client, name, params in wire.calls:
+                answer = clients_of(client)._make_api_call(name, params)  # noqa: SLF001 - what every method is
+                if name == "GetObject":
+                    answer["Body"].read()
+
+        return bare
+
+    times = _in_turns(one, repeated(lambda client: plain[client]), repeated(lambda client: client))
+    whole, bare, own = (min(column) for column in zip(*times, strict=True))  # what disturbs only adds
+    return Cpu(whole, bare, whole / bare, whole / own, _parts(one))
 
 
 def _in_turns(*actions: Callable[[], None]) -> list[tuple[float, ...]]:
@@ -192,5 +201,5 @@ def run(cpu: Cpu) -> list[Line]:
     """Hold the figures against their target."""
     parts = ", ".join(f"{part} {spent:.2f}" for part, spent in sorted(cpu.parts.items(), key=lambda one: -one[1]))
     what = "handler CPU outside porch and network, of its bare SDK calls"
-    note = f"{cpu.whole:.1f} ms against {cpu.bare:.1f} ms for each queued intent"
+    note = f"{cpu.whole:.1f} ms against {cpu.bare:.1f} ms for a queued intent; {cpu.own_ratio:.2f} x of ours"
     return [bounded("CPU", what, cpu.ratio, MOST_TIMES, " x", note), told("CPU", "in parts, ms", parts)]
