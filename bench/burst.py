@@ -23,6 +23,7 @@ from dev.stack import Stack, free_port
 
 _THREADS = 16
 _WAIT_SECONDS = 900
+_STILL_SECONDS = 120  # without one more answer: something is broken
 _CONFIG = Config(max_pool_connections=_THREADS, retries={"total_max_attempts": 5})
 
 
@@ -124,9 +125,17 @@ def burst(target: Target, count: int, critical: int) -> Result:
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(one.drop, one.files()))
     dropped = time.monotonic() - started
-    while one.waiting() and time.monotonic() - started < _WAIT_SECONDS:
-        time.sleep(1)
+    _wait(one, started)
     return _result(one, dropped, time.monotonic() - started, one.decided() - decided)
+
+
+def _wait(one: Burst, started: float) -> None:
+    """Wait until everything is settled, or nothing has been for a while."""
+    left, moved = one.waiting(), time.monotonic()
+    while left and time.monotonic() - moved < _STILL_SECONDS and time.monotonic() - started < _WAIT_SECONDS:
+        time.sleep(1)
+        before, left = left, one.waiting()
+        moved = time.monotonic() if left != before else moved
 
 
 def _result(one: Burst, dropped: float, settled: float, decided: int) -> Result:

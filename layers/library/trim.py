@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _FOR_PEOPLE = {"documentation", "documentationUrl"}
+_READ_WHOLE = "clientContextParams"  # the SDK demands the text of each
 
 
 def trim(data: Path, services: set[str]) -> None:
@@ -33,7 +34,8 @@ def without_words(node: Any) -> Any:  # noqa: ANN401 - any part of a JSON docume
     """Leave out texts; a member of a structure may bear the same name, and is an object."""
     if isinstance(node, dict):
         words = {name for name in _FOR_PEOPLE & node.keys() if isinstance(node[name], str)}
-        return {name: without_words(part) for name, part in node.items() if name not in words}
+        kept = {name: part for name, part in node.items() if name not in words}
+        return {name: part if name == _READ_WHOLE else without_words(part) for name, part in kept.items()}
     return [without_words(part) for part in node] if isinstance(node, list) else node
 
 
