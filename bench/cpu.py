@@ -201,5 +201,5 @@ def run(cpu: Cpu) -> list[Line]:
     """Hold the figures against their target."""
     parts = ", ".join(f"{part} {spent:.2f}" for part, spent in sorted(cpu.parts.items(), key=lambda one: -one[1]))
     what = "handler CPU outside porch and network, of its bare SDK calls"
-    note = f"{cpu.whole:.1f} ms against {cpu.bare:.1f} ms for a queued intent; {cpu.own_ratio:.2f} x of ours"
+    note = f"{cpu.whole:.1f} ms against {cpu.bare:.1f} ms; {cpu.own_ratio:.2f} x of calls by our own clients"
     return [bounded("CPU", what, cpu.ratio, MOST_TIMES, " x", note), told("CPU", "in parts, ms", parts)]

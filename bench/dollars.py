@@ -25,8 +25,8 @@ _TRANSITIONS = 8  # read, claim, porch, publish, decide, settle; start and end
 _MONTHLY = 1_000_000  # intents a month that Fargate is compared at
 
 
-def usage(path: Way, handler_cpu_seconds: float, porch_cpu_seconds: float) -> Usage:
-    """Make what an intent uses of its counted calls. ``handler_cpu_seconds`` is that of a queued intent."""
+def usage(path: Way, cpu_seconds_a_call: float, porch_cpu_seconds: float) -> Usage:
+    """Make what an intent uses of its counted calls; the function's CPU goes with their number."""
     runs = sum(call.operation == "GetItem" for call in path.calls)  # porch runs behind each claim
     return Usage(
         s3_writes=sum(call.operation in S3_WRITES for call in path.calls),
@@ -37,7 +37,7 @@ def usage(path: Way, handler_cpu_seconds: float, porch_cpu_seconds: float) -> Us
         invocations=path.invocations,
         log_bytes=path.printed_bytes + PLATFORM_LOG_BYTES * path.invocations,
         waiting_seconds=_waiting(path),
-        cpu_seconds=handler_cpu_seconds * len(path.calls) / 14 + porch_cpu_seconds * runs,
+        cpu_seconds=cpu_seconds_a_call * len(path.calls) + porch_cpu_seconds * runs,
     )
 
 
@@ -56,7 +56,8 @@ def _answer_seconds(call: Call) -> float:
 
 def run(paths: dict[str, Way], handler_cpu_seconds: float, porch_cpu_seconds: float) -> list[Line]:
     """Price every path, and the other ways for the queued one."""
-    used = {name: usage(path, handler_cpu_seconds, porch_cpu_seconds) for name, path in paths.items()}
+    each_call = handler_cpu_seconds / len(paths["queued"].calls)  # it was measured on that path
+    used = {name: usage(path, each_call, porch_cpu_seconds) for name, path in paths.items()}
     queued, prices = used["queued"], Prices()
     split = ", ".join(f"{name} {dollars:.2f}" for name, dollars in parts(queued, DEFAULT_MEMORY, prices).items())
     what = f"a million intents, queued, {DEFAULT_MEMORY} MB"
