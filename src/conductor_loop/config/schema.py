@@ -1,6 +1,5 @@
 """The contract of a configuration: ``schemas/config.schema.json``, and what a document breaks of it."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from conductor_loop.config import values
+from conductor_loop.contract import Check, Maker, keeps
 
 type Path = tuple[str, ...]
 type Document = dict[str, Any]
@@ -78,6 +78,8 @@ def get(document: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - any J
 
 def problems(document: object) -> tuple[str, ...]:
     """List everything that a document breaks, each with its JSON path, the rule and what to write instead."""
+    if _kept()(document):
+        return ()
     from jsonschema import Draft7Validator, validators  # noqa: PLC0415 - most of the time that an import would take
 
     # `extend` is untyped; the two keywords of our own know the units.
@@ -111,6 +113,30 @@ def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[Any]]:
             yield ValidationError(f"write one from {bounds['minimum']} to {bounds['maximum']}")
 
     return check
+
+
+@cache
+def _kept() -> Check:
+    """Make the quick check, with the two keywords of our own."""
+    return keeps(
+        schema(),
+        {"governedBy": lambda *_: lambda _: True} | {"duration": _within(values.seconds), "size": _within(values.size)},
+    )
+
+
+def _within(read: Callable[[str], float]) -> Maker:
+    def make(bounds: Mapping[str, str], _: object) -> Check:
+        low, high = read(bounds["minimum"]), read(bounds["maximum"])
+
+        def check(value: object) -> bool:
+            try:
+                return isinstance(value, str) and low <= read(value) <= high
+            except ValueError:
+                return False
+
+        return check
+
+    return make
 
 
 _duration, _size = _bounded(values.seconds), _bounded(values.size)
@@ -164,5 +190,7 @@ def _range(node: Mapping[str, Any]) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    import difflib  # noqa: PLC0415 - for typing errors only
+
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
