@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
+# As a whole: the SDK would put its own together anew, twice for each call, in a quarter of the call's CPU.
+USER_AGENT = f"conductor-loop/{__version__} Botocore/{botocore.__version__}"
 _CONFIG = Config(
     connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
     read_timeout=10,  # seconds; longer than any single call of ours takes
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=20,
-    # As a whole: the SDK would put its own together anew, twice for each call, in a quarter of the call's CPU.
-    user_agent=f"conductor-loop/{__version__} Botocore/{botocore.__version__}",
+    user_agent=USER_AGENT,
 )
 _LAST_CALL_SECONDS = 3.0  # before an invocation ends, when the last call is begun
 _LAST_WORD_SECONDS = 1.0  # when the last message is handed back
@@ -64,50 +65,51 @@ def session() -> Session:
     return Session()
 
 
-def _client(service: str) -> Any:  # noqa: ANN401 - any service's
+def client_of(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - any service's
+    """Make a client from the environment's credentials, region and endpoint."""
     with _making:
-        return session().create_client(service, config=_CONFIG)
+        return session().create_client(service, config=config)
 
 
 @cache
 def s3_client() -> "S3Client":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: S3Client = _client("s3")
+    client: S3Client = client_of("s3")
     return _bounded(client)
 
 
 @cache
 def dynamodb_client() -> "DynamoDBClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: DynamoDBClient = _client("dynamodb")
+    client: DynamoDBClient = client_of("dynamodb")
     return _bounded(client)
 
 
 @cache
 def sqs_client() -> "SQSClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: SQSClient = _client("sqs")
+    client: SQSClient = client_of("sqs")
     return _bounded(client, _LAST_WORD_SECONDS)
 
 
 @cache
 def lambda_client() -> "LambdaClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: LambdaClient = _client("lambda")
+    client: LambdaClient = client_of("lambda")
     return client
 
 
 @cache
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: SSMClient = _client("ssm")
+    client: SSMClient = client_of("ssm")
     return client
 
 
 @cache
 def secretsmanager_client() -> "SecretsManagerClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: SecretsManagerClient = _client("secretsmanager")
+    client: SecretsManagerClient = client_of("secretsmanager")
     return client
 
 
@@ -123,14 +125,14 @@ def identity() -> AwsIdentity:
 @cache
 def eks_client() -> "EKSClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: EKSClient = _client("eks")
+    client: EKSClient = client_of("eks")
     return client
 
 
 @cache
 def sts_client() -> "STSClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: STSClient = _client("sts")
+    client: STSClient = client_of("sts")
     return client
 
 
