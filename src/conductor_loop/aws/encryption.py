@@ -2,24 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
+STATE = ("bucket", "table", "queue", "secret", "parameter")  # kinds of stores, all but log lines
 _GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
-_OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """One place where a stack stores something."""
 
-    kind: str  # "bucket", "table", "queue", "log group" or "secret"
+    kind: str  # one of STATE, or "log group"
     name: str
     key: str  # ARN or alias in KMS; empty for one that AWS owns
     encrypted: bool = True
@@ -45,7 +40,9 @@ class Stores:
         if bare or other:
             said = [f"not encrypted: {', '.join(bare)}"] if bare else []
             said += [f"not with {self.key}: {', '.join(other)}"] if other else []
-            raise OSError("; ".join(said) + "; deploy the stack again")
+            pushed = all(store.startswith("parameter ") for store in bare + other)
+            step = "push the configuration again" if pushed else "deploy the stack again"
+            raise OSError("; ".join((*said, step)))
         count = ", ".join(_counted([store.kind for store in wanted]))
         return f"{count}: encrypted with {self.key or 'keys of AWS'}"
 
@@ -53,11 +50,13 @@ class Stores:
 def stores(stack: str) -> Stores:
     """Look at everything that a stack stores; raises OSError as :func:`look` does."""
     client = boto3.client("cloudformation")
-    parameters = client.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
-    key = next((one["ParameterValue"] for one in parameters if one["ParameterKey"] == "KmsKeyArn"), "")
+    described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    given = {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
+    beside = [one["OutputValue"] for one in described.get("Outputs", []) if one["OutputKey"] == "ConfigParameter"]
     pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
-    return look([(one["ResourceType"], one.get("PhysicalResourceId", "")) for one in resources], key)
+    found = [(one["ResourceType"], one.get("PhysicalResourceId", "")) for one in resources]
+    return look(found + [("AWS::SSM::Parameter", name) for name in beside], given.get("KmsKeyArn", ""))
 
 
 def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
@@ -73,51 +72,8 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
     """
     if key:
         _usable(key)
-    return Stores(tuple(_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name), key)
-
-
-class Encryption(StrEnum):
-    """What /healthz says of encryption at rest."""
-
-    ENABLED = "enabled"
-    IMPAIRED = "impaired"  # the key of the site's own is out of reach: nothing can be read
-    UNKNOWN = "unknown"  # DynamoDB does not say
-
-
-class AtRest:
-    """Asks DynamoDB how the state is encrypted, now and then.
-
-    One call stands for all: there is one key for everything, and it is the table that tells when its key is out of
-    reach. S3, CloudWatch Logs and Secrets Manager store nothing in the clear, and the template encrypts the queues.
-
-    Args:
-        client: Makes the client when it is first needed. The role needs ``dynamodb:DescribeTable``.
-        table: Name of the state table.
-        clock: Seconds that never go back.
-
-    """
-
-    _AGE_SECONDS = 300
-
-    def __init__(self, client: "Callable[[], DynamoDBClient]", table: str, clock: Callable[[], float]) -> None:
-        self._client, self._table, self._clock = client, table, clock
-        self._known, self._asked_at = Encryption.UNKNOWN, float("-inf")
-
-    def status(self) -> Encryption:
-        """Say how it stands, as of five minutes ago at most; never raises."""
-        if self._clock() - self._asked_at >= self._AGE_SECONDS:
-            self._asked_at = self._clock()
-            self._known = self._asked()
-        return self._known
-
-    def _asked(self) -> Encryption:
-        try:
-            table = self._client().describe_table(TableName=self._table)["Table"]
-        except Exception:  # noqa: BLE001 - whatever it is, we do not know
-            return Encryption.UNKNOWN
-        described = table.get("SSEDescription", {})
-        lost = table.get("TableStatus") in _OUT_OF_REACH or "InaccessibleEncryptionDateTime" in described
-        return Encryption.IMPAIRED if lost else Encryption.ENABLED
+    seen = (_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name)
+    return Stores(tuple(store for store in seen if store), key)
 
 
 def _usable(key: str) -> None:
@@ -164,12 +120,20 @@ def _secret(name: str) -> Store:
     return Store("secret", name, boto3.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
 
 
-_LOOKS: Mapping[str, Callable[[str], Store]] = {
+def _parameter(name: str) -> Store | None:
+    """Look at the parameter of the configuration, which is not there until one is pushed."""
+    client = boto3.client("ssm")
+    found = client.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
+    return Store("parameter", name, found[0].get("KeyId", "")) if found else None
+
+
+_LOOKS: Mapping[str, Callable[[str], Store | None]] = {
     "AWS::S3::Bucket": _bucket,
     "AWS::DynamoDB::Table": _table,
     "AWS::SQS::Queue": _queue,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::SecretsManager::Secret": _secret,
+    "AWS::SSM::Parameter": _parameter,
 }
 
 

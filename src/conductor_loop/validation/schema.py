@@ -74,10 +74,11 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
 @lru_cache(maxsize=8)
 def _kept(max_replicas: int) -> Check:
     """Make the quick check of the packaged schema; a schema of one's own has to be looked at by jsonschema anyway."""
-    return keeps(_packaged(max_replicas), {"pattern": _ecma_check})
+    return keeps(_packaged(max_replicas), {"pattern": ecma_check})
 
 
-def _ecma_check(pattern: str, _: object) -> Check:
+def ecma_check(pattern: str, _: object) -> Check:
+    """Make the quick check of ``pattern`` as ECMA-262 means it; see contract."""
     search = ecma_pattern(pattern).search
     return lambda value: type(value) is str and search(value) is not None
 

@@ -51,6 +51,10 @@ SPOILT = st.builds(
     st.dictionaries(FIELDS | TEXT, st.sampled_from(EDGES) | VALUES | WORDS, max_size=3),
     st.sets(FIELDS, max_size=1),
 )
+# As hostile hands write it, and no writer of JSON.
+NUMERALS = ["3.0", "3e0", "-0", "1e400", "-1e400", "NaN", "Infinity", "03", "+3", "0.1e1", "3E+0", "9" * 4400]
+TOKENS = ['"\\ud800"', '"\\u0000"', '"web\\n"', '"web\ud800"', '"\\x"', '{"a": 1, "a": 2}', "[" * 9999, "tRUE", ""]
+RAW = st.sampled_from([*NUMERALS, *TOKENS])
 LIMITS = st.sampled_from([1, 3, 100, 1000])
 
 
@@ -90,8 +94,21 @@ def test_the_quick_check_changes_nothing_at_any_edge_of_any_field() -> None:
         assert_said_twice(an_intent() | {name: edge}, Rules())
 
 
+@settings(max_examples=500)
+@given(st.sampled_from(SAMPLES), FIELDS, RAW, st.booleans(), st.builds(Rules, max_replicas=LIMITS))
+def test_the_quick_check_changes_nothing_about_what_no_writer_of_json_writes(
+    sample: Any, field: str, raw: str, twice: bool, rules: Rules
+) -> None:
+    lines = [f"{json.dumps(name)}: {json.dumps(part)}" for name, part in sample.items() if twice or name != field]
+    text = "{" + ", ".join([*lines, f'"{field}": {raw}']) + "}"
+    assert_the_same_is_said(text.encode("utf-8", "surrogatepass"), rules)
+
+
 def assert_said_twice(document: object, rules: Rules) -> None:
-    content = json.dumps(document).encode("utf-8", "surrogatepass")
+    assert_the_same_is_said(json.dumps(document).encode("utf-8", "surrogatepass"), rules)
+
+
+def assert_the_same_is_said(content: bytes, rules: Rules) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "_kept", lambda _: lambda _: False)
         slowly = inspect(content, rules)
