@@ -152,6 +152,33 @@ def test_tokens_come_from_the_secret_or_from_vault() -> None:
     assert found == VaultAccess("https://vault.example", "aws", "conductor-loop", "secret/conductor-loop")
 
 
+@pytest.mark.parametrize("path", ["a/../b", "../b", "a/..", "a/./b", "./b", "secret", "secret/", "/secret/a", "a/b\n"])
+def test_a_path_in_vault_leads_nowhere_else(path: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"\$\.secrets\.vault\.secrets_path: .* write mount and path without"):
+        load({"secrets": {"vault": {"secrets_path": path}}}, TABLE)
+
+
+@pytest.mark.parametrize("path", ["secret/conductor-loop", "kv/a.b/..c/v1.2", "kv/...", ".kv/a"])
+def test_dots_in_the_names_of_a_path_in_vault_are_names(path: str) -> None:
+    assert mistakes({"secrets": {"vault": {"secrets_path": path}}}) == ()
+
+
+@pytest.mark.parametrize(
+    "address", ["https://user:hvs.secret@vault.example", "https://v?t=hvs.secret", "https://v#", "https://["]
+)
+def test_the_address_of_vault_holds_no_secret(address: str) -> None:
+    with pytest.raises(InvalidConfig, match="write an https URL without a user, a query or a fragment") as caught:
+        load({"secrets": {"vault": {"enabled": True, "address": address}}}, TABLE)
+    assert "hvs." not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://vault.example", "https://10.0.0.1:8200/", "https://[::1]:8200/v", "http://localhost:8200"]
+)
+def test_an_address_of_vault_is_host_port_and_prefix(address: str) -> None:
+    assert mistakes({"secrets": {"vault": {"address": address}}}) == ()
+
+
 @pytest.mark.parametrize("address", ["", "http://vault.example", "http://localhost:80@vault.example", "vault.example"])
 def test_vault_is_spoken_to_in_private(address: str) -> None:
     document = {"secrets": {"vault": {"enabled": True, "address": address}}}
@@ -312,6 +339,12 @@ def test_contradictions_are_told_together_and_beside_other_mistakes() -> None:
         "CONDUCTOR_STATE_TABLE is not set",
         "CONDUCTOR_QUEUE_NORMAL is not set",
     ]
+
+
+def test_a_certificate_that_is_named_twice_is_a_contradiction() -> None:
+    named = [{"subject": "CN=a", "scopes": ["metrics"]}, {"subject": "CN=a", "scopes": ["intents:write"]}]
+    with pytest.raises(InvalidConfig, match="a subject is named twice; name it once, with all its scopes"):
+        load({"api": {"client_certificates": named}}, TABLE)
 
 
 def test_a_value_that_cannot_be_told_contradicts_nobody() -> None:

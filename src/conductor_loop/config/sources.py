@@ -127,6 +127,10 @@ def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
     if vault["enabled"] and not vault["address"]:
         keys = ("secrets.vault.enabled", "secrets.vault.address")
         yield keys, "$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false"
+    subjects = [one["subject"] for one in found.values["api"]["client_certificates"]]
+    if len(set(subjects)) < len(subjects):
+        keys = ("api.client_certificates",)
+        yield keys, "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
 
 
 def parsed(text: str) -> object:
