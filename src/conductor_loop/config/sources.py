@@ -129,8 +129,8 @@ def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
         yield keys, "$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false"
     subjects = [one["subject"] for one in found.values["api"]["client_certificates"]]
     if len(set(subjects)) < len(subjects):
-        keys = ("api.client_certificates",)
-        yield keys, "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
+        said = "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
+        yield ("api.client_certificates",), said
 
 
 def parsed(text: str) -> object:
