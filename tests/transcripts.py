@@ -62,7 +62,9 @@ def _steps(lines: list[str]) -> Iterator[Step]:
 
 def run(steps: list[Step], folder: Path, environment: Mapping[str, str], seconds: float) -> list[tuple[str, int]]:
     """Type the commands into one shell; what each printed, on either stream, and its exit code."""
-    script = "\n".join(f"{_COMMENT.sub('', step.command)}\n_code=$?; printf '\\n{_END}%d\\n' $_code; (exit $_code)" for step in steps)
+    script = "\n".join(
+        f"{_COMMENT.sub('', step.command)}\n_code=$?; printf '\\n{_END}%d\\n' $_code; (exit $_code)" for step in steps
+    )
     done = subprocess.run(
         ["bash"], input=script, cwd=folder, env={**environment, "TERM": "dumb"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=seconds,
