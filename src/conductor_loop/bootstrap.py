@@ -28,14 +28,16 @@ from conductor_loop.aws.sdk import (
 )
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
-from conductor_loop.config import Config, InvalidConfig, Live
-from conductor_loop.config.typed import TokenSource
+from conductor_loop.aws.trails import Trails
+from conductor_loop.config import Config, InvalidConfig, Live, changes
+from conductor_loop.config.sources import parsed
+from conductor_loop.config.typed import TokenSource, load
 from conductor_loop.porch import Credentials, Limits, Porch
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "census", "end_at", "live", "tokens"]
+__all__ = ["build", "census", "config_trail", "end_at", "live", "tokens"]
 
 _turns = Turns()  # of this process
 
@@ -75,7 +77,9 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
     return App(
         config=config,
         bucket=Bucket(s3_client()),
-        state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random),
+        state=StateTable(
+            dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random, config.audit_seconds
+        ),
         queues=Queues(sqs_client(), config.queues),
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
@@ -93,6 +97,30 @@ def census(config: Config) -> Callable[[], None]:
     """Give what counts the files of the directories, a page at a time."""
     counting = Census(s3_client(), dynamodb_client(), config.state_table)
     return lambda: counting.go_on(config.handoff_bucket)
+
+
+def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
+    """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
+    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    last = [""]  # version that is noted for certain
+
+    def good(text: str) -> bool:
+        try:
+            load(parsed(text), environment)
+        except InvalidConfig:
+            return False
+        return True
+
+    def note(config: Config) -> None:
+        newest = parameter.newest().version
+        if not parameter.name or newest == last[0]:
+            return
+        trails = Trails(dynamodb_client(), config.state_table, config.audit_seconds)
+        noted = trails.config()
+        changes.note(parameter.revisions(), noted, noted.version, good, trails.note_config)
+        last[0] = newest
+
+    return note
 
 
 def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from conductor_loop import bootstrap
+from conductor_loop.api.auditing import Recorder
 from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
 from conductor_loop.aws import quick
@@ -16,6 +17,7 @@ from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.errors import NotAnswering
@@ -51,6 +53,7 @@ def build(config: Config) -> Parts:
         ),
         local=local(),
         note_rejection=state.note_rejection,
+        record=_recorder(table, config.audit_seconds),
         clock=time.time,
         timer=time.monotonic,
         new_id=_new_id,
@@ -64,6 +67,17 @@ def _urls(config: Config) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _limits(table: str) -> RateLimits:
     return RateLimits(quick.limiter_client(), table)
+
+
+@lru_cache(maxsize=1)
+def _recorder(table: str, keep_seconds: float) -> Recorder:
+    return Recorder(Trails(quick.dynamodb_client(), table, keep_seconds).note_call, _audit_failed)
+
+
+def _audit_failed(entries: int) -> None:
+    from conductor_loop import metrics  # noqa: PLC0415 - 70 ms of a cold start, for what hardly ever happens
+
+    metrics.emit_audit_failures(entries, "conductor-loop")
 
 
 @lru_cache(maxsize=1)

@@ -132,6 +132,7 @@ class Parts:
     measures: Measures
     local: Local
     note_rejection: Callable[[str, bool, float], None]  # E-code, whether it looks like an attack, epoch seconds
+    record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
     clock: Callable[[], float]  # epoch seconds
     timer: Callable[[], float]  # seconds that never go back
     new_id: Callable[[], str]  # that sorts by time, of letters and digits

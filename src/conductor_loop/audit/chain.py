@@ -38,9 +38,10 @@ class Entry:
     head: Head  # of its chain, with it
 
     @property
-    def chain(self) -> str:
-        """Name of its chain."""
-        return str(json.loads(self.text)["chain"])
+    def document(self) -> Mapping[str, Any]:
+        """What it says."""
+        document: Mapping[str, Any] = json.loads(self.text)
+        return document
 
 
 def link(name: str, head: Head, fields: Mapping[str, Any]) -> Entry:

@@ -47,7 +47,7 @@ def told(handoff: Handoff, head: Head, now: float, outcome: Outcome) -> tuple[En
         **_errors(status.get("error_details", {})),
     }
     entry = _entry(handoff, head, now, State.RETRYING if again else outcome.state, details)
-    seal = {"chain": entry.chain, "entries": entry.head.seq, "sha256": entry.head.digest}
+    seal = {"chain": entry.document["chain"], "entries": entry.head.seq, "sha256": entry.head.digest}
     return entry, replace(outcome, status={**status, "audit": seal}, entry=None if again else entry)
 
 

@@ -1,10 +1,29 @@
 """From the state table's stream to the audit log: every entry, in order, and again whenever it may not have arrived."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-type Publish = Callable[[Sequence[str]], None]
-"""Takes entries, oldest first; raises where they may not have arrived."""
+type Log = Callable[[Sequence[str], float], None]
+"""Takes entries, oldest first, and the time (epoch seconds); raises where they may not have arrived."""
+type Export = Callable[[Sequence[str], str, float], None]
+"""Likewise, with a name that no other batch has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Brings entries to the log and, where there is one, the export."""
+
+    log: Log
+    export: Export | None = None
+
+    def publish(self, entries: Sequence[str], name: str, now: float) -> None:
+        """Publish a batch, whole; doing it again only repeats lines."""
+        if not entries:
+            return
+        if self.export is not None:
+            self.export(entries, name, now)
+        self.log(entries, now)
 
 
 def fresh(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -74,7 +74,8 @@ def _chain(name: str, found: Sequence[Found], witnesses: Sequence[Witness]) -> t
     window = any(one.before for one in witnesses) and bool(sound)
     first = min(sound) if window else 1
     for seq in range(first, last + 1):
-        if seq not in findings and (wrong := _wrong(seq, sound, witnesses)):
+        before = sound.get(seq - 1) if seq - 1 not in findings else None
+        if seq not in findings and (wrong := _wrong(seq, sound.get(seq), before, witnesses)):
             findings[seq] = wrong
     if not findings:
         findings |= _moved([one.seq for one in found], first, last)
@@ -85,8 +86,7 @@ def _differs(one: Found, other: Found | None) -> bool:
     return one.sound and other is not None and one.digest != other.digest
 
 
-def _wrong(seq: int, sound: dict[int, Found], witnesses: Sequence[Witness]) -> str:
-    mine, before = sound.get(seq), sound.get(seq - 1)
+def _wrong(seq: int, mine: Found | None, before: Found | None, witnesses: Sequence[Witness]) -> str:
     if mine is None:
         return "is missing"
     if (before is not None and mine.prev != before.digest) or (seq == 1 and mine.prev):

@@ -59,9 +59,16 @@ SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 class StateTable(Upkeep):
     """Rows of handoffs, targets, names, correlation ids, counters and rate limits; ``rows`` has their keys."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        keep_seconds: float,
+        jitter: Callable[[], float],
+        audit_seconds: float = 0.0,
+    ) -> None:
         super().__init__(client, table)
-        self._keep_seconds = keep_seconds
+        self._keep_seconds, self._audit_seconds = keep_seconds, audit_seconds
         self._jitter = jitter
 
     def register(
@@ -239,7 +246,8 @@ class StateTable(Upkeep):
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
-        return given | _at(now) | self._expires(now)
+        expires = now + max(self._keep_seconds + EXPIRES_AFTER_SECONDS, self._audit_seconds)  # a witness of its entries
+        return given | _at(now) | {":expires": number(int(expires))}
 
     def _expires(self, now: float) -> Values:
         return {":expires": number(int(now + self._keep_seconds + EXPIRES_AFTER_SECONDS))}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from conductor_loop.config import Stored
+from conductor_loop.config.changes import Revision
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -36,6 +37,20 @@ class ConfigParameter:
         entries = [entry for page in pages for entry in page["Parameters"]]
         entries.sort(key=lambda entry: entry["Version"], reverse=True)
         return [Stored(entry["Value"], str(entry["Version"])) for entry in entries[1:]]
+
+    def revisions(self) -> list[Revision]:
+        """Read the versions that SSM keeps, oldest first, and who made each."""
+        pages = self._client().get_paginator("get_parameter_history").paginate(Name=self.name)
+        entries = sorted((entry for page in pages for entry in page["Parameters"]), key=lambda entry: entry["Version"])
+        return [
+            Revision(
+                version=entry["Version"],
+                text=entry["Value"],
+                by=entry.get("LastModifiedUser", ""),
+                at=entry["LastModifiedDate"].timestamp(),
+            )
+            for entry in entries
+        ]
 
     def put(self, text: str) -> str:
         """Put a new version; its number."""

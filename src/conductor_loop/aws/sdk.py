@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_eks import EKSClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -75,6 +76,12 @@ def sqs_client() -> "SQSClient":
 def lambda_client() -> "LambdaClient":
     """Make a client from the environment's credentials, region and endpoint."""
     return boto3.client("lambda", config=_CONFIG)
+
+
+@cache
+def logs_client() -> "CloudWatchLogsClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    return _bounded(boto3.client("logs", config=_CONFIG))
 
 
 @cache

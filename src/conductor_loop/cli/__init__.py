@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from conductor_loop import __version__
+from conductor_loop.cli.audit import audit
 from conductor_loop.cli.config import config, validate
 from conductor_loop.cli.intents import listed, redrive, retry, status
 from conductor_loop.cli.logs import logs
@@ -43,5 +44,5 @@ def main(context: click.Context, document: Path | None, stack: str | None, *, va
         context.exit(2)
 
 
-for command in (status, listed, logs, retry, redrive, config, token, porch_check):
+for command in (status, listed, logs, retry, redrive, audit, config, token, porch_check):
     main.add_command(command)
