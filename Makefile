@@ -18,7 +18,7 @@ help: ## list the targets
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
 .PHONY: setup
-setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp ## make everything a fresh machine needs
+setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp .local/promtool/promtool ## make everything a fresh machine needs
 
 .local/uv.stamp: requirements/uv.txt
 	@mkdir -p .local
@@ -41,6 +41,10 @@ setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.sta
 	@$(MAKE) --silent -C layers/porch vendor PYTHON=$(CURDIR)/.local/uv/bin/python
 	@touch $@
 
+# Where it is not to be had, setup says so and goes on.
+.local/promtool/promtool:
+	@dev/promtool.sh
+
 .PHONY: lock
 lock: .local/uv.stamp ## choose new versions of every dependency
 	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
@@ -62,7 +66,7 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 
 .PHONY: test
 test: setup ## every test
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses 3 --dist loadgroup
 
 .PHONY: bench
 bench: setup ## time and memory of the hot paths

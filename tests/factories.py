@@ -16,6 +16,7 @@ from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
+from conductor_loop.rates import Memory
 from conductor_loop.settling import Answer
 from tests.memory import MemoryBucket, MemoryQueues
 from tests.memory_state import MemoryState
@@ -73,6 +74,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     measured: list[Measured] = field(default_factory=list)
     queues: MemoryQueues = field(default_factory=MemoryQueues)
+    buckets: Any = field(default_factory=Memory)
     redelivered: list[Handoff] = field(default_factory=list)
     config: Config = field(
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
@@ -94,9 +96,11 @@ class World:
             bucket=bucket,
             state=self.state,
             queues=self.queues,
+            take=self.buckets.take,
             redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,
+            trace=lambda _: None,
             clock=self.clock,
             wait=self.clock.wait,
             turn=lambda _: nullcontext(),

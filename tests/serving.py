@@ -125,6 +125,7 @@ class Api:
                 vitals=lambda: Vitals(12345, 47_395_635, 15, 8130.0),
                 take=self.own_buckets.take,
             ),
+            trace=lambda _: None,
             record=lambda _, fields, __: self.recorded.append({**fields}),
             note_rejection=lambda code, security, _: self.rejections.append((code, security)),
             clock=self.clock,

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from conductor_loop.audit.chain import Entry
 from conductor_loop.config import Config
 from conductor_loop.errors import Unreadable
-from conductor_loop.intent import Handoff, Priority
+from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
+from conductor_loop.rates import Take
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,6 @@ class StateTable(Protocol):
     ) -> Refusal | None: ...
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
-    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def mend(  # noqa: D102
         self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
@@ -115,9 +115,11 @@ class App:
     bucket: Bucket
     state: StateTable
     queues: Queues
+    take: Take
     redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
+    trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds
     turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others

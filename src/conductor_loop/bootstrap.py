@@ -1,10 +1,13 @@
 """Config → App: the only place that picks adapters."""
 
+import os
 import random
+import sys
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Measured
@@ -14,6 +17,7 @@ from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.aws.sdk import (
     dynamodb_client,
@@ -32,6 +36,7 @@ from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live, changes
 from conductor_loop.config.sources import parsed
 from conductor_loop.config.typed import TokenSource, load
+from conductor_loop.intent import Intent
 from conductor_loop.porch import Credentials, Limits, Porch
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
@@ -57,12 +62,15 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config, observe: Callable[[Measured], None], worker: str) -> App:
+def build(
+    config: Config, observe: Callable[[Measured], None], trace: Callable[[Intent], None], worker: str
+) -> App:
     """Put the real parts together.
 
     Args:
         config: The configuration in force.
         observe: Called once for each decision, and for each attempt that is made again.
+        trace: Called with each intent that is read.
         worker: Name of this execution environment; its log stream, on Lambda.
 
     """
@@ -72,6 +80,7 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         work_root=config.work_root,
         environment=config.porch_environment,
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
     )
     return App(
@@ -81,9 +90,11 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
             dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random, config.audit_seconds
         ),
         queues=Queues(sqs_client(), config.queues),
+        take=RateLimits(dynamodb_client(), config.state_table).take,
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
+        trace=trace,
         clock=time.time,
         wait=time.sleep,
         turn=_turns.turn,
@@ -91,6 +102,16 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def _tmp_of_lambda() -> Path | None:
+    """Give /tmp where it is this function's alone.
+
+    Not where something else runs our code: there, /tmp is everybody's, and variables of the environment are copied
+    easily. Lambda's own Python is in /var/lang, and its user is not root.
+    """
+    on_lambda = sys.base_prefix == "/var/lang" and Path("/var/runtime").is_dir() and os.geteuid() != 0
+    return Path("/tmp") if on_lambda else None  # noqa: S108 - all of it is meant
 
 
 def census(config: Config) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
-from conductor_loop.intent import Handoff
+from conductor_loop.intent import Handoff, Intent
 from conductor_loop.processing import Later
 from conductor_loop.sweep import take_turn
 
@@ -175,7 +175,12 @@ def _built(config: Config, worker: str) -> App:
     logger = _logger()
     logging.getLogger(SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
     logger.append_keys(config_version=config.version)
-    return bootstrap.build(config, lambda measured: _observe(config, measured), worker)
+    return bootstrap.build(config, lambda measured: _observe(config, measured), _trace, worker)
+
+
+def _trace(intent: Intent) -> None:
+    if intent.correlation_id is not None:
+        _logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
 
 
 def _refused(error: InvalidConfig) -> None:

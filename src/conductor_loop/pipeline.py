@@ -11,11 +11,14 @@ from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, V
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
 from conductor_loop.processing import Delivery, Later, author, conclude, head_of, least_seconds, process
+from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route
 from conductor_loop.settling import Answer, settle
 from conductor_loop.sweep import age, is_due
 from conductor_loop.validation import check_name, check_size, validate_file
+
+_MINUTE = 60  # seconds
 
 
 def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
@@ -89,6 +92,7 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
         intent = admit(app, found)
     except Rejected as rejection:
         return conclude(app, delivery, status.rejected(author(app, delivery), rejection))
+    app.trace(intent)
     if found.newer_version is not None:
         by = f"version {found.newer_version} of the same name"
         return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
@@ -175,4 +179,4 @@ def _illegible(error: Illegible) -> Rejected:
 
 def _take_high(app: App) -> bool:
     limit = app.config.high_per_minute
-    return limit is None or app.state.take_token("priority-high", 60 / limit, limit, app.clock())
+    return limit is None or app.take("priority-high", Rate(limit, _MINUTE, limit), app.clock()).allowed

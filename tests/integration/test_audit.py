@@ -107,8 +107,8 @@ def test_verify_names_the_handoff_and_the_position(
     found: str,
 ) -> None:
     publish(aws)
-    shown = run("show", "intent-retried.json", "--json").stdout.splitlines()
-    others = [line for name in ("rejected", "denied") for line in _lines(run("show", f"intent-{name}.json", "--json"))]
+    shown = run("show", "intent-retried.json", "--output", "json").stdout.splitlines()
+    others = [line for name in ("rejected", "denied") for line in _lines(run("show", f"intent-{name}.json", "--output", "json"))]
     file = tmp_path / "lines.jsonl"
     file.write_text("\n".join([*others, *shown]))
     assert run("verify", "--file", str(file)).exit_code == 0
@@ -131,7 +131,7 @@ def test_a_row_that_is_removed_with_its_lines_is_missed_by_its_status(
     table, version = aws.client("dynamodb"), played.status("intent-rejected.json")["version_id"]
     table.delete_item(TableName=TABLE, Key={"pk": {"S": "intent#intent-rejected.json"}, "sk": {"S": version}})
     file = tmp_path / "lines.jsonl"
-    lines = [line for name in ("retried", "denied") for line in _lines(run("show", f"intent-{name}.json", "--json"))]
+    lines = [line for name in ("retried", "denied") for line in _lines(run("show", f"intent-{name}.json", "--output", "json"))]
     file.write_text("\n".join(lines))
     assert (
         run("verify", "--file", str(file)).stdout == f"intent-rejected.json (version {version}): entry 1 is missing\n"
@@ -220,7 +220,7 @@ def test_a_call_of_the_api_is_one_row_however_often_it_is_noted(aws: boto3.sessi
     for _ in range(2):
         trails.note_call("request-1", fields, time.time() - 600)
     publish(aws)
-    (line,) = _lines(run("show", "intent-a.json", "--json"))
+    (line,) = _lines(run("show", "intent-a.json", "--output", "json"))
     assert json.loads(line)["by"] == "token-1"
     assert run("verify").stdout == "1 entries of 1 chains: no findings\n"
 

@@ -21,6 +21,7 @@ from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.errors import NotAnswering
+from conductor_loop.intent import Intent
 from conductor_loop.tokens import Tokens, TokensUnavailable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, in lower case: as in a ULID
@@ -33,7 +34,7 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config) -> Parts:
+def build(config: Config, trace: Callable[[Intent], None]) -> Parts:
     """Put the real parts together. What they remember outlives a change of the configuration where it may."""
     table, client = config.state_table, quick.dynamodb_client
     listing = Listing(client(), table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
@@ -54,6 +55,7 @@ def build(config: Config) -> Parts:
         local=local(),
         note_rejection=state.note_rejection,
         record=_recorder(table, config.audit_seconds),
+        trace=trace,
         clock=time.time,
         timer=time.monotonic,
         new_id=_new_id,

@@ -22,7 +22,8 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
     """Answer an event of API Gateway, whatever happens."""
     request = read(event, parts.timer())
     response, client = _answered(parts, request)
-    if (fields := about(request, response, client)) is not None:
+    fields = about(request, response, client)
+    if fields is not None:
         parts.record(request.request_id, fields, parts.clock())
     milliseconds = round((parts.timer() - request.started) * 1000)
     logger.info(
@@ -31,10 +32,17 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
             "request_id": request.request_id,
             "client": client.id if client else None,
             "address": request.address,
+            "intent": fields and fields["intent"],
             "milliseconds": milliseconds,
         },
     )  # fmt: skip
     return rendered(response, request)
+
+
+def unable(event: Event, now: float) -> dict[str, Any]:
+    """Answer an event where there are no parts to answer it with."""
+    request = read(event, started=0.0)
+    return rendered(busy().response(request, now), request)
 
 
 def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
@@ -43,11 +51,10 @@ def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
     try:
         route = _route(parts, request)
         asked = route.asks(parts.config.serving)
-        client = identify(parts, request, asked=asked)
+        client = identify(parts, request, asked=asked) if asked or not route.is_local else None
         headers = limit(parts, route, request, client)
         if route.scope is not None and asked:
             authorize(route, request, client)
-        _check_size(parts, request)
         response = route.answer(parts, Call(request, client))
     except Problem as problem:
         response = problem.response(request, parts.clock())
@@ -66,15 +73,6 @@ def _route(parts: Parts, request: Request) -> Route:
     if not route.exists(parts.config.serving):
         raise unknown()
     return route
-
-
-def _check_size(parts: Parts, request: Request) -> None:
-    """Refuse a body by its size, before it is decoded or parsed."""
-    most = parts.config.rules.max_file_bytes
-    if request.size > most:
-        message = "Intent file too large"
-        errors = [f"The body has more than {most:,} bytes"]
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"validation_errors": errors})
 
 
 def _failed(error_id: str) -> Problem:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
@@ -10,9 +11,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop.api import bootstrap
-from conductor_loop.api.dispatch import answer
+from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.intent import Intent
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
@@ -21,8 +23,15 @@ _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests,
 def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request. /livez asks nobody, not even for the configuration."""
     del context
-    config = _live().known() if event.get("resource") == "/livez" else _live().config()
-    return answer(_built(config), event)
+    try:
+        parts = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
+    except Exception:  # noqa: BLE001 - else API Gateway answers 502, and nobody knows whether to ask again
+        _logger().exception("no configuration: nothing can be answered")
+        return unable(event, time.time())
+    try:
+        return answer(parts, event)
+    finally:
+        _logger().thread_safe_clear_keys()
 
 
 @cache
@@ -36,7 +45,12 @@ def _live() -> Live:
 def _built(config: Config) -> Parts:
     _logger().append_keys(config_version=config.version)
     logging.getLogger(SERVICE).setLevel(config.log_level)
-    return bootstrap.build(config)
+    return bootstrap.build(config, _trace)
+
+
+def _trace(intent: Intent) -> None:
+    if intent.correlation_id is not None:
+        _logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
 
 
 @cache

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
-from conductor_loop.rates import Rate, Taken
+from conductor_loop.intent import Intent
+from conductor_loop.rates import Take
 
 
 class Known(Protocol):
@@ -17,10 +18,6 @@ class Known(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def scopes(self) -> frozenset[Any]: ...  # noqa: D102
-
-
-type Take = Callable[[str, Rate, float], Taken]
-"""Takes a token of a bucket, at a rate, now. May raise NotAnswering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,9 @@ class Vitals:
     memory_bytes: int
     threads: int
     uptime_seconds: float
+
+
+RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ class Parts:
     local: Local
     note_rejection: Callable[[str, bool, float], None]  # E-code, whether it looks like an attack, epoch seconds
     record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
+    trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     timer: Callable[[], float]  # seconds that never go back
     new_id: Callable[[], str]  # that sorts by time, of letters and digits

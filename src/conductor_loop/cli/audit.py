@@ -10,7 +10,8 @@ import click
 
 from conductor_loop.audit.chain import read
 from conductor_loop.audit.verifying import verify
-from conductor_loop.cli.common import FAILED, file_name, long_duration, speaks_to_aws, stack_option
+from conductor_loop.cli import console
+from conductor_loop.cli.common import FAILED, file_name, long_duration, output_option, speaks_to_aws, stack_option
 
 _FIRST = ("chain", "seq", "prev", "hash", "at", "event")  # not shown, or at the beginning of a line
 
@@ -30,15 +31,23 @@ def audit() -> None:
 @click.argument("name", type=file_name)
 @stack_option
 @click.option("--since", type=long_duration, default="90d", show_default=True, help="How far to look back.")
-@click.option("--json", "as_json", is_flag=True, help="Print the entries as they are kept, a line of JSON each.")
+@output_option
 @speaks_to_aws
 def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
-    """Print what the audit trail tells of the intent NAME, all of its versions and calls of the API."""
+    """Print what the audit trail tells of the intent NAME, all of its versions and calls of the API.
+
+    With --output json, the entries are printed as they are kept, a line of JSON each.
+
+    \b
+    Examples:
+      conductor-loop audit show intent-scale-up-001.json
+      conductor-loop audit show intent-scale-up-001.json --since 7d --output json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
 
     found = dict.fromkeys(line for line in Trail(stack, time.time() - since).lines(name) if _is_about(line, name))
     for line in found:
-        click.echo(line if as_json else readable(json.loads(line)))
+        click.echo(line if as_json else console.printable(readable(json.loads(line))))
     if not found:
         click.echo(f"nothing is told of {name}: an entry is there some seconds after what it tells of", err=True)
         raise click.exceptions.Exit(FAILED)
