@@ -62,9 +62,7 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(
-    config: Config, observe: Callable[[Measured], None], trace: Callable[[Intent], None], worker: str
-) -> App:
+def build(config: Config, observe: Callable[[Measured], None], trace: Callable[[Intent], None], worker: str) -> App:
     """Put the real parts together.
 
     Args:
@@ -123,7 +121,7 @@ def census(config: Config) -> Callable[[], None]:
 def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
     """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
     parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
-    last = [""]  # version that is noted for certain
+    last: list[str | None] = [None]  # version that is noted for certain
 
     def good(text: str) -> bool:
         try:
@@ -133,13 +131,12 @@ def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
         return True
 
     def note(config: Config) -> None:
-        newest = parameter.newest().version
-        if not parameter.name or newest == last[0]:
+        if not parameter.name or (newest := parameter.newest().version) == last[0]:
             return
         trails = Trails(dynamodb_client(), config.state_table, config.audit_seconds)
-        noted = trails.config()
-        changes.note(parameter.revisions(), noted, noted.version, good, trails.note_config)
-        last[0] = newest
+        trail = changes.ConfigTrail(good, trails.note_config, time.time)
+        if trail.note(parameter.revisions(), trails.config()):
+            last[0] = newest
 
     return note
 

@@ -18,11 +18,12 @@ from conductor_loop.aws import auditing, operator
 from conductor_loop.aws.auditlog import AuditExport, AuditLog, NotTaken
 from conductor_loop.aws.trails import Trails
 from conductor_loop.cli import main
-from conductor_loop.config.changes import Revision, note
+from conductor_loop.config.changes import ConfigTrail, Revision
 from conductor_loop.errors import Cause
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
-from tests.integration.test_kill_points import Killed, Reaper
+from tests.integration.playing import Killed
+from tests.integration.test_kill_points import Reaper
 
 GROUP = "/conductor-loop/conductor-loop/audit"
 EXPORT = "audit-export"
@@ -95,7 +96,7 @@ def test_entries_that_never_arrived_are_named(played: World, aws: boto3.session.
         (lambda lines: [lines[0], *lines[2:]], "2 is missing"),
         (lambda lines: lines[:-1], "5 is missing"),
         (lambda lines: [lines[1], lines[0], *lines[2:]], "2 stands before entry 1: they were put into another order"),
-        (lambda lines: [], "1 is missing"),
+        (lambda _: [], "1 is missing"),
     ],
     ids=["altered", "dropped", "cut off", "swapped", "missing as a whole"],
 )
@@ -107,8 +108,8 @@ def test_verify_names_the_handoff_and_the_position(
     found: str,
 ) -> None:
     publish(aws)
-    shown = run("show", "intent-retried.json", "--output", "json").stdout.splitlines()
-    others = [line for name in ("rejected", "denied") for line in _lines(run("show", f"intent-{name}.json", "--output", "json"))]
+    shown = shown_of("retried")
+    others = [*shown_of("rejected"), *shown_of("denied")]
     file = tmp_path / "lines.jsonl"
     file.write_text("\n".join([*others, *shown]))
     assert run("verify", "--file", str(file)).exit_code == 0
@@ -118,6 +119,13 @@ def test_verify_names_the_handoff_and_the_position(
     assert f"intent-retried.json (version {version}): entry {found}\n" in result.stdout
     assert result.exit_code == 1
     assert "rejected" not in result.stdout
+    found_too = json.loads(run("verify", "--file", str(file), "--output", "json").stdout)["findings"][0]
+    assert (found_too["chain"], str(found_too["seq"])) == (f"intent/intent-retried.json/{version}", found[0])
+
+
+def shown_of(name: str) -> list[str]:
+    """Give the entries about an intent, as they are kept."""
+    return _lines(run("show", f"intent-{name}.json", "--output", "json"))
 
 
 def _lines(result: Result) -> list[str]:
@@ -131,8 +139,7 @@ def test_a_row_that_is_removed_with_its_lines_is_missed_by_its_status(
     table, version = aws.client("dynamodb"), played.status("intent-rejected.json")["version_id"]
     table.delete_item(TableName=TABLE, Key={"pk": {"S": "intent#intent-rejected.json"}, "sk": {"S": version}})
     file = tmp_path / "lines.jsonl"
-    lines = [line for name in ("retried", "denied") for line in _lines(run("show", f"intent-{name}.json", "--output", "json"))]
-    file.write_text("\n".join(lines))
+    file.write_text("\n".join([*shown_of("retried"), *shown_of("denied")]))
     assert (
         run("verify", "--file", str(file)).stdout == f"intent-rejected.json (version {version}): entry 1 is missing\n"
     )
@@ -233,9 +240,9 @@ def test_each_version_of_the_configuration_is_noted_once_with_who_changed_which_
     revisions = [
         Revision(number, text, f"arn:user/{number}", now - 600 + number) for number, text in enumerate(texts, 1)
     ]
+    trail = ConfigTrail(lambda text: text != "broken", trails.note_config, lambda: now)
     for known in (2, 2, 4):
-        noted = trails.config()
-        note(revisions[:known], noted, noted.version, lambda text: text != "broken", trails.note_config)
+        assert trail.note(revisions[:known], trails.config())
     publish(aws)
     told = [json.loads(entry) for entry in trails.config().entries]
     assert [(one["version"], one["by"], one.get("changed"), one["accepted"]) for one in told] == [
@@ -245,6 +252,22 @@ def test_each_version_of_the_configuration_is_noted_once_with_who_changed_which_
         (4, "arn:user/4", ["log_level", "processing.timeout"], False),
     ]
     assert run("verify").exit_code == 0
+
+
+def test_a_configuration_that_is_deleted_and_made_anew_is_noted_however_far_it_counts(
+    aws: boto3.session.Session,
+) -> None:
+    trails, now = Trails(aws.client("dynamodb"), TABLE, 90 * 86_400), time.time()
+    trail = ConfigTrail(lambda _: True, trails.note_config, lambda: now)
+
+    def made(at: float, *versions: int) -> list[Revision]:
+        return [Revision(version, "{}", "arn:user/1", at + version) for version in versions]
+
+    for revisions in (made(0, 1, 2, 3), [], [], made(100, 1), made(200, 1, 2), made(200, 1, 2)):
+        assert trail.note(revisions, trails.config())
+    told = [json.loads(entry) for entry in trails.config().entries]
+    assert [one["version"] for one in told] == [1, 2, 3, 0, 1, 1, 2]
+    assert told[3]["because"] == "the parameter was deleted"
 
 
 def test_of_two_sweepers_that_note_a_version_one_does(aws: boto3.session.Session) -> None:

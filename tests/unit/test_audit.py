@@ -161,8 +161,8 @@ def test_a_head_is_read_as_it_was_written(head: Head) -> None:
 
 def told(world: World, handoff: Handoff) -> list[dict[str, Any]]:
     row = world.row(handoff)
-    seal = row.outcome.status["audit"] if row.outcome else {"chain": "", "entries": 0, "sha256": ""}
-    witnesses = [Witness(seal["chain"], seal["entries"], seal["sha256"])] if row.outcome else []
+    seal: dict[str, Any] = dict(row.outcome.status["audit"]) if row.outcome else {}
+    witnesses = [Witness(seal["chain"], seal["entries"], seal["sha256"])] if seal else []
     assert not verify(row.entries, witnesses).findings
     return [json.loads(entry) for entry in row.entries]
 
@@ -229,7 +229,7 @@ def test_what_the_sweeper_finds_is_told() -> None:
     assert (queued["event"], queued["because"]) == (State.QUEUED, "found by the sweeper")
 
 
-def test_a_message_is_claimed_with_one_write_although_nobody_has_read_the_row() -> None:
+def test_a_message_is_claimed_with_one_write_although_nobody_has_read_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message brings the end of the chain along."""
     world = World()
     world.configure(priority_queues=True)
@@ -241,6 +241,6 @@ def test_a_message_is_claimed_with_one_write_although_nobody_has_read_the_row() 
         tried.append(given)
         return claim(*given)
 
-    world.state.claim = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(world.state, "claim", counted)
     world.work()
     assert len(tried) == 1

@@ -39,6 +39,11 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     illegible: int = 0  # lines that do not even say which entry they are
 
+    @property
+    def wrong(self) -> int:
+        """How much was found."""
+        return len(self.findings) + self.illegible
+
 
 def verify(lines: Iterable[str], witnesses: Sequence[Witness]) -> Verdict:
     """Hold the lines of a trail, in its order, against one another and against the witnesses.

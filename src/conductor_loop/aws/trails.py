@@ -1,28 +1,20 @@
 """Audit entries about something else than a handoff: each in a row of the state table, whose stream is published."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.audit.chain import Entry, Head, link
 from conductor_loop.audit.entries import given, timestamp
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.rows import Key, number, text
+from conductor_loop.config.changes import Noted
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _CONFIG = Key("audit", "config")
 _MOST_ENTRIES = 50  # that a row keeps beside the published ones
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """What the trail says of the configuration: up to which version, and where the chain ends."""
-
-    version: int = 0
-    head: Head = Head()  # noqa: RUF009 - it is frozen
-    entries: tuple[str, ...] = ()  # the last ones
 
 
 class Trails:
@@ -57,7 +49,8 @@ class Trails:
         if item is None:
             return Noted()
         entries = tuple(one["S"] for one in item["audit"]["L"])
-        return Noted(int(item["version"]["N"]), Head.read(item["audit_head"]["S"]), entries)
+        at = json.loads(entries[-1])["at"]
+        return Noted(int(item["version"]["N"]), at, Head.read(item["audit_head"]["S"]), entries)
 
     def note_config(self, seen: Noted, version: int, fields: Mapping[str, object]) -> Noted | None:
         """Note the next version of the configuration; ``None`` where somebody else has since what was ``seen``."""
@@ -65,7 +58,7 @@ class Trails:
         kept = (*seen.entries[-_MOST_ENTRIES + 1 :], entry.text)
         if not self._write(_CONFIG, seen.head, entry, kept, {"version": number(version)}):
             return None
-        return Noted(version, entry.head, kept)
+        return Noted(version, entry.document["at"], entry.head, kept)
 
     def _write(self, key: Key, head: Head, entry: Entry, kept: tuple[str, ...], more: Mapping[str, Any]) -> bool:
         """Write a row with its entries, if it still ends where the new one is linked."""

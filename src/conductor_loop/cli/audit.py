@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from conductor_loop.audit.chain import read
-from conductor_loop.audit.verifying import verify
+from conductor_loop.audit.verifying import Verdict, verify
 from conductor_loop.cli import console
 from conductor_loop.cli.common import FAILED, file_name, long_duration, output_option, speaks_to_aws, stack_option
 
@@ -18,7 +19,7 @@ _FIRST = ("chain", "seq", "prev", "hash", "at", "event")  # not shown, or at the
 
 @click.group()
 def audit() -> None:
-    """See who dropped what, what was decided and why, and whether that record is whole.
+    """See who dropped what, what was decided, and whether that record is whole.
 
     \b
     Examples:
@@ -61,24 +62,41 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Verify these lines, e.g. of the export, in place of the log's.",
 )
+@output_option
 @speaks_to_aws
-def check(stack: str, since: float, file: Path | None) -> None:
-    """Hold every entry against the one before it, the state table and the statuses; exit with 1 if one is wrong."""
+def check(stack: str, since: float, file: Path | None, *, as_json: bool) -> None:
+    """Hold every entry against the one before it, the state table and the statuses.
+
+    Each entry that was removed, altered or moved is named: the intent, its version, and the entry's position. The exit
+    code is 1 if there is one.
+
+    \b
+    Examples:
+      conductor-loop audit verify
+      conductor-loop audit verify --since 7d --output json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
 
     trail = Trail(stack, time.time() - since)
     lines = file.read_text(errors="replace").splitlines() if file else trail.lines()
     chains = {found.chain for line in lines if (found := read(line))}
     verdict = verify(lines, trail.witnesses(chains))
+    if as_json:
+        console.print_json(asdict(verdict))
+    else:
+        _print(verdict)
+    if verdict.wrong:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _print(verdict: Verdict) -> None:
     for finding in verdict.findings:
-        click.echo(str(finding))
+        click.echo(console.printable(str(finding)))
     if verdict.illegible:
         click.echo(f"{verdict.illegible} lines are no entries: what they were is missing above, or was never one")
-    wrong = len(verdict.findings) + verdict.illegible
+    wrong = verdict.wrong
     said = f"{verdict.entries} entries of {verdict.chains} chains: {wrong or 'no'} finding{'s' * (wrong != 1)}"
     click.echo(said, err=bool(wrong))
-    if wrong:
-        raise click.exceptions.Exit(FAILED)
 
 
 def readable(entry: Mapping[str, Any]) -> str:
