@@ -17,7 +17,6 @@ from conductor_loop.audit.verifying import Witness
 from conductor_loop.aws import operator
 from conductor_loop.aws.logs import group
 
-_ON_THE_WAY_SECONDS = 300.0  # that an entry may take to the log
 _LOOKS = 16  # at statuses, side by side
 _BATCH = 100  # rows of one call
 _ACCEPTED_SKEW = timedelta(days=1)  # of clocks, to either side
@@ -34,16 +33,17 @@ class Trail:
         """Read the log, oldest first; with ``word``, the lines that may hold it. Raises NotThere."""
         return [line.text for line in group(f"/conductor-loop/{self.stack}/audit", word, self.since)]
 
-    def witnesses(self, chains: Iterable[str]) -> list[Witness]:
+    def witnesses(self, chains: Iterable[str], grace: float) -> list[Witness]:
         """Ask the state table and the statuses where the chains end: these, and all that began since.
 
-        What is younger than five minutes may still be on its way, and is not asked for.
+        What is younger than ``grace`` (seconds) may still be on its way, and is not asked for.
         """
         outputs, now = operator.outputs(self.stack), time.time()
+        settled = now - grace
         table = outputs["StateTable"]
         keys = {*_keys(chains), *self._begun(table, now)}
-        rows = [witness for item in _rows(table, keys) for witness in self._of_row(item, now)]
-        return rows + self._of_statuses(outputs["HandoffBucket"], now)
+        rows = [witness for item in _rows(table, keys) for witness in self._of_row(item, settled)]
+        return rows + self._of_statuses(outputs["HandoffBucket"], settled)
 
     def _begun(self, table: str, now: float) -> Iterator[tuple[str, str]]:
         """List the rows that were made since, by the days of their arrival."""
@@ -63,18 +63,18 @@ class Trail:
     def _before(self, item: Mapping[str, Any]) -> bool:
         return bool(item.get("arrived", {"S": ""})["S"] < timestamp(self.since))
 
-    def _of_row(self, item: Mapping[str, Any], now: float) -> Iterator[Witness]:
-        before, settled = self._before(item) or item["pk"]["S"] == "audit#config", timestamp(now - _ON_THE_WAY_SECONDS)
+    def _of_row(self, item: Mapping[str, Any], settled: float) -> Iterator[Witness]:
+        before = self._before(item) or item["pk"]["S"] == "audit#config"
         known = [found for one in item.get("audit", {}).get("L", []) if (found := read(one["S"]))]
         for found in known:
-            if found.document.get("at", "") <= settled and found.document.get("at", "") >= timestamp(self.since):
+            if timestamp(self.since) <= found.document.get("at", "") <= timestamp(settled):
                 yield Witness(found.chain, found.seq, found.digest, before=before)
         if before and known:
             yield Witness(known[-1].chain, 0, "", before=True)
 
-    def _of_statuses(self, bucket: str, now: float) -> list[Witness]:
+    def _of_statuses(self, bucket: str, settled: float) -> list[Witness]:
         client = boto3.client("s3")
-        since, until = (datetime.fromtimestamp(at, UTC) for at in (self.since, now - _ON_THE_WAY_SECONDS))
+        since, until = (datetime.fromtimestamp(at, UTC) for at in (self.since, settled))
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="status/")
         found = (one for page in pages for one in page.get("Contents", []))
         keys = [one["Key"] for one in found if since <= one["LastModified"] <= until]

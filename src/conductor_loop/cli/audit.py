@@ -12,7 +12,15 @@ import click
 from conductor_loop.audit.chain import read
 from conductor_loop.audit.verifying import Verdict, verify
 from conductor_loop.cli import console
-from conductor_loop.cli.common import FAILED, file_name, long_duration, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import (
+    FAILED,
+    duration,
+    file_name,
+    long_duration,
+    output_option,
+    speaks_to_aws,
+    stack_option,
+)
 
 _FIRST = ("chain", "seq", "prev", "hash", "at", "event")  # not shown, or at the beginning of a line
 
@@ -58,13 +66,16 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
 @stack_option
 @click.option("--since", type=long_duration, default="24h", show_default=True, help="How far to look back.")
 @click.option(
+    "--grace", type=duration, default="5m", show_default=True, help="How long an entry may be on its way to the log."
+)
+@click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Verify these lines, e.g. of the export, in place of the log's.",
 )
 @output_option
 @speaks_to_aws
-def check(stack: str, since: float, file: Path | None, *, as_json: bool) -> None:
+def check(stack: str, since: float, grace: float, file: Path | None, *, as_json: bool) -> None:
     """Hold every entry against the one before it, the state table and the statuses.
 
     Each entry that was removed, altered or moved is named: the intent, its version, and the entry's position. The exit
@@ -80,7 +91,7 @@ def check(stack: str, since: float, file: Path | None, *, as_json: bool) -> None
     trail = Trail(stack, time.time() - since)
     lines = file.read_text(errors="replace").splitlines() if file else trail.lines()
     chains = {found.chain for line in lines if (found := read(line))}
-    verdict = verify(lines, trail.witnesses(chains))
+    verdict = verify(lines, trail.witnesses(chains, grace))
     if as_json:
         console.print_json(asdict(verdict))
     else:
