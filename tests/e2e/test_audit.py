@@ -21,6 +21,7 @@ def played(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Drop intents, call the API with too few rights and with enough, and push a configuration; the token's id."""
     deployed.put(GOOD)
     deployed.put(BAD, replicas=-1)
+    deployed.wait_for(GOOD, BAD)  # before the function starts anew
     nobody = {"CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS": "AWS:nobody"}
     with variables(deployed, "ConductorFunction", **nobody):
         deployed.put(DENIED, priority="critical")

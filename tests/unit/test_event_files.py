@@ -11,7 +11,7 @@ from conductor_loop import messages
 from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
 from conductor_loop.audit.chain import read
-from conductor_loop.audit.publishing import fresh
+from conductor_loop.audit.publishing import fresh, name_of
 from conductor_loop.events import handoffs
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,9 @@ def test_the_messages_of_a_batch_are_ours() -> None:
 
 
 def test_a_row_that_changed_has_an_entry_as_it_was_written() -> None:
-    (entry,) = fresh(EVENTS["audit-row.json"]["Records"])
+    records = EVENTS["audit-row.json"]["Records"]
+    (entry,) = fresh(records)
+    assert name_of(records) < name_of([{"dynamodb": {"SequenceNumber": "1" + "0" * 21}}])
     found = read(entry)
     assert found is not None
     assert found.sound

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
-from conductor_loop.audit.publishing import Publisher, fresh
+from conductor_loop.audit.publishing import Publisher, fresh, name_of
 from conductor_loop.aws.auditlog import AuditExport, AuditLog
 from conductor_loop.aws.sdk import end_at, logs_client, s3_client
 
@@ -29,7 +29,7 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     records = event["Records"]
     entries = fresh(records)
     try:
-        _publisher(context.log_stream_name).publish(entries, records[0]["eventID"], time.time())
+        _publisher(context.log_stream_name).publish(entries, name_of(records), time.time())
     except Exception:
         metrics.emit_audit_failures(len(entries), SERVICE)
         _logger().exception("audit entries are not published: they are tried again", entries=len(entries))

@@ -10,6 +10,9 @@ type Export = Callable[[Sequence[str], str, float], None]
 """Likewise, with a name that no other batch has."""
 
 
+_DIGITS = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """Brings entries to the log and, where there is one, the export."""
@@ -29,6 +32,12 @@ class Publisher:
 def fresh(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Give the entries that a batch of stream records has added to rows, in order."""
     return [entry for record in records for entry in _added(record["dynamodb"])]
+
+
+def name_of(records: Sequence[Mapping[str, Any]]) -> str:
+    """Name a batch, so that names sort as what they name: by the stream's own numbers, of up to 40 digits."""
+    number: str = records[0]["dynamodb"]["SequenceNumber"]
+    return number.zfill(_DIGITS)
 
 
 def _added(change: Mapping[str, Any]) -> Iterator[str]:
