@@ -144,6 +144,16 @@ def test_who_publishes_the_audit_trail_may_do_this_and_no_more() -> None:
     assert granted(export) == {("s3:PutObject", "${AuditBucket.Arn}/audit/*")}
 
 
+def test_the_export_is_locked_for_as_long_as_entries_are_kept() -> None:
+    """The embedded AWS leaves a bucket from a template unlocked: so it is held here."""
+    bucket, trail = RESOURCES["AuditBucket"]["Properties"], RESOURCES["AuditLogs"]["Properties"]
+    lock = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert bucket["ObjectLockEnabled"] is True
+    assert lock["Days"] == trail["RetentionInDays"]
+    assert "AuditLock" in str(lock["Mode"])
+    assert RESOURCES["AuditBucket"]["DeletionPolicy"] == RESOURCES["AuditLogs"]["DeletionPolicy"] == "Retain"
+
+
 def test_nobody_but_its_publisher_may_touch_the_audit_trail() -> None:
     others = {name: one for name, one in RESOURCES.items() if one["Type"] in _POLICIES and name != "AuditRole"}
     assert [name for name, one in others.items() if "AuditLogs" in yaml.dump(one)] == []

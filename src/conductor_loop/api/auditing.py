@@ -8,11 +8,13 @@ from http import HTTPStatus
 from conductor_loop.api.http import Request, Response
 from conductor_loop.api.parts import Known
 from conductor_loop.errors import NotAnswering
+from conductor_loop.intent import FILE_NAME
 
 logger = logging.getLogger("conductor-loop")
 
 _INTENTS = "/intents"
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_LONGEST_NAME = 255
 _MOST_PENDING = 1000  # entries that wait for the table; of more, the log has them
 
 type Fields = Mapping[str, object]
@@ -40,9 +42,15 @@ def about(request: Request, response: Response, client: Known | None) -> Fields 
         "status": int(response.status),
         "rule": error.get("code"),
         "required_scope": details.get("required_scope"),
-        "intent": request.parameters.get("name") or body.get("name"),
+        "intent": body.get("name") or _named(request),
         "version_id": body.get("version_id"),
     }
+
+
+def _named(request: Request) -> str | None:
+    """Give the intent that a call names, if it could be one: whatever else somebody writes there is not repeated."""
+    places = (request.parameters.get("name"), request.headers.get("x-intent-name"), request.query.get("name"))
+    return next((name for name in places if name and len(name) <= _LONGEST_NAME and FILE_NAME.fullmatch(name)), None)
 
 
 class Recorder:

@@ -103,7 +103,8 @@ def lambda_client() -> "LambdaClient":
 @cache
 def logs_client() -> "CloudWatchLogsClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return _bounded(boto3.client("logs", config=_CONFIG))
+    client: CloudWatchLogsClient = client_of("logs")
+    return _bounded(client)
 
 
 @cache
