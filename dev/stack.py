@@ -159,7 +159,8 @@ class Stack:
     def _make_numbers(self) -> None:
         """Set the numbers of the queue triggers again: the embedded AWS keeps a `!Ref` of a number as text."""
         client = self.session().client("lambda", endpoint_url=self.endpoint)
-        for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
+        mappings = client.list_event_source_mappings()["EventSourceMappings"]
+        for mapping in (one for one in mappings if "ScalingConfig" in one):
             client.update_event_source_mapping(
                 UUID=mapping["UUID"],
                 BatchSize=int(mapping["BatchSize"]),

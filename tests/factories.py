@@ -100,6 +100,7 @@ class World:
             redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,
+            trace=lambda _: None,
             clock=self.clock,
             wait=self.clock.wait,
             turn=lambda _: nullcontext(),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from conductor_loop.app import Cursor, Turn
+from conductor_loop.audit.chain import Entry
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, certainly_newer, order
@@ -23,14 +24,17 @@ class MemoryState:
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
 
-    def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
+    def register(
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+    ) -> Refusal | None:
         row = self.rows.get(_id(handoff))
         if not _as_seen(row, seen, now):
             return Refusal(row)
         sweeps = row.sweeps + 1 if row else 0
         kept = row or Row(state)
         sent = now if state is State.QUEUED else kept.queued_at
-        self.rows[_id(handoff)] = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps, queued_at=sent)
+        waits = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps, queued_at=sent)
+        self.rows[_id(handoff)] = _noted(waits, entry)
         return None
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
@@ -38,7 +42,7 @@ class MemoryState:
         if refusal is not None:
             return refusal
         row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
-        self.rows[_id(claim.handoff)] = replace(
+        taken = replace(
             row or Row(State.PROCESSING),
             state=State.PROCESSING,
             attempt=claim.attempt,
@@ -46,6 +50,7 @@ class MemoryState:
             held_until=claim.lease_until,
             since=now,
         )
+        self.rows[_id(claim.handoff)] = _noted(taken, claim.entry)
         unclean = self.unclean.get(claim.target, False)
         self.targets[claim.target] = replace(
             target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
@@ -79,7 +84,7 @@ class MemoryState:
         lost = self._lost(claim)
         if lost is None:
             row = self.rows[_id(claim.handoff)]
-            self.rows[_id(claim.handoff)] = replace(
+            waits = replace(
                 row,
                 state=State.RETRYING,
                 attempt=claim.attempt - (not pause.counts),
@@ -88,6 +93,7 @@ class MemoryState:
                 since=now,
                 owner="",
             )
+            self.rows[_id(claim.handoff)] = _noted(waits, pause.entry)
             self._release(claim, None, published=not pause.counts)
             self._count(pause.tally)
         return lost
@@ -117,7 +123,7 @@ class MemoryState:
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
         return {**self.find(handoffs)}
 
-    def mend(self, error: Unreadable, version: str | None = None) -> None:
+    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> None:
         raise NotImplementedError  # these rows always make sense
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:
@@ -150,9 +156,8 @@ class MemoryState:
 
     def _record(self, handoff: Handoff, outcome: Outcome, now: float) -> None:
         row = self.rows.get(_id(handoff)) or Row(outcome.state)
-        self.rows[_id(handoff)] = replace(
-            row, state=outcome.state, outcome=outcome, since=now, held_until=0.0, owner=""
-        )
+        decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=0.0, owner="")
+        self.rows[_id(handoff)] = _noted(decided, outcome.entry)
         self._count(outcome.tally)
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> None:
@@ -176,4 +181,8 @@ def _id(handoff: Handoff) -> tuple[str, str]:
 def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:
     if row is None or seen is None:
         return row is seen
-    return (row.state, row.attempt) == (seen.state, seen.attempt) and row.held_until <= now
+    return (row.state, row.attempt, row.head) == (seen.state, seen.attempt, seen.head) and row.held_until <= now
+
+
+def _noted(row: Row, entry: Entry | None) -> Row:
+    return row if entry is None else replace(row, head=entry.head, entries=(*row.entries, entry.text))

@@ -88,6 +88,7 @@ class Api:
     writable: bool = True
     porch: bool = True
     rejections: list[tuple[str, bool]] = field(default_factory=list)
+    recorded: list[dict[str, object]] = field(default_factory=list)
     limiter_down: bool = False
     tokens_down: bool = False
 
@@ -124,6 +125,8 @@ class Api:
                 vitals=lambda: Vitals(12345, 47_395_635, 15, 8130.0),
                 take=self.own_buckets.take,
             ),
+            trace=lambda _: None,
+            record=lambda _, fields, __: self.recorded.append({**fields}),
             note_rejection=lambda code, security, _: self.rejections.append((code, security)),
             clock=self.clock,
             timer=lambda: 0.0,

@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from conductor_loop.audit.chain import Entry
 from conductor_loop.config import Config
 from conductor_loop.errors import Unreadable
-from conductor_loop.intent import Handoff, Priority
+from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Take
@@ -30,6 +31,7 @@ class Message:
     priority: Priority = Priority.NORMAL
     note: str = ""  # a clause for the status
     swept: bool = False  # sent by the sweeper, which has not read the intent
+    head: str = ""  # of the handoff's audit entries as the row will have it, once the message is noted there
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ class Bucket(Protocol):
 class StateTable(Protocol):
     """The state table; ``aws.dynamodb.StateTable`` says what each method does."""
 
-    def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
+    def register(  # noqa: D102
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+    ) -> Refusal | None: ...
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102
@@ -77,7 +81,9 @@ class StateTable(Protocol):
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
-    def mend(self, error: Unreadable, version: str | None = None) -> None: ...  # noqa: D102
+    def mend(  # noqa: D102
+        self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
+    ) -> None: ...
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
     def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
@@ -113,6 +119,7 @@ class App:
     redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
+    trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds
     turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others

@@ -32,14 +32,17 @@ from conductor_loop.aws.sdk import (
 )
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
-from conductor_loop.config import Config, InvalidConfig, Live
-from conductor_loop.config.typed import TokenSource
+from conductor_loop.aws.trails import Trails
+from conductor_loop.config import Config, InvalidConfig, Live, changes
+from conductor_loop.config.sources import parsed
+from conductor_loop.config.typed import TokenSource, load
+from conductor_loop.intent import Intent
 from conductor_loop.porch import Credentials, Limits, Porch
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "census", "end_at", "live", "tokens"]
+__all__ = ["build", "census", "config_trail", "end_at", "live", "tokens"]
 
 _turns = Turns()  # of this process
 
@@ -59,12 +62,13 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config, observe: Callable[[Measured], None], worker: str) -> App:
+def build(config: Config, observe: Callable[[Measured], None], trace: Callable[[Intent], None], worker: str) -> App:
     """Put the real parts together.
 
     Args:
         config: The configuration in force.
         observe: Called once for each decision, and for each attempt that is made again.
+        trace: Called with each intent that is read.
         worker: Name of this execution environment; its log stream, on Lambda.
 
     """
@@ -80,12 +84,15 @@ def build(config: Config, observe: Callable[[Measured], None], worker: str) -> A
     return App(
         config=config,
         bucket=Bucket(s3_client()),
-        state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random),
+        state=StateTable(
+            dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random, config.audit_seconds
+        ),
         queues=Queues(sqs_client(), config.queues),
         take=RateLimits(dynamodb_client(), config.state_table).take,
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
+        trace=trace,
         clock=time.time,
         wait=time.sleep,
         turn=_turns.turn,
@@ -109,6 +116,29 @@ def census(config: Config) -> Callable[[], None]:
     """Give what counts the files of the directories, a page at a time."""
     counting = Census(s3_client(), dynamodb_client(), config.state_table)
     return lambda: counting.go_on(config.handoff_bucket)
+
+
+def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
+    """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
+    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    last: list[str | None] = [None]  # version that is noted for certain
+
+    def good(text: str) -> bool:
+        try:
+            load(parsed(text), environment)
+        except InvalidConfig:
+            return False
+        return True
+
+    def note(config: Config) -> None:
+        if not parameter.name or (newest := parameter.newest().version) == last[0]:
+            return
+        trails = Trails(dynamodb_client(), config.state_table, config.audit_seconds)
+        trail = changes.ConfigTrail(good, trails.note_config, time.time)
+        if trail.note(parameter.revisions(), trails.config()):
+            last[0] = newest
+
+    return note
 
 
 def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:

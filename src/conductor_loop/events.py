@@ -28,4 +28,5 @@ def _handoff(record: Mapping[str, Any], key: str) -> Handoff:
         sequencer=put.get("sequencer", ""),
         event_time=record.get("eventTime", ""),
         principal=record.get("userIdentity", {}).get("principalId", ""),
+        address=record.get("requestParameters", {}).get("sourceIPAddress", ""),
     )

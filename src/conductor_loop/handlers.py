@@ -17,7 +17,7 @@ from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
-from conductor_loop.intent import Handoff
+from conductor_loop.intent import Handoff, Intent
 from conductor_loop.processing import Later
 from conductor_loop.sweep import take_turn
 
@@ -43,7 +43,9 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep one stretch of the bucket; the next call goes on behind it. Does nothing while another one sweeps."""
     del event
     app = _app(context.log_stream_name)
-    swept = take_turn(app, _deadline(context))
+    deadline = _deadline(context)
+    _note_config(app.config)
+    swept = take_turn(app, deadline)
     if swept is None:
         _logger().info("another sweep is at it")
         return {}
@@ -53,6 +55,20 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
         metrics.emit_sweep(counts, SERVICE)
         _count_files(app.config)
     return counts
+
+
+def _note_config(config: Config) -> None:
+    """Note new versions of the configuration in the audit trail; what goes wrong with that keeps no sweep back."""
+    try:
+        _config_trail()(config)
+    except Exception:  # noqa: BLE001 - the next sweep notes them
+        metrics.emit_audit_failures(1, SERVICE)
+        _logger().exception("a version of the configuration is not noted: it is tried again")
+
+
+@cache
+def _config_trail() -> Callable[[Config], None]:
+    return bootstrap.config_trail(os.environ)
 
 
 def _count_files(config: Config) -> None:
@@ -165,7 +181,12 @@ def _built(config: Config, worker: str) -> App:
     logger = _logger()
     logging.getLogger(SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
     logger.append_keys(config_version=config.version)
-    return bootstrap.build(config, lambda measured: _observe(config, measured), worker)
+    return bootstrap.build(config, lambda measured: _observe(config, measured), _trace, worker)
+
+
+def _trace(intent: Intent) -> None:
+    if intent.correlation_id is not None:
+        _logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
 
 
 def _refused(error: InvalidConfig) -> None:

@@ -71,6 +71,7 @@ class Handoff:
     sequencer: str = ""  # S3's order of versions of one key (hexadecimal)
     event_time: str = ""  # ISO 8601, when S3 accepted the object
     principal: str = ""  # who put it: the event's userIdentity.principalId
+    address: str = ""  # from where: the event's requestParameters.sourceIPAddress
 
     @property
     def file(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from conductor_loop.audit.chain import Entry, Head
 from conductor_loop.intent import Handoff
 
 
@@ -48,6 +49,7 @@ class Outcome:
     archive: str  # "processed" or "failed": where the input goes
     retract: str = ""  # prefix below which an earlier attempt may have left files that nobody decided on
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
+    entry: Entry | None = field(default=None, compare=False)  # of the audit trail, written with the decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Pause:
     patience: int  # times the timeout
     counts: bool = True  # False: the attempt was cut short by no fault of the intent, and is made again
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # of the attempt that failed
+    entry: Entry | None = field(default=None, compare=False)  # of the audit trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Row:
     sweeps: int = 0  # how often the sweeper has handed it over again, or tried to settle it
     swept_at: float = 0.0  # when it last tried to settle it
     queued_at: float = 0.0  # when its last message was sent
+    head: Head = field(default_factory=Head)  # of its audit entries
+    entries: tuple[str, ...] = ()  # the last of them, which are kept beside the published ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class Claim:
     priority: str = ""  # that it is treated with
     again: bool = False  # an earlier attempt may have published something
     supersedes: bool = True  # refuse it once a newer intent was applied to the target
+    entry: Entry | None = field(default=None, compare=False)  # of the audit trail
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def read(body: str) -> Message:
     """
     try:
         document = json.loads(body)
-        swept = document.get("swept", False)  # which messages of older releases do not have
-        return Message(Handoff(**document["handoff"]), Priority(document["priority"]), document["note"], swept)
+        swept, head = document.get("swept", False), document.get("head", "")  # not in messages of older releases
+        return Message(Handoff(**document["handoff"]), Priority(document["priority"]), document["note"], swept, head)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a message of ours: {body[:200]!r}") from error

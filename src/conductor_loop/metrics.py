@@ -29,6 +29,13 @@ def emit_sweep(counts: Mapping[str, int], service: str) -> None:
     metrics.flush_metrics()
 
 
+def emit_audit_failures(entries: int, service: str) -> None:
+    """Print one EMF line for audit entries that could not be written, and are tried again; an alarm watches it."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_metric("AuditFailures", MetricUnit.Count, entries)
+    metrics.flush_metrics()
+
+
 def emit_refused_config(service: str) -> None:
     """Print one EMF line for a version of the configuration that cannot be used; an alarm watches it."""
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)

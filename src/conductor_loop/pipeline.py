@@ -5,10 +5,12 @@ from functools import partial
 
 from conductor_loop import status
 from conductor_loop.app import App, Found, Message
+from conductor_loop.audit import entries
+from conductor_loop.audit.chain import Entry
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Decided, Free, State, judge, order
-from conductor_loop.processing import Delivery, Later, author, conclude, least_seconds, process
+from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
+from conductor_loop.processing import Delivery, Later, author, conclude, head_of, least_seconds, process
 from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route
@@ -90,6 +92,7 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
         intent = admit(app, found)
     except Rejected as rejection:
         return conclude(app, delivery, status.rejected(author(app, delivery), rejection))
+    app.trace(intent)
     if found.newer_version is not None:
         by = f"version {found.newer_version} of the same name"
         return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
@@ -113,16 +116,23 @@ def _waits_already(app: App, handoff: Handoff) -> Answer | None:
 
 def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
-    app.queues.send(delivery.message, intent.namespace, delay_seconds)
-    now, handoff = app.clock(), delivery.handoff
-    refusal = app.state.register(handoff, State.QUEUED, now)
+    handoff, message = delivery.handoff, delivery.message
+    about = entries.priority(intent.priority, message.priority, message.note)
+
+    def noted(seen: Row | None) -> Entry:
+        return entries.waits(handoff, head_of(seen), app.clock(), State.QUEUED, **about)
+
+    entry = noted(None)
+    app.queues.send(replace(message, head=str(entry.head)), intent.namespace, delay_seconds)
+    now = app.clock()
+    refusal = app.state.register(handoff, State.QUEUED, now, entry=entry)
     if refusal is None:
         return Answer.QUEUED
     match judge(refusal, order(handoff), now):
         case Decided(outcome):
             return settle(app, handoff, outcome)
         case Free(seen) if seen is not None and seen.state is not State.RETRYING:
-            app.state.register(handoff, State.QUEUED, now, seen)
+            app.state.register(handoff, State.QUEUED, now, seen, entry=noted(seen))
     return Answer.QUEUED
 
 

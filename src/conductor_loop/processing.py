@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from conductor_loop import counting, retry, status
 from conductor_loop.app import App, Measured, Message
+from conductor_loop.audit import entries
+from conductor_loop.audit.chain import Head
 from conductor_loop.counting import PorchRun
 from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
@@ -107,7 +109,8 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | No
 
     def write(now: float, seen: Row | None) -> Refusal | None:
         prefix = _packages(f"{intent.namespace}/{intent.target}") if intent and _was_tried(seen) else ""
-        written.append(replace(outcome, tally=tally, retract=prefix))
+        _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
+        written.append(replace(told, tally=tally, retract=prefix))
         return app.state.decide_unclaimed(delivery.handoff, written[-1], now, seen)
 
     verdict = _written(app, delivery, write)
@@ -116,8 +119,13 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | No
             return _when_free(app, verdict)
         case Decided(earlier):
             return settle(app, delivery.handoff, earlier)
-    app.observe(Measured(delivery.handoff, outcome, app.clock() - delivery.started))
+    app.observe(Measured(delivery.handoff, written[-1], app.clock() - delivery.started))
     return settle(app, delivery.handoff, written[-1])
+
+
+def head_of(seen: Row | None) -> Head:
+    """Give the end of a handoff's audit entries, as its row has it."""
+    return seen.head if seen else Head()
 
 
 def least_seconds(app: App, delivery: Delivery, intent: Intent) -> float:
@@ -173,16 +181,21 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     now, patience = app.clock(), seen.patience if seen else 1
     wanted = _wanted_seconds(app, intent) * patience
     timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
+    attempt = (seen.attempt if seen else 0) + 1
+    about = entries.priority(intent.priority, delivery.message.priority, delivery.message.note)
     claim = Claim(
         handoff=delivery.handoff,
         target=f"{intent.namespace}/{intent.target}",
         owner=app.new_owner(),
-        attempt=(seen.attempt if seen else 0) + 1,
+        attempt=attempt,
         lease_until=now + timeout + SETTLE_SECONDS,
         correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
         priority=delivery.message.priority,
         again=_was_tried(seen),
         supersedes=app.config.supersede_older,
+        entry=entries.claimed(
+            delivery.handoff, head_of(seen), now, intent, attempt=attempt, worker=app.worker_id, **about
+        ),
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     died = seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
@@ -194,7 +207,7 @@ def _written(app: App, delivery: Delivery, write: Callable[[float, Row | None], 
 
     The first try guesses what the row looks like, since that is right almost always and a read would cost a call.
     """
-    seen = Row(State.QUEUED) if delivery.queued else None
+    seen = Row(State.QUEUED, head=Head.read(delivery.message.head)) if delivery.queued else None
     for _ in range(_TRIES):
         now = app.clock()
         refusal = write(now, seen)
@@ -227,9 +240,10 @@ def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Ans
 
 
 def _given_back(app: App, attempt: Attempt) -> Later:
-    now = app.clock()
+    now, claim = app.clock(), attempt.claim
+    entry = entries.given_back(claim.handoff, _head_at(claim), now, claim.attempt)
     try:
-        app.state.postpone(attempt.claim, Pause(now, attempt.patience, counts=False), now)
+        app.state.postpone(claim, Pause(now, attempt.patience, counts=False, entry=entry), now)
     except Exception:
         logger.exception("the claim could not be given back: it runs out by itself")
     return Later(1.0)
@@ -334,7 +348,8 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
     if isinstance(plan, retry.GiveUp):
         return _decide(app, delivery, attempt, Decision(outcome, None, run))
-    pause = Pause(now + plan.delay_seconds, plan.patience, tally=counting.retried(outcome, run))
+    entry, outcome = entries.told(claim.handoff, _head_at(claim), now, outcome)
+    pause = Pause(now + plan.delay_seconds, plan.patience, tally=counting.retried(outcome, run), entry=entry)
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
@@ -347,11 +362,13 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
 
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
-    seconds = app.clock() - delivery.started
+    now = app.clock()
+    seconds = now - delivery.started
     retract = _packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
     tally = counting.decided(decision.outcome, seconds, decision.run)
-    outcome = replace(decision.outcome, tally=tally, retract=retract)
-    refusal = app.state.decide(attempt.claim, outcome, decision.applied, app.clock())
+    _, told = entries.told(delivery.handoff, _head_at(attempt.claim), now, decision.outcome)
+    outcome = replace(told, tally=tally, retract=retract)
+    refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None:
         was_mine = refusal.row is not None and refusal.row.outcome == outcome  # made by a call whose answer was lost
         if decision.applied is not None and not was_mine:
@@ -359,6 +376,11 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
         return _lost(app, delivery, refusal)
     app.observe(Measured(delivery.handoff, outcome, seconds, decision.run.seconds if decision.run else None))
     return settle(app, delivery.handoff, outcome)
+
+
+def _head_at(claim: Claim) -> Head:
+    """Give the end of the audit entries with the claim's own: nobody else adds one while it is in force."""
+    return claim.entry.head if claim.entry else Head()
 
 
 def _lost(app: App, delivery: Delivery, refusal: Refusal) -> Answer:

@@ -7,11 +7,12 @@ from datetime import datetime
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message
+from conductor_loop.audit import entries
 from conductor_loop.config import Config
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row, State
-from conductor_loop.processing import Delivery, author, conclude
+from conductor_loop.processing import Delivery, author, conclude, head_of
 from conductor_loop.repairing import repair
 from conductor_loop.settling import Answer, settle
 from conductor_loop.validation import check_name
@@ -139,12 +140,13 @@ def _count(swept: Swept, answer: Answer) -> None:
 
 def _hand_over(app: App, handoff: Handoff, row: Row | None) -> None:
     """Give it to a worker again, then note that: in the other order, a crash between would leave it to nobody."""
+    state = State.QUEUED if app.config.priority_queues else State.ADMITTED
+    entry = entries.waits(handoff, head_of(row), app.clock(), state, because="found by the sweeper")
     if app.config.priority_queues:
-        app.queues.send(Message(handoff, swept=True), _GROUP)
-        app.state.register(handoff, State.QUEUED, app.clock(), row)
+        app.queues.send(Message(handoff, swept=True, head=str(entry.head)), _GROUP)
     else:
         app.redeliver(handoff)
-        app.state.register(handoff, State.ADMITTED, app.clock(), row)
+    app.state.register(handoff, state, app.clock(), row, entry=entry)
 
 
 def _wrong_name(handoff: Handoff) -> Rejected | None:

@@ -69,9 +69,9 @@ def make_token(deployed: Deployed, name: str, *scopes: str) -> str:
 
 
 @contextmanager
-def variables(deployed: Deployed, **changes: str) -> Iterator[None]:
-    """Change the variables of the API's function for a while; its copies start anew each time."""
-    name = deployed.outputs["ApiFunction"]
+def variables(deployed: Deployed, function: str = "ApiFunction", **changes: str) -> Iterator[None]:
+    """Change the variables of a function for a while; its copies start anew each time."""
+    name = deployed.outputs[function]
     before = deployed.functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     deployed.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
     try:

@@ -9,7 +9,11 @@ import pytest
 from dev.stack import LOCAL, ROOT
 from tests.e2e.conftest import Deployed
 
-FUNCTIONS = {"api": "ApiFunction", "sweep": "SweeperFunction"}  # by the first word; all others are ConductorFunction's
+FUNCTIONS = {  # by the first word; all others are ConductorFunction's
+    "api": "ApiFunction",
+    "audit": "AuditFunction",
+    "sweep": "SweeperFunction",
+}
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "events").glob("*.json")), ids=lambda path: path.stem)

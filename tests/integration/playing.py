@@ -1,5 +1,6 @@
 """Intents played to their end on moto: deliveries, redeliveries and sweeps, until nothing is left to do."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 from conductor_loop import messages, pipeline
 from conductor_loop.app import Message
+from conductor_loop.audit.verifying import Witness, verify
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.aws.writing import Writing
@@ -197,6 +199,7 @@ class Play:
         assert row.outcome is not None
         assert status == row.outcome.status
         assert status["status"] == self.path.ends
+        self._check_trail(row)
         package = status.get("package")
         prefixes = {key.rpartition("/")[0] for key in world.listing() if f"/target-{self.number}/" in key}
         assert prefixes <= {package["prefix"].rstrip("/")} if package else not prefixes, "packages of nobody"
@@ -204,6 +207,15 @@ class Play:
         told = [f"{package['prefix']}{path}" for path in package["files"]] if package else []
         assert sorted(files) == told
         assert not self.packages or files == self.packages, "a decided package was replaced"
+
+    def _check_trail(self, row: Row) -> None:
+        """Hold the audit entries against one another, and against their end as the status knows it."""
+        assert row.outcome is not None
+        seal = row.outcome.status["audit"]
+        chain = [one for one in row.entries if json.loads(one)["chain"] == seal["chain"]]
+        verdict = verify(chain, [Witness(seal["chain"], seal["entries"], seal["sha256"])])
+        assert verdict.entries == row.head.seq == len(chain)
+        assert not verdict.findings, verdict.findings
 
     def package(self) -> dict[str, bytes]:
         """Give the files of its package as they are, if its outcome is known."""

@@ -282,3 +282,15 @@ def test_a_decision_of_the_sweeper_names_the_input(
     assert handlers.sweeper({}, Context())["rejected"] == 1  # type: ignore[arg-type]
     decided = next(line for line in lines(capsys) if line.get("message") == "decided")
     assert decided["handoff"] == "scale.json"
+
+
+def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_no_other_line_does(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-abc-def;Parent=1;Sampled=1")
+    invoke(put(world, "intent-a.json"))
+    invoke(put(world, "intent-b.json", b"{"))
+    said = [line for line in lines(capsys) if "level" in line]
+    told = {(line["handoff"], line.get("correlation_id")) for line in said if line["message"] != "decided"}
+    assert told == {("intent-a.json", "c-a"), ("intent-b.json", None)}
+    assert {line["xray_trace_id"] for line in said} == {"1-abc-def"}

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.test_layers import _imports
 
 SOURCE = Path(__file__).parents[2] / "src"
-ENTRY_POINTS = ("conductor_loop.handlers", "conductor_loop.api.handler")
+ENTRY_POINTS = ("conductor_loop.handlers", "conductor_loop.api.handler", "conductor_loop.audit.handler")
 OF_THE_COMMAND_LINE = ("click", "rich")
 
 

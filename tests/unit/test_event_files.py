@@ -10,6 +10,8 @@ import pytest
 from conductor_loop import messages
 from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
+from conductor_loop.audit.chain import read
+from conductor_loop.audit.publishing import fresh, name_of
 from conductor_loop.events import handoffs
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,16 @@ def test_the_messages_of_a_batch_are_ours() -> None:
     (record,) = EVENTS["queue-batch.json"]["Records"]
     assert record["eventSource"] == "aws:sqs"
     assert messages.read(record["body"]).handoff.key == EXAMPLE
+
+
+def test_a_row_that_changed_has_an_entry_as_it_was_written() -> None:
+    records = EVENTS["audit-row.json"]["Records"]
+    (entry,) = fresh(records)
+    assert name_of(records) < name_of([{"dynamodb": {"SequenceNumber": "1" + "0" * 21}}])
+    found = read(entry)
+    assert found is not None
+    assert found.sound
+    assert found.chain.startswith(f"intent/{EXAMPLE}/")
 
 
 @pytest.mark.parametrize("name", [name for name in EVENTS if name.startswith("api-")])

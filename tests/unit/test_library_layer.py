@@ -98,6 +98,7 @@ _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "lambda": ("Invoke", {"FunctionName": "conductor"}),
     "s3": ("GetObject", {"Bucket": "intents", "Key": "intent-a.json", "VersionId": "1"}),
     "secretsmanager": ("GetSecretValue", {"SecretId": "a"}),
+    "logs": ("PutLogEvents", {"logGroupName": "audit", "logStreamName": "a", "logEvents": []}),
     "sqs": ("SendMessage", {"QueueUrl": "https://queue.example/1/normal", "MessageBody": "a"}),
     "ssm": ("GetParameter", {"Name": "a"}),
     "sts": ("GetCallerIdentity", {}),

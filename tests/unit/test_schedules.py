@@ -3,10 +3,12 @@
 import json
 import sys
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from conductor_loop.lifecycle import order
+from conductor_loop.audit.verifying import Witness, verify
+from conductor_loop.lifecycle import TRANSITIONS, State, order
 from conductor_loop.status import encode
 from tests.factories import BUCKET
 from tests.schedules import Schedule
@@ -39,6 +41,7 @@ def check(seed: int, counts: Counter[str]) -> None:
         _assert_decided_once(played, drop)
         _assert_archived(played, drop)
         _assert_told(played, drop)
+        _assert_trail_is_whole(played, drop)
     for name in {drop.handoff.key for drop in played.drops.values()}:
         _assert_status_is_of_the_newest(played, name)
     _assert_packages_stay(played)
@@ -69,6 +72,19 @@ def _assert_told(played: Schedule, drop: Drop) -> None:
     assert not beside or beside[-1].body == encode(drop.decided[0]), f"beside: {beside[-1].body.decode()}"
 
 
+def _assert_trail_is_whole(played: Schedule, drop: Drop) -> None:
+    """Each transition has its entry, linked to the one before it, and the status knows where they end."""
+    row = played.state.find([drop.handoff])[drop.handoff]
+    seal = drop.decided[0].status["audit"]
+    verdict = verify(row.entries, [Witness(seal["chain"], seal["entries"], seal["sha256"])])
+    assert not verdict.findings, f"{drop.handoff}: {verdict.findings}"
+    events = [State(json.loads(entry)["event"]) for entry in row.entries]
+    assert verdict.entries == row.head.seq == len(events)
+    for before, after in pairwise([None, *events]):
+        assert after in TRANSITIONS[before], f"{drop.handoff}: {events}"
+    assert events[-1] is drop.decided[0].state
+
+
 def _assert_status_is_of_the_newest(played: Schedule, name: str) -> None:
     newest = max((drop for drop in played.drops.values() if drop.handoff.file == name), key=lambda one: one.put_at)
     current = played.bucket.objects[f"status/{name}.status"][-1]
@@ -88,7 +104,8 @@ def _assert_packages_stay(played: Schedule) -> None:
     assert told == there.keys()
     foreign = {key for key in played.bucket.keys(BUCKET) if key.startswith("packages/")} - told
     decided = {key.rpartition("/")[0] for key in told}
-    assert not [key for key in foreign if key.rpartition("/")[0] in decided], "files in a package that are not its own"
     # A worker that writes after its claim has run out, and is killed before it sees that, leaves what nobody looks for.
     late = {key for key in foreign if played.bucket.objects[key][-1].metadata["owner"] in played.killed}
+    beside = {key for key in foreign - late if key.rpartition("/")[0] in decided}
+    assert not beside, "files in a package that are not its own"
     assert foreign == late, "files that nobody decided on"

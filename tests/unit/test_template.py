@@ -75,6 +75,8 @@ def test_the_sweeper_may_do_this_and_no_more() -> None:
         *(("s3:PutObject", answer) for answer in answers),
         *(("s3:GetObject", answer) for answer in answers),
         ("dynamodb:DeleteItem", "StateTable.Arn"),
+        ("dynamodb:PutItem", "StateTable.Arn"),
+        ("dynamodb:GetItem", "StateTable.Arn"),
         ("dynamodb:BatchGetItem", "StateTable.Arn"),
         ("dynamodb:UpdateItem", "StateTable.Arn"),
         ("ssm:GetParameter", PARAMETER),
@@ -124,7 +126,41 @@ def test_the_api_may_do_this_and_no_more() -> None:
         ),
     }
     (write,) = [one for one in statements if one["Action"] == "dynamodb:UpdateItem"]
-    assert write["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ratelimit#*", "counter#*"]}}
+    keys = ["ratelimit#*", "counter#*", "audit#api/*"]
+    assert write["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}
+
+
+def test_who_publishes_the_audit_trail_may_do_this_and_no_more() -> None:
+    (policy,) = RESOURCES["AuditRole"]["Properties"]["Policies"]
+    group = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AuditLogs}"
+    stream = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
+    assert granted(policy["PolicyDocument"]["Statement"]) == {
+        *(("logs:CreateLogStream", where) for where in ("AuditFunctionLogs.Arn", "AuditLogs.Arn", group)),
+        *(("logs:PutLogEvents", where) for where in ("AuditFunctionLogs.Arn", "AuditLogs.Arn", group)),
+        *((action, "StateTable.StreamArn") for action in stream),
+        ("dynamodb:ListStreams", "*"),
+    }
+    export = RESOURCES["AuditBucketAccess"]["Properties"]["PolicyDocument"]["Statement"]
+    assert granted(export) == {("s3:PutObject", "${AuditBucket.Arn}/audit/*")}
+
+
+def test_the_export_is_locked_for_as_long_as_entries_are_kept() -> None:
+    """The embedded AWS leaves a bucket from a template unlocked: so it is held here."""
+    bucket, trail = RESOURCES["AuditBucket"]["Properties"], RESOURCES["AuditLogs"]["Properties"]
+    lock = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert bucket["ObjectLockEnabled"] is True
+    assert lock["Days"] == trail["RetentionInDays"]
+    assert "AuditLock" in str(lock["Mode"])
+    assert RESOURCES["AuditBucket"]["DeletionPolicy"] == RESOURCES["AuditLogs"]["DeletionPolicy"] == "Retain"
+
+
+def test_nobody_but_its_publisher_may_touch_the_audit_trail() -> None:
+    others = {name: one for name, one in RESOURCES.items() if one["Type"] in _POLICIES and name != "AuditRole"}
+    assert [name for name, one in others.items() if "AuditLogs" in yaml.dump(one)] == []
+    assert [name for name, one in others.items() if "AuditBucket" in yaml.dump(one)] == ["AuditBucketAccess"]
+
+
+_POLICIES = {"AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}
 
 
 def test_the_api_takes_tls_1_3_only_and_logs_no_credentials() -> None:

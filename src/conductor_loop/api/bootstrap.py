@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from conductor_loop import bootstrap
+from conductor_loop.api.auditing import Recorder
 from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
 from conductor_loop.aws import quick
@@ -16,9 +17,11 @@ from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.errors import NotAnswering
+from conductor_loop.intent import Intent
 from conductor_loop.tokens import Tokens, TokensUnavailable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, in lower case: as in a ULID
@@ -31,7 +34,7 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config) -> Parts:
+def build(config: Config, trace: Callable[[Intent], None]) -> Parts:
     """Put the real parts together. What they remember outlives a change of the configuration where it may."""
     table, client = config.state_table, quick.dynamodb_client
     listing = Listing(client(), table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
@@ -51,6 +54,8 @@ def build(config: Config) -> Parts:
         ),
         local=local(),
         note_rejection=state.note_rejection,
+        record=_recorder(table, config.audit_seconds),
+        trace=trace,
         clock=time.time,
         timer=time.monotonic,
         new_id=_new_id,
@@ -64,6 +69,17 @@ def _urls(config: Config) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _limits(table: str) -> RateLimits:
     return RateLimits(quick.limiter_client(), table)
+
+
+@lru_cache(maxsize=1)
+def _recorder(table: str, keep_seconds: float) -> Recorder:
+    return Recorder(Trails(quick.dynamodb_client(), table, keep_seconds).note_call, _audit_failed)
+
+
+def _audit_failed(entries: int) -> None:
+    from conductor_loop import metrics  # noqa: PLC0415 - 70 ms of a cold start, for what hardly ever happens
+
+    metrics.emit_audit_failures(entries, "conductor-loop")
 
 
 @lru_cache(maxsize=1)

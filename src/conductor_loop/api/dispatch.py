@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from conductor_loop.api.access import authorize, identify
+from conductor_loop.api.auditing import about
 from conductor_loop.api.http import Event, Request, Response, read, rendered
 from conductor_loop.api.limits import limit
 from conductor_loop.api.parts import Known, Parts
@@ -21,6 +22,9 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
     """Answer an event of API Gateway, whatever happens."""
     request = read(event, parts.timer())
     response, client = _answered(parts, request)
+    fields = about(request, response, client)
+    if fields is not None:
+        parts.record(request.request_id, fields, parts.clock())
     milliseconds = round((parts.timer() - request.started) * 1000)
     logger.info(
         "%s %s %d", request.method, request.resource, response.status,
@@ -28,6 +32,7 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
             "request_id": request.request_id,
             "client": client.id if client else None,
             "address": request.address,
+            "intent": fields and fields["intent"],
             "milliseconds": milliseconds,
         },
     )  # fmt: skip

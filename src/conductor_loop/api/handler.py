@@ -14,6 +14,7 @@ from conductor_loop.api import bootstrap
 from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.intent import Intent
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
@@ -27,7 +28,10 @@ def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     except Exception:  # noqa: BLE001 - else API Gateway answers 502, and nobody knows whether to ask again
         _logger().exception("no configuration: nothing can be answered")
         return unable(event, time.time())
-    return answer(parts, event)
+    try:
+        return answer(parts, event)
+    finally:
+        _logger().thread_safe_clear_keys()
 
 
 @cache
@@ -41,7 +45,12 @@ def _live() -> Live:
 def _built(config: Config) -> Parts:
     _logger().append_keys(config_version=config.version)
     logging.getLogger(SERVICE).setLevel(config.log_level)
-    return bootstrap.build(config)
+    return bootstrap.build(config, _trace)
+
+
+def _trace(intent: Intent) -> None:
+    if intent.correlation_id is not None:
+        _logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
 
 
 @cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
+from conductor_loop.intent import Intent
 from conductor_loop.rates import Take
 
 
@@ -131,6 +132,8 @@ class Parts:
     measures: Measures
     local: Local
     note_rejection: Callable[[str, bool, float], None]  # E-code, whether it looks like an attack, epoch seconds
+    record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
+    trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     timer: Callable[[], float]  # seconds that never go back
     new_id: Callable[[], str]  # that sorts by time, of letters and digits

@@ -140,9 +140,11 @@ def _body(request: Request) -> bytes:
 
 def _admitted(parts: Parts, name: str, body: bytes) -> Intent:
     try:
-        return validate_file(name, body, parts.config.rules)
+        intent = validate_file(name, body, parts.config.rules)
     except Rejected as rejection:
         raise _refused(parts, rejection) from None
+    parts.trace(intent)
+    return intent
 
 
 def _refused(parts: Parts, rejection: Rejected) -> Problem:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from conductor_loop.audit.chain import Entry
 from conductor_loop.aws.rows import (
     Key,
     Values,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _ABSENT = "attribute_not_exists(pk)"
 _AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND held_until <= :now"
+_ENTRIES_AS_SEEN = "audit_head = :seen_head AND attribute_type(audit, :list)"  # else it makes no sense
+_NO_ENTRIES = "attribute_not_exists(audit_head)"
 _TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
 _NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :order OR last_order = :guess)"
 _NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
@@ -41,18 +44,28 @@ _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exis
 EXPIRES_AFTER_SECONDS = (
     30 * 86_400
 )  # that rows outlive objects: a message that comes back after all must find that it was answered
+_MOST_ENTRIES = 50  # of the audit trail that a row keeps; whatever goes on for longer has published the older ones
 SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
 class StateTable(Upkeep):
     """Rows of handoffs, targets, names, correlation ids and counters; ``rows`` has their keys."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        keep_seconds: float,
+        jitter: Callable[[], float],
+        audit_seconds: float = 0.0,
+    ) -> None:
         super().__init__(client, table)
-        self._keep_seconds = keep_seconds
+        self._keep_seconds, self._audit_seconds = keep_seconds, audit_seconds
         self._writing = Writing(client, table, jitter)
 
-    def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
+    def register(
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+    ) -> Refusal | None:
         """Note that the handoff waits: in a queue, or handed over again; ``None`` means noted.
 
         Conditional on the row being as ``seen``: absent, or held by nobody.
@@ -62,10 +75,11 @@ class StateTable(Upkeep):
         return self._writing.write(
             self._writing.update(
                 intent_key(handoff),
-                f"SET #state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, since = :now, "
-                f"sweeps = {swept}{sent}, {_LISTED} REMOVE active",
-                _ABSENT if seen is None else _AS_SEEN,
+                f"SET {_noting(entry, seen)}#state = :state, attempt = if_not_exists(attempt, :none), "
+                f"held_until = :none, since = :now, sweeps = {swept}{sent}, {_LISTED} REMOVE active",
+                _unchanged(seen),
                 {":state": text(state), ":none": number(0), ":now": number(now)}
+                | _noted(entry, seen)
                 | _as_seen(seen, now)
                 | _listed(handoff, now)
                 | ({":one": number(1)} if seen is not None else {}),
@@ -84,11 +98,12 @@ class StateTable(Upkeep):
         updates = [
             self._writing.update(
                 intent_key(claim.handoff),
-                "SET #state = :processing, #owner = :owner, attempt = :attempt, held_until = :until, since = :now, "
-                f"target = :target, handoff_order = :order, #namespace = :namespace, priority = :priority, "
-                f"active = :yes, {_LISTED}",
-                _ABSENT if seen is None else _AS_SEEN,
+                f"SET {_noting(claim.entry, seen)}#state = :processing, #owner = :owner, attempt = :attempt, "
+                "held_until = :until, since = :now, target = :target, handoff_order = :order, "
+                f"#namespace = :namespace, priority = :priority, active = :yes, {_LISTED}",
+                _unchanged(seen),
                 lease
+                | _noted(claim.entry, seen)
                 | {":order": in_order[":order"]}
                 | _as_seen(seen, now)
                 | _attempt(claim)
@@ -126,14 +141,15 @@ class StateTable(Upkeep):
         owner = {":owner": text(claim.owner)}
         row = self._writing.update(
             intent_key(claim.handoff),
-            "SET #state = :state, held_until = :until, patience = :patience, since = :now, attempt = :made "
-            "REMOVE #owner, active",
+            f"SET {_noting(pause.entry)}#state = :state, held_until = :until, patience = :patience, since = :now, "
+            "attempt = :made REMOVE #owner, active",
             _STILL_MINE,
             owner
             | _attempt(claim)
             | _at(now)
             | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)}
-            | {":made": number(claim.attempt - (not pause.counts))},
+            | {":made": number(claim.attempt - (not pause.counts))}
+            | _noted(pause.entry),
         )
         released = self._release(claim, None, published=not pause.counts)
         return self._writing.write(row, released, *self._count(claim.handoff, pause.tally, now))
@@ -145,10 +161,10 @@ class StateTable(Upkeep):
         """
         row = self._writing.update(
             intent_key(claim.handoff),
-            "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires "
-            "REMOVE #owner, active",
+            f"SET {_noting(outcome.entry)}#state = :state, outcome = :outcome, since = :now, held_until = :none, "
+            "expires_at = :expires REMOVE #owner, active",
             _STILL_MINE,
-            {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now),
+            {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now) | _noted(outcome.entry),
         )
         return self._writing.write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
 
@@ -161,10 +177,11 @@ class StateTable(Upkeep):
         """
         row = self._writing.update(
             intent_key(handoff),
-            "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires, "
+            f"SET {_noting(outcome.entry, seen)}#state = :state, outcome = :outcome, since = :now, "
+            "held_until = :none, expires_at = :expires, "
             f"attempt = if_not_exists(attempt, :none), {_LISTED} REMOVE active",
-            _ABSENT if seen is None else _AS_SEEN,
-            self._outcome(outcome, now) | _as_seen(seen, now) | _listed(handoff, now),
+            _unchanged(seen),
+            self._outcome(outcome, now) | _as_seen(seen, now) | _listed(handoff, now) | _noted(outcome.entry, seen),
         )
         return self._writing.write(row, *self._count(handoff, outcome.tally, now))
 
@@ -204,16 +221,47 @@ class StateTable(Upkeep):
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
-        return given | _at(now) | self._expires(now)
+        expires = now + max(self._keep_seconds + EXPIRES_AFTER_SECONDS, self._audit_seconds)  # a witness of its entries
+        return given | _at(now) | {":expires": number(int(expires))}
 
     def _expires(self, now: float) -> Values:
         return {":expires": number(int(now + self._keep_seconds + EXPIRES_AFTER_SECONDS))}
 
 
+def _unchanged(seen: Row | None) -> str:
+    """Give the condition that a row is as it was seen, and held by nobody."""
+    if seen is None:
+        return _ABSENT
+    return f"{_AS_SEEN} AND {_ENTRIES_AS_SEEN if seen.head.seq else _NO_ENTRIES}"
+
+
 def _as_seen(seen: Row | None, now: float) -> Values:
     if seen is None:
         return {}
-    return _at(now) | {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt)}
+    head = {":seen_head": text(str(seen.head)), ":list": text("L")} if seen.head.seq else {}
+    return _at(now) | {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt)} | head
+
+
+def _noting(entry: Entry | None, seen: Row | None = None) -> str:
+    """Give the clauses that add an entry of the audit trail to its row; of very many, the oldest are dropped."""
+    if entry is None:
+        return ""
+    entries = ":audit" if _are_too_many(seen) else "list_append(if_not_exists(audit, :no_entries), :audit)"
+    return f"audit = {entries}, audit_head = :audit_head, "
+
+
+def _noted(entry: Entry | None, seen: Row | None = None) -> Values:
+    if entry is None:
+        return {}
+    values: Values = {":audit_head": text(str(entry.head))}
+    if seen is not None and _are_too_many(seen):
+        kept = (*seen.entries[-_MOST_ENTRIES // 2 :], entry.text)
+        return values | {":audit": {"L": [text(one) for one in kept]}}
+    return values | {":audit": {"L": [text(entry.text)]}, ":no_entries": {"L": []}}
+
+
+def _are_too_many(seen: Row | None) -> bool:
+    return seen is not None and len(seen.entries) >= _MOST_ENTRIES
 
 
 def _at(now: float) -> Values:

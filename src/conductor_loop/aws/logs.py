@@ -25,11 +25,12 @@ def lines(stack: str, word: str | None, since: float) -> list[Line]:
         NotThere: there are no such log groups.
 
     """
-    found = (line for function in _FUNCTIONS for line in _group(f"/conductor-loop/{stack}/{function}", word, since))
+    found = (line for function in _FUNCTIONS for line in group(f"/conductor-loop/{stack}/{function}", word, since))
     return sorted(found, key=lambda line: line.at)
 
 
-def _group(name: str, word: str | None, since: float) -> Iterator[Line]:
+def group(name: str, word: str | None, since: float) -> Iterator[Line]:
+    """Read a log group since (epoch seconds), oldest first; with ``word``, what may hold it. Raises NotThere."""
     client = boto3.client("logs")
     pattern = {"filterPattern": f'"{word}"'} if word else {}
     pages = client.get_paginator("filter_log_events")

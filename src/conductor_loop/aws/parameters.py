@@ -5,9 +5,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from conductor_loop.config import Stored
+from conductor_loop.config.changes import Revision
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_ssm.type_defs import ParameterHistoryTypeDef
 
 
 _TIER: Final = "Intelligent-Tiering"  # up to 8 KB, and no charge up to 4
@@ -36,14 +38,28 @@ class ConfigParameter:
 
     def earlier(self) -> Iterable[Stored]:
         """Read the versions before the newest one, newest first; SSM keeps a hundred."""
+        return [Stored(entry["Value"], str(entry["Version"])) for entry in self._kept()[-2::-1]]
+
+    def revisions(self) -> list[Revision]:
+        """Read the versions that SSM keeps, oldest first, and who made each."""
+        return [
+            Revision(
+                version=entry["Version"],
+                text=entry["Value"],
+                by=entry.get("LastModifiedUser", ""),
+                at=entry["LastModifiedDate"].timestamp(),
+            )
+            for entry in self._kept()
+        ]
+
+    def _kept(self) -> "list[ParameterHistoryTypeDef]":
         client = self._client()
         pages = client.get_paginator("get_parameter_history").paginate(Name=self.name, WithDecryption=True)
         try:
             entries = [entry for page in pages for entry in page["Parameters"]]
         except client.exceptions.ParameterNotFound:
             return []
-        entries.sort(key=lambda entry: entry["Version"], reverse=True)
-        return [Stored(entry["Value"], str(entry["Version"])) for entry in entries[1:]]
+        return sorted(entries, key=lambda entry: entry["Version"])
 
     def put(self, text: str, key: str) -> str:
         """Put a new version, and make the parameter if there is none; the version's number.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from conductor_loop.audit.chain import Head
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome, Refusal, Row, State, Target
@@ -79,6 +80,8 @@ def read_row(item: Mapping[str, Any]) -> Row:
             sweeps=int(item.get("sweeps", {"N": "0"})["N"]),
             swept_at=float(item.get("swept_at", {"N": "0"})["N"]),
             queued_at=float(item.get("queued_at", {"N": "0"})["N"]),
+            head=Head.read(item.get("audit_head", {"S": ""})["S"]),
+            entries=tuple(one["S"] for one in item.get("audit", {"L": []})["L"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise Unreadable(_path(item), item) from error
@@ -184,6 +187,8 @@ _INTENT_FIELDS = (
     "sweeps",
     "swept_at",
     "queued_at",
+    "audit_head",
+    "audit",
 )
 
 

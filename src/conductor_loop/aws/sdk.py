@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_eks import EKSClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -97,6 +98,13 @@ def lambda_client() -> "LambdaClient":
     """Make a client from the environment's credentials, region and endpoint."""
     client: LambdaClient = client_of("lambda")
     return client
+
+
+@cache
+def logs_client() -> "CloudWatchLogsClient":
+    """Make a client from the environment's credentials, region and endpoint."""
+    client: CloudWatchLogsClient = client_of("logs")
+    return _bounded(client)
 
 
 @cache

@@ -5,10 +5,11 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor, Turn
+from conductor_loop.audit.chain import Entry
 from conductor_loop.aws.rows import Key, Values, fields_read, intent_key, number, read_row, text
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row
+from conductor_loop.lifecycle import Row, State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -42,8 +43,10 @@ class Upkeep:
                 wanted = answer.get("UnprocessedKeys")
         return found
 
-    def mend(self, error: Unreadable, version: str | None = None) -> None:
+    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> None:
         """Drop what makes no sense: fields of a target's row, the whole row of any other kind.
+
+        Of a handoff's row an entry of the audit trail is left, as of a handoff that nobody has looked at yet.
 
         Conditional on every field by which the row was found unreadable being as it was read, or absent if it was: so
         whatever somebody has made of the row since stays, and the caller has to read again in any case.
@@ -51,11 +54,14 @@ class Upkeep:
         Args:
             error: What was read.
             version: Of the target's last package, where it is known from elsewhere.
+            entry: That tells of it, for a handoff's row.
 
         """
         try:
             if error.fields:
                 self._client.update_item(**_rebuilt(self._as_read(error), error.fields, version))
+            elif entry is not None:
+                self._client.put_item(Item=_anew(error.row, entry), **self._as_read(error, key=False))
             else:
                 self._client.delete_item(**self._as_read(error))
         except self._client.exceptions.ConditionalCheckFailedException:
@@ -109,18 +115,32 @@ class Upkeep:
         except self._client.exceptions.ConditionalCheckFailedException:
             return  # it took longer than its lease: the other one goes on
 
-    def _as_read(self, error: Unreadable) -> dict[str, Any]:
+    def _as_read(self, error: Unreadable, *, key: bool = True) -> dict[str, Any]:
         """Give the condition that a row reads as it did; names of fields may be words that DynamoDB keeps to itself."""
         fields = fields_read(error)
         there = {name: error.row[name] for name in fields if name in error.row}
         clauses = [f"#{name} = :{name}" if name in there else f"attribute_not_exists(#{name})" for name in fields]
         given: dict[str, Any] = {
             "TableName": self._table,
-            "Key": {name: error.row[name] for name in ("pk", "sk")},
             "ConditionExpression": " AND ".join(clauses),
             "ExpressionAttributeNames": {f"#{name}": name for name in fields},
         }
+        given |= {"Key": {name: error.row[name] for name in ("pk", "sk")}} if key else {}
         return given | ({"ExpressionAttributeValues": {f":{name}": there[name] for name in there}} if there else {})
+
+
+def _anew(row: Mapping[str, object], entry: Entry) -> dict[str, Any]:
+    """Give a row that says as little as none: it is due at once, and no attempt has been made."""
+    return {
+        "pk": row["pk"],
+        "sk": row["sk"],
+        "state": text(State.ADMITTED),
+        "attempt": number(0),
+        "held_until": number(0),
+        "since": number(0),
+        "audit_head": text(str(entry.head)),
+        "audit": {"L": [text(entry.text)]},
+    }
 
 
 def _rebuilt(given: dict[str, Any], fields: tuple[str, ...], version: str | None) -> dict[str, Any]:

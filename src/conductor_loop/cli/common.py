@@ -12,6 +12,7 @@ from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
 _LONGEST_SECONDS = 30 * 86_400.0  # that anybody looks back
+_LONGEST_RETENTION_SECONDS = 3653 * 86_400.0  # of CloudWatch Logs
 
 stack_option = click.option(
     "--stack",
@@ -49,7 +50,7 @@ def file_name(value: str) -> str:
     raise click.BadParameter(f"{value} is a path: {where}{meant}")
 
 
-def duration(value: str) -> float:
+def duration(value: str, longest: float = _LONGEST_SECONDS) -> float:
     """Take a duration such as 10m, as a configuration's durations are written; in seconds."""
     from conductor_loop.config import values  # noqa: PLC0415 - see speaks_to_aws
 
@@ -57,9 +58,14 @@ def duration(value: str) -> float:
         found = values.seconds(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!a}: {error}") from None
-    if found > _LONGEST_SECONDS:
-        raise click.BadParameter(f"{value}: at most 30d")
+    if found > longest:
+        raise click.BadParameter(f"{value}: at most {longest / 86_400:.0f}d")
     return found
+
+
+def long_duration(value: str) -> float:
+    """Take a duration that may be as long as the longest retention of an audit trail; in seconds."""
+    return duration(value, _LONGEST_RETENTION_SECONDS)
 
 
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:

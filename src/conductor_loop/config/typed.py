@@ -53,6 +53,7 @@ class Config:
     conductor_function: str = ""  # name of the function that answers events
     handoff_bucket: str = ""
     cleanup_after_seconds: float = 168 * 3600
+    audit_seconds: float = 90 * 86_400  # that audit entries are kept, and what they are held against
     log_level: str = "INFO"
     metrics_enabled: bool = True
     serving: Serving = field(default_factory=Serving)  # of the API
@@ -107,6 +108,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         porch_descriptors=limits["max_file_descriptors"],
         sweep_after_seconds=seconds(processing["sweep_after"]),
         cleanup_after_seconds=seconds(values["cleanup_after"]),
+        audit_seconds=values["audit"]["retention_days"] * 86_400.0,
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
         metrics_enabled=values["metrics"]["enabled"],
         serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),

@@ -1,0 +1,79 @@
+"""Which calls of the API the audit trail tells of, and what: who asked for what, and what became of it."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+
+from conductor_loop.api.http import Request, Response
+from conductor_loop.api.parts import Known
+from conductor_loop.errors import NotAnswering
+from conductor_loop.intent import FILE_NAME
+
+logger = logging.getLogger("conductor-loop")
+
+_INTENTS = "/intents"
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_LONGEST_NAME = 255
+_MOST_PENDING = 1000  # entries that wait for the table; of more, the log has them
+
+type Fields = Mapping[str, object]
+type Write = Callable[[str, Fields, float], None]
+
+
+def about(request: Request, response: Response, client: Known | None) -> Fields | None:
+    """Say what there is to tell of a call; ``None`` of health and metrics, which are asked every few seconds.
+
+    Of what is refused for its rate, the access log tells: the trail is no place that a flood can fill.
+    """
+    if response.status not in _REFUSED and not request.resource.startswith(_INTENTS):
+        return None
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return None
+    body = response.body if isinstance(response.body, Mapping) else {}
+    error = body.get("error", {})
+    details = error.get("details", {})
+    return {
+        "by": client.id if client else None,
+        "name_of_client": client.name if client else None,
+        "address": request.address,
+        "method": request.method,
+        "resource": request.resource,
+        "status": int(response.status),
+        "rule": error.get("code"),
+        "required_scope": details.get("required_scope"),
+        "intent": body.get("name") or _named(request),
+        "version_id": body.get("version_id"),
+    }
+
+
+def _named(request: Request) -> str | None:
+    """Give the intent that a call names, if it could be one: whatever else somebody writes there is not repeated."""
+    places = (request.parameters.get("name"), request.headers.get("x-intent-name"), request.query.get("name"))
+    return next((name for name in places if name and len(name) <= _LONGEST_NAME and FILE_NAME.fullmatch(name)), None)
+
+
+class Recorder:
+    """Writes what there is to tell; what cannot be written is tried again with the next call.
+
+    Args:
+        write: Writes one entry. Raises NotAnswering.
+        failed: Told how many entries wait.
+
+    """
+
+    def __init__(self, write: Write, failed: Callable[[int], None]) -> None:
+        self._write, self._failed = write, failed
+        self._pending: deque[tuple[str, Fields, float]] = deque(maxlen=_MOST_PENDING)
+
+    def __call__(self, request_id: str, fields: Fields, now: float) -> None:
+        """Write an entry, and those that wait. Never raises: a caller has the answer all the same."""
+        self._pending.append((request_id, fields, now))
+        while self._pending:
+            try:
+                self._write(*self._pending[0])
+            except NotAnswering:
+                self._failed(len(self._pending))
+                logger.exception("an audit entry is not written: it is tried again", extra={"entry": dict(fields)})
+                return
+            self._pending.popleft()

@@ -1,0 +1,1 @@
+"""The audit trail: who dropped what, when, what was decided, by which rule, with what effect."""

@@ -1,0 +1,49 @@
+"""The Lambda entry point that publishes the audit trail."""
+
+import os
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from conductor_loop import metrics
+from conductor_loop.audit.publishing import Publisher, fresh, name_of
+from conductor_loop.aws.auditlog import AuditExport, AuditLog
+from conductor_loop.aws.sdk import end_at, logs_client, s3_client
+
+SERVICE = "conductor-loop"
+
+
+def auditor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Publish what a batch of the state table's stream has added.
+
+    Raises:
+        Exception: some of it may not have arrived; Lambda hands the whole batch over again, for as long as the stream
+            keeps it.
+
+    """
+    end_at(time.time() + context.get_remaining_time_in_millis() / 1000)
+    records = event["Records"]
+    entries = fresh(records)
+    try:
+        _publisher(context.log_stream_name).publish(entries, name_of(records), time.time())
+    except Exception:
+        metrics.emit_audit_failures(len(entries), SERVICE)
+        _logger().exception("audit entries are not published: they are tried again", entries=len(entries))
+        raise
+    return {"entries": len(entries)}
+
+
+@cache
+def _publisher(writer: str) -> Publisher:
+    log = AuditLog(logs_client(), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
+    bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
+    return Publisher(log.publish, AuditExport(s3_client(), bucket).put if bucket else None)
+
+
+@cache
+def _logger() -> Logger:
+    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)

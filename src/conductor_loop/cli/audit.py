@@ -1,0 +1,125 @@
+"""``conductor-loop audit``: who did what to an intent, and whether the record of it is whole."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conductor_loop.audit.chain import read
+from conductor_loop.audit.verifying import Verdict, verify
+from conductor_loop.cli import console
+from conductor_loop.cli.common import (
+    FAILED,
+    duration,
+    file_name,
+    long_duration,
+    output_option,
+    speaks_to_aws,
+    stack_option,
+)
+
+_FIRST = ("chain", "seq", "prev", "hash", "at", "event")  # not shown, or at the beginning of a line
+
+
+@click.group()
+def audit() -> None:
+    """See who dropped what, what was decided, and whether that record is whole.
+
+    \b
+    Examples:
+      conductor-loop audit show intent-a.json
+      conductor-loop audit verify --since 7d
+    """  # noqa: D301 - click wants the control character
+
+
+@audit.command()
+@click.argument("name", type=file_name)
+@stack_option
+@click.option("--since", type=long_duration, default="90d", show_default=True, help="How far to look back.")
+@output_option
+@speaks_to_aws
+def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
+    """Print what the audit trail tells of the intent NAME, all of its versions and calls of the API.
+
+    With --output json, the entries are printed as they are kept, a line of JSON each.
+
+    \b
+    Examples:
+      conductor-loop audit show intent-scale-up-001.json
+      conductor-loop audit show intent-scale-up-001.json --since 7d --output json
+    """  # noqa: D301 - click wants the control character
+    from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
+
+    found = dict.fromkeys(line for line in Trail(stack, time.time() - since).lines(name) if _is_about(line, name))
+    for line in found:
+        click.echo(line if as_json else console.printable(readable(json.loads(line))))
+    if not found:
+        click.echo(f"nothing is told of {name}: an entry is there some seconds after what it tells of", err=True)
+        raise click.exceptions.Exit(FAILED)
+
+
+@audit.command("verify")
+@stack_option
+@click.option("--since", type=long_duration, default="24h", show_default=True, help="How far to look back.")
+@click.option(
+    "--grace", type=duration, default="5m", show_default=True, help="How long an entry may be on its way to the log."
+)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Verify these lines, e.g. of the export, in place of the log's.",
+)
+@output_option
+@speaks_to_aws
+def check(stack: str, since: float, grace: float, file: Path | None, *, as_json: bool) -> None:
+    """Hold every entry against the one before it, the state table and the statuses.
+
+    Each entry that was removed, altered or moved is named: the intent, its version, and the entry's position. The exit
+    code is 1 if there is one.
+
+    \b
+    Examples:
+      conductor-loop audit verify
+      conductor-loop audit verify --since 7d --output json
+    """  # noqa: D301 - click wants the control character
+    from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
+
+    trail = Trail(stack, time.time() - since)
+    lines = file.read_text(errors="replace").splitlines() if file else trail.lines()
+    chains = {found.chain for line in lines if (found := read(line))}
+    verdict = verify(lines, trail.witnesses(chains, grace))
+    if as_json:
+        console.print_json(asdict(verdict))
+    else:
+        _print(verdict)
+    if verdict.wrong:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _print(verdict: Verdict) -> None:
+    for finding in verdict.findings:
+        click.echo(console.printable(str(finding)))
+    if verdict.illegible:
+        click.echo(f"{verdict.illegible} lines are no entries: what they were is missing above, or was never one")
+    wrong = verdict.wrong
+    said = f"{verdict.entries} entries of {verdict.chains} chains: {wrong or 'no'} finding{'s' * (wrong != 1)}"
+    click.echo(said, err=bool(wrong))
+
+
+def readable(entry: Mapping[str, Any]) -> str:
+    """Put an entry into a line."""
+    rest = " ".join(f"{name}={_short(value)}" for name, value in entry.items() if name not in _FIRST)
+    return f"{entry['at']} {entry['seq']:>2} {entry['event']:10} {rest}"
+
+
+def _is_about(line: str, name: str) -> bool:
+    found = read(line)
+    return found is not None and (found.chain.startswith(f"intent/{name}/") or found.document.get("intent") == name)
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) and value and " " not in value else json.dumps(value)

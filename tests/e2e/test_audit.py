@@ -1,0 +1,183 @@
+"""The audit trail of the deployed stack, with IAM enforced: what was done is told, and what is done to it is named."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.calling import Caller, make_token, variables
+from tests.e2e.conftest import Deployed, until
+
+RUN = uuid.uuid4().hex[:8]
+GOOD, BAD, DENIED, POSTED = (f"intent-audit-{what}-{RUN}.json" for what in ("good", "bad", "denied", "posted"))
+
+
+@pytest.fixture(scope="module")
+def played(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Drop intents, call the API with too few rights and with enough, and push a configuration; the token's id."""
+    deployed.put(GOOD)
+    deployed.put(BAD, replicas=-1)
+    deployed.wait_for(GOOD, BAD)  # before the function starts anew
+    nobody = {"CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS": "AWS:nobody"}
+    with variables(deployed, "ConductorFunction", **nobody):
+        deployed.put(DENIED, priority="critical")
+        deployed.wait_for(DENIED)
+    token = make_token(deployed, "auditor", "intents:read", "intents:write")
+    caller = Caller(deployed, "203.0.113.200", token)
+    until(lambda: caller.get("/intents?limit=1").status == 200, 70)
+    body = {"intent_type": "scaling", "target": "posted", "namespace": "e2e", "replicas": 2}
+    for more, status in (({"priority": "critical"}, 403), ({}, 202)):
+        answer = caller.ask("POST", "/intents", json.dumps(body | more).encode(), X_Intent_Name=POSTED)
+        assert answer.status == status, answer.text
+    document = tmp_path_factory.mktemp("audit") / "config.json"
+    document.write_text(json.dumps({**deployed.stack.configuration, "log_level": "debug"}))
+    assert deployed.run("conductor-loop", "config", "push", str(document)).returncode == 0
+    document.write_text(json.dumps(deployed.stack.configuration))
+    assert deployed.run("conductor-loop", "config", "push", str(document)).returncode == 0
+    deployed.functions.invoke(FunctionName=deployed.outputs["SweeperFunction"], Payload=b"{}")
+    deployed.wait_for(GOOD, BAD, DENIED, POSTED)
+    until(lambda: all(_told(deployed, name)[-1:] for name in (GOOD, BAD, DENIED, POSTED)), 60)
+    until(lambda: verify(deployed, grace="0s")[0] == 0, 60)
+    return token.split("_")[1]
+
+
+def _told(deployed: Deployed, name: str) -> list[dict[str, Any]]:
+    shown = deployed.run("conductor-loop", "audit", "show", name, "--output", "json").stdout.splitlines()
+    return [json.loads(line) for line in shown]
+
+
+def verify(deployed: Deployed, *options: str, grace: str = "10s") -> tuple[int, str]:
+    """Give the exit code, and what is printed."""
+    done = deployed.run("conductor-loop", "audit", "verify", "--grace", grace, *options)
+    return done.returncode, done.stdout
+
+
+def test_show_tells_who_what_when_by_which_rule_and_with_what_effect(deployed: Deployed, played: str) -> None:
+    queued, claimed, done = _told(deployed, GOOD)
+    assert [one["event"] for one in (queued, claimed, done)] == ["queued", "processing", "succeeded"]
+    assert queued["by"]
+    assert queued["put"]
+    assert (claimed["target"], claimed["replicas"]) == (GOOD.removesuffix(".json"), 2)
+    assert done["package"] in {f"{key.rpartition('/')[0]}/" for key in deployed.keys("packages/")}
+    assert deployed.status(GOOD)["audit"] == {"chain": done["chain"], "entries": 3, "sha256": done["hash"]}
+    (refused,) = _told(deployed, BAD)
+    assert (refused["event"], refused["code"], refused["moved_to"]) == ("failed", "E003", "failed")
+    assert "minimum" in refused["rules"]
+    denied = _told(deployed, DENIED)[0]
+    assert (denied["asked_for"], denied["priority"]) == ("critical", "normal")
+    assert denied["rule"].startswith("priority critical refused to ")
+    calls = [one for one in _told(deployed, POSTED) if one["event"] == "called"]
+    assert [(one["by"], one["status"], one.get("required_scope")) for one in calls] == [
+        (played, 403, "priority:critical"),
+        (played, 202, None),
+    ]
+    assert calls[1]["version_id"] == deployed.status(POSTED)["version_id"]
+
+
+def test_pushed_configurations_are_told(deployed: Deployed, played: str) -> None:
+    del played
+    told = [one for line in lines(deployed) if (one := json.loads(line))["event"] == "configured"]
+    assert {"log_level"} <= {key for one in told for key in one.get("changed", [])}
+    assert all(one["accepted"] for one in told if one.get("changed") == ["log_level"])
+
+
+def lines(deployed: Deployed) -> list[str]:
+    """Read the log as it is."""
+    pages = deployed.logs.get_paginator("filter_log_events").paginate(logGroupName=deployed.outputs["AuditLogGroup"])
+    events = sorted((event for page in pages for event in page["events"]), key=lambda event: event["timestamp"])
+    return [*dict.fromkeys(event["message"] for event in events)]
+
+
+@pytest.fixture
+def forge(deployed: Deployed, played: str) -> Iterator[Callable[[list[str]], None]]:
+    """Give what puts other lines in the place of the log's; they come back in the end."""
+    del played
+    honest, group = lines(deployed), deployed.outputs["AuditLogGroup"]
+
+    def write(forged: list[str]) -> None:
+        for stream in deployed.logs.describe_log_streams(logGroupName=group)["logStreams"]:
+            deployed.logs.delete_log_stream(logGroupName=group, logStreamName=stream["logStreamName"])
+        name, now = f"forged-{uuid.uuid4().hex}", int(time.time() * 1000) - len(forged)
+        deployed.logs.create_log_stream(logGroupName=group, logStreamName=name)
+        events: Any = [{"timestamp": now + at, "message": line} for at, line in enumerate(forged)]
+        deployed.logs.put_log_events(logGroupName=group, logStreamName=name, logEvents=events)
+
+    yield write
+    write(honest)
+
+
+def _mine(found: list[str]) -> list[int]:
+    """Give where the entries about the good intent stand."""
+    return [at for at, line in enumerate(found) if json.loads(line)["chain"].startswith(f"intent/{GOOD}/")]
+
+
+def flipped(found: list[str]) -> list[str]:
+    at = _mine(found)[1]
+    place = found[at].index('"replicas":2') + len('"replicas":')
+    line = found[at][:place] + chr(ord(found[at][place]) ^ 1) + found[at][place + 1 :]
+    return [*found[:at], line, *found[at + 1 :]]
+
+
+def dropped(found: list[str]) -> list[str]:
+    at = _mine(found)[1]
+    return [*found[:at], *found[at + 1 :]]
+
+
+def swapped(found: list[str]) -> list[str]:
+    one, other = _mine(found)[1:]
+    moved = list(found)
+    moved[one], moved[other] = moved[other], moved[one]
+    return moved
+
+
+def cut_off(found: list[str]) -> list[str]:
+    at = _mine(found)[-1]
+    return [*found[:at], *found[at + 1 :]]
+
+
+def withheld(found: list[str]) -> list[str]:
+    mine = _mine(found)
+    return [line for at, line in enumerate(found) if at not in mine]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "what"),
+    [
+        (flipped, ["entry 2 was altered"]),
+        (dropped, ["entry 2 is missing"]),
+        (swapped, ["entry 3 stands before entry 2: they were put into another order"]),
+        (cut_off, ["entry 3 is missing"]),
+        (withheld, ["entry 1 is missing", "entry 2 is missing", "entry 3 is missing"]),
+    ],
+)
+def test_verify_names_the_intent_and_the_position_of_what_was_done_to_the_log(
+    deployed: Deployed,
+    forge: Callable[[list[str]], None],
+    tmp_path: Path,
+    tamper: Callable[[list[str]], list[str]],
+    what: list[str],
+) -> None:
+    honest = lines(deployed)
+    until(lambda: verify(deployed)[0] == 0, 30)
+    forge(tamper(honest))
+    version = deployed.status(GOOD)["version_id"]
+    told = [f"{GOOD} (version {version}): {one}" for one in what]
+    assert verify(deployed) == (1, "".join(f"{one}\n" for one in told))
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text("\n".join(tamper(honest)))
+    assert verify(deployed, "--file", str(copy)) == (1, "".join(f"{one}\n" for one in told))
+
+
+def test_the_export_holds_what_the_log_holds(deployed: Deployed, played: str, tmp_path: Path) -> None:
+    del played
+    bucket = deployed.outputs["AuditBucket"]
+    found = deployed.s3.list_objects_v2(Bucket=bucket, Prefix="audit/")["Contents"]
+    bodies = [deployed.s3.get_object(Bucket=bucket, Key=one["Key"]) for one in found]
+    export = tmp_path / "export.jsonl"
+    export.write_bytes(b"".join(body["Body"].read() for body in bodies))
+    assert {*lines(deployed)} <= {*export.read_text().splitlines()}
+    assert verify(deployed, "--file", str(export))[0] == 0

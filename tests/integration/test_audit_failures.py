@@ -1,0 +1,86 @@
+"""What becomes of an audit entry that cannot be written: it is counted, it stops nobody, and it is written later."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from conductor_loop import handlers, metrics, pipeline
+from conductor_loop.api.auditing import Recorder
+from conductor_loop.audit import handler
+from conductor_loop.aws.sdk import logs_client
+from conductor_loop.errors import NotAnswering
+from tests.factories import World
+from tests.integration.test_audit import GROUP, streamed
+from tests.integration.test_handlers import Context
+
+
+@pytest.fixture(autouse=True)
+def function(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("CONDUCTOR_AUDIT_LOG", GROUP)
+    logs_client.cache_clear()
+    yield
+    for cached in (handler._publisher, handler._logger, handlers._logger, logs_client):
+        cached.cache_clear()
+    logger: Any = logging.getLogger(handler.SERVICE)
+    logger.handlers.clear()  # they hold this test's standard output
+    logger.init = logger.powertools_handler = False
+
+
+def failures(printed: str) -> list[float]:
+    """Give what was counted, as CloudWatch reads it."""
+    documents = [json.loads(line) for line in printed.splitlines() if "_aws" in line]
+    return [sum(one["AuditFailures"]) for one in documents if "AuditFailures" in one]
+
+
+def test_a_batch_that_cannot_be_published_is_counted_and_published_when_it_comes_again(
+    aws: boto3.session.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = streamed(aws)
+    records[0]["dynamodb"]["SequenceNumber"] = "100"
+    client = aws.client("logs")
+    with pytest.raises(ClientError):  # there is no log group
+        handler.auditor({"Records": records}, Context())  # type: ignore[arg-type]
+    assert failures(capsys.readouterr().out) == [2]
+    client.create_log_group(logGroupName=GROUP)
+    assert handler.auditor({"Records": records}, Context()) == {"entries": 2}  # type: ignore[arg-type]
+    assert failures(capsys.readouterr().out) == []
+    events = client.filter_log_events(logGroupName=GROUP)["events"]
+    assert [json.loads(event["message"])["event"] for event in events] == ["processing", "succeeded"]
+
+
+def test_a_configuration_that_cannot_be_noted_is_counted_and_keeps_no_sweep_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> None:
+        raise OSError("no table")
+
+    monkeypatch.setattr(handlers, "_config_trail", lambda: broken)
+    handlers._note_config(object())  # type: ignore[arg-type]
+    assert failures(capsys.readouterr().out) == [1]
+
+
+def test_a_call_that_cannot_be_noted_is_counted_logged_and_noted_with_the_next_one(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    noted: list[str] = []
+    down = [True]
+
+    def write(request_id: str, _: object, __: float) -> None:
+        if down[0]:
+            raise NotAnswering("DynamoDB")
+        noted.append(request_id)
+
+    recorder = Recorder(write, lambda entries: metrics.emit_audit_failures(entries, "conductor-loop"))
+    recorder("first", {"by": "token-1"}, 1.0)
+    assert (noted, failures(capsys.readouterr().out)) == ([], [1])
+    assert "tried again" in caplog.text
+    down[0] = False
+    recorder("second", {"by": "token-1"}, 2.0)
+    assert noted == ["first", "second"]
