@@ -20,6 +20,7 @@ _HELD_BY_TEST_TEMPLATE = {
     ("CompareArchives", "s3:GetObject"),  # likewise
     ("TakeBackWhatCameToNothing", "s3:GetObjectVersion"),  # after a worker died or was late
     ("TakeBackWhatCameToNothing", "s3:DeleteObjectVersion"),  # likewise
+    ("MendUnreadableRows", "dynamodb:DeleteItem"),  # of a name's row
     ("ReadConfiguration", "ssm:GetParameterHistory"),  # of a function that starts while the newest version is broken
 }
 
@@ -92,7 +93,7 @@ PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("SeeWhatAnEarlierAttemptLeft", "s3:ListBucket", 0): Provoked.package_in_the_way,
     ("SeeNewerVersions", "s3:ListBucketVersions", 0): Provoked.older_version,
     ("KnowAgain", "dynamodb:BatchGetItem", 0): Provoked.gone,
-    ("DiscardUnreadableRows", "dynamodb:DeleteItem", 0): Provoked.unreadable_row,
+    ("MendUnreadableRows", "dynamodb:PutItem", 0): Provoked.unreadable_row,
     ("QueueIntents", "sqs:SendMessage", 0): partial(Provoked.prioritised, priority="high"),
     ("QueueIntents", "sqs:SendMessage", 1): partial(Provoked.prioritised, priority="normal"),
     ("QueueIntents", "sqs:SendMessage", 2): partial(Provoked.prioritised, priority="low"),
