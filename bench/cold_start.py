@@ -44,7 +44,7 @@ app = handlers._app("bench")
 bootstrap.ssm_client()
 validate_file("intent-a.json", {_INTENT.encode()!r}, app.config.rules)
 handlers._logger().info("answered")
-metrics.emit_sweep({{"seen": 1, "redelivered": 0}}, "bench")
+metrics.emit_sweep({{"seen": 1, "redelivered": 0, "failed": 0}}, "bench")
 """
 _TIMED = """
 import sys, time
