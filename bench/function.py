@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def put_record(key: str, version: str, size: int) -> dict[str, Any]:
     return {
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "eventTime": "2026-11-23T03:00:00.000Z",
+        "eventTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.000Z",  # an old one costs a read: see pipeline
         "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
         "s3": {
             "bucket": {"name": BUCKET},
