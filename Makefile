@@ -66,7 +66,7 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 
 .PHONY: test
 test: setup ## every test
-	@.venv/bin/pytest --numprocesses 3 --dist loadgroup
+	@.venv/bin/pytest --numprocesses 3 --dist loadscope
 
 .PHONY: bench
 bench: setup ## speed, cost and scale against their targets; PEER=PATH, LARGE=1

@@ -1,21 +1,21 @@
 """Which tests share a process when several run at a time."""
 
-from pathlib import Path
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-_HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the end-to-end tests that share the stack together, and begin with them: they take longest."""
-    items.sort(key=lambda item: not _end_to_end(item))
-    for item in items:
-        if _end_to_end(item):
-            alone = "deployed" not in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group(item.path.name if alone else "e2e"))
+_ALONE = ("test_first_hour.py", "test_install.py")  # end to end, but not on the stack that the others share
 
 
-def _end_to_end(item: pytest.Item) -> bool:
-    return item.path.is_relative_to(_HERE / "e2e")
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Keep the tests of one stack together; every other test goes wherever there is time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Name what a test belongs to; the largest group begins."""
+        shares = nodeid.startswith("tests/e2e/") and not any(name in nodeid for name in _ALONE)
+        return "e2e" if shares else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Hand out the tests (pytest-xdist asks)."""
+    return Scheduling(config, log)
