@@ -13,7 +13,9 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         """Name what a test belongs to; the largest group begins."""
         shares = nodeid.startswith("tests/e2e/") and not any(name in nodeid for name in _ALONE)
-        return "e2e" if shares else nodeid
+        if shares:
+            return "e2e"
+        return "containment" if "test_containment" in nodeid else nodeid  # what all of a user's runs share is counted
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

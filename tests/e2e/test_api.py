@@ -82,7 +82,8 @@ def test_health_measures_the_stack(somebody: Somebody, deployed: Deployed) -> No
     ready = somebody().get("/readyz").body
     assert set(ready["checks"].values()) == {"ok"}
     mappings = deployed.functions.list_event_source_mappings()["EventSourceMappings"]
-    at_once = sum(one["ScalingConfig"]["MaximumConcurrency"] * one["BatchSize"] for one in mappings)
+    queues = [one for one in mappings if ":sqs:" in one["EventSourceArn"]]
+    at_once = sum(one["ScalingConfig"]["MaximumConcurrency"] * one["BatchSize"] for one in queues)
     assert ready["max_workers"] == at_once
     assert somebody().get("/healthz").body["security"]["encryption_status"] == "enabled"
 

@@ -169,7 +169,7 @@ def test_what_the_stack_really_encrypts_is_reported(
     document = tmp_path_factory.mktemp("config") / "config.json"
     document.write_text("{}")
     report = deployed.run("conductor-loop", f"--config={document}", "--validate-config", "--stack", STACK_NAME).stdout
-    told = r"- State encryption: true \(1 bucket, 1 table, \d queues, 1 secret, 1 parameter: encrypted"
+    told = r"- State encryption: true \(2 buckets, 1 table, \d queues, 1 secret, 1 parameter: encrypted"
     assert re.search(told, report), report
     assert re.search(r"- Log encryption: true \(\d log groups: encrypted with keys of AWS\)", report), report
     assert re.search(r"- Porch path: \S+ \(.*: executable, says http://", report), report
