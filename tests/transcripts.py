@@ -75,7 +75,11 @@ def run(steps: list[Step], folder: Path, environment: Mapping[str, str], seconds
 
 def reader() -> dict[str, str]:
     """Give the environment of somebody who has just opened a shell."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CONDUCTOR_", "MAKE", "MFLAGS", "SAM_"))}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "CONDUCTOR_", "MAKE", "MFLAGS", "SAM_"))
+    }
 
 
 def _tidy(text: str) -> str:

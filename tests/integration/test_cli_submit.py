@@ -103,10 +103,7 @@ def test_who_may_not_read_the_rules_has_the_built_in_ones_checked(
         error = {"Error": {"Code": "AccessDeniedException", "Message": "no"}, "ResponseMetadata": {}}
         return AWSResponse("", 400, HTTPHeaders(), None), error
 
-    session = boto3.DEFAULT_SESSION
-    assert session is not None
-    session.events.register("before-call.ssm", refuse)
-    sdk.ssm_client.cache_clear()
+    sdk.ssm_client().meta.events.register("before-call.ssm", refuse)
     result = run(write(tmp_path, "intent-a.json"))
     sdk.ssm_client.cache_clear()
     assert result.exit_code == 0, result.output
