@@ -102,7 +102,7 @@ PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("KeepMessagesBack", "sqs:ChangeMessageVisibility", 2): partial(Provoked.prioritised, priority="low"),
 }
 
-ABOUT = {"ReadConfiguration": "the configuration cannot be read"}  # where no intent is to blame
+ABOUT = {"ReadConfiguration": "config"}  # where no intent is to blame: of a copy that runs, or that starts
 
 
 @pytest.fixture
