@@ -18,7 +18,7 @@ help: ## list the targets
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
 .PHONY: setup
-setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp ## make everything a fresh machine needs
+setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp .local/promtool/promtool ## make everything a fresh machine needs
 
 .local/uv.stamp: requirements/uv.txt
 	@mkdir -p .local
@@ -40,6 +40,10 @@ setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.sta
 .local/porch.stamp: layers/porch/requirements.txt .local/uv.stamp
 	@$(MAKE) --silent -C layers/porch vendor PYTHON=$(CURDIR)/.local/uv/bin/python
 	@touch $@
+
+# Where it is not to be had, setup says so and goes on.
+.local/promtool/promtool:
+	@dev/promtool.sh
 
 .PHONY: lock
 lock: .local/uv.stamp ## choose new versions of every dependency

@@ -1,6 +1,3 @@
-import shutil
-import subprocess
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,6 +5,7 @@ from conductor_loop import counting
 from conductor_loop.api.exposition import CONTENT_TYPE
 from conductor_loop.api.parts import Counts
 from conductor_loop.lifecycle import Outcome, State
+from tests.promtool import findings, needs_promtool
 from tests.serving import Api, hangs
 
 SPECIFIED = {
@@ -94,11 +92,15 @@ def test_it_is_prometheuss_text_format(api: Api) -> None:
     assert len({family.name for family in families}) == len(families)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian package prometheus) is not there")
+@needs_promtool
 def test_promtool_has_no_findings(api: Api) -> None:
     text = api.ask("GET", "/metrics", token=api.client())["body"]
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert not findings("check", "metrics", text=text)
+
+
+@needs_promtool
+def test_promtool_sees_what_is_wrong() -> None:
+    assert "no help text" in findings("check", "metrics", text="# TYPE conductor_x gauge\nconductor_x 1\n")
 
 
 def test_a_scrape_fails_rather_than_tell_half(api: Api) -> None:
