@@ -11,6 +11,7 @@ from typing import Any
 from conductor_loop import pipeline
 from conductor_loop.app import App, Bucket, Measured, StateTable
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
@@ -72,6 +73,7 @@ class World:
     porch: ScriptedPorch = field(default_factory=ScriptedPorch)
     clock: Clock = field(default_factory=Clock)
     measured: list[Measured] = field(default_factory=list)
+    noted: list[Counted] = field(default_factory=list)
     queues: MemoryQueues = field(default_factory=MemoryQueues)
     redelivered: list[Handoff] = field(default_factory=list)
     config: Config = field(
@@ -97,6 +99,7 @@ class World:
             redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,
+            note=self.noted.append,
             clock=self.clock,
             wait=self.clock.wait,
             turn=lambda _: nullcontext(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
@@ -77,7 +78,7 @@ class StateTable(Protocol):
     def target(self, name: str) -> Target: ...  # noqa: D102
     def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
-    def mend(self, error: Unreadable, version: str | None = None) -> None: ...  # noqa: D102
+    def mend(self, error: Unreadable, version: str | None = None) -> bool: ...  # noqa: D102
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
     def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
@@ -92,12 +93,11 @@ class Queues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one decision, or one attempt that is made again, looked like. Durations are in seconds."""
+    """What one decision, or one attempt that is made again, looked like."""
 
     handoff: Handoff
     outcome: Outcome
-    seconds: float  # from reading the input to the decision
-    porch_seconds: float | None = None  # None: porch was never started
+    counted: Counted  # what it adds to the metrics
     final: bool = True  # False: the attempt is made again
 
 
@@ -112,6 +112,7 @@ class App:
     redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
+    note: Callable[[Counted], None]  # what is counted beside decisions and attempts
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds
     turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others

@@ -5,6 +5,7 @@ from functools import partial
 
 from conductor_loop import status
 from conductor_loop.app import App, Found, Message
+from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, State, judge, order
@@ -12,7 +13,7 @@ from conductor_loop.processing import Delivery, Later, author, conclude, least_s
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route
 from conductor_loop.settling import Answer, settle
-from conductor_loop.sweep import age, is_due
+from conductor_loop.sweep import is_due
 from conductor_loop.validation import check_name, check_size, validate_file
 
 

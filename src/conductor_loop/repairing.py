@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from conductor_loop.app import App
+from conductor_loop.counting import STATE_CORRUPTED, Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.settling import fitting
@@ -42,7 +43,8 @@ def repair(app: App, handoff: Handoff, error: Unreadable) -> None:
     logger.error("E009: an unreadable state row was set aside", extra={"aside": key, "fields": error.fields})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
     version = _newest_version(app, handoff, error.name.partition("/")[2]) if "version" in error.fields else None
-    app.state.mend(error, version)
+    if app.state.mend(error, version):
+        app.note(Counted({STATE_CORRUPTED: 1}))
 
 
 def _newest_version(app: App, handoff: Handoff, target: str) -> str | None:

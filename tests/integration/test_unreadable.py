@@ -88,13 +88,13 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
     spoil_handoff(table, handoff)
     mend = world.state.mend
 
-    def late(error: Unreadable, version: str | None = None) -> None:
+    def late(error: Unreadable, version: str | None = None) -> bool:
         world.state.mend = mend  # type: ignore[method-assign]
         remove, world.bucket.remove = world.bucket.remove, _killed
         with pytest.raises(SystemExit):
             pipeline.answer(world.app, handoff, world.deadline)
         world.bucket.remove = remove
-        mend(error, version)
+        return mend(error, version)
 
     world.state.mend = late  # type: ignore[method-assign]
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED

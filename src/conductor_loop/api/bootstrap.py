@@ -18,6 +18,7 @@ from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
+from conductor_loop.counting import Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.tokens import Tokens, TokensUnavailable
 
@@ -31,34 +32,49 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config) -> Parts:
-    """Put the real parts together. What they remember outlives a change of the configuration where it may."""
+def build(config: Config, note: Callable[[Counted], None]) -> Parts:
+    """Put the real parts together. What they remember outlives a change of the configuration where it may.
+
+    Args:
+        config: The configuration in force.
+        note: Called with what the API itself counts.
+
+    """
+
+    def note_rejection(counted: Counted, now: float) -> None:
+        note(counted)
+        state.note_rejection(counted, now)
+
     table, client = config.state_table, quick.dynamodb_client
     listing = Listing(client(), table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
     state = StateMeasures(client(), table)
-    tokens = _tokens(config.token_source)
+    tokens, depths = _tokens(config.token_source), QueueDepths(quick.sqs_client(), _urls(config))
     return Parts(
         config=config,
         verify=lambda presented, now: _verified(tokens, presented, now),
         take=_limits(table).take,
         intents=Inbox(quick.s3_client(), config.handoff_bucket, listing),
         measures=Measures(
-            queue_size=QueueDepths(quick.sqs_client(), _urls(config)).size,
+            queue_size=depths.size,
+            queue_depths=depths.each,
             active_workers=state.active_workers,
             counts=state.counts,
             table_size=state.table_size,
             encryption=_encryption(table).status,
         ),
         local=local(),
-        note_rejection=state.note_rejection,
+        note_rejection=note_rejection,
         clock=time.time,
         timer=time.monotonic,
         new_id=_new_id,
     )
 
 
-def _urls(config: Config) -> tuple[str, ...]:
-    return tuple(config.queues.values()) if config.priority_queues else ()
+def _urls(config: Config) -> dict[str, str]:
+    if not config.priority_queues:
+        return {}
+    dead = {"dead": config.dead_letters} if config.dead_letters else {}
+    return {str(priority): url for priority, url in config.queues.items()} | dead
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from conductor_loop.api.http import Malformed, Request, Response
 from conductor_loop.api.parts import Parts
 from conductor_loop.api.problem import Problem, busy, invalid, rejected
 from conductor_loop.api.route import Call, Scope
+from conductor_loop.counting import refused
 from conductor_loop.errors import Cause, NotAnswering, Overtaken, Rejected
 from conductor_loop.intent import Intent, Priority
 from conductor_loop.lifecycle import State
@@ -127,7 +128,8 @@ def _admitted(parts: Parts, name: str, body: bytes) -> Intent:
     try:
         return validate_file(name, body, parts.config.rules)
     except Rejected as rejection:
-        parts.note_rejection(rejection.cause.code, rejection.cause is Cause.SECURITY_VIOLATION, parts.clock())
+        attack = rejection.cause is Cause.SECURITY_VIOLATION
+        parts.note_rejection(refused(rejection.cause.code, attack=attack), parts.clock())
         raise rejected(rejection) from None
 
 

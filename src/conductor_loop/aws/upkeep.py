@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor, Turn
 from conductor_loop.aws.rows import Key, Values, fields_read, intent_key, number, read_row, text
+from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
@@ -42,8 +43,8 @@ class Upkeep:
                 wanted = answer.get("UnprocessedKeys")
         return found
 
-    def mend(self, error: Unreadable, version: str | None = None) -> None:
-        """Drop what makes no sense: fields of a target's row, the whole row of any other kind.
+    def mend(self, error: Unreadable, version: str | None = None) -> bool:
+        """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
 
         Conditional on every field by which the row was found unreadable being as it was read, or absent if it was: so
         whatever somebody has made of the row since stays, and the caller has to read again in any case.
@@ -53,13 +54,23 @@ class Upkeep:
             version: Of the target's last package, where it is known from elsewhere.
 
         """
+        mended: Any = {"Delete": self._as_read(error)}
+        if error.fields:
+            mended = {"Update": _rebuilt(self._as_read(error), error.fields, version)}
+        counted: Any = {
+            "TableName": self._table,
+            "Key": Key("counter", "0").item,
+            "UpdateExpression": f"ADD {STATE_CORRUPTED} :one",
+            "ExpressionAttributeValues": {":one": number(1)},
+        }
         try:
-            if error.fields:
-                self._client.update_item(**_rebuilt(self._as_read(error), error.fields, version))
-            else:
-                self._client.delete_item(**self._as_read(error))
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return  # mended by another, or made anew
+            self._client.transact_write_items(TransactItems=[mended, {"Update": counted}])
+        except self._client.exceptions.TransactionCanceledException as refused:
+            reasons: Any = refused.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                return False  # mended by another, or made anew
+            raise
+        return True
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:
         """Count a try of the sweeper to settle a decided handoff."""

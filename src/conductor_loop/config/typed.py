@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conductor_loop.config.metering import Metering, metering
 from conductor_loop.config.schema import get
 from conductor_loop.config.serving import Serving, serving
 from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, consistent
@@ -42,6 +43,7 @@ class Config:
     retry: Policy = field(default_factory=Policy)
     priority_queues: bool = True
     queues: Mapping[Priority, str] = field(default_factory=dict)  # URL of each priority's queue
+    dead_letters: str = ""  # URL of the queue of dead letters
     supersede_older: bool = True
     unique_correlation_ids: bool = True
     critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
@@ -54,7 +56,7 @@ class Config:
     handoff_bucket: str = ""
     cleanup_after_seconds: float = 168 * 3600
     log_level: str = "INFO"
-    metrics_enabled: bool = True
+    metering: Metering = field(default_factory=Metering)
     serving: Serving = field(default_factory=Serving)  # of the API
     token_source: TokenSource = field(default_factory=TokenSource)
 
@@ -111,7 +113,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         sweep_after_seconds=seconds(processing["sweep_after"]),
         cleanup_after_seconds=seconds(values["cleanup_after"]),
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
-        metrics_enabled=values["metrics"]["enabled"],
+        metering=metering(values, environment.get(f"{PREFIX}STACK", "")),
         serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
         token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
@@ -157,5 +159,6 @@ def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:
         "state_table": environment[f"{PREFIX}STATE_TABLE"],
         "conductor_function": environment.get(f"{PREFIX}CONDUCTOR_FUNCTION", ""),
         "handoff_bucket": environment.get(f"{PREFIX}HANDOFF_BUCKET", ""),
+        "dead_letters": environment.get(f"{PREFIX}QUEUE_DEAD", ""),
         "queues": {one: url for one in Priority if (url := environment.get(f"{PREFIX}QUEUE_{one.upper()}", ""))},
     }

@@ -6,6 +6,7 @@ import pytest
 
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.parts import Answered, Listed, Page
+from conductor_loop.counting import refused
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import Rules
 from tests.factories import intent
@@ -57,14 +58,14 @@ def test_everything_that_is_wrong_is_told_at_once_and_counted() -> None:
     error = body(response)["error"]
     assert (error["code"], error["message"]) == ("INVALID_REQUEST", "Invalid intent file name")
     assert len(error["details"]["validation_errors"]) == 5
-    assert api.rejections == [("E001", False)]
+    assert api.rejections == [refused("E001", attack=False)]
     assert api.intents.root == {}
 
 
 def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
-    assert api.rejections == [("E003", True)]
+    assert api.rejections == [refused("E003", attack=True)]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"", b"[" * 5000])
