@@ -1,4 +1,4 @@
-"""Run MiniStack with two gaps closed.
+"""Run MiniStack with gaps closed: two here, and those of CloudWatch in `emulated_cloudwatch`.
 
 At its limit of running functions AWS lets events wait, MiniStack drops them. And of the OpenAPI body that SAM makes of
 an API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types.
@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from emulated_cloudwatch import install  # type: ignore[import-not-found]  # beside this script, which is no package
 from ministack.app import main
 from ministack.services import apigateway_v1, lambda_svc
 
@@ -54,6 +55,8 @@ apigateway_v1._OPENAPI_HTTP_METHODS = {*apigateway_v1._OPENAPI_HTTP_METHODS, _AN
 apigateway_v1._import_rest_api = _import_all_of_it
 lambda_svc._acquire_execution_slot = _wait_for_slot
 lambda_svc._release_execution_slot = _give_slot_back
+
+install()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -51,7 +51,7 @@ def points(counted: Counted) -> Iterator[Point]:
                 yield Point(metric, label, sum(found))
         for label, prefix in metric.samples.items():
             if prefix in counted.samples:
-                yield Point(metric, label, round(counted.samples[prefix], 6))
+                yield Point(metric, label, round(counted.samples[prefix], 3))
 
 
 def lines(counted: Counted, metering: Metering, now: float) -> list[dict[str, Any]]:
