@@ -66,7 +66,7 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 
 .PHONY: test
 test: setup ## every test
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses 3 --dist loadgroup
 
 .PHONY: bench
 bench: setup ## time and memory of the hot paths

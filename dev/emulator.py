@@ -1,7 +1,7 @@
 """Run MiniStack with gaps closed: two here, and those of CloudWatch in `emulated_cloudwatch`.
 
-At its limit of running functions AWS lets events wait, MiniStack drops them. And of the OpenAPI body that SAM makes of
-an API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types.
+At its limit of running functions AWS lets events wait, MiniStack drops them. Of the OpenAPI body that SAM makes of an
+API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types.
 
 Runs in MiniStack's own environment (.local/ministack), not in the project's.
 """

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,10 +152,9 @@ class Stack:
     def _configure(self, parameter: str) -> None:
         """Push the local configuration; a stack that was configured by hand keeps what it has."""
         client = self.session().client("ssm", endpoint_url=self.endpoint)
-        if client.get_parameter(Name=parameter)["Parameter"]["Value"] != "{}":
-            return
         document = {"processing": {"sweep_after": "20s"}, **self.configuration}
-        client.put_parameter(Name=parameter, Value=json.dumps(document), Type="String", Overwrite=True)
+        with suppress(client.exceptions.ParameterAlreadyExists):
+            client.put_parameter(Name=parameter, Value=json.dumps(document), Type="String")
 
     def _make_numbers(self) -> None:
         """Set the numbers of the queue triggers again: the embedded AWS keeps a `!Ref` of a number as text."""
@@ -210,7 +210,7 @@ def link_programs() -> None:
 
 
 def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:
-    """Write .local/env (and the port's own copy): `export` lines for a shell."""
+    """Write .local/env and .local/env.local.json, and the port's own copies: for a shell, and for `sam local`."""
     values = {
         "AWS_ENDPOINT_URL": stack.endpoint,
         "AWS_ACCESS_KEY_ID": _KEY,
@@ -224,9 +224,26 @@ def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:
     }
     lines = [f"export {name}='{value}'" for name, value in values.items()]
     lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
-    for path in (stack.home / "env", LOCAL / "env"):
-        path.write_text("\n".join(lines) + "\n")
+    for folder in (stack.home, LOCAL):
+        (folder / "env").write_text("\n".join(lines) + "\n")
+        (folder / "env.local.json").write_text(json.dumps(_in_a_container(stack, outputs), indent=2) + "\n")
     return LOCAL / "env"
+
+
+def _in_a_container(stack: Stack, outputs: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Give the functions' variables for `sam local --env-vars`: it knows no names that a deployment has made."""
+    variables = {
+        "AWS_ENDPOINT_URL": stack.endpoint.replace("127.0.0.1", "host.docker.internal"),
+        "CONDUCTOR_CONDUCTOR_FUNCTION": outputs["ConductorFunction"],
+        "CONDUCTOR_CONFIG_PARAMETER": outputs["ConfigParameter"],
+        "CONDUCTOR_HANDOFF_BUCKET": outputs["HandoffBucket"],
+        "CONDUCTOR_QUEUE_HIGH": outputs["HighQueue"],
+        "CONDUCTOR_QUEUE_LOW": outputs["LowQueue"],
+        "CONDUCTOR_QUEUE_NORMAL": outputs["NormalQueue"],
+        "CONDUCTOR_STATE_TABLE": outputs["StateTable"],
+        "CONDUCTOR_TOKENS_SECRET": outputs["TokensSecret"],
+    }
+    return {"Parameters": variables}
 
 
 def _architecture() -> str:
@@ -262,7 +279,7 @@ def main() -> None:
     if stack.porch is not None and not (stack.porch.is_file() and os.access(stack.porch, os.X_OK)):
         sys.exit(f"PORCH must be a program: {stack.porch} is none")
     env = write_env(stack, stack.up())
-    print(f"ready on {stack.endpoint}\n\n  . {env.relative_to(ROOT)}\n  aws s3 cp FILE s3://$HANDOFF_BUCKET/")
+    print(f"ready on {stack.endpoint}\n\n  . {env.relative_to(ROOT)}\n  conductor-loop submit FILE --wait")
 
 
 if __name__ == "__main__":

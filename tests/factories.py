@@ -17,6 +17,7 @@ from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
+from conductor_loop.rates import Memory
 from conductor_loop.settling import Answer
 from tests.memory import MemoryBucket, MemoryQueues
 from tests.memory_state import MemoryState
@@ -75,6 +76,7 @@ class World:
     measured: list[Measured] = field(default_factory=list)
     noted: list[Counted] = field(default_factory=list)
     queues: MemoryQueues = field(default_factory=MemoryQueues)
+    buckets: Any = field(default_factory=Memory)
     redelivered: list[Handoff] = field(default_factory=list)
     config: Config = field(
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
@@ -96,6 +98,7 @@ class World:
             bucket=bucket,
             state=self.state,
             queues=self.queues,
+            take=self.buckets.take,
             redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,

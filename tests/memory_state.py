@@ -20,7 +20,6 @@ class MemoryState:
     correlations: dict[str, str] = field(default_factory=dict)
     unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    tokens: dict[str, float] = field(default_factory=dict)
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
 
@@ -134,13 +133,6 @@ class MemoryState:
     def end_sweep(self, turn: Turn) -> None:
         if self.sweeping is not None and self.sweeping[0] == turn.owner:
             self.sweeping, self.cursor = None, turn.cursor
-
-    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool:
-        until = max(self.tokens.get(bucket, 0.0), now)
-        if until > now + interval_seconds * (burst - 1):
-            return False
-        self.tokens[bucket] = until + interval_seconds
-        return True
 
     def _count(self, tally: Mapping[str, float]) -> None:
         for name, by in tally.items():

@@ -19,6 +19,7 @@ from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome, State
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.processing import Later
+from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import sweep, take_turn
 from tests.factories import BUCKET, intent
@@ -45,7 +46,7 @@ class Schedule:
         self.stall_rate = self.dice.choice((0.0, 0.02, 0.06, 0.1))
         self.skew = self.dice.choice((0.0, 0.0, 20.0))
         self.drops: dict[str, Drop] = {}
-        self.bucket, self.state = WatchedBucket(self.drops), WatchedState(self)
+        self.bucket, self.state, self.buckets = WatchedBucket(self.drops), WatchedState(self), Memory()
         self.config = Config(
             state_table="state",
             handoff_bucket=BUCKET,
@@ -114,11 +115,13 @@ class Schedule:
         bucket: Any = StallingBucket(worker, self.bucket)
         state: Any = Parts(worker, self.state)
         queues: Any = Parts(worker, self)
+        buckets: Any = Parts(worker, self.buckets)
         return App(
             config=self.config,
             bucket=bucket,
             state=state,
             queues=queues,
+            take=buckets.take,
             redeliver=queues.redeliver,
             run_porch=lambda request: self._porch(worker, request),
             observe=lambda _: None,

@@ -11,6 +11,7 @@ from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
+from conductor_loop.rates import Take
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,6 @@ class StateTable(Protocol):
     ) -> Refusal | None: ...
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
-    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def mend(self, error: Unreadable, version: str | None = None) -> bool: ...  # noqa: D102
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
@@ -109,6 +109,7 @@ class App:
     bucket: Bucket
     state: StateTable
     queues: Queues
+    take: Take
     redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]

@@ -1,10 +1,13 @@
 """Config → App: the only place that picks adapters."""
 
+import os
 import random
+import sys
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Measured
@@ -15,6 +18,7 @@ from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.aws.sdk import (
     dynamodb_client,
@@ -73,6 +77,7 @@ def build(config: Config, observe: Callable[[Measured], None], note: Callable[[C
         work_root=config.work_root,
         environment=config.porch_environment,
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
     )
     return App(
@@ -80,6 +85,7 @@ def build(config: Config, observe: Callable[[Measured], None], note: Callable[[C
         bucket=Bucket(s3_client()),
         state=StateTable(dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random),
         queues=Queues(sqs_client(), config.queues),
+        take=RateLimits(dynamodb_client(), config.state_table).take,
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
@@ -91,6 +97,16 @@ def build(config: Config, observe: Callable[[Measured], None], note: Callable[[C
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
+
+
+def _tmp_of_lambda() -> Path | None:
+    """Give /tmp where it is this function's alone.
+
+    Not where something else runs our code: there, /tmp is everybody's, and variables of the environment are copied
+    easily. Lambda's own Python is in /var/lang, and its user is not root.
+    """
+    on_lambda = sys.base_prefix == "/var/lang" and Path("/var/runtime").is_dir() and os.geteuid() != 0
+    return Path("/tmp") if on_lambda else None  # noqa: S108 - all of it is meant
 
 
 def measure(config: Config, overdue: int, now: float) -> Mapping[str, float]:

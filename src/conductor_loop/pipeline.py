@@ -10,11 +10,14 @@ from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, V
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, State, judge, order
 from conductor_loop.processing import Delivery, Later, author, conclude, least_seconds, process
+from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route
 from conductor_loop.settling import Answer, settle
 from conductor_loop.sweep import is_due
 from conductor_loop.validation import check_name, check_size, validate_file
+
+_MINUTE = 60  # seconds
 
 
 def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
@@ -167,4 +170,4 @@ def _illegible(error: Illegible) -> Rejected:
 
 def _take_high(app: App) -> bool:
     limit = app.config.high_per_minute
-    return limit is None or app.state.take_token("priority-high", 60 / limit, limit, app.clock())
+    return limit is None or app.take("priority-high", Rate(limit, _MINUTE, limit), app.clock()).allowed

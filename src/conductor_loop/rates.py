@@ -9,6 +9,7 @@ that is less than ``burst - 1`` intervals away, and moves it one interval on:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _RESOLUTION_SECONDS = 0.0005  # times are kept in milliseconds
@@ -45,6 +46,10 @@ class Taken:
     remaining: int
     reset_seconds: int  # until the bucket is full again
     retry_after_seconds: int = 0  # until there is a token again; 0: there is one, or was
+
+
+type Take = Callable[[str, Rate, float], Taken]
+"""Takes a token of a bucket, at a rate, now (epoch seconds). May raise NotAnswering."""
 
 
 def outcome(rate: Rate, free_at: float, now: float, *, allowed: bool) -> Taken:

@@ -28,10 +28,12 @@ from conductor_loop.validation.finding import shown
 VALID, INVALID, USAGE = 0, 1, 2
 _EPILOG = """\b
 Examples:
-  conductor-loop-validator intent-a.json
-  conductor-loop-validator --security-mode=strict --schema=schemas/intent.schema.json --file=intent-a.json
-  conductor-loop-validator --output json intent-*.json | jq -r 'select(.valid | not) | .file'
-  echo '{"intent_type": "scaling", "target": "web", "namespace": "shop", "replicas": 3}' | conductor-loop-validator -
+  conductor-loop validate examples/intents/intent-scale-up-001.json
+  conductor-loop validate --security-mode=standard --max-replicas 200 examples/intents/intent-scale-up-001.json
+  conductor-loop validate --schema=schemas/intent.schema.json --output json examples/intents/intent-cleanup.json
+  echo '{"intent_type": "scaling", "target": "web", "namespace": "shop", "replicas": 3}' | conductor-loop validate -
+
+conductor-loop-validator is this command by itself.
 
 \b
 Exit codes:
@@ -110,10 +112,10 @@ class Source:
 )
 @click.version_option(__version__)
 def main(**options: Any) -> None:  # noqa: ANN401 - click passes each option by its name
-    """Say of each intent in FILES whether conductor-loop will accept it, and if not, everything that must change.
+    """Say of each intent in FILES whether it will be accepted, and why not.
 
     FILES are names of files, or - for standard input, which has no name to check. The rules and the messages are those
-    of the service itself.
+    of the service itself, and everything that must change is named at once.
     """
     sources = [Source(name) for name in (*options["more_files"], *options["files"])]
     if not sources:
@@ -148,11 +150,12 @@ def _print(source: Source, report: Report, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"file": source.name, **report.as_json()}))
         return
-    for line in _lines(source, report):
+    for line in lines(source, report):
         click.echo(line)
 
 
-def _lines(source: Source, report: Report) -> Iterator[str]:
+def lines(source: Source, report: Report) -> Iterator[str]:
+    """Say of a file whether it is valid, and every rule that it breaks."""
     if report.cause is None:
         yield f"{source.called}: {click.style('valid', fg='green')}"
         return

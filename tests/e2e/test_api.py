@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +25,7 @@ type Somebody = Callable[..., Caller]
 def tokens(deployed: Deployed) -> dict[str, str]:
     """Make a token for each need before the API reads them; it knows new ones within a minute."""
     needs = {"all": SCOPES, "sender": ("intents:read", "intents:write"), "reader": ("intents:read",)}
-    made = {f"{need}-{number}": make_token(deployed, need, *needs[need]) for need in needs for number in range(6)}
+    made = {f"{need}-{number}": make_token(deployed, need, *needs[need]) for need in needs for number in range(10)}
     until(lambda: Caller(deployed, "198.51.100.1", list(made.values())[-1]).get("/intents?limit=1").status == 200, 70)
     return made
 
@@ -126,6 +127,34 @@ def test_an_intent_is_taken_processed_and_told_about(somebody: Somebody, deploye
     assert check(caller.get(f"/intents?limit=1&next={listed['next']}"), "IntentPage").status == 200
 
 
+def test_of_many_who_send_one_name_at_once_one_is_taken(somebody: Somebody, deployed: Deployed) -> None:
+    name, callers = "intent-https-race.json", [somebody("sender") for _ in range(2)]
+    with ThreadPoolExecutor(12) as pool:
+        path = f"/intents?name={name}"
+        asked = [pool.submit(callers[i % 2].ask, "POST", path, intent(replicas=i, target="race")) for i in range(12)]
+        answers = [one.result() for one in asked]
+    assert sorted(answer.status for answer in answers) == [202] + [409] * 11
+    deployed.wait_for(name)
+    (taken,) = [answer.body["version_id"] for answer in answers if answer.status == 202]
+    assert callers[0].get(f"/intents/{name}").body["version_id"] == taken
+
+
+def test_a_listing_stays_whole_while_intents_arrive(somebody: Somebody, deployed: Deployed) -> None:
+    names = [f"intent-https-page-{number}.json" for number in range(6)]
+    for name in names:
+        deployed.put(name, namespace="pages")
+    deployed.wait_for(*names)
+    caller, found, path = somebody("reader"), [], "/intents?namespace=pages&limit=2"
+    for _ in range(9):
+        page = caller.get(path).body
+        found += [one["name"] for one in page["intents"]]
+        deployed.put(f"intent-https-page-later-{len(found)}.json", namespace="pages")
+        if page["next"] is None:
+            break
+        path = f"/intents?namespace=pages&limit=2&next={page['next']}"
+    assert sorted(found) == names
+
+
 def test_a_critical_intent_keeps_its_priority_for_whoever_may_send_it(somebody: Somebody, deployed: Deployed) -> None:
     caller = somebody("all")
     name = "intent-https-critical.json"
@@ -155,18 +184,20 @@ def test_a_body_that_is_too_large_is_413(somebody: Somebody) -> None:
 def test_a_failed_intent_is_sent_again_over_https(somebody: Somebody, deployed: Deployed) -> None:
     caller, name = somebody("sender"), "intent-https-fails.json"
     deployed.put(name, replicas=101)
-    deployed.wait_for(name)
+    deployed.put("intent-https-fine.json")
+    deployed.wait_for(name, "intent-https-fine.json")
     assert check(caller.ask("POST", f"/intents/{name}/retry"), "Accepted").status == 202
     deployed.wait_for(name)
     assert caller.get(f"/intents/{name}").body["state"] == "failed"
     assert check(caller.ask("POST", "/intents/intent-none.json/retry"), "Error").status == 404
-    assert check(caller.ask("POST", "/intents/intent-https-a.json/retry"), "Error").status == 409
+    assert check(caller.ask("POST", "/intents/intent-https-fine.json/retry"), "Error").status == 409
 
 
 def test_what_is_not_there_is_404_or_405(somebody: Somebody) -> None:
     caller = somebody("reader")
     assert check(caller.get("/intents/intent-none.json"), "Error").status == 404
     assert check(caller.get("/nothing"), "Error").status == 404
+    assert caller.token not in caller.get("/nothing").text
     refused = check(caller.ask("PUT", "/intents"), "Error")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, POST")
     assert caller.get("/docs").status == 404
@@ -200,7 +231,19 @@ def test_health_asks_for_a_token_where_it_is_told_to(somebody: Somebody, deploye
 
 
 def test_a_bug_is_500_with_an_id_and_nothing_else(somebody: Somebody, deployed: Deployed) -> None:
-    with variables(deployed, CONDUCTOR_QUEUE_LOW="nonsense://"):
+    with variables(deployed, CHAOS_BUG="DescribeTable"):
         answer = check(somebody("all").get("/metrics"), "Error")
-    assert answer.status in {500, 503}
-    assert "nonsense" not in answer.text
+    assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
+    assert answer.body["error"]["details"]["error_id"].startswith("ERR-")
+    assert "secret" not in answer.text
+
+
+def test_who_asks_too_often_is_429_with_a_time_to_come_again(somebody: Somebody, deployed: Deployed) -> None:
+    with variables(deployed, CONDUCTOR_HEALTH_RATE_LIMITING_REQUESTS_PER_MINUTE="1"):
+        caller, paths = somebody(), ("/healthz", "/readyz")
+        answers = [caller.get(paths[number % 2]) for number in range(12)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 2
+    for answer in answers[10:]:
+        assert check(answer, "Error").code == "RATE_LIMITED"
+        assert int(answer.headers["retry-after"]) > 1
+        assert answer.headers["ratelimit"].startswith('"burst";r=0;')

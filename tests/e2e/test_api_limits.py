@@ -89,3 +89,32 @@ def test_a_hanging_dynamodb_is_told_in_time(deployed: Deployed) -> None:
     assert (health.status, health.body["security"]["threat_level"]) == (503, "unknown")
     assert (others.status, others.headers["retry-after"]) == (503, "30")
     assert caller.get("/readyz").status == 200
+
+
+SERVICES = ("DYNAMODB", "SQS", "SSM", "SECRETS_MANAGER", "S3")
+
+
+@pytest.mark.parametrize(
+    ("hanging", "ready"),
+    [
+        (("DYNAMODB",), 503),
+        (("SQS",), 503),
+        (("SSM",), 503),  # a copy that starts has no configuration
+        (("SECRETS_MANAGER",), 200),  # readiness asks nobody who they are
+        (("S3",), 200),
+        (SERVICES, 503),
+    ],
+    ids=lambda given: "+".join(given) if isinstance(given, tuple) else None,
+)
+def test_whatever_hangs_health_answers_in_time(deployed: Deployed, hanging: tuple[str, ...], ready: int) -> None:
+    with silence() as url, variables(deployed, **{f"AWS_ENDPOINT_URL_{service}": url for service in hanging}):
+        caller = Caller(deployed, "192.0.2.80", f"clt_{'0' * 16}_{'0' * 64}")
+        caller.get("/livez")  # a copy's start
+        live = caller.get("/livez")
+        caller.get("/readyz")  # likewise: a copy's first call makes its clients
+        answer = caller.get("/readyz")
+    told = f"/livez {live.status} {live.seconds:.2f} s; /readyz {answer.status} {answer.seconds:.2f} s"
+    print(f"{'+'.join(hanging)} hanging: {told}")
+    assert (live.status, answer.status) == (200, ready), answer.text
+    assert live.seconds < 2
+    assert answer.seconds < 2

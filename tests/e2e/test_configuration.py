@@ -1,6 +1,7 @@
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.conftest import Deployed, until
 
@@ -16,12 +17,25 @@ def test_a_pushed_configuration_is_in_force_without_a_deploy_and_a_broken_one_ne
 
     parameter = deployed.outputs["ConfigParameter"]
     ssm = deployed.stack.session().client("ssm", endpoint_url=deployed.stack.endpoint)
+    assert _alarm(deployed)["StateValue"] != "ALARM"
     ssm.put_parameter(Name=parameter, Value='{"mode": "fast"}', Overwrite=True)
     until(lambda: bool(_mode(deployed, "broken")) and deployed.logged("ConfigurationsRefused", about="_aws"), 60)
+    until(lambda: _alarm(deployed)["StateValue"] == "ALARM", 60)
     assert _mode(deployed, "after") == "direct"
 
     document.write_text(json.dumps(deployed.stack.configuration))
     assert deployed.run("conductor-loop", "config", "push", str(document)).returncode == 0
+
+
+def _alarm(deployed: Deployed) -> dict[str, Any]:
+    """Look at the alarm; it watches the very dimensions of the metric, which the embedded AWS does not compare."""
+    cloudwatch: Any = deployed.stack.session().client("cloudwatch", endpoint_url=deployed.stack.endpoint)
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    (alarm,) = [one for one in alarms if one["MetricName"] == "ConfigurationsRefused"]
+    if alarm["StateValue"] == "ALARM":
+        metrics = cloudwatch.list_metrics(Namespace=alarm["Namespace"], MetricName=alarm["MetricName"])["Metrics"]
+        assert alarm["Dimensions"] in [metric["Dimensions"] for metric in metrics]
+    return {**alarm}
 
 
 def _mode(deployed: Deployed, name: str) -> str:

@@ -4,15 +4,20 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.tokens import Tokens
 from dev.stack import STACK_NAME
+from tests.e2e.calling import Answer, Caller, make_token
 from tests.e2e.conftest import Deployed, until
 
 CLEAR = re.compile(r"clt_[0-9a-f]{16}_[0-9a-f]{64}")
+KUBECONFIG = "e2e/kubeconfig"
 
 
 def tokens(deployed: Deployed) -> TokensSecret:
@@ -23,11 +28,97 @@ def tokens(deployed: Deployed) -> TokensSecret:
 @pytest.fixture(scope="module")
 def secrets(deployed: Deployed) -> list[str]:
     """Make a token and revoke another, with everything that can go wrong; the clear texts, and the digests."""
-    made = [deployed.run("conductor-loop", "token", "create", "--scope", "metrics").stdout.strip() for _ in range(2)]
+    made = [make_token(deployed, "unnamed", "metrics", "intents:read", "intents:write") for _ in range(2)]
     digests = [token.digest for token in tokens(deployed).read().tokens()]
     assert deployed.run("conductor-loop", "token", "revoke", made[1].split("_")[1]).returncode == 0
     assert deployed.run("conductor-loop", "token", "revoke", made[1]).returncode == 1
     return made + digests
+
+
+@pytest.fixture(scope="module")
+def answers(deployed: Deployed, secrets: list[str]) -> list[Answer]:
+    """Ask the API with a good token, a revoked one, a wrong one and a mutilated one, wherever somebody may put it."""
+    good, revoked = secrets[:2]
+    nobody = Caller(deployed, "203.0.113.77")
+    until(lambda: nobody.get("/metrics", Authorization=f"Bearer {good}").status == 200, 70)
+    wrong = (
+        revoked,
+        f"{good[:-4]}{'0000' if good[-4:] != '0000' else '1111'}",
+        f"clt_{'0' * 16}_{'f' * 64}",
+        good[:-1],
+    )
+    body = json.dumps({"intent_type": "scaling", "target": "told", "namespace": "e2e", "replicas": 2}).encode()
+    found = [nobody.ask("POST", "/intents", body, Authorization=f"Bearer {good}")]
+    for token in (good, *wrong):
+        found += [nobody.get("/intents?limit=1", **{name: f"{before}{token}"}) for name, before in _PLACES]
+        found += [
+            nobody.get(f"/intents/{token}", X_API_Key=good),
+            nobody.get(f"/intents?cursor={token}", X_API_Key=good),
+        ]
+    secrets += [*wrong, good.rpartition("_")[2]]
+    assert {200, 202, 401} <= {answer.status for answer in found}
+    return found
+
+
+_PLACES = (("Authorization", "Bearer "), ("Authorization", "Basic "), ("X_API_Key", ""), ("X_Request_Id", ""))
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A porch that prints its kubeconfig, and what must not be seen of what it was given."""
+
+    status: dict[str, Any]
+    secrets: tuple[str, ...]
+    note: str  # value of a variable of porch, which is no secret, and nobody else's business
+
+
+@pytest.fixture(scope="module")
+def leak(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leak]:
+    client = deployed.stack.session().client("secretsmanager", endpoint_url=deployed.stack.endpoint)
+    token, password, note = (f"{name}-{uuid.uuid4().hex}" for name in ("kube", "pass", "note"))
+    client.create_secret(Name=KUBECONFIG, SecretString=json.dumps(_kubeconfig(token, password)))
+    function = deployed.functions.get_function_configuration(FunctionName=deployed.outputs["ConductorFunction"])
+    role = function["Role"].rpartition("/")[2]
+    allowed = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    deployed.iam.put_role_policy(RoleName=role, PolicyName="kubeconfig", PolicyDocument=policy)
+    document = tmp_path_factory.mktemp("config") / "config.json"
+    porch = {"environment": {"PORCH_NOTE": note}, "cluster": {"kubeconfig_secret": KUBECONFIG}}
+    _push(deployed, document, {**deployed.stack.configuration, "porch": porch})
+    try:
+        until(lambda: "[secret]" in json.dumps(_leaky(deployed)), 60)
+        yield Leak(_leaky(deployed), (token, password), note)
+    finally:
+        deployed.iam.delete_role_policy(RoleName=role, PolicyName="kubeconfig")
+        _push(deployed, document, dict(deployed.stack.configuration))
+        until(lambda: "[secret]" not in json.dumps(_leaky(deployed)), 60)
+
+
+def _kubeconfig(token: str, password: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [
+            {"name": "u", "user": {"token": token}},
+            {"name": "other", "user": {"username": "admin", "password": password}},
+        ],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+
+
+def _push(deployed: Deployed, document: Path, content: dict[str, Any]) -> None:
+    document.write_text(json.dumps(content))
+    done = deployed.run("conductor-loop", "config", "push", str(document))
+    assert done.returncode == 0, done.stderr
+
+
+def _leaky(deployed: Deployed) -> dict[str, Any]:
+    name = f"leaky-{uuid.uuid4().hex}"
+    deployed.put(f"intent-{name}.json", target=name, priority="critical")
+    deployed.wait_for(f"intent-{name}.json")
+    return deployed.status(f"intent-{name}.json")
 
 
 def test_tokens_of_the_command_line_are_good_on_the_stack_until_revoked(deployed: Deployed, secrets: list[str]) -> None:
@@ -38,22 +129,33 @@ def test_tokens_of_the_command_line_are_good_on_the_stack_until_revoked(deployed
     assert verifying.verify(revoked, now=0) is None
 
 
-def test_nothing_that_a_run_produced_holds_a_secret(deployed: Deployed, secrets: list[str]) -> None:
+def test_nothing_that_a_run_produced_holds_a_secret(
+    deployed: Deployed, secrets: list[str], answers: list[Answer], leak: Leak
+) -> None:
     name = f"secrets-{uuid.uuid4().hex}"
     deployed.put(f"intent-{name}.json")
     deployed.put(f"intent-{name}-bad.json", replicas=-1)
     deployed.wait_for(f"intent-{name}.json", f"intent-{name}-bad.json")
     until(lambda: deployed.logged("answered", about=name), seconds=30)
-    found = {place: text for place, text in produced(deployed) if any(secret in text for secret in secrets)}
-    assert not found
-    places = {place.partition(" ")[0] for place, _ in produced(deployed)}
-    assert places == {"log", "object", "row", "outputs", "function", "configuration", "server"}, "all were looked at"
+    everything = [*produced(deployed), *_told(answers)]
+    searched = (*secrets, *leak.secrets)
+    assert not {place for place, text in everything if any(secret in text for secret in searched)}
+    assert {place.partition(" ")[0] for place, text in everything if leak.note in text} == {"configuration"}
+    places = {place.partition(" ")[0] for place, _ in everything}
+    assert places == {"log", "object", "row", "outputs", "template", "function", "configuration", "server", "answer"}
+
+
+def test_what_a_porch_says_of_its_kubeconfig_is_masked_and_the_rest_is_shown(leak: Leak) -> None:
+    shown = json.dumps(leak.status)
+    assert "https://127.0.0.1:1" in shown
+    assert "[secret]" in shown
+    assert not any(secret in shown for secret in leak.secrets)
 
 
 def test_the_tokens_command_shows_a_secret_where_it_is_made_and_nowhere_else(
     deployed: Deployed, secrets: list[str]
 ) -> None:
-    told = [deployed.run("conductor-loop", "token", "list", *more) for more in ((), ("--json",))]
+    told = [deployed.run("conductor-loop", "token", "list", *more) for more in ((), ("--output", "json"))]
     told.append(deployed.run("conductor-loop", "config", "show"))
     told.append(deployed.run("conductor-loop", "token", "revoke", secrets[0]))  # the whole token instead of its id
     said = "".join(one.stdout + one.stderr for one in told)
@@ -67,8 +169,10 @@ def test_what_the_stack_really_encrypts_is_reported(
     document = tmp_path_factory.mktemp("config") / "config.json"
     document.write_text("{}")
     report = deployed.run("conductor-loop", f"--config={document}", "--validate-config", "--stack", STACK_NAME).stdout
-    assert re.search(r"- State encryption: true \(1 bucket, 1 table, \d queues, 1 secret: encrypted", report), report
+    told = r"- State encryption: true \(1 bucket, 1 table, \d queues, 1 secret, 1 parameter: encrypted"
+    assert re.search(told, report), report
     assert re.search(r"- Log encryption: true \(\d log groups: encrypted with keys of AWS\)", report), report
+    assert re.search(r"- Porch path: \S+ \(.*: executable, says http://", report), report
 
 
 def produced(deployed: Deployed) -> Iterator[tuple[str, str]]:
@@ -94,10 +198,16 @@ def _logs(deployed: Deployed) -> Iterator[tuple[str, str]]:
 
 def _shown(deployed: Deployed) -> Iterator[tuple[str, str]]:
     session, endpoint = deployed.stack.session(), deployed.stack.endpoint
-    stack = session.client("cloudformation", endpoint_url=endpoint).describe_stacks(StackName=STACK_NAME)
-    yield "outputs and parameters", json.dumps(stack, default=str)
+    cloudformation = session.client("cloudformation", endpoint_url=endpoint)
+    yield "outputs and parameters", json.dumps(cloudformation.describe_stacks(StackName=STACK_NAME), default=str)
+    yield "template", json.dumps(cloudformation.get_template(StackName=STACK_NAME), default=str)
     for functions in deployed.functions.get_paginator("list_functions").paginate():
         for function in functions["Functions"]:
             yield f"function {function['FunctionName']}", json.dumps(function, default=str)
-    parameter = session.client("ssm", endpoint_url=endpoint).get_parameter(Name=deployed.outputs["ConfigParameter"])
-    yield "configuration", parameter["Parameter"]["Value"]
+    client = session.client("ssm", endpoint_url=endpoint)
+    for page in client.get_paginator("get_parameter_history").paginate(Name=deployed.outputs["ConfigParameter"]):
+        yield from (("configuration", parameter["Value"]) for parameter in page["Parameters"])
+
+
+def _told(answers: list[Answer]) -> Iterator[tuple[str, str]]:
+    yield from ((f"answer {answer.status}", f"{dict(answer.headers)} {answer.text}") for answer in answers)

@@ -13,6 +13,7 @@ from moto.dynamodb import comparisons
 from moto.s3.models import FakeKey, s3_backends
 
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.intent import Handoff
 from tests.factories import BUCKET, World
@@ -119,6 +120,7 @@ def world(aws: boto3.session.Session) -> World:
     return World(
         bucket=MotoBucket(conditional(aws.client("s3"))),
         state=StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0),
+        buckets=RateLimits(aws.client("dynamodb"), TABLE),
     )
 
 
@@ -126,3 +128,23 @@ def world(aws: boto3.session.Session) -> World:
 def parts(request: pytest.FixtureRequest) -> World:
     chosen: World = World() if request.param == "memory" else request.getfixturevalue("world")
     return chosen
+
+
+@pytest.fixture
+def stacks(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """Stacks, by name, and their outputs: moto's CloudFormation wants half of AWS to be installed."""
+    stacks: dict[str, dict[str, str]] = {}
+
+    def describe(params: Any, **_: Any) -> Any:
+        name = params["body"]["StackName"]
+        if name not in stacks:
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            return AWSResponse("", 400, HTTPHeaders(), None), {"Error": error, "ResponseMetadata": {}}
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in stacks[name].items()]
+        return AWSResponse("", 200, HTTPHeaders(), None), {"Stacks": [{"Outputs": outputs}]}
+
+    session = boto3.session.Session()
+    session.events.register("before-call.cloudformation.DescribeStacks", describe)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    del aws
+    return stacks

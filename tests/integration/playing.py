@@ -14,6 +14,7 @@ from conductor_loop import messages, pipeline
 from conductor_loop.app import Message
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.sqs import Queues
+from conductor_loop.aws.writing import Writing
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
@@ -73,21 +74,29 @@ class MotoQueues(Queues):
         self._mine.delete_message(QueueUrl=self._url, ReceiptHandle=received.record["receiptHandle"])
 
 
-class WatchedTable(StateTable):
-    """Holds each claim against those in force, never two live owners, and each write against the transitions."""
+class WatchedWriting(Writing):
+    """Holds each write against the transitions."""
 
-    in_force: tuple[Claim, ...] = ()
-
-    def _write(self, *updates: Any) -> Refusal | None:
+    def write(self, *updates: Any) -> Refusal | None:
         keys = [update["Key"] for update in updates if update["Key"]["pk"]["S"].startswith("intent#")]
         before = [_state(key) for key in keys]
         try:
-            return super()._write(*updates)
+            return super().write(*updates)
         finally:  # a call that fails, or kills, may have had its effect
             for was, key in zip(before, keys, strict=True):
                 now = _state(key)
                 if now is not None and now is not was:
                     assert_follows(was, now)
+
+
+class WatchedTable(StateTable):
+    """Holds each claim against those in force, never two live owners, and each write against the transitions."""
+
+    in_force: tuple[Claim, ...] = ()
+
+    def __init__(self, client: Any, table: str, keep_seconds: float, jitter: Callable[[], float]) -> None:
+        super().__init__(client, table, keep_seconds, jitter)
+        self._writing = WatchedWriting(client, table, jitter)
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         refusal = super().claim(claim, now, seen)

@@ -9,6 +9,7 @@ import pytest
 from conductor_loop.errors import Gone, Illegible, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Row, State, Target
+from conductor_loop.rates import Rate
 from tests.factories import BUCKET, World
 
 NOW = 1_800_000_000.0
@@ -165,12 +166,9 @@ def test_superseding_can_be_switched_off(parts: World) -> None:
 
 
 def test_a_burst_of_tokens_is_given_and_then_one_each_interval(parts: World) -> None:
-    taken = [parts.state.take_token("t", interval_seconds=10, burst=3, now=NOW) for _ in range(4)]
-    assert taken == [True, True, True, False]
-    assert parts.state.take_token("t", 10, 3, NOW + 9) is False
-    assert parts.state.take_token("t", 10, 3, NOW + 10) is True
-    assert parts.state.take_token("t", 10, 3, NOW + 11) is False
-    assert parts.state.take_token("t", 10, 3, NOW + 1000) is True
+    rate = Rate(quota=6, window_seconds=60, burst=3)
+    taken = [parts.app.take("t", rate, NOW + after).allowed for after in (0, 0, 0, 0, 9, 10, 11, 1000)]
+    assert taken == [True, True, True, False, False, True, False, True]
 
 
 def test_exactly_the_version_is_read(parts: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from conductor_loop.api import bootstrap, handler
 from conductor_loop.api.parts import Wanted
@@ -71,6 +72,11 @@ class TestRateLimits:
         limits = RateLimits(table, TABLE)
         assert [limits.take("a", MINUTE, NOW + after).remaining for after in (0, 1000, 5000)] == [9, 9, 9]
 
+    @pytest.mark.parametrize("fields", [{"free_at": {"S": "~"}}, {}])
+    def test_a_bucket_that_makes_no_sense_begins_anew(self, table: Any, fields: dict[str, Any]) -> None:
+        table.put_item(TableName=TABLE, Item={"pk": {"S": "ratelimit#a"}, "sk": {"S": "-"}, **fields})
+        assert [RateLimits(table, TABLE).take("a", MINUTE, NOW).remaining for _ in range(2)] == [9, 8]
+
     def test_a_bucket_expires(self, table: Any) -> None:
         RateLimits(table, TABLE).take("a", MINUTE, NOW)
         (row,) = table.scan(TableName=TABLE)["Items"]
@@ -118,6 +124,24 @@ class TestListing:
         second = intents.page(Wanted(10, position=first.position), NOW)
         assert [one.name for one in second.intents] == ["intent-1.json"]
 
+    def test_a_name_as_long_as_s3_takes_is_listed(self, table: Any, state: StateTable) -> None:
+        long = replace(handoff(1), key=f"intent-{'a' * 1012}.json")
+        state.register(long, State.QUEUED, NOW)
+        (row,) = table.scan(TableName=TABLE)["Items"]
+        assert len(row["arrived"]["S"].encode()) <= 1024  # of an index's key, which moto does not hold us to
+        (one,) = Listing(table, TABLE, 86_400).page(Wanted(10), NOW).intents
+        assert one.name == long.key
+
+    def test_a_row_that_makes_no_sense_keeps_nobody_from_the_others(self, table: Any, state: StateTable) -> None:
+        for number in (1, 2):
+            state.register(handoff(number), State.QUEUED, NOW)
+        row = {"pk": {"S": "intent#intent-1.json"}, "sk": {"S": "v1"}}
+        table.update_item(
+            TableName=TABLE, Key=row, UpdateExpression="SET attempt = :x", ExpressionAttributeValues={":x": {"S": "~"}}
+        )
+        page = Listing(table, TABLE, 86_400).page(Wanted(10), NOW)
+        assert [one.name for one in page.intents] == ["intent-2.json", "intent-1.json"]
+
     def test_the_newest_version_of_a_name_is_found_with_its_status(self, table: Any, state: StateTable) -> None:
         older, newer = handoff(1), replace(handoff(1), version_id="a", event_time="2027-01-15T00:00:09.000Z")
         state.decide_unclaimed(newer, OUTCOME, NOW)
@@ -143,6 +167,21 @@ class TestInbox:
         assert waiting.version_id == version
         assert inbox.put("intent-a.json", b"2", replace=True) != version
 
+    def test_an_intent_is_put_in_one_try(self, aws: boto3.session.Session, table: Any) -> None:
+        """A second one would find the object of the first one, if that arrived and only its answer was lost."""
+        del aws
+        s3, tries = quick.s3_client(), []
+
+        def lose(**_: object) -> None:
+            tries.append(1)
+            raise ConnectionClosedError(endpoint_url="https://s3")
+
+        s3.meta.events.register("before-send.s3.PutObject", lose)
+        with pytest.raises(NotAnswering):
+            Inbox(s3, BUCKET, Listing(table, TABLE, 86_400)).put("intent-a.json", b"1", replace=False)
+        assert len(tries) == 1
+        quick.s3_client.cache_clear()
+
     def test_answers_are_read_where_there_are_any(self, inbox: Inbox, aws: boto3.session.Session) -> None:
         assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
         s3 = aws.client("s3")
@@ -150,6 +189,9 @@ class TestInbox:
         s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
         assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
         assert inbox.status("intent-a.json") == {"status": "failed"}
+        for nonsense in (b"{", b"[]", b"\xff"):
+            s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=nonsense)
+            assert inbox.status("intent-a.json") is None
 
 
 class TestMeasures:
@@ -213,7 +255,7 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     }.items():
         monkeypatch.setenv(name, value)
     yield aws
-    cached = (quick.limiter_client, quick.dynamodb_client, quick.sqs_client, quick.s3_client)
+    cached = (quick.limiter_client, quick.dynamodb_client, quick.sqs_client, quick.s3_client, quick.ssm_client)
     for one in (*cached, quick.secretsmanager_client, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
@@ -228,6 +270,22 @@ def test_the_entry_point_answers(deployed: boto3.session.Session) -> None:
     answers = {path: handler.api(request("GET", path), None) for path in ("/livez", "/readyz", "/healthz", "/intents")}  # type: ignore[arg-type]
     assert [answer["statusCode"] for answer in answers.values()] == [200, 200, 200, 401]
     assert body(answers["/readyz"])["max_workers"] == 100
+
+
+def test_without_a_configuration_there_is_an_error_and_liveness(
+    deployed: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del deployed
+
+    def lose(**_: object) -> None:
+        raise ConnectionClosedError(endpoint_url="https://ssm")
+
+    monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/conductor-loop/config")
+    quick.ssm_client().meta.events.register("before-send", lose)
+    answers = {path: handler.api(request("GET", path), None) for path in ("/livez", "/readyz", "/intents")}  # type: ignore[arg-type]
+    assert [answer["statusCode"] for answer in answers.values()] == [200, 503, 503]
+    assert body(answers["/readyz"])["error"]["code"] == "SERVICE_UNAVAILABLE"
+    assert answers["/intents"]["headers"]["Retry-After"] == "30"
 
 
 def test_a_token_of_the_stack_sends_an_intent(deployed: boto3.session.Session) -> None:

@@ -1,12 +1,9 @@
 import json
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
 from conductor_loop import messages, pipeline
@@ -22,26 +19,6 @@ from tests.factories import BUCKET, World
 def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("HANDOFF_BUCKET", BUCKET)
-
-
-@pytest.fixture
-def stacks(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
-    """Stacks, by name, and their outputs: moto's CloudFormation wants half of AWS to be installed."""
-    stacks: dict[str, dict[str, str]] = {}
-
-    def describe(params: Any, **_: Any) -> Any:
-        name = params["body"]["StackName"]
-        if name not in stacks:
-            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
-            return AWSResponse("", 400, HTTPHeaders(), None), {"Error": error, "ResponseMetadata": {}}
-        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in stacks[name].items()]
-        return AWSResponse("", 200, HTTPHeaders(), None), {"Stacks": [{"Outputs": outputs}]}
-
-    session = boto3.session.Session()
-    session.events.register("before-call.cloudformation.DescribeStacks", describe)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
-    del aws
-    return stacks
 
 
 def run(*arguments: str) -> Result:
@@ -283,37 +260,10 @@ def test_a_stack_of_somebody_else_is_said_to_be_one(stacks: dict[str, dict[str, 
     stacks["another"] = {"Something": "else"}
     result = run("list", "--stack", "another")
     assert result.exit_code == 2
-    assert "no output HandoffBucket" in result.stderr
+    assert "no output StateTable" in result.stderr
 
 
-# ---------------------------------------------------------------- lists, logs, dead letters
-
-
-def names(result: Result) -> list[tuple[str, str]]:
-    assert result.exit_code == 0, result.stderr
-    return [(state, name) for _, state, name in (line.split() for line in result.stdout.splitlines())]
-
-
-def test_inputs_are_listed_by_state_and_not_what_else_lies_there(world: World) -> None:
-    pipeline.answer(world.app, world.drop(), world.deadline)
-    pipeline.answer(world.app, world.drop("intent-b.json", b"not JSON"), world.deadline)
-    world.bucket.drop(BUCKET, "failed/state/intent-b.json.v1.json", b"{}")
-    world.drop("intent-c.json")
-    assert sorted(names(run("list"))) == [
-        ("failed", "intent-b.json"),
-        ("processed", "intent-a.json"),
-        ("waiting", "intent-c.json"),
-    ]
-    assert names(run("list", "--state", "failed")) == [("failed", "intent-b.json")]
-
-
-def test_the_newest_inputs_are_listed_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for age, file in ((2.0, "intent-c.json"), (1.0, "intent-a.json"), (0.0, "intent-b.json")):
-        put_at = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=age)
-        monkeypatch.setattr("moto.s3.models.utcnow", lambda put_at=put_at: put_at)
-        world.drop(file)
-    assert [name for _, name in names(run("list", "--limit", "2"))] == ["intent-b.json", "intent-a.json"]
-    assert [name for _, name in names(run("list", "--since", "30m"))] == ["intent-b.json"]
+# ---------------------------------------------------------------- logs, dead letters
 
 
 def log(aws: boto3.session.Session, function: str, *events: dict[str, Any] | str) -> None:
@@ -324,10 +274,11 @@ def log(aws: boto3.session.Session, function: str, *events: dict[str, Any] | str
     client.create_log_stream(logGroupName=group, logStreamName="a")
     texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
     lines = [{"timestamp": now - 1000 * (len(texts) - at), "message": text} for at, text in enumerate(texts, 1)]
-    client.put_log_events(logGroupName=group, logStreamName="a", logEvents=lines)
+    if lines:
+        client.put_log_events(logGroupName=group, logStreamName="a", logEvents=lines)
 
 
-def test_logs_are_a_line_for_each_event_of_both_functions(aws: boto3.session.Session) -> None:
+def test_logs_are_a_line_for_each_event_of_every_function(aws: boto3.session.Session) -> None:
     told = {"level": "WARNING", "handoff": "intent-a.json", "message": "tried", "service": "conductor-loop"}
     log(
         aws,
@@ -340,6 +291,7 @@ def test_logs_are_a_line_for_each_event_of_both_functions(aws: boto3.session.Ses
         "cannot import handlers",
     )
     log(aws, "sweeper", {"level": "INFO", "message": "swept", "seen": 0})
+    log(aws, "api")
     lines = [line.partition("Z ")[2] for line in run("logs").stdout.splitlines()]
     assert lines[0] == 'WARNING intent-a.json tried status=failed attempt=2 status_message="porch says no"'
     assert set(lines[1:]) == {
@@ -353,6 +305,7 @@ def test_logs_can_be_those_of_one_intent(aws: boto3.session.Session) -> None:
     told = {"level": "INFO", "message": "answered"}
     log(aws, "conductor", told | {"handoff": "intent-a.json"}, told | {"handoff": "intent-a.json-not"}, "intent-a.json")
     log(aws, "sweeper", told | {"handoff": "intent-b.json"})
+    log(aws, "api")
     assert [line.partition("Z ")[2] for line in run("logs", "intent-a.json").stdout.splitlines()] == [
         "INFO    intent-a.json answered"
     ]

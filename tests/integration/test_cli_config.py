@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -12,6 +15,7 @@ from moto import mock_aws
 
 from conductor_loop.aws import configuring, operator, sdk
 from conductor_loop.cli import main
+from conductor_loop.config import report
 
 DATA = Path(__file__).parents[1] / "data"
 ENVIRONMENT = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_CONFIG_MAX_AGE": "9s", "CONDUCTOR_MAX_WORKERS": "8"}
@@ -22,7 +26,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
     monkeypatch.setattr(operator, "outputs", lambda _: outputs)
-    monkeypatch.setattr(configuring, "_environment", lambda _: ENVIRONMENT)
+    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
     with mock_aws():
         sdk.ssm_client.cache_clear()
         boto3.client("ssm").put_parameter(Name="/stack/config", Value='{"log_level": "debug"}', Type="String")
@@ -48,7 +52,7 @@ def test_show_names_the_source_of_each_value() -> None:
     assert '"debug"  (document)' in lines["log_level"]
     assert "8  (environment)  no effect; see the queues" in lines["max_workers"]
     assert '"structured"  (default)' in lines["mode"]
-    assert json.loads(run("show", "--json").stdout)["log_level"] == "debug"
+    assert json.loads(run("show", "--output", "json").stdout)["log_level"] == "debug"
 
 
 def test_push_puts_a_good_document_and_says_from_when_it_counts(document: Path) -> None:
@@ -113,3 +117,71 @@ def test_validate_config_fails_with_one_line_for_each_mistake() -> None:
 )
 def test_a_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+def test_a_stack_without_a_document_goes_by_its_defaults_and_the_first_push_makes_the_parameter(document: Path) -> None:
+    boto3.client("ssm").delete_parameter(Name="/stack/config")
+    shown = run("show")
+    assert (shown.exit_code, shown.stderr) == (0, "/stack/config has no good document: defaults\n")
+    assert '"info"  (default)' in shown.stdout
+    document.write_text("{}")
+    assert "version 1 is in force within 9s" in run("push", document).stderr
+    assert stored() == "{}"
+
+
+def test_push_seals_the_document_with_the_key_of_the_stack(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    monkeypatch.setattr(configuring, "_function", lambda _: {"KMSKeyArn": key})
+    boto3.client("ssm").delete_parameter(Name="/stack/config")
+    document.write_text('{"mode": "direct"}')
+    assert run("push", document).exit_code == 0
+    (parameter,) = boto3.client("ssm").describe_parameters()["Parameters"]
+    assert (parameter["Type"], parameter["KeyId"]) == ("SecureString", key)
+    assert '"direct"  (document)' in run("show").stdout
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Answers as /readyz may."""
+
+    answer: ClassVar[tuple[int, bytes]]
+
+    def do_GET(self) -> None:
+        self.send_response(self.answer[0])
+        self.end_headers()
+        self.wfile.write(self.answer[1])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "says"),
+    [
+        (200, b'{"checks": {"porch_available": "ok"}}', "executable, says http"),
+        (503, b'{"checks": {"porch_available": "ok", "worker_pool": "failed"}}', "executable, says http"),
+        (503, b'{"checks": {"porch_available": "failed"}}', "FAILED: /opt/bin/porch is not there, or not executable"),
+        (401, b'{"error": {}}', "whether it can be run was not seen, since http"),
+        (200, b"[]", "whether it can be run was not seen, since http"),
+    ],
+)
+def test_whether_porch_can_be_run_is_what_the_stack_says(
+    status: int, text: bytes, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [{"Arn": "arn:aws:lambda:us-east-1:1:layer:porch:1"}]
+    function = {"Environment": {"Variables": {"CONDUCTOR_PORCH_PATH": "/opt/bin/porch"}}, "Layers": layers}
+    monkeypatch.setattr(configuring, "_function", lambda _: function)
+    Ready.answer = (status, text)
+    with HTTPServer(("127.0.0.1", 0), Ready) as server:
+        Thread(target=server.handle_request).start()
+        api = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(operator, "outputs", lambda _: {"ConductorFunction": "conductor", "ApiUrl": api})
+        probes = configuring.probes("stack")
+        line = next(
+            one for one in report.inspect("{}", {}, replace(_blind(), porch=probes.porch)).lines if "Porch" in one
+        )
+    assert says in line
+
+
+def _blind() -> report.Probes:
+    seen = lambda: "looked at"  # noqa: E731
+    return report.Probes(seen, seen, seen, seen, seen)

@@ -27,7 +27,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"TokensSecret": SECRET, "ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
     monkeypatch.setattr(operator, "outputs", lambda _: outputs)
-    monkeypatch.setattr(configuring, "_environment", lambda _: {})
+    monkeypatch.setattr(configuring, "_function", lambda _: {})
     with mock_aws():
         sdk.secretsmanager_client.cache_clear()
         sdk.ssm_client.cache_clear()
@@ -71,7 +71,7 @@ def test_a_list_names_id_scopes_and_end_and_no_digest() -> None:
     clear = run("create", "--scope", "health", "--scope", "metrics", "--expires", "1h").stdout.strip()
     (line,) = run("list").stdout.splitlines()
     assert line.startswith(f"{clear.split('_')[1]}  unnamed  health,metrics  good until ")
-    (entry,) = json.loads(run("list", "--json").stdout)
+    (entry,) = json.loads(run("list", "--output", "json").stdout)
     assert entry.keys() == {"id", "name", "scopes", "created", "expires"}
 
 
@@ -127,6 +127,47 @@ def test_tokens_can_be_kept_in_a_file_for_vault_and_kubernetes(tmp_path: Path) -
     assert Tokens(lambda: Document.parse(file.read_text()), lambda: 0.0).verify(clear, now=0)
     assert run("revoke", clear.split("_")[1], "--document", file).exit_code == 0
     assert (run("list", "--document", file).stdout, stored()) == ("", '{"tokens": []}')
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff", b"[" * 100_000, b'{"tokens": "' + b"[" * 100_000 + b'"}', b"", b"{", b'{"tokens": {}}'],
+)
+@pytest.mark.parametrize("command", [("list",), ("create", "--scope", "health"), ("revoke", "0" * 16)])
+def test_a_file_that_is_no_document_of_tokens_is_told_in_a_line_and_left_alone(
+    command: tuple[str, ...], content: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_bytes(content)
+    result = run(*command, "--document", file)
+    assert (result.exit_code, result.stdout, file.read_bytes()) == (1, "", content)
+    assert result.stderr.startswith("Error: the document of tokens is not ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_token_that_lasts_for_ever_and_one_with_a_strange_name_can_be_listed(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    token, _ = mint("old", [Scope.HEALTH], 0, 1, random=bytes(40))
+    written = token.entry() | {"created": "0001-01-01T00:00:00+14:00", "expires": "9999-12-31T23:59:59.999999-14:00"}
+    file.write_text(json.dumps({"tokens": [written | {"name": "\ud800\x1b[2J\nroot"}]}))
+    result = run("list", "--document", file)
+    assert result.stdout == f"{token.id}  ??[2J?root  health  good until 9999-12-31 23:59 UTC\n"
+    (entry,) = json.loads(run("list", "--json", "--document", file).stdout)
+    assert (entry["created"], entry["expires"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
+
+
+def test_nobody_makes_a_token_that_outlives_the_calendar(tmp_path: Path) -> None:
+    result = run("create", "--scope", "health", "--expires", "999999999d", "--document", tmp_path / "tokens.json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "before the year 10000" in result.stderr
+
+
+def test_a_file_that_a_crash_left_beside_lends_its_rights_to_nobody(tmp_path: Path) -> None:
+    beside, file = tmp_path / ".tokens.json.new", tmp_path / "tokens.json"
+    beside.write_text("half of")
+    beside.chmod(0o644)
+    assert run("create", "--scope", "health", "--document", file).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_nobody_loses_a_token_when_many_are_made_and_revoked_at_once() -> None:

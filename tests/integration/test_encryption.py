@@ -8,10 +8,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from conductor_loop.aws.encryption import AtRest, Encryption, Stores, look
+from conductor_loop.aws.encryption import STATE, AtRest, Encryption, Stores, look
+from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config.report import Probes, inspect
 
-STATE = ("bucket", "table", "queue", "secret")
+NAMES = ("AWS::SSM::Parameter", "/stack/config")
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,20 @@ def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
     found = look(made(key), key)
     assert found.verdict(STATE).endswith(f"encrypted with {key}")
     assert found.verdict(["log group"]) == f"1 log group: encrypted with {key}"
+
+
+def test_a_configuration_is_a_store_once_it_was_pushed_and_pushed_again_it_has_the_key() -> None:
+    key, client = new_key(), boto3.client("ssm")
+    assert look([NAMES], key).found == ()
+    parameter = ConfigParameter(lambda: client, NAMES[1])
+    parameter.put("{}", "")
+    assert look([NAMES], "").verdict(STATE) == "1 parameter: encrypted with keys of AWS"
+    with pytest.raises(OSError, match=f"not with {key}: parameter /stack/config; push the configuration again"):
+        look([NAMES], key).verdict(STATE)
+    parameter.put('{"mode": "direct"}', key)
+    assert look([NAMES], key).verdict(STATE) == f"1 parameter: encrypted with {key}"
+    assert (parameter.newest().text, parameter.newest().version) == ('{"mode": "direct"}', "2")
+    assert [one.text for one in parameter.earlier()] == ["{}"]
 
 
 def test_stores_with_another_key_are_named() -> None:

@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from conductor_loop.errors import Cause, Overtaken, StillHeld
+from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.errors import Cause, NotAnswering, Overtaken, StillHeld
 from tests.factories import World
 from tests.integration.conftest import TABLE, MotoBucket, send
 from tests.integration.playing import (
@@ -119,7 +120,7 @@ class FaultyPlay(Play):
 
     def _once(self, deliver: Callable[[], object]) -> None:
         self.deliveries += 1
-        with suppress(ClientError, HTTPClientError, Overtaken, StillHeld):
+        with suppress(ClientError, HTTPClientError, NotAnswering, Overtaken, StillHeld):
             deliver()
         if self.saboteur.struck:
             self.saboteur.fault = None
@@ -139,7 +140,7 @@ def parts(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Callab
         bucket.client = looking
         given: Any = queues
         state = WatchedTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
-        return World(bucket=bucket, state=state, queues=given), saboteur
+        return World(bucket=bucket, state=state, queues=given, buckets=RateLimits(table, TABLE)), saboteur
 
     return make
 

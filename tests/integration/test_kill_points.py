@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from conductor_loop import pipeline
+from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import Cause
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, MotoBucket, conditional
@@ -84,9 +85,12 @@ def world(aws: boto3.session.Session, reaper: Reaper) -> World:
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="normal")["QueueUrl"]
     queues: Any = QuietQueues(reaper.watch(aws.client("sqs")), sqs, url)
-    table = WatchedTable(reaper.watch(aws.client("dynamodb")), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
+    dynamodb = reaper.watch(aws.client("dynamodb"))
     return World(
-        bucket=QuietBucket(reaper.watch(conditional(aws.client("s3"))), aws.client("s3")), state=table, queues=queues
+        bucket=QuietBucket(reaper.watch(conditional(aws.client("s3"))), aws.client("s3")),
+        state=WatchedTable(dynamodb, TABLE, keep_seconds=3600, jitter=lambda: 0.0),
+        queues=queues,
+        buckets=RateLimits(dynamodb, TABLE),
     )
 
 

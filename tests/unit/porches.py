@@ -39,6 +39,7 @@ class Bench:
     mode: Mode = Mode.DIRECT
     limits: Limits = field(default_factory=lambda: Limits(grace_seconds=0.1))
     environment: Mapping[str, str] = field(default_factory=dict)
+    cleans: Path | None = None
     previous: tuple[str | None, int | None] = (None, None)
     document: Mapping[str, Any] = field(default_factory=lambda: dict(INTENT))
 
@@ -62,7 +63,7 @@ class Bench:
         return self.program("import os, signal, sys\n" + dedent(text), f"{sys.executable} -IS")
 
     def porch(self, path: str) -> Porch:
-        return Porch(path, self.mode, self.environment, self.root, self.limits)
+        return Porch(path, self.mode, self.environment, self.root, self.limits, self.cleans)
 
     def run(self, path: str, file: str = "intent-a.json") -> Result:
         try:
@@ -91,11 +92,11 @@ def contained(folder: Path) -> Iterator[Bench]:
 
 
 @contextmanager
-def other_worker(bench: Bench, text: str) -> Iterator[subprocess.Popen[bytes]]:
+def other_worker(bench: Bench, text: str, *launcher: str) -> Iterator[subprocess.Popen[bytes]]:
     """Another process of our user, in the middle of a run of a program that has written to ``$aside/up``."""
     script = "import sys; from pathlib import Path; from conductor_loop.porch import Porch, Request\n"
     script += "Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(Request('intent-z.json', {}, 60.0))"
-    command = [sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
+    command = [*launcher, sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
     os.mkfifo(bench.aside / "up")
     with subprocess.Popen(command) as process:
         (bench.aside / "up").read_text()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conductor_loop.config import InvalidConfig, load
 from conductor_loop.config.report import inspect
-from conductor_loop.config.schema import Leaf, get, leaves, problems, put
+from conductor_loop.config.schema import Leaf, get, leaves, mistakes, put
 from conductor_loop.config.sources import Source, effective, parsed
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.config.values import seconds, size
@@ -50,7 +50,7 @@ def test_sizes_are_powers_of_1024(text: str, expected: int) -> None:
 
 def test_the_sample_of_the_specification_is_valid_as_it_is() -> None:
     document = json.loads((DATA / "spec/config.json").read_text())
-    assert problems(document) == ()
+    assert mistakes(document) == ()
     config = load(document, TABLE)
     assert (config.mode, config.log_level, config.porch_environment["PORCH_SECURITY_MODE"]) == (
         "structured",
@@ -125,7 +125,7 @@ def test_every_key_has_a_variable_of_its_own_a_description_and_a_default_that_fi
     for leaf in leaves():
         document: dict[str, Any] = {}
         put(document, leaf.path, leaf.schema["default"])
-        assert problems(document) == (), leaf.dotted
+        assert mistakes(document) == (), leaf.dotted
         assert leaf.schema["description"], leaf.dotted
 
 
@@ -195,6 +195,9 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
     cluster = document.get("porch", {}).get("cluster", {})
     if cluster.get("eks_cluster"):
         cluster.pop("kubeconfig_secret", None)  # both at once are a mistake
+    vault = document.get("secrets", {}).get("vault", {})
+    if vault.get("enabled"):
+        vault["address"] = vault.get("address") or "https://vault.example"  # likewise one without an address
     return document
 
 
@@ -213,7 +216,7 @@ def test_the_environment_beats_the_document_for_every_key(key: str, data: st.Dat
     leaf = LEAVES[key]
     mine, theirs = data.draw(_values(leaf)), data.draw(_values(leaf))
     text = theirs if isinstance(theirs, str) else json.dumps(theirs)
-    document: dict[str, Any] = {}
+    document: dict[str, Any] = {"secrets": {"vault": {"address": "https://vault.example"}}}
     put(document, leaf.path, mine)
     found = effective(document, {leaf.variable: text})
     expected = theirs if text else mine  # an empty variable is none
@@ -292,3 +295,57 @@ def test_a_principal_that_is_named_twice_in_a_parameter_is_named_once() -> None:
 def test_a_value_that_no_program_can_be_given_is_refused(value: str) -> None:
     with pytest.raises(InvalidConfig, match=r"\$\.porch\.environment\.A"):
         effective({"porch": {"environment": {"A": value}}}, {})
+
+
+def test_contradictions_are_told_together_and_beside_other_mistakes() -> None:
+    document = {
+        "mode": "fast",
+        "porch": {"cluster": {"eks_cluster": "edge", "kubeconfig_secret": "edge"}},
+        "secrets": {"vault": {"enabled": True}},
+    }
+    with pytest.raises(InvalidConfig) as caught:
+        load(document, {})
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "$.mode",
+        "$.porch.cluster",
+        "$.secrets.vault.address",
+        "CONDUCTOR_STATE_TABLE is not set",
+        "CONDUCTOR_QUEUE_NORMAL is not set",
+    ]
+
+
+def test_a_value_that_cannot_be_told_contradicts_nobody() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load({"secrets": {"vault": {"enabled": True, "address": "vault.example"}}}, TABLE)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["$.secrets.vault.address"]
+
+
+@pytest.mark.parametrize("text", ["1_0", " 8", "8 ", "+8", "٣", "8.0", "1e1", "", "9" * 5000])
+def test_a_whole_number_of_the_environment_is_digits(text: str) -> None:
+    if not text:  # an empty variable is none
+        assert effective({}, {"CONDUCTOR_MAX_WORKERS": text}).values["max_workers"] == 4
+        return
+    with pytest.raises(InvalidConfig, match="CONDUCTOR_MAX_WORKERS: does not fit; write a whole number"):
+        effective({}, {"CONDUCTOR_MAX_WORKERS": text})
+
+
+@pytest.mark.parametrize("leaf", [leaf for leaf in leaves() if "pattern" in leaf.schema], ids=lambda leaf: leaf.dotted)
+def test_a_line_feed_at_the_end_is_no_part_of_a_value(leaf: Leaf) -> None:
+    if leaf.dotted == "porch.environment":
+        return
+    for value in (leaf.schema["default"], "", "a", "/a", "1m"):
+        document: dict[str, Any] = {}
+        put(document, leaf.path, f"{value}\n")
+        assert mistakes(document), (leaf.dotted, value)
+
+
+def test_a_member_whose_name_ends_with_a_line_feed_is_none() -> None:
+    assert mistakes({"porch": {"environment": {"A\n": "b"}}})
+    assert mistakes({"validation": {"system_namespaces": ["team-a\n"]}})
+
+
+@pytest.mark.parametrize("variable", ["PORCH_ENVIRONMENT", "AUDIT_DESTINATIONS"])
+@pytest.mark.parametrize("text", ["[" * 100_000, '[{"a":' * 5000, '{"A": "x", "A": "y"}', "{", '["\\ud800"]', "\udc80"])
+def test_json_of_the_environment_is_read_as_strictly_as_the_document(variable: str, text: str) -> None:
+    with pytest.raises(InvalidConfig):
+        effective({}, {f"CONDUCTOR_{variable}": text})

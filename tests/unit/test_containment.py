@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Limits, Request
+from conductor_loop.porch import Limits, Request, process
+from conductor_loop.porch.brand import MARK
 
-from .porches import GOOD, INTENT, LIMITED, Bench, contained, is_alive, other_worker
+from .porches import GOOD, INTENT, LIMITED, LIMITED_SHELL, Bench, contained, is_alive, other_worker
 
 THREADS = """
 import threading, time
@@ -204,14 +205,14 @@ print("Package successfully created: p")
 
 def test_what_a_dead_worker_left_running_is_ended_by_the_next_run(bench: Bench) -> None:
     sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
-    with other_worker(bench, f"setsid env -i {sleeper}") as worker:
+    with other_worker(bench, f"{LIMITED_SHELL}\nsetsid env -i {sleeper}") as worker:
         worker.kill()
     assert bench.run(bench.program(GOOD)).run.exit_code == 0  # and the bench holds that the sleeper is dead
 
 
 def test_what_a_dead_worker_left_running_is_ended_before_anybody_has_reaped_the_worker(bench: Bench) -> None:
     sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
-    with other_worker(bench, f"setsid env -i {sleeper}") as worker:
+    with other_worker(bench, f"{LIMITED_SHELL}\nsetsid env -i {sleeper}") as worker:
         worker.kill()
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         assert bench.run(bench.program(GOOD)).run.exit_code == 0
@@ -220,11 +221,53 @@ def test_what_a_dead_worker_left_running_is_ended_before_anybody_has_reaped_the_
 
 def test_what_a_live_worker_runs_is_left_alone(bench: Bench) -> None:
     sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
-    with other_worker(bench, f"setsid env -i {sleeper}") as worker:
+    with other_worker(bench, f"{LIMITED_SHELL}\nsetsid env -i {sleeper}") as worker:
         bench.porch(bench.program(GOOD)).run(Request("intent-a.json", INTENT, 20.0))
         assert is_alive(int((bench.aside / "pids").read_text()))
         worker.kill()
     bench.run(bench.program(GOOD))
+
+
+def test_what_a_live_worker_runs_is_left_alone_where_a_limit_keeps_it_from_marking_that(bench: Bench) -> None:
+    sleeper = bench.program("echo $$ >> $aside/pids; echo > $aside/up; exec sleep 60")
+    limited = ("prlimit", "--locks=4321:4321")
+    with other_worker(bench, f"{LIMITED_SHELL}\nsetsid env -i {sleeper} & wait", *limited) as worker:
+        bench.porch(bench.program(f"sleep 0.2; {GOOD}")).run(Request("intent-a.json", INTENT, 20.0))
+        assert is_alive(int((bench.aside / "pids").read_text()))
+        worker.kill()
+    bench.run(bench.program(GOOD))  # and the bench holds that now the sleeper is dead
+
+
+def test_what_others_of_this_process_start_in_the_same_moment_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bystanders: list[subprocess.Popen[bytes]] = []
+
+    def start(command: process.Command) -> subprocess.Popen[bytes]:
+        bystanders.append(subprocess.Popen(["sleep", "60"]))
+        bystanders.append(subprocess.Popen(["sh", "-c", "sleep 60; :"], start_new_session=True))
+        return real(command)
+
+    real = process._start
+    monkeypatch.setattr(process, "_start", start)
+    bench.run(bench.program(f"sleep 0.2; {GOOD}"))
+    monkeypatch.undo()
+    try:
+        assert [each.poll() for each in bystanders] == [None, None]
+        assert [resource.prlimit(each.pid, MARK) for each in bystanders] == [resource.getrlimit(MARK)] * 2
+    finally:
+        for each in bystanders:
+            os.killpg(each.pid, signal.SIGKILL) if each is bystanders[1] else each.kill()
+            each.wait()
+
+
+def test_how_a_child_of_this_process_ended_is_left_for_it_to_learn(bench: Bench) -> None:
+    limits = ("--locks=0", "--core=0", "--data=1000000", "--as=100000000", "--nofile=9", "--fsize=9")
+    with subprocess.Popen(["prlimit", *limits, "sleep", "60"], start_new_session=True) as child:  # as a run's own
+        while resource.prlimit(child.pid, resource.RLIMIT_FSIZE)[1] != 9:
+            time.sleep(0.001)
+        bench.run(bench.program(GOOD))
+        assert child.wait() == -signal.SIGKILL
 
 
 def test_a_run_does_not_end_what_another_run_started(bench: Bench) -> None:

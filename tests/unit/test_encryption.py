@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_template import RESOURCES, granted
+from tests.unit.test_template import RESOURCES, TEMPLATE, granted
 
 OWN = ["HasOwnKey", "KmsKeyArn", "AWS::NoValue"]  # !If [HasOwnKey, !Ref KmsKeyArn, !Ref AWS::NoValue]
 
@@ -55,6 +55,15 @@ def test_roles_may_use_the_key_through_the_services_that_store_and_not_otherwise
     assert {resource for _, resource in granted(statements)} == {"KmsKeyArn"}
     assert all("kms:ViaService" in statement["Condition"]["StringEquals"] for statement in statements)
     assert RESOURCES["KeyPolicy"]["Condition"] == "HasOwnKey"
+
+
+def test_the_configuration_is_no_resource_of_the_stack_so_that_no_deploy_puts_another_in_its_place() -> None:
+    assert of("AWS::SSM::Parameter") == []
+    name = TEMPLATE["Outputs"]["ConfigParameter"]["Value"]
+    for function in of("AWS::Serverless::Function"):
+        assert properties(function)["Environment"]["Variables"]["CONDUCTOR_CONFIG_PARAMETER"] == name
+    services = properties("KeyPolicy")["PolicyDocument"]["Statement"][0]["Condition"]["StringEquals"]["kms:ViaService"]
+    assert "ssm.${AWS::Region}.${AWS::URLSuffix}" in services, "it is encrypted with the key of the stack"
 
 
 def test_the_bucket_and_every_queue_refuse_what_does_not_come_over_tls() -> None:

@@ -57,4 +57,4 @@ def test_the_nouns_do_no_input_or_output(place: str) -> None:
 
 def test_only_the_configuration_and_the_handlers_read_the_environment() -> None:
     readers = {str(path.relative_to(SOURCE)) for path in MODULES if "os.environ" in path.read_text()}
-    assert readers <= {"handlers.py", "cli/config.py", "api/handler.py"}
+    assert readers <= {"handlers.py", "api/handler.py", "cli/__init__.py", "cli/config.py", "cli/place.py"}

@@ -132,3 +132,37 @@ def test_what_is_known_is_told_without_asking() -> None:
     parameter.down = False
     live.config()
     assert (live.known().mode, parameter.reads) == ("direct", 1)
+
+
+def test_a_parameter_that_was_deleted_and_made_again_is_noticed_although_it_counts_from_one() -> None:
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    assert (live.config().mode, live.config().version) == ("direct", "1")
+    parameter.texts, parameter.now = [STRUCTURED], 60
+    assert (live.config().mode, live.config().version) == ("structured", "1")
+    parameter.texts, parameter.now = [BROKEN], 120
+    assert live.config().mode == "structured"
+    assert len(parameter.refused) == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("CONFIG_MAX_AGE", "abc"), ("WORKERS", "many"), ("WORKERS", "2 4")])
+def test_wiring_that_makes_no_sense_is_told_with_all_the_rest(name: str, value: str) -> None:
+    parameter = Parameter([BROKEN])
+    environment = ENVIRONMENT | {f"CONDUCTOR_{name}": value, "CONDUCTOR_MODE": "fast"}
+    live = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: 0)
+    with pytest.raises(InvalidConfig, match=rf"CONDUCTOR_{name}: does not fit; write .*environment: \$\.mode"):
+        live.config()
+
+
+@pytest.mark.parametrize("broken", [BROKEN, "{}"])
+def test_a_document_without_what_the_environment_needs_is_refused_and_stops_nobody(broken: str) -> None:
+    parameter = Parameter(['{"secrets": {"vault": {"address": "https://vault.example"}}}'])
+    environment = ENVIRONMENT | {"CONDUCTOR_SECRETS_VAULT_ENABLED": "true"}
+    live = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: parameter.now)
+    first = live.config()
+    parameter.texts.append(broken)
+    parameter.now = 60
+    assert live.config() is first
+    later = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: parameter.now)
+    assert later.config().version == "1"
+    assert len(parameter.refused) == 2

@@ -11,7 +11,7 @@ from conductor_loop import metrics
 from conductor_loop.catalogue import CATALOGUE, CODES, DIRECTORIES, MODES, NAMESPACE, PRIORITIES, STATUSES, billed
 from conductor_loop.config import load
 from conductor_loop.config.metering import GROUPS, Metering
-from conductor_loop.config.schema import problems
+from conductor_loop.config.schema import mistakes
 from conductor_loop.counting import Counted, Journey, PorchRun, decided, retried
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Priority
@@ -167,14 +167,14 @@ def test_without_metrics_nothing_is_written() -> None:
 
 @pytest.mark.parametrize("name", ["le", "priority", "job", "__x", "a-b", ""])
 def test_a_label_that_prometheus_or_a_metric_needs_is_refused_with_the_reason(name: str) -> None:
-    (problem,) = problems({"metrics": {"custom_labels": {name: "x"}}})
-    assert problem.startswith("$.metrics.custom_labels: ")
-    assert problem.endswith("write a name of a Prometheus label that no metric has already, e.g. environment")
+    (mistake,) = mistakes({"metrics": {"custom_labels": {name: "x"}}})
+    assert mistake.text.startswith("$.metrics.custom_labels: ")
+    assert mistake.text.endswith("write a name of a Prometheus label that no metric has already, e.g. environment")
 
 
 def test_every_label_of_a_metric_is_kept_from_custom_labels() -> None:
     for label in {metric.label for metric in CATALOGUE if metric.label} | {"version", "le"}:
-        assert problems({"metrics": {"custom_labels": {label: "x"}}})
+        assert mistakes({"metrics": {"custom_labels": {label: "x"}}})
 
 
 def test_a_printed_line_is_json_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:

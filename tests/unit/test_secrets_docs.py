@@ -2,6 +2,7 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,10 @@ def test_the_key_policy_lets_the_logs_of_every_function_in() -> None:
     pattern = statements["EncryptLogLines"]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
     groups = [one["Properties"]["LogGroupName"] for one in RESOURCES.values() if one["Type"] == "AWS::Logs::LogGroup"]
     assert groups
-    for group in groups:
-        name = group.replace("${AWS::StackName}", "conductor-loop")
-        assert name.startswith(pattern.partition(":log-group:")[2].removesuffix("*"))
+    for stack in ("conductor-loop", "conductor-loop-prod", "edge"):
+        for group in groups:
+            name = group.replace("${AWS::StackName}", stack)
+            assert fnmatchcase(name, pattern.partition(":log-group:")[2]), "whatever the stack is called"
 
 
 def test_the_parameter_of_the_documentation_exists() -> None:

@@ -1,5 +1,6 @@
 """What the template promises, read from the file itself."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,33 @@ def test_nothing_else_is_made_for_a_cluster() -> None:
         name for name, one in RESOURCES.items() if one.get("Condition") in {"HasKubeconfigSecret", "HasEksCluster"}
     ]
     assert sorted(conditional) == ["EksClusterPolicy", "KubeconfigSecretPolicy"]
+
+
+def test_what_api_gateway_answers_by_itself_is_an_error_in_the_specifications_shape_that_repeats_nothing() -> None:
+    responses = RESOURCES["Api"]["Properties"]["GatewayResponses"]
+    for name, response in responses.items():
+        template = response["ResponseTemplates"]["application/json"]
+        assert "messageString" not in template, name  # API Gateway's own may repeat the Authorization header
+        error = json.loads(template)["error"]
+        assert {"code", "message", "details", "timestamp"} <= error.keys(), name
+        assert error["details"] == {"request_id": "$context.requestId"}, name
+        assert {"X-Request-Id", "Strict-Transport-Security", "X-Content-Type-Options"} <= set(
+            response["ResponseParameters"]["Headers"]
+        ), name
+    statuses = {name: response.get("StatusCode") for name, response in responses.items()}
+    assert statuses["MISSING_AUTHENTICATION_TOKEN"] == statuses["INVALID_SIGNATURE"] == 404
+    assert (statuses["THROTTLED"], statuses["REQUEST_TOO_LARGE"], statuses["DEFAULT_5XX"]) == (429, 413, 500)
+
+
+def test_a_domain_without_its_certificate_is_refused_before_anything_is_made() -> None:
+    text = json.dumps(TEMPLATE["Rules"])
+    assert all(name in text for name in TEMPLATE["Parameters"] if name.startswith(("ApiMtls", "ApiDomain", "ApiTrust")))
+
+
+def test_no_domain_takes_less_than_tls_1_3_but_the_one_for_client_certificates() -> None:
+    policies = {name: one["Properties"]["SecurityPolicy"] for name, one in RESOURCES.items() if name in DOMAINS}
+    assert {name for name, policy in policies.items() if policy != "SecurityPolicy_TLS13_1_3_2025_09"} == {"MtlsDomain"}
+    assert "MutualTlsAuthentication" in RESOURCES["MtlsDomain"]["Properties"]
+
+
+DOMAINS = {"Api", "ApiDomain", "MtlsDomain"}

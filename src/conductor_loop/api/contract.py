@@ -91,7 +91,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             "name": _TEXT,
             "version_id": _TEXT,
-            "status_url": {"type": "string", "description": "Relative to the URL of the collection's parent"},
+            "status_url": {"type": "string", "description": "Where its state is, relative to the URL of the request"},
         }
     ),
     "IntentSummary": _object(_SUMMARY),
@@ -115,7 +115,7 @@ SCHEMAS: Mapping[str, Schema] = {
                             "validation_errors": {"type": "array", "items": _TEXT},
                             "queue_size": _COUNT,
                             "max_queue_size": _COUNT,
-                            "active_workers": _COUNT,
+                            "active_workers": _MAYBE_COUNT,
                             "max_workers": _MAYBE_COUNT,
                             "error_id": _TEXT,
                         },

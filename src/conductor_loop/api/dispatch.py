@@ -34,17 +34,22 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
     return rendered(response, request)
 
 
+def unable(event: Event, now: float) -> dict[str, Any]:
+    """Answer an event where there are no parts to answer it with."""
+    request = read(event, started=0.0)
+    return rendered(busy().response(request, now), request)
+
+
 def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
     client: Known | None = None
     headers: dict[str, str] = {}
     try:
         route = _route(parts, request)
         asked = route.asks(parts.config.serving)
-        client = identify(parts, request, asked=asked)
+        client = identify(parts, request, asked=asked) if asked or not route.is_local else None
         headers = limit(parts, route, request, client)
         if route.scope is not None and asked:
             authorize(route, request, client)
-        _check_size(parts, request)
         response = route.answer(parts, Call(request, client))
     except Problem as problem:
         response = problem.response(request, parts.clock())
@@ -63,15 +68,6 @@ def _route(parts: Parts, request: Request) -> Route:
     if not route.exists(parts.config.serving):
         raise unknown()
     return route
-
-
-def _check_size(parts: Parts, request: Request) -> None:
-    """Refuse a body by its size, before it is decoded or parsed."""
-    most = parts.config.rules.max_file_bytes
-    if request.size > most:
-        message = "Intent file too large"
-        errors = [f"The body has more than {most:,} bytes"]
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"validation_errors": errors})
 
 
 def _failed(error_id: str) -> Problem:

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import counting, metrics
 from conductor_loop.api import bootstrap
-from conductor_loop.api.dispatch import answer
+from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
@@ -24,8 +24,12 @@ _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests,
 def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request. /livez asks nobody, not even for the configuration."""
     del context
-    config = _live().known() if event.get("resource") == "/livez" else _live().config()
-    return answer(_built(config), event)
+    try:
+        parts = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
+    except Exception:  # noqa: BLE001 - else API Gateway answers 502, and nobody knows whether to ask again
+        _logger().exception("no configuration: nothing can be answered")
+        return unable(event, time.time())
+    return answer(parts, event)
 
 
 @cache

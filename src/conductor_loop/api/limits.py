@@ -29,7 +29,7 @@ def limit(parts: Parts, route: Route, request: Request, client: Known | None) ->
     if not (serving.health_limited if route.is_health else serving.limited):
         return {}
     name, bucket, rate = _bucket(serving, request, client)
-    take = parts.local.take if route.resource == "/livez" else parts.take
+    take = parts.local.take if route.is_local else parts.take
     try:
         taken = take(bucket, rate, parts.clock())
     except NotAnswering:

@@ -22,6 +22,8 @@ _KNOWN = {"state": frozenset(State), "priority": frozenset(Priority)}
 _PARAMETERS = frozenset({"state", "priority", "namespace", "limit", "next"})
 _POSITION, _DAY = frozenset({"arrival_day", "arrived", "pk", "sk"}), frozenset({"arrival_day"})
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}")
+_MOST_KEY_BYTES = 1024  # of a sort key, and of a name in S3
 
 
 def look(parts: Parts, call: Call) -> Response:
@@ -65,7 +67,7 @@ def _wanted(request: Request) -> Wanted:
     if len(query.get("namespace", "")) > _NAMESPACE_CHARACTERS:
         errors.append(f"The parameter namespace has at most {_NAMESPACE_CHARACTERS} characters")
     limit = query.get("limit", str(DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:4]) <= MOST):
+    if not (_NUMBER.fullmatch(limit) and int(limit) <= MOST):
         errors.append(f"The parameter limit is a number from 1 to {MOST}")
     position = _position(query["next"]) if "next" in query else None
     if "next" in query and position is None:
@@ -104,8 +106,16 @@ def _position(token: str) -> Mapping[str, str] | None:
         found = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(one, str) and _is_key(one) for one in found.values()):
         return None
     whole = found.keys() == _POSITION and found["pk"].startswith("intent#") and found["sk"] and found["arrived"]
     good = (whole or found.keys() == _DAY) and _DATE.fullmatch(found["arrival_day"])
     return found if good else None
+
+
+def _is_key(text: str) -> bool:
+    """Say whether DynamoDB takes it for a key."""
+    try:
+        return len(text.encode()) <= _MOST_KEY_BYTES
+    except UnicodeEncodeError:  # half a surrogate
+        return False

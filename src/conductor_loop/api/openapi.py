@@ -79,12 +79,12 @@ def _operation(route: Route) -> Document:
     operation: Document = {
         "operationId": _identifier(route),
         "summary": route.summary,
-        "responses": {str(status): _response(status, name) for status, name in sorted(route.responses.items())},
+        "responses": {str(status): _response(status, names) for status, names in sorted(route.responses.items())},
     }
     if route.parameters:
         operation["parameters"] = [_parameter(one) for one in route.parameters]
     if route.scope is not None:
-        needed: list[Document] = [{"bearer": []}, {"key": []}]
+        needed: list[Document] = [{name: []} for name in _schemes()]
         operation["security"] = needed if route.takes_intent or "intents" in route.resource else [*needed, {}]
         operation["description"] = f"Scope: {route.scope}."
     if route.takes_intent:
@@ -107,8 +107,11 @@ def _parameter(parameter: Parameter) -> Document:
     }
 
 
-def _response(status: int, name: str) -> Document:
-    kind, schema = _PLAIN.get(name) or ("application/json", reference(name))
+def _response(status: int, names: str | tuple[str, ...]) -> Document:
+    if isinstance(names, str):
+        kind, schema = _PLAIN.get(names) or ("application/json", reference(names))
+    else:
+        kind, schema = "application/json", {"oneOf": [reference(name) for name in names]}
     return {
         "description": HTTPStatus(status).phrase,
         "headers": _LIMITS | _MORE_HEADERS.get(status, {}),

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
-from conductor_loop.rates import Rate, Taken
+from conductor_loop.rates import Take
 
 
 class Known(Protocol):
@@ -18,10 +18,6 @@ class Known(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def scopes(self) -> frozenset[Any]: ...  # noqa: D102
-
-
-type Take = Callable[[str, Rate, float], Taken]
-"""Takes a token of a bucket, at a rate, now. May raise NotAnswering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +48,9 @@ class Vitals:
     heap_bytes: int
     stack_bytes: int
     uptime_seconds: float
+
+
+RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
 
 
 @dataclass(frozen=True, slots=True)

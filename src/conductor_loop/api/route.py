@@ -41,10 +41,11 @@ class Route:
     resource: str
     scope: Scope | None  # None: open to everybody
     summary: str
-    responses: Mapping[int, str]  # status to the name of its body's schema
+    responses: Mapping[int, str | tuple[str, ...]]  # status to the names of its body's schemas: it keeps one of them
     answer: Callable[[Parts, Call], Response]
     asks: Callable[[Serving], bool] = lambda _: True  # whether it asks for its scope
     exists: Callable[[Serving], bool] = lambda _: True  # whether it is there at all
+    is_local: bool = False  # asks no service, unless it asks for its scope
     is_health: bool = False  # answers although nobody knows whether the caller asks too often
     takes_intent: bool = False
     parameters: tuple[Parameter, ...] = field(default=())

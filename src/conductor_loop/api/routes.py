@@ -15,8 +15,8 @@ from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.lifecycle import State
 from conductor_loop.validation import MAX_NAME_BYTES
 
-_ANY: dict[int, str] = {429: "Error", 500: "Error", 503: "Error"}
-_KNOWN: dict[int, str] = {401: "Error", 403: "Error"} | _ANY
+_ANY: dict[int, str | tuple[str, ...]] = {429: "Error", 500: "Error", 503: "Error"}
+_KNOWN: dict[int, str | tuple[str, ...]] = _ANY | {401: "Error", 403: "Error"}
 _STRING = {"type": "string"}
 _FILE = {"type": "string", "pattern": f"^{FILE_NAME.pattern}$", "maxLength": MAX_NAME_BYTES}
 _NAME = Parameter("name", "path", "The intent's name, e.g. intent-a.json", _STRING)
@@ -38,7 +38,7 @@ ROUTES: tuple[Route, ...] = (
         "/healthz",
         Scope.HEALTH,
         "Whether everything is as it should be, security included",
-        {200: "Health"} | _KNOWN | {404: "Error", 503: "Health"},
+        {200: "Health"} | _KNOWN | {404: "Error", 503: ("Health", "Error")},
         healthy,
         asks=lambda serving: serving.health_authenticated,
         exists=lambda serving: serving.health_enabled,
@@ -49,7 +49,7 @@ ROUTES: tuple[Route, ...] = (
         "/readyz",
         Scope.HEALTH,
         "Whether work can be taken",
-        {200: "Readiness"} | _KNOWN | {404: "Error", 503: "Readiness"},
+        {200: "Readiness"} | _KNOWN | {404: "Error", 503: ("Readiness", "Error")},
         ready,
         asks=lambda serving: serving.health_authenticated,
         exists=lambda serving: serving.health_enabled,
@@ -64,6 +64,7 @@ ROUTES: tuple[Route, ...] = (
         live,
         asks=lambda serving: serving.health_authenticated and not serving.liveness_exempt,
         exists=lambda serving: serving.health_enabled,
+        is_local=True,
         is_health=True,
     ),
     Route(

@@ -7,16 +7,17 @@ from typing import Any
 
 from conductor_loop.api.access import forbidden
 from conductor_loop.api.http import Malformed, Request, Response
-from conductor_loop.api.parts import Parts
+from conductor_loop.api.parts import RECEIVED, Parts
 from conductor_loop.api.problem import Problem, busy, invalid, rejected
 from conductor_loop.api.route import Call, Scope
 from conductor_loop.counting import refused
 from conductor_loop.errors import Cause, NotAnswering, Overtaken, Rejected
 from conductor_loop.intent import Intent, Priority
 from conductor_loop.lifecycle import State
-from conductor_loop.validation import check_name, validate_file
+from conductor_loop.validation import check_name, check_size, validate_file
 
 _AGAIN = frozenset({State.FAILED.value, State.TIMED_OUT.value})  # answers that it makes sense to ask again after
+_PARAMETERS = frozenset({"name", "replace"})
 _TRUTH = {"true": True, "false": False}
 
 
@@ -30,6 +31,9 @@ def send(parts: Parts, call: Call) -> Response:
     """
     request = call.request
     _check_type(request)
+    _check_size(parts, request)
+    if unknown := sorted(request.query.keys() - _PARAMETERS):
+        raise invalid(*(f"The parameter {name} is not known" for name in unknown))
     replace = _flag(request, "replace")
     name = _name(request) or f"intent-{parts.new_id()}.json"
     body = _body(request)
@@ -39,7 +43,11 @@ def send(parts: Parts, call: Call) -> Response:
     _check_room(parts)
     if not replace and parts.intents.newest(name) is not None:
         raise _taken(name)
-    return _put(parts, name, body, replace=replace)
+    try:
+        version = parts.intents.put(name, body, replace=replace)
+    except Overtaken:
+        raise _taken(name) from None
+    return _accepted(name, version, f"intents/{name}")
 
 
 def retry(parts: Parts, call: Call) -> Response:
@@ -51,12 +59,12 @@ def retry(parts: Parts, call: Call) -> Response:
     """
     name = named(call.request)
     answered = parts.intents.newest(name)
+    if answered is None and (waiting := parts.intents.waiting(name)) is not None:
+        raise _not_failed(waiting.state)
     if answered is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no intent of that name")
     if answered.listed.state not in _AGAIN:
-        raise Problem(
-            HTTPStatus.CONFLICT, "Only an intent that failed can be sent again", {"state": answered.listed.state}
-        )
+        raise _not_failed(answered.listed.state)
     body = parts.intents.failed(name, parts.config.rules.max_file_bytes)
     if body is None:
         raise Problem(
@@ -66,7 +74,11 @@ def retry(parts: Parts, call: Call) -> Response:
     if _asks_for_critical(body) and not call.has(Scope.PRIORITY_CRITICAL):
         raise forbidden(Scope.PRIORITY_CRITICAL)
     _check_room(parts)
-    return _put(parts, name, body, replace=False)
+    try:
+        version = parts.intents.put(name, body, replace=False)
+    except Overtaken:  # it was sent again already
+        raise _not_failed(RECEIVED) from None
+    return _accepted(name, version, f"../{name}")
 
 
 def named(request: Request) -> str:
@@ -84,13 +96,8 @@ def named(request: Request) -> str:
     return name
 
 
-def _put(parts: Parts, name: str, body: bytes, *, replace: bool) -> Response:
-    try:
-        version = parts.intents.put(name, body, replace=replace)
-    except Overtaken:
-        raise _taken(name) from None
-    # Relative to the collection: right behind any domain, stage or base path.
-    url = f"intents/{name}"
+def _accepted(name: str, version: str, url: str) -> Response:
+    """Say that it is there, and where its state is: relative to the request's URL, behind any domain, stage or path."""
     return Response(HTTPStatus.ACCEPTED, {"name": name, "version_id": version, "status_url": url}, {"Location": url})
 
 
@@ -99,6 +106,14 @@ def _check_type(request: Request) -> None:
     if kind != "application/json":
         message = "Send JSON, with the header Content-Type: application/json"
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, headers={"Accept": "application/json"})
+
+
+def _check_size(parts: Parts, request: Request) -> None:
+    """Refuse a body by its size, before it is decoded or parsed."""
+    try:
+        check_size(request.size, parts.config.rules)
+    except Rejected as rejection:
+        raise _refused(parts, rejection) from None
 
 
 def _name(request: Request) -> str:
@@ -128,9 +143,14 @@ def _admitted(parts: Parts, name: str, body: bytes) -> Intent:
     try:
         return validate_file(name, body, parts.config.rules)
     except Rejected as rejection:
-        attack = rejection.cause is Cause.SECURITY_VIOLATION
-        parts.note_rejection(refused(rejection.cause.code, attack=attack), parts.clock())
-        raise rejected(rejection) from None
+        raise _refused(parts, rejection) from None
+
+
+def _refused(parts: Parts, rejection: Rejected) -> Problem:
+    """Count an intent that is refused, and tell why."""
+    attack = rejection.cause is Cause.SECURITY_VIOLATION
+    parts.note_rejection(refused(rejection.cause.code, attack=attack), parts.clock())
+    return rejected(rejection)
 
 
 def _check_room(parts: Parts) -> None:
@@ -138,18 +158,28 @@ def _check_room(parts: Parts) -> None:
     serving = parts.config.serving
     try:
         size = parts.measures.queue_size()
-        if size < serving.max_queue_size:
-            return
-        active: int | None = parts.measures.active_workers(parts.clock())
     except NotAnswering:
+        return
+    if size < serving.max_queue_size:
         return
     raise busy(
         "Worker pool is at capacity",
         queue_size=size,
         max_queue_size=serving.max_queue_size,
-        active_workers=active,
+        active_workers=_active_workers(parts),
         max_workers=serving.max_workers,
     )
+
+
+def _active_workers(parts: Parts) -> int | None:
+    try:
+        return parts.measures.active_workers(parts.clock())
+    except NotAnswering:
+        return None
+
+
+def _not_failed(state: str) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, "Only an intent that failed can be sent again", {"state": state})
 
 
 def _taken(name: str) -> Problem:

@@ -1,9 +1,13 @@
 """What an operator does with the configuration of a deployed stack."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import boto3
 from botocore.exceptions import ClientError
@@ -13,6 +17,11 @@ from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config import Stored
 from conductor_loop.config.report import Probes
 
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
+
+_ANSWER_SECONDS = 30  # API Gateway waits for 29
+
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
@@ -21,13 +30,20 @@ class Deployed:
     parameter: ConfigParameter
     newest: Stored
     environment: Mapping[str, str]
+    key: str  # ARN of the key that the stack is encrypted with; empty: AWS's
+
+    def push(self, text: str) -> str:
+        """Put a new version of the document; its number."""
+        return self.parameter.put(text, self.key)
 
 
 def deployed(stack: str) -> Deployed:
     """Read what is in force."""
     outputs = operator.outputs(stack)
     parameter = ConfigParameter(sdk.ssm_client, outputs["ConfigParameter"])
-    return Deployed(parameter, parameter.newest(), _environment(outputs["ConductorFunction"]))
+    function = _function(outputs["ConductorFunction"])
+    variables = function.get("Environment", {}).get("Variables", {})
+    return Deployed(parameter, parameter.newest(), variables, function.get("KMSKeyArn", ""))
 
 
 def probes(stack: str) -> Probes:
@@ -36,16 +52,15 @@ def probes(stack: str) -> Probes:
     stores = cache(partial(encryption.stores, stack))
     return Probes(
         bucket=lambda: _bucket(outputs["HandoffBucket"]),
-        porch=lambda: _porch(outputs["ConductorFunction"]),
+        porch=lambda: _porch(outputs["ConductorFunction"], outputs["ApiUrl"]),
         workers=lambda: _workers(outputs["ConductorFunction"]),
-        state=lambda: stores().verdict(("bucket", "table", "queue", "secret")),
+        state=lambda: stores().verdict(encryption.STATE),
         logs=lambda: stores().verdict(("log group",)),
     )
 
 
-def _environment(function: str) -> Mapping[str, str]:
-    found = boto3.client("lambda").get_function_configuration(FunctionName=function)
-    return found.get("Environment", {}).get("Variables", {})
+def _function(name: str) -> "FunctionConfigurationResponseTypeDef":
+    return boto3.client("lambda").get_function_configuration(FunctionName=name)
 
 
 def _bucket(bucket: str) -> str:
@@ -59,13 +74,33 @@ def _bucket(bucket: str) -> str:
     return f"s3://{bucket} takes its place: reachable, writable"
 
 
-def _porch(function: str) -> str:
-    found = boto3.client("lambda").get_function_configuration(FunctionName=function)
+def _porch(function: str, api: str) -> str:
+    found = _function(function)
     path = found["Environment"]["Variables"]["CONDUCTOR_PORCH_PATH"]
     layers = [layer["Arn"].split(":layer:")[-1] for layer in found.get("Layers", [])]
     if not layers:
         raise OSError(f"{function} has no layer that could hold {path}")
-    return f"{path} of the layers {', '.join(layers)} takes its place; whether it can be run, /readyz says"
+    return f"{path} of the layers {', '.join(layers)} takes its place: {_can_be_run(path, f'{api}/readyz')}"
+
+
+def _can_be_run(path: str, url: str) -> str:
+    """Ask the stack, whose function has the file before it; whether it says so or not is told as it is."""
+    try:
+        checks = json.loads(_answer(url))["checks"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"whether it can be run was not seen, since {url} does not say ({error!r})"
+    if checks.get("porch_available") != "ok":
+        raise OSError(f"{path} is not there, or not executable, says {url}")
+    return f"executable, says {url}"
+
+
+def _answer(url: str) -> bytes:
+    """Get what a URL answers, whatever the status: 503 tells as much. Raises OSError."""
+    try:
+        with urlopen(url, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310 - an output of the stack
+            return bytes(answer.read())
+    except HTTPError as error:
+        return error.read()
 
 
 def _workers(function: str) -> str:

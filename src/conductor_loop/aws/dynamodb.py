@@ -1,11 +1,10 @@
 """The state table in DynamoDB: conditional writes that say who may act on a handoff."""
 
-import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from conductor_loop.aws.rows import (
     Key,
@@ -13,12 +12,12 @@ from conductor_loop.aws.rows import (
     intent_key,
     number,
     outcome_text,
-    read_refusal,
     read_target,
     target_key,
     text,
 )
 from conductor_loop.aws.upkeep import Upkeep
+from conductor_loop.aws.writing import Writing
 from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, guess, order
@@ -37,15 +36,8 @@ _TARGET_STILL_MINE = "lease_owner = :owner"
 _UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
 # What the index of days reads, newest first: see aws.listing.
+_LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
-_RESERVED = {
-    "#state": "state",
-    "#owner": "owner",
-    "#file": "file",
-    "#namespace": "namespace",
-}  # words that expressions keep for themselves
-_TRIES = 6  # of a transaction that conflicts with another one
-_CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
 EXPIRES_AFTER_SECONDS = (
     30 * 86_400
 )  # that rows outlive objects: a message that comes back after all must find that it was answered
@@ -53,12 +45,12 @@ SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
 class StateTable(Upkeep):
-    """Rows of handoffs, targets, names, correlation ids, counters and rate limits; ``rows`` has their keys."""
+    """Rows of handoffs, targets, names, correlation ids and counters; ``rows`` has their keys."""
 
     def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float, jitter: Callable[[], float]) -> None:
         super().__init__(client, table)
         self._keep_seconds = keep_seconds
-        self._jitter = jitter
+        self._writing = Writing(client, table, jitter)
 
     def register(self, handoff: Handoff, state: State, now: float, seen: Row | None = None) -> Refusal | None:
         """Note that the handoff waits: in a queue, or handed over again; ``None`` means noted.
@@ -67,8 +59,8 @@ class StateTable(Upkeep):
         """
         swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
         sent = ", queued_at = :now" if state is State.QUEUED else ""
-        return self._write(
-            self._update(
+        return self._writing.write(
+            self._writing.update(
                 intent_key(handoff),
                 f"SET #state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, since = :now, "
                 f"sweeps = {swept}{sent}, {_LISTED} REMOVE active",
@@ -90,7 +82,7 @@ class StateTable(Upkeep):
         lease = {":owner": text(claim.owner), ":until": number(claim.lease_until)}
         in_order = _in_order(claim)
         updates = [
-            self._update(
+            self._writing.update(
                 intent_key(claim.handoff),
                 "SET #state = :processing, #owner = :owner, attempt = :attempt, held_until = :until, since = :now, "
                 f"target = :target, handoff_order = :order, #namespace = :namespace, priority = :priority, "
@@ -103,14 +95,14 @@ class StateTable(Upkeep):
                 | _about(claim)
                 | _listed(claim.handoff, now),
             ),
-            self._update(
+            self._writing.update(
                 target_key(claim.target),
                 "SET lease_owner = :owner, held_until = :until, unclean_before = if_not_exists(unclean, :no), "
                 "unclean = :yes",
                 f"{_TARGET_FREE} AND {_NOTHING_NEWER}" if claim.supersedes else _TARGET_FREE,
                 lease | _at(now) | _UNCLEAN | (in_order if claim.supersedes else {}),
             ),
-            self._update(
+            self._writing.update(
                 Key("name", claim.handoff.key),
                 "SET last_order = :order, last_version = :version, expires_at = :expires",
                 _NO_NEWER_VERSION,
@@ -119,20 +111,20 @@ class StateTable(Upkeep):
         ]
         if claim.correlation_id is not None:
             updates.append(
-                self._update(
+                self._writing.update(
                     Key("correlation", claim.correlation_id),
                     "SET #file = :file, expires_at = :expires",
                     _MINE_OR_NOBODYS,
                     {":file": text(claim.handoff.file)} | _at(now) | self._expires(now),
                 )
             )
-        refusal = self._write(*updates)
+        refusal = self._writing.write(*updates)
         return replace(refusal, superseding=claim.supersedes) if refusal else None
 
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         """Give the claim back until the next attempt is due; ``None`` means given back. Fenced as ``decide``."""
         owner = {":owner": text(claim.owner)}
-        row = self._update(
+        row = self._writing.update(
             intent_key(claim.handoff),
             "SET #state = :state, held_until = :until, patience = :patience, since = :now, attempt = :made "
             "REMOVE #owner, active",
@@ -144,21 +136,21 @@ class StateTable(Upkeep):
             | {":made": number(claim.attempt - (not pause.counts))},
         )
         released = self._release(claim, None, published=not pause.counts)
-        return self._write(row, released, *self._count(claim.handoff, pause.tally, now))
+        return self._writing.write(row, released, *self._count(claim.handoff, pause.tally, now))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
 
         Conditional on the claim being in force still: a worker that was thought dead changes nothing.
         """
-        row = self._update(
+        row = self._writing.update(
             intent_key(claim.handoff),
             "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires "
             "REMOVE #owner, active",
             _STILL_MINE,
             {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now),
         )
-        return self._write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
+        return self._writing.write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
 
     def decide_unclaimed(
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
@@ -167,36 +159,19 @@ class StateTable(Upkeep):
 
         Conditional on the row being as ``seen``: absent, or held by nobody.
         """
-        row = self._update(
+        row = self._writing.update(
             intent_key(handoff),
             "SET #state = :state, outcome = :outcome, since = :now, held_until = :none, expires_at = :expires, "
             f"attempt = if_not_exists(attempt, :none), {_LISTED} REMOVE active",
             _ABSENT if seen is None else _AS_SEEN,
             self._outcome(outcome, now) | _as_seen(seen, now) | _listed(handoff, now),
         )
-        return self._write(row, *self._count(handoff, outcome.tally, now))
+        return self._writing.write(row, *self._count(handoff, outcome.tally, now))
 
     def target(self, name: str) -> Target:
         """Read what is known of the target ``namespace/name``. Raises Unreadable."""
         answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
         return read_target(answer.get("Item", {}))
-
-    def take_token(self, bucket: str, interval_seconds: float, burst: int, now: float) -> bool:
-        """Take a token of a rate limit: one each ``interval_seconds``, ``burst`` at once; whether there was one.
-
-        The row holds when the tokens taken so far will all have come back (the generic cell rate algorithm): one
-        conditional write for each token, two after a pause.
-        """
-        key, interval = Key("ratelimit", bucket), {":interval": number(interval_seconds)}
-        latest = {":now": number(now), ":latest": number(now + interval_seconds * (burst - 1))}
-        busy = self._update(
-            key, "SET free_at = free_at + :interval", "free_at BETWEEN :now AND :latest", interval | latest
-        )
-        if self._write(busy) is None:
-            return True
-        restarted = {":next": number(now + interval_seconds), ":now": number(now)}
-        idle = self._update(key, "SET free_at = :next", "attribute_not_exists(pk) OR free_at < :now", restarted)
-        return self._write(idle) is None
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
         values = {":owner": text(claim.owner)}
@@ -215,7 +190,7 @@ class StateTable(Upkeep):
                 ":version": text(applied.version) if applied.version else {"NULL": True},
                 ":no": {"BOOL": False},
             }
-        return self._update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
+        return self._writing.update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
 
     def _count(self, handoff: Handoff, tally: Mapping[str, float], now: float) -> "list[UpdateTypeDef]":
         if not tally:
@@ -225,7 +200,7 @@ class StateTable(Upkeep):
         values = {f":{name}": number(by) for name, by in tally.items()}
         attack = {":now": number(now)} if SECURITY in tally else {}
         expression = f"ADD {grows}" + (" SET security_at = :now" if attack else "")
-        return [self._update(Key("counter", str(shard)), expression, "", values | attack)]
+        return [self._writing.update(Key("counter", str(shard)), expression, "", values | attack)]
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
@@ -233,47 +208,6 @@ class StateTable(Upkeep):
 
     def _expires(self, now: float) -> Values:
         return {":expires": number(int(now + self._keep_seconds + EXPIRES_AFTER_SECONDS))}
-
-    def _update(self, key: Key, expression: str, condition: str, values: Values) -> "UpdateTypeDef":
-        update: UpdateTypeDef = {
-            "TableName": self._table,
-            "Key": key.item,
-            "UpdateExpression": expression,
-            "ExpressionAttributeValues": values,
-        }
-        if condition:
-            update["ConditionExpression"] = condition
-            update["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        if names := {name: word for name, word in _RESERVED.items() if name in expression + condition}:
-            update["ExpressionAttributeNames"] = names  # DynamoDB refuses an empty map
-        return update
-
-    def _write(self, *updates: "UpdateTypeDef") -> Refusal | None:
-        """Make all of the updates or none; ``None`` means made. A conflict with another transaction is waited out."""
-        for tried in range(_TRIES):
-            try:
-                self._send(updates)
-            except self._client.exceptions.ConditionalCheckFailedException as error:
-                return read_refusal([error.response.get("Item")])
-            except (
-                self._client.exceptions.TransactionCanceledException,
-                self._client.exceptions.TransactionConflictException,
-            ) as error:
-                reasons: Any = error.response.get("CancellationReasons", [])
-                if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                    return read_refusal([reason.get("Item") for reason in reasons])
-                if tried == _TRIES - 1:
-                    raise  # in conflict, or throttled, all this time
-                time.sleep(_CONFLICT_SECONDS * 2**tried * self._jitter())
-            else:
-                return None
-        raise AssertionError  # the last try returns or raises
-
-    def _send(self, updates: Sequence["UpdateTypeDef"]) -> None:
-        if len(updates) == 1:  # half the price of a transaction
-            self._client.update_item(**updates[0])
-        else:
-            self._client.transact_write_items(TransactItems=[{"Update": update} for update in updates])
 
 
 def _as_seen(seen: Row | None, now: float) -> Values:
@@ -304,7 +238,7 @@ def _about(claim: Claim) -> Values:
 
 def _listed(handoff: Handoff, now: float) -> Values:
     arrived = handoff.event_time or datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    return _at(now) | {":day": text(arrived[:10]), ":arrived": text(f"{arrived}#{handoff.file}")}
+    return _at(now) | {":day": text(arrived[:10]), ":arrived": text(f"{arrived}#{handoff.file[:_LISTED_CHARACTERS]}")}
 
 
 def _attempt(claim: Claim) -> Values:

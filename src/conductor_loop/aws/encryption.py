@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+STATE = ("bucket", "table", "queue", "secret", "parameter")  # kinds of stores, all but log lines
 _GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
 _OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
 
@@ -19,7 +20,7 @@ _OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}
 class Store:
     """One place where a stack stores something."""
 
-    kind: str  # "bucket", "table", "queue", "log group" or "secret"
+    kind: str  # one of STATE, or "log group"
     name: str
     key: str  # ARN or alias in KMS; empty for one that AWS owns
     encrypted: bool = True
@@ -45,7 +46,9 @@ class Stores:
         if bare or other:
             said = [f"not encrypted: {', '.join(bare)}"] if bare else []
             said += [f"not with {self.key}: {', '.join(other)}"] if other else []
-            raise OSError("; ".join(said) + "; deploy the stack again")
+            pushed = all(store.startswith("parameter ") for store in bare + other)
+            step = "push the configuration again" if pushed else "deploy the stack again"
+            raise OSError("; ".join((*said, step)))
         count = ", ".join(_counted([store.kind for store in wanted]))
         return f"{count}: encrypted with {self.key or 'keys of AWS'}"
 
@@ -53,11 +56,13 @@ class Stores:
 def stores(stack: str) -> Stores:
     """Look at everything that a stack stores; raises OSError as :func:`look` does."""
     client = boto3.client("cloudformation")
-    parameters = client.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
-    key = next((one["ParameterValue"] for one in parameters if one["ParameterKey"] == "KmsKeyArn"), "")
+    described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    given = {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
+    beside = [one["OutputValue"] for one in described.get("Outputs", []) if one["OutputKey"] == "ConfigParameter"]
     pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
     resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
-    return look([(one["ResourceType"], one.get("PhysicalResourceId", "")) for one in resources], key)
+    found = [(one["ResourceType"], one.get("PhysicalResourceId", "")) for one in resources]
+    return look(found + [("AWS::SSM::Parameter", name) for name in beside], given.get("KmsKeyArn", ""))
 
 
 def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
@@ -73,7 +78,8 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
     """
     if key:
         _usable(key)
-    return Stores(tuple(_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name), key)
+    seen = (_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name)
+    return Stores(tuple(store for store in seen if store), key)
 
 
 class Encryption(StrEnum):
@@ -164,12 +170,20 @@ def _secret(name: str) -> Store:
     return Store("secret", name, boto3.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
 
 
-_LOOKS: Mapping[str, Callable[[str], Store]] = {
+def _parameter(name: str) -> Store | None:
+    """Look at the parameter of the configuration, which is not there until one is pushed."""
+    client = boto3.client("ssm")
+    found = client.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
+    return Store("parameter", name, found[0].get("KeyId", "")) if found else None
+
+
+_LOOKS: Mapping[str, Callable[[str], Store | None]] = {
     "AWS::S3::Bucket": _bucket,
     "AWS::DynamoDB::Table": _table,
     "AWS::SQS::Queue": _queue,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::SecretsManager::Secret": _secret,
+    "AWS::SSM::Parameter": _parameter,
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from conductor_loop.api.parts import Answered, Listed, Page, Wanted
+from conductor_loop.api.parts import RECEIVED, Answered, Listed, Page, Wanted
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.listing import Listing
 from conductor_loop.errors import Overtaken
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _LOST = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}
-_RECEIVED = "received"  # in the bucket, and not in the state table yet
 _MOST_STATUS_BYTES = 1024 * 1024
 
 
@@ -55,19 +54,20 @@ class Inbox:
                 if _status(error) == HTTPStatus.NOT_FOUND:
                     return None
                 raise
-        return Listed(name, head["VersionId"], _RECEIVED, f"{head['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}")
+        return Listed(name, head["VersionId"], RECEIVED, f"{head['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}")
 
     def failed(self, name: str, max_bytes: int) -> bytes | None:
         """Read the input of a failed intent; ``None`` where it is kept no longer. Raises NotAnswering."""
         return self._read(f"failed/{name}", max_bytes)
 
     def status(self, name: str) -> Mapping[str, Any] | None:
-        """Read the status object of a name. Raises NotAnswering."""
+        """Read the status object of a name; ``None`` for what somebody put there instead. Raises NotAnswering."""
         text = self._read(f"status/{name}.status", _MOST_STATUS_BYTES)
-        if text is None:
+        try:
+            document = json.loads(text or "null")
+        except (ValueError, RecursionError):
             return None
-        document: Mapping[str, Any] = json.loads(text)
-        return document
+        return document if isinstance(document, dict) else None
 
     def newest(self, name: str) -> Answered | None:
         """Look up the newest version of a name that the state table knows. Raises NotAnswering."""

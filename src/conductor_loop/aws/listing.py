@@ -113,7 +113,7 @@ def _listed(item: Mapping[str, Any]) -> Listed:
         version_id=item["sk"]["S"],
         state=said("state") or "",
         arrived=(said("arrived") or "").partition("#")[0],
-        attempts=int(item.get("attempt", {"N": "0"})["N"]),
+        attempts=int(item.get("attempt", {}).get("N", 0)),
         priority=said("priority"),
         namespace=said("namespace"),
         position=_position(item),

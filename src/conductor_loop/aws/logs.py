@@ -7,7 +7,7 @@ import boto3
 
 from conductor_loop.aws.operator import NotThere
 
-_FUNCTIONS = ("conductor", "sweeper")
+_FUNCTIONS = ("conductor", "sweeper", "api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Line:
 
 
 def lines(stack: str, word: str | None, since: float) -> list[Line]:
-    """Read what both functions have logged since (epoch seconds), oldest first; with ``word``, what may hold it.
+    """Read what the functions have logged since (epoch seconds), oldest first; with ``word``, what may hold it.
 
     Raises:
         NotThere: there are no such log groups.

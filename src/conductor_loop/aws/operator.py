@@ -63,7 +63,7 @@ class Listed:
     name: str
 
 
-def explained(error: Exception) -> Refusal:
+def explained(error: BaseException) -> Refusal:
     """Put an error of AWS, or of the way to it, into a line."""
     line = " ".join(str(error).split())
     if isinstance(error, ParamValidationError):

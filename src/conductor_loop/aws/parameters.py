@@ -1,12 +1,16 @@
 """The configuration's document: a parameter of SSM, which numbers its versions."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from conductor_loop.config import Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
+
+
+_TIER: Final = "Intelligent-Tiering"  # up to 8 KB, and no charge up to 4
 
 
 class ConfigParameter:
@@ -22,24 +26,33 @@ class ConfigParameter:
         self._client, self.name = client, name
 
     def newest(self) -> Stored:
-        """Read the newest version; a parameter that is not there says nothing."""
+        """Read the newest version; a parameter that is not there says nothing, and has no version."""
         client = self._client()
         try:
-            parameter = client.get_parameter(Name=self.name)["Parameter"]
+            parameter = client.get_parameter(Name=self.name, WithDecryption=True)["Parameter"]
         except client.exceptions.ParameterNotFound:
             return Stored("{}", "")
         return Stored(parameter["Value"], str(parameter["Version"]))
 
     def earlier(self) -> Iterable[Stored]:
         """Read the versions before the newest one, newest first; SSM keeps a hundred."""
-        pages = self._client().get_paginator("get_parameter_history").paginate(Name=self.name)
-        entries = [entry for page in pages for entry in page["Parameters"]]
+        client = self._client()
+        pages = client.get_paginator("get_parameter_history").paginate(Name=self.name, WithDecryption=True)
+        try:
+            entries = [entry for page in pages for entry in page["Parameters"]]
+        except client.exceptions.ParameterNotFound:
+            return []
         entries.sort(key=lambda entry: entry["Version"], reverse=True)
         return [Stored(entry["Value"], str(entry["Version"])) for entry in entries[1:]]
 
-    def put(self, text: str) -> str:
-        """Put a new version; its number."""
-        answer = self._client().put_parameter(
-            Name=self.name, Value=text, Type="String", Tier="Intelligent-Tiering", Overwrite=True
-        )
+    def put(self, text: str, key: str) -> str:
+        """Put a new version, and make the parameter if there is none; the version's number.
+
+        Args:
+            text: The document.
+            key: ARN of the key in KMS that it is encrypted with; empty for AWS's.
+
+        """
+        put = partial(self._client().put_parameter, Name=self.name, Value=text, Overwrite=True, Tier=_TIER)
+        answer = put(Type="SecureString", KeyId=key) if key else put(Type="String")
         return str(answer["Version"])

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 
-def _config(connect_seconds: float, read_seconds: float, tries: int = 1) -> Config:
+def _config(connect_seconds: float, read_seconds: float) -> Config:
     return Config(
         connect_timeout=connect_seconds,
         read_timeout=read_seconds,
-        retries={"mode": "standard", "total_max_attempts": tries},
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=20,
         user_agent_extra="conductor-loop",
     )
@@ -27,7 +27,8 @@ def _config(connect_seconds: float, read_seconds: float, tries: int = 1) -> Conf
 _LIMITER = _config(0.5, 0.5)  # nobody waits longer to be told that they may ask
 _CONFIGURATION = _config(0.25, 0.25)  # before anything else; the last good one is there
 _ASKED = _config(0.5, 1.0)
-_TAKEN = _config(1, 5, tries=2)  # an intent of 10 MB takes a while
+# An intent of 10 MB takes a while. One try, or a put that arrived and was not answered would find its own object there.
+_TAKEN = _config(1, 5)
 
 
 @cache

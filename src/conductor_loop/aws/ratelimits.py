@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.aws.answering import translated
-from conductor_loop.aws.rows import Key, Values, number
+from conductor_loop.aws.rows import Key, Values, number, text
 from conductor_loop.errors import NotAnswering
 from conductor_loop.rates import Rate, Taken, outcome
 
@@ -15,7 +15,8 @@ _REMEMBERED = 10_000  # buckets; the one that was used longest ago is forgotten 
 _TRIES = 4  # a guess, and what others changed meanwhile
 _KEPT_SECONDS = 3600  # that a full bucket's row stays: an absent one is full as well
 _BUSY = "free_at BETWEEN :now AND :latest"  # some tokens are taken, and one is left
-_IDLE = "attribute_not_exists(pk) OR free_at < :now"  # all have come back
+# All have come back; or nobody can say, since the row makes no sense, and the bucket begins anew.
+_IDLE = "attribute_not_exists(pk) OR free_at < :now OR NOT attribute_type(free_at, :number)"
 
 
 class RateLimits:
@@ -56,7 +57,7 @@ class RateLimits:
             return self._write(
                 bucket, "SET free_at = free_at + :interval, expires_at = :expires", _BUSY, values | expires
             )
-        values |= {":next": number(now + rate.interval_seconds)}
+        values |= {":next": number(now + rate.interval_seconds), ":number": text("N")}
         return self._write(bucket, "SET free_at = :next, expires_at = :expires", _IDLE, values | expires)
 
     def _write(self, bucket: str, expression: str, condition: str, values: Values) -> tuple[bool, float]:
@@ -84,4 +85,4 @@ class RateLimits:
 
 
 def _free_at(item: Any) -> float:  # noqa: ANN401 - boto3's answer
-    return float(item["free_at"]["N"]) if "free_at" in item else 0.0
+    return float(item.get("free_at", {}).get("N", 0.0))

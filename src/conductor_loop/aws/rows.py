@@ -172,7 +172,6 @@ _SOUND: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     },
     "name": {"last_order": _required_text, "last_version": _required_text},
     "correlation": {"file": _required_text},
-    "ratelimit": {"free_at": _required_number},
 }
 _INTENT_FIELDS = (
     "state",

@@ -1,35 +1,71 @@
 """The command line: ``conductor-loop``."""
 
+import os
 from pathlib import Path
 
 import click
 
 from conductor_loop import __version__
-from conductor_loop.cli.config import config, validate
-from conductor_loop.cli.intents import listed, redrive, retry, status
-from conductor_loop.cli.logs import logs
-from conductor_loop.cli.porch import porch_check
-from conductor_loop.cli.tokens import token
+from conductor_loop.cli.lazy import Entry, LazyGroup
+
+COMMANDS = {  # as somebody meets them
+    "validate": Entry("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
+    "submit": Entry("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),
+    "status": Entry("cli.intents:status", "Print the status of the intent NAME."),
+    "list": Entry("cli.listing:listed", "List intents, newest first."),
+    "watch": Entry("cli.watch:watch", "Watch the pipeline: its queues, outcomes, rates and latest intents."),
+    "logs": Entry("cli.logs:logs", "Print what the functions have logged, of all intents or of the intent NAME."),
+    "package": Entry("cli.packages:package", "Show or download the package of the intent NAME."),
+    "diff": Entry("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
+    "retry": Entry("cli.intents:retry", "Send the failed intent NAME again, as it is."),
+    "redrive": Entry("cli.intents:redrive", "Move the dead letters back to their queues, once their cause is mended."),
+    "config": Entry("cli.config:config", "See and change the configuration; a change needs no deploy."),
+    "token": Entry("cli.tokens:token", "Make, list and revoke the tokens of the API."),
+    "porch-check": Entry("cli.porch:porch_check", "Check that the program PATH keeps the contract of a porch."),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="conductor-loop")
 @click.option("--config", "document", type=click.Path(path_type=Path), help="A configuration document to look at.")
 @click.option("--validate-config", is_flag=True, help="Say whether the document of --config is good, and end.")
 @click.option("--stack", help="With --validate-config: look at this stack, too.")
 @click.pass_context
 def main(context: click.Context, document: Path | None, stack: str | None, *, validate_config: bool) -> None:
-    """See what became of intents, send them again, change the configuration, and check a porch of your own.
+    """Send intents, see what becomes of them, and run the pipeline that they go through.
 
     \b
-    Example, after `make up`:
+    Examples, after `make up`:
       . .local/env
-      aws s3 cp intent-a.json s3://$HANDOFF_BUCKET/
-      conductor-loop status intent-a.json --wait 30
+      conductor-loop submit examples/intents/intent-scale-up-001.json --wait
+      conductor-loop package intent-scale-up-001.json
+      conductor-loop watch
 
-    Exit codes: 0 good, 1 the intent failed or a rule is broken, 2 wrong usage or nothing of that name, 3 no answer
-    yet, 4 AWS refuses or does not answer.
+    The stack is the one of --stack, else of CONDUCTOR_STACK, else the local one of `make up` (.local/env here or in a
+    folder above, where neither a profile, keys nor an endpoint is set), else conductor-loop. Profile, region, endpoint
+    and credentials are those of the AWS command line: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, ~/.aws.
+
+    \b
+    Exit codes:
+      0  good
+      1  an intent failed, or a rule is broken
+      2  wrong usage, or nothing of that name: the same call never succeeds
+      3  no answer yet: call again
+      4  AWS refuses, or does not answer
+
+    \b
+    Completion of commands and options; put the line into the file that your shell reads first:
+      bash  eval "$(_CONDUCTOR_LOOP_COMPLETE=bash_source conductor-loop)"
+      zsh   eval "$(_CONDUCTOR_LOOP_COMPLETE=zsh_source conductor-loop)"
+      fish  _CONDUCTOR_LOOP_COMPLETE=fish_source conductor-loop | source
     """  # noqa: D301 - click wants the control character
+    if os.environ.get("NO_COLOR"):  # https://no-color.org; that of a pipe has none anyway
+        context.color = False
     if stack is not None and not validate_config:
         raise click.UsageError("--stack belongs behind the command, e.g. conductor-loop config show --stack NAME")
     if validate_config and context.invoked_subcommand is not None:
@@ -37,11 +73,9 @@ def main(context: click.Context, document: Path | None, stack: str | None, *, va
     if (document is None) == validate_config:
         raise click.UsageError("--config=FILE and --validate-config go together")
     if document is not None and validate_config:
+        from conductor_loop.cli.config import validate  # noqa: PLC0415 - most of the time that `--help` would take
+
         context.exit(validate(document, stack))
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         context.exit(2)
-
-
-for command in (status, listed, logs, retry, redrive, config, token, porch_check):
-    main.add_command(command)

@@ -10,7 +10,7 @@ from conductor_loop.intent import FILE_NAME
 if TYPE_CHECKING:
     from conductor_loop.aws.operator import Standing
 
-_GOOD = {"success", "skipped"}
+GOOD = {"success", "skipped"}
 
 
 class Stage(Enum):
@@ -48,7 +48,7 @@ def exit_code(name: str, found: "Standing") -> int:
     """Give the exit code of ``conductor-loop status``: that of the status, unless an answer is still to come."""
     if not stage(name, found).over:
         return NOT_YET
-    return 0 if found.document["status"] in _GOOD else FAILED
+    return 0 if found.document["status"] in GOOD else FAILED
 
 
 def remark(name: str, bucket: str, found: "Standing") -> str:
@@ -89,7 +89,7 @@ def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
             return f"{name} is tried again by itself at {status['next_retry']}; {follow}"
         case Stage.WITHDRAWN:
             return f"{name} was withdrawn while it was being retried: copy the file to s3://{bucket}/ again"
-        case Stage.ANSWERED if status["status"] in _GOOD:
+        case Stage.ANSWERED if status["status"] in GOOD:
             newest = f"{status['status']} at {status['timestamp']} ({status['message']})"
             return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose if kept else ''}"
         case Stage.ANSWERED if found.waiting is not None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import click
 from click.core import ParameterSource
 
-from conductor_loop.config import values
+from conductor_loop.cli.place import stack_name
+from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
@@ -15,9 +16,17 @@ _LONGEST_SECONDS = 30 * 86_400.0  # that anybody looks back
 stack_option = click.option(
     "--stack",
     envvar=["CONDUCTOR_STACK", "STACK_NAME"],
-    default="conductor-loop",
+    callback=stack_name,
+    help="Stack's name; by default CONDUCTOR_STACK, the local stack, or conductor-loop.",
+)
+output_option = click.option(
+    "--output",
+    "as_json",
+    type=click.Choice(["text", "json"]),
+    default="text",
     show_default=True,
-    help="Stack's name.",
+    callback=lambda _, __, value: value == "json",
+    help="text: for people. json: for programs.",
 )
 bucket_option = click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
 
@@ -42,6 +51,8 @@ def file_name(value: str) -> str:
 
 def duration(value: str) -> float:
     """Take a duration such as 10m, as a configuration's durations are written; in seconds."""
+    from conductor_loop.config import values  # noqa: PLC0415 - see speaks_to_aws
+
     try:
         found = values.seconds(value)
     except ValueError as error:
@@ -62,6 +73,8 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
             return command(*args, **kwargs)
         except operator.AWS_ERRORS as error:
             refusal = operator.explained(error)
+        except NotAnswering as error:
+            refusal = operator.explained(error.__cause__ or error)
         except operator.NotThere as error:
             raise WrongUsage(str(error)) from None
         if refusal.misnamed:

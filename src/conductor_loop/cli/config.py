@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conductor_loop.cli.common import speaks_to_aws, stack_option
+from conductor_loop.cli import console
+from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, consistent, effective, parsed
+from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
 
 if TYPE_CHECKING:
     from conductor_loop.aws import configuring
@@ -34,32 +35,48 @@ def config() -> None:
 
 @config.command()
 @stack_option
-@click.option("--json", "as_json", is_flag=True, help="Print the effective configuration as a document.")
+@output_option
 @speaks_to_aws
 def show(stack: str, *, as_json: bool) -> None:
-    """Print the configuration in force: each key, its value, and who set it."""
+    """Print the configuration in force: each key, its value, and who set it.
+
+    \b
+    Examples:
+      conductor-loop config show
+      conductor-loop config show --output json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
     stored, known = in_force(deployed)
-    click.echo(f"version {stored.version} of {deployed.parameter.name}", err=True)
+    name = deployed.parameter.name
+    said = f"version {stored.version} of {name}" if stored.version else f"{name} has no good document: defaults"
+    click.echo(said, err=True)
     click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
 
 
 @config.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @stack_option
+@output_option
 @speaks_to_aws
-def push(file: Path, stack: str) -> None:
-    """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing."""
+def push(file: Path, stack: str, *, as_json: bool) -> None:
+    """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing.
+
+    \b
+    Example:
+      conductor-loop config push config.json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed, text = configuring.deployed(stack), _read(file)
     _good(text, deployed.environment)
-    if text == deployed.newest.text:
+    if deployed.newest.version and text == deployed.newest.text:
         click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
+        _pushed(deployed.newest.version, changed=False, as_json=as_json)
         return
-    version = deployed.parameter.put(text)
+    version = deployed.push(text)
+    _pushed(version, changed=True, as_json=as_json)
     age = deployed.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     click.echo(f"version {version} is in force within {age}; see it with: conductor-loop config show", err=True)
 
@@ -67,16 +84,26 @@ def push(file: Path, stack: str) -> None:
 @config.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @stack_option
+@output_option
 @speaks_to_aws
-def diff(file: Path, stack: str) -> None:
-    """Print what would change if the document FILE were pushed: key, value now, value then."""
+def diff(file: Path, stack: str, *, as_json: bool) -> None:
+    """Print what would change if the document FILE were pushed: key, value now, value then.
+
+    \b
+    Example:
+      conductor-loop config diff config.json
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
     (_, now), then = in_force(deployed), _good(_read(file), deployed.environment)
-    for leaf in leaves():
-        if (old := get(now.values, leaf.path)) != (new := get(then.values, leaf.path)):
-            click.echo(f"{leaf.dotted}: {json.dumps(old)} -> {json.dumps(new)}")
+    found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
+    changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
+    if as_json:
+        console.print_json(changes)
+        return
+    for key, change in changes.items():
+        click.echo(f"{key}: {json.dumps(change['now'])} -> {json.dumps(change['then'])}")
 
 
 @speaks_to_aws
@@ -103,15 +130,20 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
-            return stored, consistent(parsed(stored.text), deployed.environment)
+            return stored, effective(parsed(stored.text), deployed.environment)
         except InvalidConfig as error:
             click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
     try:
-        return Stored("{}", "0"), effective({}, deployed.environment)
+        return Stored("{}", ""), effective({}, deployed.environment)
     except InvalidConfig as error:
         raise click.ClickException(
             f"the function's own variables are wrong, and no document can mend them: {error}"
         ) from None
+
+
+def _pushed(version: str | int, *, changed: bool, as_json: bool) -> None:
+    if as_json:
+        console.print_json({"version": str(version), "changed": changed})
 
 
 def _read(file: Path) -> str:
@@ -123,7 +155,7 @@ def _read(file: Path) -> str:
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:
     try:
-        return consistent(parsed(text), environment)
+        return effective(parsed(text), environment)
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)

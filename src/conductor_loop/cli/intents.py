@@ -1,19 +1,19 @@
 """What became of intents, and sending them again."""
 
 import time
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from conductor_loop.cli import answers
+from conductor_loop.cli import answers, console
 from conductor_loop.cli.answers import Stage
 from conductor_loop.cli.common import (
     WrongUsage,
     bucket_option,
-    duration,
     file_name,
     handoff_bucket,
+    output_option,
     speaks_to_aws,
     stack_option,
 )
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from conductor_loop.aws.operator import Standing
 
 _POLL_SECONDS = 0.5
-_STATES = ("waiting", "processed", "failed")
 
 
 @click.command()
@@ -33,14 +32,32 @@ _STATES = ("waiting", "processed", "failed")
 @click.option(
     "--wait", type=click.FloatRange(0, 86_400), default=0, show_default=True, help="Seconds to wait for the answer."
 )
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="json",
+    show_default=True,
+    help="json: the document as it lies in the bucket. text: a few lines for people.",
+)
 @speaks_to_aws
-def status(name: str, bucket: str | None, stack: str, wait: float) -> None:
-    """Print the status of the intent NAME, e.g. intent-a.json.
+def status(name: str, bucket: str | None, stack: str, wait: float, output: str) -> None:
+    """Print the status of the intent NAME.
 
     With --wait, that of the file which is in the bucket now, even if the name was used before.
 
-    Exit codes: 0 success or skipped, 1 failed or timeout, 2 wrong usage, 3 no answer yet, 4 AWS does not answer.
-    """
+    \b
+    Examples:
+      conductor-loop status intent-scale-up-001.json
+      conductor-loop status intent-scale-up-001.json --wait 30 --output text
+
+    \b
+    Exit codes:
+      0  success or skipped
+      1  failed or timeout
+      2  wrong usage: a name that no intent can have
+      3  no answer yet
+      4  AWS refuses or does not answer
+    """  # noqa: D301 - click wants the control character
     bucket = handoff_bucket(bucket, stack)
     found, said = _awaited(name, bucket, wait)
     reached = answers.stage(name, found)
@@ -48,7 +65,10 @@ def status(name: str, bucket: str | None, stack: str, wait: float) -> None:
         rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
         raise WrongUsage(f"{name} is no intent's name, and nothing of that name was answered: {rule}")
     if found.status is not None and not (reached is Stage.REPLACED and wait):
-        click.echo(found.status, nl=False)
+        if output == "json":
+            click.echo(found.status, nl=False)
+        else:
+            _tell(found.document)
     if (remark := answers.remark(name, bucket, found)) not in {"", said}:
         click.echo(remark, err=True)
     raise click.exceptions.Exit(answers.exit_code(name, found))
@@ -58,12 +78,20 @@ def status(name: str, bucket: str | None, stack: str, wait: float) -> None:
 @click.argument("name", type=file_name)
 @bucket_option
 @stack_option
+@output_option
 @speaks_to_aws
-def retry(name: str, bucket: str | None, stack: str) -> None:
-    """Send the failed intent NAME again, as it is: its input is copied from failed/ back to the root.
+def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
+    """Send the failed intent NAME again, as it is.
 
-    Only where its newest answer is failed or timeout: an old failure must not undo what came after it.
-    """
+    Its input is copied from failed/ back to the root. Only where its newest answer is failed or timeout: an old failure
+    must not undo what came after it.
+
+    \b
+    Example:
+      conductor-loop retry intent-no-such-deployment.json
+
+    Exit codes: 0 sent again, 1 it is not to be, 2 wrong usage, 4 AWS refuses or does not answer.
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
     bucket = handoff_bucket(bucket, stack)
@@ -77,51 +105,60 @@ def retry(name: str, bucket: str | None, stack: str) -> None:
         raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file there again")
     if warning := answers.warning(found):
         click.echo(warning, err=True)
+    if as_json:
+        console.print_json({"file": name, "sent": True, "warning": warning or None})
     click.echo(f"{name} is sent again; follow it with: conductor-loop status {name} --wait 30", err=True)
-
-
-@click.command("list")
-@bucket_option
-@stack_option
-@click.option("--state", type=click.Choice(_STATES), help="Only these; all of them by default.")
-@click.option("--since", type=duration, default="7d", show_default=True, help="Only those that came there since.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones of each.")
-@speaks_to_aws
-def listed(bucket: str | None, stack: str, state: str | None, since: float, limit: int) -> None:
-    """List the inputs in the bucket, newest first: since when, waiting, processed or failed, and the name.
-
-    \b
-    Examples:
-      conductor-loop list --state waiting
-      conductor-loop list --state failed --since 24h
-    """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
-    bucket, start = handoff_bucket(bucket, stack), datetime.now(UTC) - timedelta(seconds=since)
-    states = [state] if state else _STATES
-    found = [one for each in states for one in operator.listing(bucket, each, start, limit)]
-    for one in sorted(found, key=lambda one: one.since, reverse=True):
-        click.echo(f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}  {one.state:9}  {one.name}")
 
 
 @click.command()
 @stack_option
 @click.option("--dry-run", is_flag=True, help="Print what each is about (name, priority, version); move nothing.")
+@output_option
 @speaks_to_aws
-def redrive(stack: str, *, dry_run: bool) -> None:
-    """Move the dead letters back to the queues that they came from, once their cause is mended."""
+def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
+    """Move the dead letters back to their queues, once their cause is mended.
+
+    \b
+    Examples:
+      conductor-loop redrive --dry-run
+      conductor-loop redrive
+    """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
     found = operator.outputs(stack)
     if dry_run:
-        for letter in operator.dead_letters(found["DeadLetterQueue"]):
-            click.echo(letter)
+        letters = operator.dead_letters(found["DeadLetterQueue"])
+        if as_json:
+            console.print_json({"dead_letters": letters})
+        for letter in [] if as_json else letters:
+            click.echo(console.printable(letter))
         return
     queues: dict[Priority, str] = {
         one: found[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL
     }
     moved = operator.redrive(found["DeadLetterQueue"], queues)
+    if as_json:
+        console.print_json({"moved": moved})
     click.echo("SQS is moving the dead letters back" if moved is None else f"{moved} moved back", err=True)
+
+
+def _tell(document: Mapping[str, Any]) -> None:
+    """Print what a reader of a status looks for first."""
+    details, package = document.get("error_details", {}), document.get("package", {})
+    colour = "green" if document["status"] in answers.GOOD else "red"
+    click.echo(f"{document['intent_file']}  {click.style(document['status'], fg=colour, bold=True)}")
+    told = {
+        "message": document["message"],
+        "error": f"{details['code']} {details['error_code']}" if details else None,
+        "package": package.get("prefix"),
+        "answered": f"{document['timestamp']}, attempt {document['attempt']}, {document['processing_duration']}",
+        "correlation": document.get("correlation_id"),
+    }
+    for name, text in told.items():
+        if text:
+            click.echo(f"  {name:11}  {console.printable(text)}")
+    for violation in details.get("validation_errors", []):
+        click.echo(f"  {'':11}  {console.printable(violation['message'])}")
 
 
 def _awaited(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":

@@ -7,35 +7,46 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli.common import duration, file_name, speaks_to_aws, stack_option
+from conductor_loop.cli import console
+from conductor_loop.cli.common import duration, file_name, output_option, speaks_to_aws, stack_option
 
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
     "level", "location", "message", "timestamp", "service", "handoff", "worker_id", "config_version",
     "cold_start", "function_name", "function_memory_size", "function_arn", "function_request_id", "xray_trace_id",
 }  # fmt: skip
 _FIRST = ("answer", "status", "error_code", "attempt", "next_retry", "status_message")
+_OF_ALL_SECONDS, _OF_ONE_SECONDS = 600, 7 * 86_400  # that are looked at
 _DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
 
 
 @click.command()
 @click.argument("name", type=file_name, required=False)
 @stack_option
-@click.option("--since", type=duration, default="10m", show_default=True, help="How far to look back.")
+@click.option("--since", type=duration, help="How far to look back; 10m by default, 7d for one intent.")
+@output_option
 @speaks_to_aws
-def logs(name: str | None, stack: str, since: float) -> None:
-    """Print what the functions have logged, a line for each event; of the intent NAME only, where one is given.
+def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) -> None:
+    """Print what the functions have logged, of all intents or of the intent NAME.
+
+    There is a line for each event. With a name, that is its life across all invocations: admitted, tried, decided,
+    settled, swept. With --output json there is one object a line, with every field that was logged.
 
     \b
     Examples:
       conductor-loop logs
-      conductor-loop logs intent-a.json --since 24h
+      conductor-loop logs intent-scale-up-001.json
+      conductor-loop logs intent-scale-up-001.json --since 24h --output json
     """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import logs as groups  # noqa: PLC0415 - see common
 
-    for line in groups.lines(stack, name, time.time() - since):
-        text = readable(line.text, name)
-        if text is not None:
-            click.echo(f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z {text}")
+    back = since if since is not None else _OF_ONE_SECONDS if name else _OF_ALL_SECONDS
+    lines = [(line, readable(line.text, name)) for line in groups.lines(stack, name, time.time() - back)]
+    told = [(line, text) for line, text in lines if text is not None]
+    for line, text in told:
+        at = f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z"
+        click.echo(json.dumps({"at": at, **_fields(line.text)}) if as_json else f"{at} {console.printable(text)}")
+    if not told and name:
+        click.echo(f"nothing is logged of {name}; look further back with --since 30d, or see: status {name}", err=True)
 
 
 def readable(text: str, name: str | None) -> str | None:
@@ -53,6 +64,15 @@ def readable(text: str, name: str | None) -> str | None:
     shown = {key: value for key, value in event.items() if key not in _NOT_SHOWN and value is not None}
     rest = [f"{key}={_short(value)}" for key, value in sorted(shown.items(), key=lambda one: _rank(one[0]))]
     return " ".join([f"{event['level']:7}", event.get("handoff", "-"), str(event.get("message")), *rest])
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """Give the fields of an event; of one that is not JSON, its text."""
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return {"message": text}
+    return event if isinstance(event, dict) else {"message": text}
 
 
 def _rank(key: str) -> int:

@@ -3,12 +3,16 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from conductor_loop.cli.common import output_option
 from conductor_loop.errors import NoCredentials
 from conductor_loop.porch import RESERVED, Kubeconfig, read_kubeconfig
+
+if TYPE_CHECKING:
+    from conductor_loop.porch_check import Finding
 
 
 def _document(_: click.Context, __: click.Parameter, file: BinaryIO | None) -> dict[str, Any] | None:
@@ -45,6 +49,12 @@ def _kubeconfig(_: click.Context, __: click.Parameter, file: BinaryIO | None) ->
         raise click.BadParameter(str(error), param_hint="--kubeconfig") from None
 
 
+def _as_json(finding: "Finding") -> dict[str, Any]:
+    rule = finding.rule
+    told = {"rule": rule.name, "kept": finding.kept, "promise": rule.promise, "what": finding.what or None}
+    return told | ({"next": rule.next_step} if finding.kept is False else {})
+
+
 _FILE = click.File("rb")
 
 
@@ -64,11 +74,19 @@ _FILE = click.File("rb")
     help="Seconds for one run.",
 )
 @click.option("--only", multiple=True, metavar="RULE", help="Try only this rule and those it rests on; repeatable.")
-def porch_check(path: str, only: tuple[str, ...], **tried_with: Any) -> None:  # noqa: ANN401 - fields of a Subject
-    """Check that the program PATH keeps the contract of a porch, docs/porch-contract.md.
+@output_option
+def porch_check(
+    path: str,
+    only: tuple[str, ...],
+    *,
+    as_json: bool,
+    **tried_with: Any,  # noqa: ANN401 - fields of a Subject
+) -> None:
+    """Check that the program PATH keeps the contract of a porch.
 
-    It is run some thirty times, under the limits that the function sets, in directories of its own below TMPDIR. There
-    is one line for each rule: ok, BROKEN with what was done and the next step, or - for a rule that could not be tried.
+    docs/porch-contract.md states it. The program is run some thirty times, under the limits that the function sets, in
+    directories of its own below TMPDIR. There is one line for each rule: ok, BROKEN with what was done and the next
+    step, or - for a rule that could not be tried; with --output json one object.
 
     \b
     Examples:
@@ -90,7 +108,7 @@ def porch_check(path: str, only: tuple[str, ...], **tried_with: Any) -> None:  #
         subject = suite.Subject(path=path, work_root=Path(folder) / "work", **given)
         broken = 0
         for finding in suite.check(subject, only):
-            click.echo(finding.line)
+            click.echo(json.dumps(_as_json(finding)) if as_json else finding.line)
             broken += finding.kept is False
     if broken:
         click.echo(f"{broken} broken: docs/porch-contract.md states the rules", err=True)

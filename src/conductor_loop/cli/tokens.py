@@ -1,6 +1,5 @@
 """``conductor-loop token``: who may use the API."""
 
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -10,7 +9,8 @@ from typing import Protocol
 
 import click
 
-from conductor_loop.cli.common import speaks_to_aws, stack_option
+from conductor_loop.cli import console
+from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.config import in_force
 from conductor_loop.config.values import seconds
 from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
@@ -57,26 +57,42 @@ def token() -> None:
 @click.option("--expires", default="90d", show_default=True, help="How long it is good, e.g. 12h or 365d.")
 @stack_option
 @document_option
+@output_option
 @speaks_to_aws
-def create(scopes: tuple[str, ...], name: str, expires: str, stack: str, document: Path | None) -> None:
-    """Make a token and print it, once. It is good within a minute."""
+def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_json: bool, **about: str) -> None:
+    """Make a token and print it, once. It is good within a minute.
+
+    \b
+    Example:
+      conductor-loop token create --scope metrics --name prometheus --expires 30d
+    """  # noqa: D301 - click wants the control character
+    name, expires = about["name"], about["expires"]
     now = time.time()
     try:
         made, clear = mint(name, map(Scope, scopes), now, now + seconds(expires), random=secrets.token_bytes(40))
     except (ValueError, OverflowError) as error:
         raise click.UsageError(str(error)) from None
     _change(_store(stack, document), lambda found: found.added(made, now))
-    click.echo(clear)
+    if as_json:
+        console.print_json({"id": made.id, "token": clear, "expires": _day(made.expires)})
+    else:
+        click.echo(clear)
     click.echo(f"{made.id} is good until {_day(made.expires)}; nobody can show it again", err=True)
 
 
 @token.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print everything that is known of them.")
 @stack_option
 @document_option
+@output_option
 @speaks_to_aws
 def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
-    """Print the tokens: id, name, scopes, and how long they are good."""
+    """Print the tokens: id, name, scopes, and how long they are good.
+
+    \b
+    Examples:
+      conductor-loop token list
+      conductor-loop token list --output json
+    """  # noqa: D301 - click wants the control character
     try:
         found = _store(stack, document).read().tokens()
     except (UnreadableTokens, OSError) as error:
@@ -84,7 +100,7 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
     now = time.time()
     if as_json:
         shown = [{key: value for key, value in one.entry().items() if key != "sha256"} for one in found]
-        click.echo(json.dumps(shown, indent=2))
+        console.print_json(shown)
         return
     for one in found:
         click.echo(_row(one, now))
@@ -94,13 +110,21 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
 @click.argument("identifier", metavar="ID")
 @stack_option
 @document_option
+@output_option
 @speaks_to_aws
-def revoke(identifier: str, stack: str, document: Path | None) -> None:
-    """Make the token ID worthless, within a minute."""
+def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool) -> None:
+    """Make the token ID worthless, within a minute.
+
+    \b
+    Example:
+      conductor-loop token revoke 9f2c4d1e8a7b6c50
+    """  # noqa: D301 - click wants the control character
     try:
         _change(_store(stack, document), lambda found: found.revoked(identifier))
     except KeyError:
         raise click.ClickException("there is no token with this id; see conductor-loop token list") from None
+    if as_json:
+        console.print_json({"id": identifier, "revoked": True})
     click.echo(f"{identifier} is revoked; copies of it are believed for a minute at most", err=True)
 
 

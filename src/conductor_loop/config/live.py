@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from conductor_loop.config.metering import Metering
 from conductor_loop.config.sources import PREFIX, InvalidConfig, parsed
 from conductor_loop.config.typed import Config, load
-from conductor_loop.config.values import seconds
 
 logger = logging.getLogger("conductor-loop")
 
@@ -42,7 +41,7 @@ class Live:
     ) -> None:
         self._environment, self._newest, self._earlier = environment, newest, earlier
         self._refused, self._clock = refused, clock
-        self._max_age = seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s")
+        self._is_stored = bool(environment.get(f"{PREFIX}CONFIG_PARAMETER"))
         self._config: Config | None = None
         self._alone: Config | None = None  # what the environment says by itself
         self._seen: Stored | None = None  # what was looked at last
@@ -58,7 +57,7 @@ class Live:
         """
         if self._config is None:
             self._config = self._first()
-        elif self._clock() - self._read_at >= self._max_age:
+        elif self._is_stored and self._clock() - self._read_at >= self._config.max_age_seconds:
             self._config = self._next(self._config)
         return self._config
 
@@ -77,16 +76,19 @@ class Live:
         return self._alone
 
     def _first(self) -> Config:
-        if not self._environment.get(f"{PREFIX}CONFIG_PARAMETER"):
-            self._max_age = float("inf")
-            return load({}, self._environment)
         """Read what a function starts with. Where that cannot be read it does not start: defaults may be laxer."""
+        if not self._is_stored:
+            return load({}, self._environment)
         self._read_at = self._clock()
-        newest = self._newest()
-        if config := self._loaded(newest):
-            return config
-        candidates = (self._loaded(one, quiet=True) for one in self._earlier())
-        return next(filter(None, candidates), None) or load({}, self._environment)
+        self._seen = self._newest()
+        found = self._loaded(self._seen)
+        if isinstance(found, Config):
+            return found
+        earlier = (self._loaded(one) for one in self._earlier())
+        config = next((one for one in earlier if isinstance(one, Config)), None)
+        config = config or load({}, self._environment)  # raises where the environment is to blame, and no document
+        self._refuse(found)
+        return config
 
     def _next(self, config: Config) -> Config:
         self._read_at = self._clock()
@@ -97,16 +99,21 @@ class Live:
             return config
         if stored == self._seen and not self._broken:
             return config
-        return self._loaded(stored) or config
+        self._seen, self._broken = stored, False
+        found = self._loaded(stored)
+        if isinstance(found, Config):
+            return found
+        self._refuse(found)
+        return config
 
-    def _loaded(self, stored: Stored, *, quiet: bool = False) -> Config | None:
-        if not quiet:
-            self._seen, self._broken = stored, False
+    def _loaded(self, stored: Stored) -> Config | InvalidConfig:
         try:
             return load(parsed(stored.text), self._environment, stored.version)
+        except InvalidConfig as error:
+            return error
         except Exception as error:  # noqa: BLE001 - whatever a document does, it must not stop the function
-            load({}, self._environment)  # raises where the environment is to blame, which no document can mend
-            if not quiet:
-                self._broken = True
-                self._refused(error if isinstance(error, InvalidConfig) else InvalidConfig((f"$: {error!r}",)))
-            return None
+            return InvalidConfig((f"$: {error!r}",))
+
+    def _refuse(self, error: InvalidConfig) -> None:
+        self._broken = True
+        self._refused(error)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, consistent, parsed
+from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
 
 type Probe = Callable[[], str]
 """Looks at one thing of a stack; what it found, in a few words. Raises OSError, saying what is wrong with it."""
@@ -39,7 +39,7 @@ def inspect(text: str, environment: Mapping[str, str], probes: Probes | None) ->
     """Look at a document: by itself, and with ``probes`` at the stack that it is meant for."""
     try:
         document = parsed(text)
-        found = consistent(document, environment)
+        found = effective(document, environment)
     except InvalidConfig as error:
         return Report(passed=False, lines=tuple(f"- {problem}" for problem in error.problems))
     checks = [_checked(label, found, key, probe) for label, key, probe in _checks(probes)]

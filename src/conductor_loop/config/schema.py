@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from conductor_loop.config import values
+from conductor_loop.validation.schema import ecma_pattern
 
 type Path = tuple[str, ...]
 type Document = dict[str, Any]
@@ -66,7 +67,7 @@ def put(document: Document, path: Path, value: object) -> None:
     document[path[-1]] = value
 
 
-def get(document: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - any JSON value
+def get(document: object, path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """Get the value at a path; ``None`` where there is none."""
     found: Any = document
     for name in path:
@@ -76,16 +77,24 @@ def get(document: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401 - any J
     return found
 
 
-def problems(document: object) -> tuple[str, ...]:
-    """List everything that a document breaks, each with its JSON path, the rule and what to write instead."""
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something that a document breaks."""
+
+    path: tuple[str | int, ...]
+    text: str  # its JSON path, the rule, and what to write instead
+
+
+def mistakes(document: object) -> tuple[Mistake, ...]:
+    """List everything that a document breaks."""
     from jsonschema import Draft7Validator, validators  # noqa: PLC0415 - most of the time that an import would take
 
-    # `extend` is untyped; the two keywords of our own know the units.
+    # `extend` is untyped; the keywords of our own know the units, and that a line's end is none of a text's.
     checker = Draft7Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
-    keywords = {"duration": _duration, "size": _size}
+    keywords = {"duration": _duration, "size": _size, "pattern": _pattern}
     extended: Any = validators.extend(Draft7Validator, keywords, type_checker=checker)  # type: ignore[no-untyped-call]
     found = sorted(extended(schema()).iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
-    return tuple(line for error in found for line in _described(error))
+    return tuple(mistake for error in found for mistake in _described(error))
 
 
 def _leaves(node: Mapping[str, Any], path: Path) -> Iterator[Leaf]:
@@ -111,6 +120,14 @@ def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[Any]]:
             yield ValidationError(f"write one from {bounds['minimum']} to {bounds['maximum']}")
 
     return check
+
+
+def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[Any]:
+    """Hold a text to a pattern as JSON Schema means it: Python's ``$`` takes a line feed at the end as well."""
+    from jsonschema import ValidationError  # noqa: PLC0415 - see above
+
+    if isinstance(value, str) and not ecma_pattern(pattern).search(value):
+        yield ValidationError(f"{pattern} is not met")
 
 
 _duration, _size = _bounded(values.seconds), _bounded(values.size)
@@ -140,13 +157,14 @@ _SAYS: Mapping[str, Callable[[Any], str]] = {
 _SHOWN = 60  # characters of a wrong value that a message repeats
 
 
-def _described(error: Any) -> Iterator[str]:  # noqa: ANN401 - jsonschema has no types
-    path = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in error.absolute_path)
+def _described(error: Any) -> Iterator[Mistake]:  # noqa: ANN401 - jsonschema has no types
+    at = tuple(error.absolute_path)
+    path = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in at)
     if error.validator == "additionalProperties":
         for name in sorted(set(error.instance) - set(error.schema["properties"])):
-            yield f"${path}.{name}: is not known; {_nearest(name, error.schema['properties'])}"
+            yield Mistake((*at, name), f"${path}.{name}: is not known; {_nearest(name, error.schema['properties'])}")
         return
-    yield f"${path}: {_shown(error)} does not fit; {_SAYS[error.validator](error)}"
+    yield Mistake(at, f"${path}: {_shown(error)} does not fit; {_SAYS[error.validator](error)}")
 
 
 def _shown(error: Any) -> str:  # noqa: ANN401 - jsonschema has no types

@@ -2,12 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from conductor_loop.config.schema import Document, Leaf, defaults, get, leaves, problems, put
+from conductor_loop.config.schema import Document, Leaf, Mistake, defaults, get, leaves, mistakes, put
+from conductor_loop.config.values import seconds
 
 PREFIX = "CONDUCTOR_"
 MOST_BYTES = 8192  # of a document: what a parameter of SSM holds
@@ -32,6 +34,8 @@ WIRING = frozenset(
     )
 )
 """Variables that are no keys of a configuration: what a stack is made of."""
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_WORKERS = re.compile(r"[0-9]{1,6}( [0-9]{1,6}){3}")
 
 
 class InvalidConfig(Exception):  # noqa: N818 - reads as what it is
@@ -70,46 +74,61 @@ def effective(document: object, environment: Mapping[str, str]) -> Effective:
         InvalidConfig: naming everything that is wrong, in the document and in the environment.
 
     """
-    found = list(problems(document))
-    template = _parsed(environment.get(f"{PREFIX}DEFAULTS", "") or "{}", found)
-    overrides = _overrides(environment, found)
-    members = {(Source.ENVIRONMENT, leaf.dotted) for leaf in leaves() if not environment.get(leaf.variable)}
-    if found or not isinstance(document, dict):
-        raise InvalidConfig(tuple(found))
-    values, sources = defaults(), dict.fromkeys((leaf.dotted for leaf in leaves()), Source.DEFAULT)
-    for source, layer in (
-        (Source.TEMPLATE, template),
-        (Source.DOCUMENT, document),
-        (Source.ENVIRONMENT, overrides),
-    ):
-        for leaf in leaves():
-            if (value := get(layer, leaf.path)) is not None:
-                kept = get(values, leaf.path) if (source, leaf.dotted) in members else {}
-                put(values, leaf.path, {**kept, **value} if kept else value)
-                sources[leaf.dotted] = source
-    _check_one_cluster(values, sources)
-    return Effective(values, sources)
-
-
-def consistent(document: object, environment: Mapping[str, str]) -> Effective:
-    """Put a configuration together whose values go together, too.
-
-    Raises:
-        InvalidConfig: as above, or each value is good by itself and they contradict each other.
-
-    """
-    found = effective(document, environment)
-    vault = found.values["secrets"]["vault"]
-    if vault["enabled"] and not vault["address"]:
-        raise InvalidConfig(("$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false",))
+    found, wrong = looked_at(document, environment)
+    if wrong:
+        raise InvalidConfig(wrong)
     return found
 
 
-def _check_one_cluster(values: Document, sources: Mapping[str, Source]) -> None:
-    cluster = values["porch"]["cluster"]
+def looked_at(document: object, environment: Mapping[str, str]) -> tuple[Effective, tuple[str, ...]]:
+    """Put a configuration together of what is good; and everything that is wrong, contradictions as well."""
+    values, sources = defaults(), dict.fromkeys((leaf.dotted for leaf in leaves()), Source.DEFAULT)
+    said: list[str] = []
+    broken: set[str] = set()
+    members = {(Source.ENVIRONMENT, leaf.dotted) for leaf in leaves() if not environment.get(leaf.variable)}
+    for source, layer, wrong in _layers(document, environment, said):
+        bad = {leaf.dotted for leaf in leaves() if any(_concerns(mistake, leaf) for mistake in wrong)}
+        broken |= bad
+        for leaf in leaves():
+            if leaf.dotted not in bad and (value := get(layer, leaf.path)) is not None:
+                kept = get(values, leaf.path) if (source, leaf.dotted) in members else {}
+                put(values, leaf.path, {**kept, **value} if kept else value)
+                sources[leaf.dotted] = source
+    found = Effective(values, sources)
+    said += (text for keys, text in _contradictions(found) if not broken.intersection(keys))
+    return found, tuple(said)
+
+
+def _layers(
+    document: object, environment: Mapping[str, str], said: list[str]
+) -> Iterator[tuple[Source, object, tuple[Mistake, ...]]]:
+    """Give what each source says, and what is wrong with it, which is added to ``said``: the document's first."""
+    in_document = mistakes(document)
+    said += (mistake.text for mistake in in_document)
+    template, in_template = _template(environment, said)
+    overrides = _overrides(environment, said)
+    in_environment = mistakes(overrides)
+    said += (f"environment: {mistake.text}" for mistake in in_environment)
+    yield Source.TEMPLATE, template, in_template
+    yield Source.DOCUMENT, document, in_document
+    yield Source.ENVIRONMENT, overrides, in_environment
+
+
+def _concerns(mistake: Mistake, leaf: Leaf) -> bool:
+    """Whether a value cannot be told because of a mistake: one in it, or in what it lies in."""
+    return all(one == other for one, other in zip(mistake.path, leaf.path, strict=False))
+
+
+def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find values that are good by themselves and do not go together: their keys, and what to write instead."""
+    cluster, vault = found.values["porch"]["cluster"], found.values["secrets"]["vault"]
+    keys = ("porch.cluster.kubeconfig_secret", "porch.cluster.eks_cluster")
     if cluster["kubeconfig_secret"] and cluster["eks_cluster"]:
-        setters = " and ".join(sources[f"porch.cluster.{key}"] for key in ("kubeconfig_secret", "eks_cluster"))
-        raise InvalidConfig((f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one",))
+        setters = " and ".join(found.sources[key] for key in keys)
+        yield keys, f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one"
+    if vault["enabled"] and not vault["address"]:
+        keys = ("secrets.vault.enabled", "secrets.vault.address")
+        yield keys, "$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false"
 
 
 def parsed(text: str) -> object:
@@ -124,12 +143,26 @@ def parsed(text: str) -> object:
             (f"$: has more than {MOST_BYTES} bytes, which SSM does not take; leave out what is default",)
         )
     try:
-        document = json.loads(text, object_pairs_hook=_once)
-        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError) as error:
+        return _json(text)
+    except _TooDeep:
+        raise InvalidConfig((f"$: is nested deeper than {_MOST_LEVELS} levels; no key needs that",)) from None
+    except ValueError as error:
         raise InvalidConfig((f"$: is not JSON ({error}); write an object in braces",)) from None
+
+
+class _TooDeep(ValueError):  # noqa: N818 - reads as what it is
+    """JSON that is nested deeper than any key needs."""
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Parse JSON that no reader takes in two ways. Raises ValueError."""
+    try:
+        document = json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise _TooDeep(text) from None
     if _is_deeper(document, _MOST_LEVELS):
-        raise InvalidConfig((f"$: is nested deeper than {_MOST_LEVELS} levels; no key needs that",))
+        raise _TooDeep(text)
+    json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
     return document
 
 
@@ -149,18 +182,19 @@ def _is_deeper(value: object, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
-def _parsed(text: str, found: list[str]) -> Document:
+def _template(environment: Mapping[str, str], said: list[str]) -> tuple[object, tuple[Mistake, ...]]:
     try:
-        document = parsed(text)
+        document = parsed(environment.get(f"{PREFIX}DEFAULTS", "") or "{}")
     except InvalidConfig as error:
-        found += (f"{PREFIX}DEFAULTS: {problem}" for problem in error.problems)
-        return {}
-    found += (f"{PREFIX}DEFAULTS: {problem}" for problem in problems(document))
-    return document if isinstance(document, dict) else {}
+        said += (f"{PREFIX}DEFAULTS: {problem}" for problem in error.problems)
+        return {}, ()
+    wrong = mistakes(document)
+    said += (f"{PREFIX}DEFAULTS: {mistake.text}" for mistake in wrong)
+    return document, wrong
 
 
 def _overrides(environment: Mapping[str, str], found: list[str]) -> Document:
-    """Read every variable that overrides a key."""
+    """Read every variable that overrides a key, and look at the others."""
     document: Document = {}
     left = {name: text for name, text in environment.items() if name.startswith(PREFIX) and text}
     for leaf in leaves():
@@ -171,12 +205,24 @@ def _overrides(environment: Mapping[str, str], found: list[str]) -> Document:
     for name in sorted(left.keys() - WIRING):
         close = difflib.get_close_matches(name, [leaf.variable for leaf in leaves()], n=1)
         found.append(f"{name}: is not known; " + (f"did you mean {close[0]}?" if close else "remove it"))
-    found += (f"environment: {problem}" for problem in problems(document))
+    found += _miswired(environment)
     return document
+
+
+def _miswired(environment: Mapping[str, str]) -> Iterable[str]:
+    """Look at the wiring that is more than a name."""
+    if age := environment.get(f"{PREFIX}CONFIG_MAX_AGE"):
+        try:
+            seconds(age)
+        except ValueError as error:
+            yield f"{PREFIX}CONFIG_MAX_AGE: does not fit; {error}"
+    if (workers := environment.get(f"{PREFIX}WORKERS")) and not _WORKERS.fullmatch(workers):
+        yield f"{PREFIX}WORKERS: does not fit; write four whole numbers with a space between them, e.g. 2 4 2 10"
 
 
 def _take(document: Document, leaf: Leaf, text: str, found: list[str]) -> None:
     try:
+        text.encode()  # what is no UTF-8 in a process's environment is half a surrogate pair here
         put(document, leaf.path, _READERS[leaf.schema["type"]](text))
     except ValueError:
         found.append(f"{leaf.variable}: does not fit; write {_WRITES[leaf.schema['type']]}")
@@ -190,9 +236,15 @@ def _take_members(document: Document, leaf: Leaf, left: dict[str, str]) -> None:
 
 
 def _list(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    if text.startswith("["):
-        return json.loads(text)
+    if text.lstrip().startswith("["):
+        return _json(text)
     return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):  # `int` takes 1_0, other scripts' digits and spaces, too
+        raise ValueError(text)
+    return int(text)
 
 
 def _flag(text: str) -> bool:
@@ -203,12 +255,13 @@ def _flag(text: str) -> bool:
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "string": str,
-    "integer": int,
+    "integer": _integer,
     "boolean": _flag,
     "array": _list,
-    "object": json.loads,
+    "object": _json,
 }
 _WRITES = {
+    "string": "UTF-8",
     "integer": "a whole number",
     "boolean": "true or false",
     "array": "values with commas between them, or a JSON list",

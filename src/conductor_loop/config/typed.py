@@ -9,7 +9,7 @@ from typing import Any
 from conductor_loop.config.metering import Metering, metering
 from conductor_loop.config.schema import get
 from conductor_loop.config.serving import Serving, serving
-from conductor_loop.config.sources import PREFIX, Effective, InvalidConfig, consistent
+from conductor_loop.config.sources import PREFIX, InvalidConfig, looked_at
 from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
@@ -59,6 +59,7 @@ class Config:
     metering: Metering = field(default_factory=Metering)
     serving: Serving = field(default_factory=Serving)  # of the API
     token_source: TokenSource = field(default_factory=TokenSource)
+    max_age_seconds: float = 60  # of what was read of it
 
 
 def load(document: object, environment: Mapping[str, str], version: str = "") -> Config:
@@ -73,16 +74,12 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
         InvalidConfig: naming everything that is wrong, with what to write instead.
 
     """
-    problems: tuple[str, ...] = ()
-    try:
-        found: Effective | None = consistent(document, environment)
-    except InvalidConfig as error:
-        found, problems = None, error.problems
+    found, problems = looked_at(document, environment)
     if not environment.get(f"{PREFIX}STATE_TABLE"):
         problems += (f"{PREFIX}STATE_TABLE is not set: name the state table",)
-    if found and get(found.values, ("processing", "priority_queues")) and not environment.get(f"{PREFIX}QUEUE_NORMAL"):
+    if get(found.values, ("processing", "priority_queues")) and not environment.get(f"{PREFIX}QUEUE_NORMAL"):
         problems += (f"{PREFIX}QUEUE_NORMAL is not set: name the queue, or set processing.priority_queues to false",)
-    if problems or found is None:
+    if problems:
         raise InvalidConfig(problems)
     return _typed(found.values, environment, version)
 
@@ -107,7 +104,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         unique_correlation_ids=processing["unique_correlation_ids"],
         critical_principals=(*values["access_control"]["priority_principals"], *_api_principal(environment)),
         high_per_minute=processing["high_per_minute"] if access["rate_limiting"] else None,
-        rules=_rules(values["validation"], values["security"]["validation"]),
+        rules=rules(values),
         porch_memory_bytes=size(limits["max_memory"]),
         porch_descriptors=limits["max_file_descriptors"],
         sweep_after_seconds=seconds(processing["sweep_after"]),
@@ -115,6 +112,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
         metering=metering(values, environment.get(f"{PREFIX}STACK", "")),
         serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
+        max_age_seconds=seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s"),
         token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
 
@@ -129,7 +127,9 @@ def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value}
 
 
-def _rules(limits: Mapping[str, Any], security: Mapping[str, Any]) -> Rules:
+def rules(values: Mapping[str, Any]) -> Rules:
+    """Give the rules of a whole configuration, by its values."""
+    limits, security = values["validation"], values["security"]["validation"]
     return Rules(
         mode=SecurityMode.STRICT if security["strict_mode"] else SecurityMode.STANDARD,
         max_replicas=limits["max_replicas"],

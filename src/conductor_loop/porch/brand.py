@@ -55,6 +55,7 @@ def _locked(place: int) -> Iterator[None]:
 def branding(brand: int) -> Iterator[None]:
     """Brand everything that this process starts meanwhile, and so all its descendants.
 
+    As a soft limit, which whatever other threads start in this moment bears as well; see `Family` for the difference.
     Neither `setsid` nor an emptied environment takes a limit away; see `Family` for what lowering it does.
     """
     with _STARTING:
@@ -80,14 +81,30 @@ def is_answered_for(brand: int) -> bool:
     """Whether the worker that a brand names lives, and says that the brand is its own."""
     if brand in _live:
         return True
-    worker = brand >> _RANDOM_BITS & 2**_OWNER_BITS - 1
+    worker = _owner(brand)
     if worker == os.getpid() or not name_alive(worker) or hard_limit(worker, MARK) != resource.RLIM_INFINITY:
         return False
+    claims = _claims()
+    return claims is None or (worker, brand) in claims  # a system that does not tell: to be alive has to do
+
+
+def workers() -> set[int]:
+    """Find the processes that hold a brand now, whether they could put it on their runs or not."""
+    return {pid for pid, _ in _claims() or ()}
+
+
+def _owner(brand: int) -> int:
+    return brand >> _RANDOM_BITS & (1 << _OWNER_BITS) - 1
+
+
+def _claims() -> set[tuple[int, int]] | None:
+    """Say who holds which brand by a lock at its place; ``None`` where the system does not tell."""
     try:
         locks = Path("/proc/locks").read_text().splitlines()
-    except OSError:  # a system that does not tell: to be alive has to do
-        return True
-    return any(fields[-4] == str(worker) and fields[-2] == str(brand) for fields in map(str.split, locks))
+    except OSError:
+        return None
+    held = {(int(fields[-4]), int(fields[-2])) for fields in map(str.split, locks) if fields[-2].isdigit()}
+    return {(pid, place) for pid, place in held if is_brand(place) and _owner(place) == pid % 2**_OWNER_BITS}
 
 
 def name_alive(pid: int) -> str | None:
@@ -96,6 +113,13 @@ def name_alive(pid: int) -> str | None:
         name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").partition(" (")[2].rpartition(") ")
         return None if rest[0] in "ZX" else name
     return None
+
+
+def parent_of(pid: int) -> int:
+    """Name the parent of a process; 0 if there is none, or it is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2].split()[1])
+    return 0
 
 
 def marks_of(pid: int) -> tuple[int, int] | None:

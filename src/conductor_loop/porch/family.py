@@ -13,7 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor_loop.porch.brand import MARK, hard_limit, is_answered_for, is_below, is_brand, marks_of, name_alive
+from conductor_loop.porch.brand import (
+    MARK,
+    hard_limit,
+    is_answered_for,
+    is_below,
+    is_brand,
+    marks_of,
+    name_alive,
+    parent_of,
+    workers,
+)
 
 _PASSES = 3  # over who was started before the limits held; each leaves fewer, unless limits cannot be set at all
 _SWEEP_SECONDS = 5.0  # for all strays to die; they do in milliseconds, unless the kernel keeps one in a system call
@@ -28,7 +38,8 @@ class Family:
     inherited and that no other run has: the brand, the session, and the run's directory in the environment (HOME). Runs
     beside this one in other threads are therefore safe. The brand is a hard limit: who wants to be rid of it can only
     lower it, never lift it, and so all the other limits. Who bears a brand that no worker answers for, or no brand but
-    a run's limits or lower ones, is of this family as much as of any.
+    a run's limits or lower ones, is of this family as much as of any. The brand as a soft limit alone is not enough:
+    what another thread of ours starts in the same moment bears it too, until `limit` takes it away.
     Becoming the reaper of all orphans (PR_SET_CHILD_SUBREAPER) would find them too, but is refused on Lambda, and does
     not tell the orphans of one run from those of another.
     """
@@ -49,16 +60,41 @@ class Family:
         with suppress(PermissionError, ValueError):  # a sandbox that refuses this has limits of its own
             _set_limits(self.leader, wanted)
             for _ in range(_PASSES):
-                for pid in self._unlimited():
-                    _set_limits(pid, wanted)
+                self._limit_all(wanted)
 
-    def _unlimited(self) -> list[int]:
-        relatives = self.living()
-        return [pid for pid in relatives if marks_of(pid) != (self.brand, self.brand)]
+    def _limit_all(self, wanted: Mapping[int, int]) -> None:
+        for pid in _processes():
+            match marks_of(pid):
+                case (self.brand, self.brand):
+                    pass
+                case (self.brand, theirs) if self._is_bystander(pid):
+                    _set_limits(pid, {MARK: theirs})
+                case (self.brand, _):
+                    _set_limits(pid, wanted)
+                case _ if self._is_in_session(pid):
+                    _set_limits(pid, wanted)
 
     def living(self) -> list[int]:
         """Find the family as far as that is cheap: the leader, and who bears its brand or is in its session."""
-        return [pid for pid in _processes() if self._is_in_session(pid) or self.brand in (marks_of(pid) or ())]
+        return [pid for pid in _processes() if self._is_in_session(pid) or self._is_branded(pid)]
+
+    def _is_branded(self, pid: int) -> bool:
+        match marks_of(pid):
+            case (_, self.brand):
+                return True
+            case (self.brand, _):
+                return not self._is_bystander(pid)
+        return False
+
+    def _is_bystander(self, pid: int) -> bool:
+        """Whether a process comes from us by another way than the leader: of the run there are only orphans so near.
+
+        Those are adopted by the system's first process; where that is us, it cannot be told, and a run comes first.
+        """
+        ours = os.getpid()
+        while pid not in {0, 1, ours, self.leader}:
+            pid = parent_of(pid)
+        return pid == ours != 1
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader's process group, at once, and then to whoever has left it."""
@@ -83,9 +119,11 @@ class Family:
         dead: set[int] = set()
         while (strays := _stopped(self._members, dead, deadline)) and time.monotonic() < deadline:
             names += [name for pid in strays - known if (name := name_alive(pid))]
+            kin = {pid for pid in strays if self._is_kin(pid)}  # of an outlaw nobody knows whose child it is
             _send(strays, signal.SIGKILL)
             for pid in strays:
                 _await_death(pid, deadline)
+            _reap(kin)
             dead |= strays
         _send(strays, signal.SIGKILL)
         _await_reaping(known | dead)
@@ -95,8 +133,10 @@ class Family:
         return {pid for pid in _processes() if self._owns(pid)} - {self.leader, os.getpid()}
 
     def _owns(self, pid: int) -> bool:
-        marks = marks_of(pid) or ()
-        return self._is_in_session(pid) or self.brand in marks or self._knows_directory(pid) or self._is_outlaw(pid)
+        return self._is_kin(pid) or self._is_outlaw(pid)
+
+    def _is_kin(self, pid: int) -> bool:
+        return self._is_in_session(pid) or self._is_branded(pid) or self._knows_directory(pid)
 
     def end_outlaws(self) -> None:
         """Kill who is of a run that nobody answers for, on sight: it belongs to no run whose use is counted."""
@@ -115,7 +155,7 @@ class Family:
             mark == resource.RLIM_INFINITY or not ours or ours[1] != resource.RLIM_INFINITY
         ):  # then all that we start bears a limit, branded or not
             return False
-        of_a_run = not is_answered_for(mark) if is_brand(mark) else self._is_limited(pid)
+        of_a_run = not is_answered_for(mark) if is_brand(mark) else self._is_limited(pid) and not self._has_worker(mark)
         return of_a_run and _identity(pid) == _identity(os.getpid())
 
     def _is_limited(self, pid: int) -> bool:
@@ -124,6 +164,10 @@ class Family:
         return all(is_below(value, hard_limit(pid, kind)) for kind, value in self.limits.items()) and not any(
             is_below(value, hard_limit(0, kind)) for kind, value in telling.items()
         )
+
+    def _has_worker(self, mark: int) -> bool:
+        """Whether a worker lives that could give its runs no other mark, because it is under this very limit itself."""
+        return any(hard_limit(pid, MARK) == mark and not self._is_limited(pid) for pid in workers())
 
     def _is_in_session(self, pid: int) -> bool:
         with suppress(OSError):
@@ -202,5 +246,10 @@ def _await_death(pid: int, deadline: float) -> None:
                 selector.select(max(0.0, deadline - time.monotonic()))
         finally:
             os.close(descriptor)
-    with suppress(OSError):  # ours to reap where we are a container's first process, the parent of orphans
-        os.waitpid(pid, os.WNOHANG)
+
+
+def _reap(kin: set[int]) -> None:
+    """Take the exit statuses of dead kin where we are a container's first process, the parent of orphans."""
+    for pid in kin:
+        with suppress(OSError):  # not our child
+            os.waitpid(pid, os.WNOHANG)

@@ -14,7 +14,7 @@ class Limits:
     looked at while it runs (`Watch`), and whoever breaks one is ended with all that it started.
     """
 
-    memory_bytes: int = 512 * _MIB  # private memory; each, and all of the run's processes together
+    memory_bytes: int = 512 * _MIB  # private memory: each; with shared memory: all of the run together
     file_descriptors: int = 1024  # each: open at once
     file_bytes: int = 64 * _MIB  # each: the largest file it may write
     disk_bytes: int = 128 * _MIB  # everything in the work directory; a quarter of Lambda's smallest /tmp
@@ -33,5 +33,6 @@ class Stop(Enum):
     TIME = auto()
     OUTPUT = auto()
     DISK = auto()
+    DISK_ELSEWHERE = auto()  # beside the work directory
     TASKS = auto()
     MEMORY = auto()

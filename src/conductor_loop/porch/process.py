@@ -22,7 +22,7 @@ from conductor_loop.porch.brand import branded, branding
 from conductor_loop.porch.family import Family
 from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.shield import hide_ourselves
-from conductor_loop.porch.watch import Watch
+from conductor_loop.porch.watch import Ground, Watch
 
 _CHUNK_BYTES = 65_536  # what a pipe holds
 _GO_RESERVES_BYTES = 1024 * 1024**2  # see `_bounds`
@@ -62,6 +62,7 @@ def execute(command: Command, limits: Limits) -> Ended:
 
 def _execute(command: Command, limits: Limits, brand: int) -> Ended:
     started = time.monotonic()
+    ground = Ground.of(command.directory)
     with branding(brand):
         child = _start(command)
     with child:
@@ -70,7 +71,7 @@ def _execute(command: Command, limits: Limits, brand: int) -> Ended:
         try:
             _confine(family)
             clock = _Clock(started + command.timeout_seconds, limits.grace_seconds)
-            stopped = _attend(family, output, clock, Watch(family, command.directory, limits))
+            stopped = _attend(family, output, clock, Watch(family, ground, limits))
         finally:
             left = family.end()
         output.drain()
@@ -172,7 +173,8 @@ def _attend(family: Family, output: _Output, clock: _Clock, watch: Watch) -> Sto
         while True:
             ready = [key.fd for key, _ in selector.select(min(clock.left, watch.left))]
             if exited in ready:
-                return stopped  # a grandchild may hold the pipes open for ever: what counts is the child
+                # A grandchild may hold the pipes open for ever: what counts is the child.
+                return stopped or watch.last_look()
             for pipe in ready:
                 if not output.read(pipe):
                     selector.unregister(pipe)

@@ -18,6 +18,7 @@ from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch.credentials import Credentials
 from conductor_loop.porch.kubeconfig import Kubeconfig
+from conductor_loop.porch.leftovers import cleaned
 from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.mask import Mask, masking, readable, spoken
 from conductor_loop.porch.package import Bounds, Package, Unusable, packed
@@ -105,6 +106,7 @@ class Porch:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets; see RESERVED
     work_root: Path = Path("/tmp/conductor-loop")  # noqa: S108 - all that Lambda lets us write; its owner is checked
     limits: Limits = field(default_factory=Limits)
+    cleans: Path | None = None  # where nobody but runs writes: what they leave there is removed
     credentials: Credentials[Any] | None = field(default=None, repr=False)  # for a cluster; None: porch works offline
 
     def run(self, request: Request) -> Result:
@@ -117,7 +119,8 @@ class Porch:
             raise ValueError(f"not an intent's file name: {request.file!r}")
         deadline = time.monotonic() + request.timeout_seconds
         kubeconfig = self._kubeconfig(request)
-        return self._run(request, kubeconfig, deadline)
+        with cleaned(self.cleans, self.work_root.absolute()):
+            return self._run(request, kubeconfig, deadline)
 
     def command(self, request: Request, space: Workspace) -> Command:
         """Say what is started for a request: the arguments, and the whole of the environment."""

@@ -46,6 +46,7 @@ _MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
 _STOPS: dict[Stop, tuple[Cause, str]] = {  # what porch did, beyond which of the limits
     Stop.OUTPUT: (Cause.PORCH_OUTPUT_TOO_LARGE, "printed more than {0.output_bytes} bytes"),
     Stop.DISK: (Cause.DISK_FULL, "wrote more than {0.disk_bytes} bytes or {0.disk_entries} files"),
+    Stop.DISK_ELSEWHERE: (Cause.DISK_FULL, "wrote more than {0.disk_bytes} bytes outside its work directory"),
     Stop.TASKS: (Cause.PORCH_KILLED, "started more than {0.tasks} processes and threads"),
     Stop.MEMORY: (Cause.MEMORY_LIMIT, "and what it started used more than {0.memory_bytes} bytes of memory"),
 }

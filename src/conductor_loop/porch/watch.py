@@ -1,20 +1,21 @@
 """What a run uses as a whole, looked at while it runs: the kernel bounds single processes and files only."""
 
 import os
-import resource
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from conductor_loop.porch import memory
 from conductor_loop.porch.family import Family
 from conductor_loop.porch.limits import Limits, Stop
 
 _LEAST_SECONDS, _MOST_SECONDS = 0.05, 0.5  # between two looks; an honest porch has often ended by the first
 _IDLENESS = 20  # of the CPU the looks take one part in so many, unless that makes them too rare
 _BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
-_PAGE_BYTES = resource.getpagesize()
+_WRITTEN = re.compile(r"^w(?:char|rite_bytes): (\d+)$", re.MULTILINE)  # of /proc/<pid>/io
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,28 @@ class Disk:
     hidden: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """How things stood just before a run."""
+
+    directory: Path  # of the run
+    free_bytes: int  # on its file system
+    since_ns: int  # by the clock of file systems
+
+    @classmethod
+    def of(cls, directory: Path) -> "Ground":
+        """Look at the directory of a run that is about to begin."""
+        return cls(directory, _free_bytes(directory), directory.stat().st_ctime_ns)
+
+
 class Watch:
     """Looks at a run in turns, as often as is cheap."""
 
-    def __init__(self, family: Family, directory: Path, limits: Limits) -> None:
+    def __init__(self, family: Family, ground: Ground, limits: Limits) -> None:
         self.family = family
-        self.directory = directory
+        self.ground = ground
         self.limits = limits
-        self.free_before = _free_bytes(directory)
+        self.written_bytes: dict[int, int] = {}  # by process, also by those that are dead
         self.due = time.monotonic() + _LEAST_SECONDS
 
     @property
@@ -53,16 +68,32 @@ class Watch:
         family = self.family.living()  # first what grows fastest
         if sum(map(_tasks, family)) > self.limits.tasks:
             return Stop.TASKS
-        if sum(map(_private_bytes, family)) > self.limits.memory_bytes:
+        if memory.is_above(self.limits.memory_bytes, family, self.ground.since_ns):
             return Stop.MEMORY
         self.family.end_outlaws()
-        return Stop.DISK if self._fills_the_disk() else None
+        self.written_bytes |= {pid: _written_bytes(pid) for pid in family}
+        return self._filled()
 
-    def _fills_the_disk(self) -> bool:
-        disk = measured(self.directory, self.limits.disk_entries)
-        if disk.hidden and _free_bytes(self.directory) < self.free_before - self.limits.disk_bytes:
-            return True  # by others perhaps, but a run that hides what it writes cannot complain
-        return disk.size_bytes > self.limits.disk_bytes or disk.entries > self.limits.disk_entries
+    def last_look(self) -> Stop | None:
+        """Find whether a run that has ended, and is not reaped yet, filled the disk since the last look, or before."""
+        if self._gone_bytes() <= self.limits.disk_bytes:
+            return None
+        self.written_bytes |= {pid: _written_bytes(pid) for pid in {self.family.leader, *self.family.living()}}
+        return self._filled()
+
+    def _filled(self) -> Stop | None:
+        disk = measured(self.ground.directory, self.limits.disk_entries)
+        if disk.size_bytes > self.limits.disk_bytes or disk.entries > self.limits.disk_entries:
+            return Stop.DISK
+        gone = self._gone_bytes()
+        if disk.hidden and gone > self.limits.disk_bytes:
+            return Stop.DISK  # by others perhaps, but a run that hides what it writes cannot complain
+        # Others write to the file system too: a run is to blame only if it has written that much.
+        elsewhere = min(gone - disk.size_bytes, sum(self.written_bytes.values()))
+        return Stop.DISK_ELSEWHERE if elsewhere > self.limits.disk_bytes else None
+
+    def _gone_bytes(self) -> int:
+        return self.ground.free_bytes - _free_bytes(self.ground.directory)
 
 
 def measured(directory: Path, most_entries: int) -> Disk:
@@ -108,9 +139,8 @@ def _tasks(pid: int) -> int:
     return 0
 
 
-def _private_bytes(pid: int) -> int:
-    """Memory that is its alone: resident, but for pages of files and shared memory."""
-    with suppress(OSError):
-        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-        return (int(resident) - int(shared)) * _PAGE_BYTES
+def _written_bytes(pid: int) -> int:
+    """Bytes that a process has written, and whatever of it is dead: by calls or by mappings, to files or to pipes."""
+    with suppress(OSError):  # it is gone, or hides itself, or the kernel keeps no account
+        return max(map(int, _WRITTEN.findall(Path(f"/proc/{pid}/io").read_text())))
     return 0

@@ -92,4 +92,4 @@ class Subject:
     def _porch(self, mode: Mode) -> Porch:
         given = self.kubeconfig
         credentials = Credentials(lambda: given, lambda found: found) if given else None
-        return Porch(self.path, mode, self.environment, self.work_root, self.limits, credentials)
+        return Porch(self.path, mode, self.environment, self.work_root, self.limits, credentials=credentials)

@@ -37,7 +37,7 @@ class Document:
         """
         try:
             content = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UnreadableTokens("the document of tokens is not JSON") from None
         return cls.of(content)
 
@@ -53,7 +53,7 @@ class Document:
         if isinstance(entries, str):
             try:
                 entries = json.loads(entries)
-            except ValueError:
+            except (ValueError, RecursionError):
                 entries = None
         if not isinstance(content, dict) or not isinstance(entries, list):
             raise UnreadableTokens('the document of tokens is not an object with a list "tokens"')

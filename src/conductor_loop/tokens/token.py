@@ -12,6 +12,7 @@ _FORM = re.compile(r"clt_([0-9a-f]{16})_[0-9a-f]{64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@/-]{0,63}")
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # seconds of the years 1 to 9999, which can be written
 
 
 class Scope(StrEnum):
@@ -70,6 +71,8 @@ def mint(name: str, scopes: Iterable[Scope], created: float, expires: float, *, 
         raise ValueError(f"name a scope: {', '.join(Scope)}")
     if expires <= created:
         raise ValueError("a token expires after it was made")
+    if expires > _LAST:
+        raise ValueError("a token expires before the year 10000")
     if len(random) != 40:  # noqa: PLR2004 - documented above
         raise ValueError("40 random bytes are wanted")
     clear = f"clt_{random[:8].hex()}_{random[8:].hex()}"
@@ -100,7 +103,7 @@ def read(entry: Mapping[str, Any]) -> Token:
     try:
         token = Token(
             id=_matching(_ID, entry["id"]),
-            name=str(entry["name"]),
+            name="".join(one if one.isprintable() else "?" for one in str(entry["name"])),  # a terminal obeys others
             digest=_matching(_DIGEST, entry["sha256"]),
             scopes=frozenset(map(Scope, entry["scopes"])),
             created=_time(entry["created"]),
@@ -118,11 +121,11 @@ def _matching(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _written(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _time(text: str) -> float:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs a zone")
-    return moment.timestamp()
+    return min(max(moment.timestamp(), _FIRST), _LAST)  # by its zone, a moment may lie in the year 0 or 10000

@@ -20,6 +20,14 @@ def test_the_published_document_is_the_one_that_the_code_generates() -> None:
     assert json.loads((ROOT / "docs/openapi.json").read_text()) == openapi.document(ROUTES)
 
 
+def test_whoever_needs_a_scope_may_show_a_token_a_key_or_a_certificate() -> None:
+    for path, operations in openapi.document(ROUTES)["paths"].items():
+        for method, operation in operations.items():
+            shown = {scheme for one in operation.get("security", []) for scheme in one}
+            scoped = any(one.scope for one in ROUTES if (one.resource, one.method.lower()) == (path, method))
+            assert shown == ({"bearer", "key", "certificate"} if scoped else set())
+
+
 def test_the_template_leads_every_route_to_the_function() -> None:
     events = RESOURCES["ApiFunction"]["Properties"]["Events"].values()
     assert {event["Properties"]["Path"] for event in events} == {route.resource for route in ROUTES}
@@ -63,6 +71,12 @@ def test_no_log_line_has_a_credential(caplog: pytest.LogCaptureFixture) -> None:
         api.ask("GET", "/intents", headers={"X-API-Key": "wrong-sesame"})
     assert [record.getMessage() for record in caplog.records] == ["GET /intents 200", "GET /intents 401"]
     assert "wrong-sesame" not in str([vars(record) for record in caplog.records])
+
+
+def test_what_a_caller_made_up_can_be_told_in_utf_8() -> None:
+    api = Api()
+    response = api.ask("GET", "/intents?\ud800=1", token=api.client())
+    assert response["body"].encode().isascii()
 
 
 def test_the_page_is_there_only_if_it_is_asked_for() -> None:

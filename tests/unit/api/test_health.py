@@ -1,13 +1,15 @@
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from conductor_loop.api.contract import SCHEMAS
+from conductor_loop.api.dispatch import answer
 from conductor_loop.api.health import duration
 from conductor_loop.api.parts import Counts
-from tests.serving import Api, body, hangs
+from tests.serving import Api, body, hangs, request
 
 
 def test_the_answers_are_the_specifications() -> None:
@@ -73,6 +75,11 @@ def test_a_check_that_hangs_has_failed_once_the_budget_is_spent(monkeypatch: pyt
 def test_liveness_asks_no_service() -> None:
     api = Api(active_workers=hangs, queue_size=hangs, encryption=hangs, limiter_down=True, tokens_down=True)
     assert api.ask("GET", "/livez", token="any")["statusCode"] == 200
+
+
+def test_liveness_looks_up_no_token() -> None:
+    parts = replace(Api().parts, verify=lambda *_: pytest.fail("it asks for the tokens"))
+    assert answer(parts, request("GET", "/livez", token="any"))["statusCode"] == 200
 
 
 def test_an_intent_that_looked_like_an_attack_raises_the_threat_level_for_a_quarter_of_an_hour() -> None:

@@ -1,16 +1,20 @@
+import base64
 import json
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.parts import Answered, Listed, Page
 from conductor_loop.counting import refused
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import Rules
 from tests.factories import intent
-from tests.serving import SENDER, Api, body, request
+from tests.serving import SENDER, Api, body, hangs, request
 
 ARRIVED = "2026-11-23T03:00:00.000Z"
 POSITION = {
@@ -19,6 +23,11 @@ POSITION = {
     "pk": "intent#intent-a.json",
     "sk": "v1",
 }
+
+
+def place(**changes: str) -> str:
+    """Write a place in the listing, as a page gives it."""
+    return base64.urlsafe_b64encode(json.dumps(POSITION | changes).encode()).decode().rstrip("=")
 
 
 def known(api: Api, state: str = "succeeded", **changes: Any) -> Answered:
@@ -62,6 +71,13 @@ def test_everything_that_is_wrong_is_told_at_once_and_counted() -> None:
     assert api.intents.root == {}
 
 
+def test_a_parameter_that_is_not_known_is_no_way_to_name_an_intent() -> None:
+    api = Api()
+    response = send(api, intent(), "/intents?nam=intent-a.json")
+    assert (response["statusCode"], api.intents.root) == (400, {})
+    assert body(response)["error"]["details"]["validation_errors"] == ["The parameter nam is not known"]
+
+
 def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
@@ -101,6 +117,9 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_decoded() -> None:
     assert send(api, "x" * 101)["statusCode"] == 413
     assert send(api, "ü" * 60)["statusCode"] == 413  # by its bytes
     assert send(api, b"x" * 99)["statusCode"] == 400
+    details = body(send(api, b"x" * 101))["error"]["details"]
+    assert (details["error_code"], details["code"]) == ("FILE_TOO_LARGE", "E002")
+    assert api.rejections[-1] == refused("E002", attack=False)
 
 
 def test_only_json_is_taken() -> None:
@@ -125,6 +144,16 @@ def test_full_queues_take_no_more() -> None:
     assert (error["message"], error["retry_after"]) == ("Worker pool is at capacity", "30s")
     counted = {"queue_size": 100, "max_queue_size": 100, "active_workers": 1, "max_workers": 4}
     assert counted.items() <= error["details"].items()
+
+
+def test_full_queues_take_no_more_even_where_the_workers_cannot_be_counted() -> None:
+    response = send(Api(queue_size=lambda: 10_000, active_workers=hangs), intent())
+    assert (response["statusCode"], body(response)["error"]["details"]["active_workers"]) == (503, None)
+    Draft202012Validator(SCHEMAS["Error"]).validate(body(response))
+
+
+def test_where_the_queues_cannot_be_measured_the_bucket_takes_it() -> None:
+    assert send(Api(queue_size=hangs), intent())["statusCode"] == 202
 
 
 def test_the_state_of_an_intent_has_its_status_and_the_keys_of_its_package() -> None:
@@ -183,11 +212,15 @@ def test_a_list_is_filtered_and_goes_on_where_it_ended() -> None:
         "limit=201",
         "limit=x",
         "limit=99999999999",
+        "limit=0001999",
+        "limit=",
         "sort=name",
         "next=%%%",
         "next=e30",
         "next=bnVsbA",
         "next=W10",
+        f"next={place(pk='intent#' + 'a' * 2000)}",
+        f"next={place(sk=chr(0xD800))}",
         f"namespace={'n' * 64}",
     ],
 )
@@ -204,7 +237,27 @@ def test_a_failed_intent_is_sent_again_as_it_was(state: str) -> None:
     api.intents.failed_inputs["intent-a.json"] = b"as it was"
     response = api.ask("POST", "/intents/intent-a.json/retry", token=api.client())
     assert (response["statusCode"], api.intents.root) == (202, {"intent-a.json": b"as it was"})
-    assert api.ask("POST", "/intents/intent-a.json/retry", token="token")["statusCode"] == 409, "it waits already"
+    again = api.ask("POST", "/intents/intent-a.json/retry", token="token")
+    assert (again["statusCode"], body(again)["error"]["details"]["state"]) == (409, "received")
+
+
+def test_what_waits_cannot_be_sent_again() -> None:
+    api = Api()
+    api.intents.root["intent-a.json"] = intent()
+    response = api.ask("POST", "/intents/intent-a.json/retry", token=api.client())
+    assert (response["statusCode"], body(response)["error"]["details"]["state"]) == (409, "received")
+
+
+def test_the_url_of_the_state_is_relative_to_the_requests() -> None:
+    api = Api()
+    known(api, listed=replace(known(api).listed, state="failed"))
+    api.intents.failed_inputs["intent-a.json"] = intent()
+    sent = send(api, intent(), "/intents?name=intent-b.json")
+    retried = api.ask("POST", "/intents/intent-a.json/retry", token="token")
+    for path, response in (("intents", sent), ("intents/intent-a.json/retry", retried)):
+        assert body(response)["status_url"] == response["headers"]["Location"]
+        url = urljoin(f"https://api.example/v1/{path}", response["headers"]["Location"])
+        assert url == f"https://api.example/v1/intents/{body(response)['name']}"
 
 
 @pytest.mark.parametrize("state", ["succeeded", "skipped", "queued", "processing", "retrying"])

@@ -43,6 +43,16 @@ def test_the_eleventh_request_of_an_address_is_one_too_many() -> None:
     assert (body(refused)["error"]["code"], body(refused)["error"]["retry_after"]) == ("RATE_LIMITED", "1s")
 
 
+def test_an_address_is_the_one_that_api_gateway_saw() -> None:
+    api = Api()
+    forged = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP"]
+    statuses = [
+        api.ask("GET", "/readyz", headers=dict.fromkeys(forged, f"203.0.113.{number}"))["statusCode"]
+        for number in range(11)
+    ]
+    assert statuses == [200] * 10 + [429]
+
+
 def test_clients_and_addresses_do_not_disturb_each_other() -> None:
     api = Api()
     one, two = api.client("one"), api.client("two")

@@ -1,0 +1,67 @@
+"""Sending intents, and following each version to its end, many at once."""
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from http import HTTPStatus
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Row
+
+_AT_ONCE = 8  # calls
+_CONFIG = Config(max_pool_connections=_AT_ONCE)
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+
+
+def denied(error: Exception) -> bool:
+    """Say whether AWS has answered that the caller may not."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _DENIED
+
+
+def put(bucket: str, files: Mapping[str, bytes]) -> Iterator[tuple[str, Handoff | Exception]]:
+    """Put files into the root of the bucket, side by side: name to content; what became of each, as it is known."""
+    client = boto3.client("s3", config=_CONFIG)
+
+    def one(name: str, body: bytes) -> Handoff | Exception:
+        try:
+            answer = client.put_object(Bucket=bucket, Key=name, Body=body, ContentType="application/json")
+        except (BotoCoreError, ClientError) as error:
+            return error
+        return Handoff(bucket, name, answer.get("VersionId", "null"), size=len(body))
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        asked = {pool.submit(partial(one, name, body)): name for name, body in files.items()}
+        for done in as_completed(asked):
+            yield asked[done], done.result()
+
+
+class Follower:
+    """Looks where handoffs stand: one call for a hundred of them, whatever else is in the bucket."""
+
+    def __init__(self, table: str) -> None:
+        self._state = StateTable(boto3.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
+        self._s3 = boto3.client("s3", config=_CONFIG)
+
+    def rows(self, handoffs: Collection[Handoff]) -> dict[Handoff, Row]:
+        """Read their rows; one that nobody has come to yet has none."""
+        return self._state.find(handoffs)
+
+    def settled(self, handoffs: Collection[Handoff]) -> set[Handoff]:
+        """Give those whose input has been moved, which is the last thing that is done."""
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            gone = pool.map(self._gone, handoffs)
+        return {handoff for handoff, moved in zip(handoffs, gone, strict=True) if moved}
+
+    def _gone(self, handoff: Handoff) -> bool:
+        try:
+            self._s3.head_object(Bucket=handoff.bucket, Key=handoff.key, VersionId=handoff.version_id)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                return True
+            raise
+        return False

@@ -1,0 +1,95 @@
+"""What is printed: tables for people in a terminal, tab-separated lines for a pipe, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES: Mapping[str, str] = {
+    "success": "green", "succeeded": "green", "skipped": "cyan", "failed": "red", "timeout": "red",
+    "timed_out": "red", "retrying": "yellow", "processing": "blue",
+}  # fmt: skip
+
+
+def stdout() -> "Console":
+    """Give standard output as rich draws on it; rich itself hears NO_COLOR, FORCE_COLOR and TERM."""
+    from rich.console import Console  # noqa: PLC0415 - see common
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def stderr() -> "Console":
+    """Give standard error, where progress goes."""
+    from rich.console import Console  # noqa: PLC0415 - see common
+
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def print_json(found: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print a JSON document."""
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def print_rows(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, flexible: str = "", header_in_pipe: bool = False
+) -> None:
+    """Print a table: in a terminal aligned, headed and never wider than it; in a pipe one line a row, tabs between.
+
+    Args:
+        columns: Their names.
+        rows: As many cells each.
+        flexible: The column that is cut, with an ellipsis, where the terminal is narrow.
+        header_in_pipe: Whether a pipe gets the names, too.
+
+    """
+    rows = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.table import Table  # noqa: PLC0415 - see common
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for at, name in enumerate(columns):
+            widest = max(len(name), *(len(row[at]) for row in rows)) if rows else 0
+            if name == flexible:  # rich makes narrower what could be wrapped; its cells then say that they are cut
+                table.add_column(name.upper(), overflow="ellipsis")
+            else:
+                table.add_column(name.upper(), no_wrap=True, min_width=widest)
+        for row in rows:
+            table.add_row(*map(cell, row))
+        stdout().print(table)
+        return
+    for row in [columns, *rows] if header_in_pipe else rows:
+        click.echo("\t".join(row))
+
+
+def note(word: str, text: str, colour: str) -> None:
+    """Say something on standard error: one line, which a terminal shows as far as it is wide."""
+    if sys.stderr.isatty():
+        from rich.text import Text  # noqa: PLC0415 - see common
+
+        stderr().print(Text(word, style=colour).append(text, style="default"), no_wrap=True, overflow="ellipsis")
+    else:
+        click.echo(word + text, err=True)
+
+
+def cell(text: str) -> Any:  # noqa: ANN401 - rich's Text
+    """Give a cell its colour, if its word has one."""
+    from rich.text import Text  # noqa: PLC0415 - see common
+
+    return Text(text, style=STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")
+
+
+def printable(text: str) -> str:
+    """Put what somebody else wrote into one line that moves no cursor and rings no bell."""
+    return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def lines_of(text: str, style: Callable[[str], str] | None = None) -> None:
+    """Print text of many lines that somebody else wrote."""
+    for line in text.splitlines():
+        clean = "\t".join(map(printable, line.split("\t")))
+        click.echo(style(clean) if style else clean)

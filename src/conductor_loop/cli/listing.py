@@ -1,0 +1,119 @@
+"""``conductor-loop list``: intents, newest first."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conductor_loop.cli import console
+from conductor_loop.cli.common import duration, output_option, speaks_to_aws, stack_option
+from conductor_loop.intent import Priority
+from conductor_loop.lifecycle import State
+
+if TYPE_CHECKING:
+    from conductor_loop.api.parts import Listed, Wanted
+    from conductor_loop.aws.listing import Listing
+    from conductor_loop.aws.operator import Listed as Lying
+
+_RECEIVED = "received"  # in the root, and nobody has come to it yet
+_UNDECIDED = {state for state in State if not state.decided}
+_GROUPS: Mapping[str, set[str]] = {  # by where the file lies
+    "waiting": {_RECEIVED, *_UNDECIDED},
+    "processed": {State.SUCCEEDED, State.SKIPPED},
+    "failed": {State.FAILED, State.TIMED_OUT},
+}
+_STATES = (*_GROUPS, _RECEIVED, *(str(state) for state in State if state not in _GROUPS))
+_PAGE = 100
+_AT_ONCE = 8  # calls
+_COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
+
+
+@click.command("list")
+@click.option(
+    "--state", type=click.Choice(_STATES), help="Only these: a folder (waiting, processed, failed), or one state."
+)
+@click.option("--priority", type=click.Choice([*map(str, Priority)]), help="Only those that are treated with it.")
+@click.option("--namespace", help="Only those of this namespace.")
+@click.option("--since", type=duration, default="7d", show_default=True, help="Only those that arrived since.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones.")
+@stack_option
+@output_option
+@speaks_to_aws
+def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options, by name
+    """List intents, newest first.
+
+    When they arrived, their state, priority, namespace and attempts, and their name. In a pipe the columns have tabs
+    between them, and no heading.
+
+    \b
+    Examples:
+      conductor-loop list
+      conductor-loop list --state waiting
+      conductor-loop list --state failed --since 24h
+      conductor-loop list --namespace oran-sim --priority high --limit 10 --output json
+    """  # noqa: D301 - click wants the control character
+    found = _found(stack, **wanted)
+    if as_json:
+        console.print_json([dict(zip(_COLUMNS, _cells(one), strict=True)) for one in found])
+        return
+    rows = [[str(value) for value in _cells(one)] for one in found]
+    if sys.stdout.isatty():  # of which the name needs more than the year
+        rows = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in rows]
+    console.print_rows(_COLUMNS, rows, flexible="name")
+    if not found:
+        click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
+
+
+def _found(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> "list[Listed]":
+    """Give what the table knows, and what lies in the root and is not in the table yet."""
+    from conductor_loop.api.parts import Wanted  # noqa: PLC0415 - see common
+    from conductor_loop.aws import operator, overview  # noqa: PLC0415 - see common
+
+    outputs, now = operator.outputs(stack), time.time()
+    given: dict[str, str] = {name: value for name, value in filters.items() if value}
+    states: set[str] = _GROUPS.get(state or "", {state} if state else set())
+    one_state = {"state": state} if state and state in {*State} and state not in _GROUPS else {}
+    table = overview.intents(outputs["StateTable"], since)
+    wanted = Wanted(min(_PAGE, limit), given | one_state)
+    start = f"{datetime.fromtimestamp(now - since, UTC):%Y-%m-%dT%H:%M:%S}"
+    rows = (one for one in _rows(table, wanted, now) if not states or one.state in states)
+    known = list(islice((one for one in rows if one.arrived >= start), limit))
+    if given or (states and _RECEIVED not in states):
+        return known
+    lying = operator.listing(outputs["HandoffBucket"], "waiting", datetime.fromtimestamp(now - since, UTC), limit)
+    strangers = _strangers(table, lying, {one.name for one in known if one.state in _UNDECIDED})
+    return sorted([*known, *strangers], key=lambda one: one.arrived, reverse=True)[:limit]
+
+
+def _rows(table: "Listing", wanted: "Wanted", now: float) -> "Iterator[Listed]":
+    while True:
+        page = table.page(wanted, now)
+        yield from page.intents
+        if page.position is None:
+            return
+        wanted = replace(wanted, position=page.position)
+
+
+def _strangers(table: "Listing", lying: "list[Lying]", met: set[str]) -> "list[Listed]":
+    """Give what lies in the root of which the table knows nothing, or only answers to earlier versions."""
+    from conductor_loop.api.parts import Listed  # noqa: PLC0415 - see common
+
+    waiting = [one for one in lying if one.name not in met]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        answers = list(pool.map(lambda one: table.newest(one.name), waiting))
+    return [
+        Listed(one.name, "", _RECEIVED, f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
+        for one, answer in zip(waiting, answers, strict=True)
+        if answer is None or answer.listed.state not in _UNDECIDED
+    ]
+
+
+def _cells(one: "Listed") -> list[Any]:
+    arrived = f"{one.arrived[:19]}Z" if one.arrived else "-"
+    return [arrived, str(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]

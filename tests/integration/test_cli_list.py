@@ -1,0 +1,94 @@
+"""``conductor-loop list``, on moto."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from conductor_loop import pipeline
+from conductor_loop.cli import main
+from tests.factories import BUCKET, World, intent
+from tests.integration.conftest import TABLE
+
+
+@pytest.fixture(autouse=True)
+def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    stacks["conductor-loop"] = {"HandoffBucket": BUCKET, "StateTable": TABLE}
+    world.clock.now = time.time() - 600
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["list", *arguments])
+
+
+def rows(*arguments: str) -> list[list[str]]:
+    """Give state and name of each line."""
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return [[line.split("\t")[1], line.split("\t")[5]] for line in result.stdout.splitlines()]
+
+
+def answered(world: World, file: str, **fields: Any) -> None:
+    pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
+
+
+def test_intents_are_listed_newest_first_and_so_is_what_nobody_has_come_to_yet(world: World) -> None:
+    answered(world, "intent-a.json")
+    answered(world, "intent-b.json", replicas=5000)
+    world.drop("intent-c.json")
+    world.bucket.drop(BUCKET, "failed/state/intent-b.json.v1.json", b"{}")
+    assert rows() == [["received", "intent-c.json"], ["failed", "intent-b.json"], ["succeeded", "intent-a.json"]]
+
+
+def test_a_folder_is_a_filter_and_so_is_a_state(world: World) -> None:
+    answered(world, "intent-a.json")
+    answered(world, "intent-b.json", replicas=5000)
+    world.drop("intent-c.json")
+    assert rows("--state", "waiting") == [["received", "intent-c.json"]]
+    assert rows("--state", "processed") == rows("--state", "succeeded") == [["succeeded", "intent-a.json"]]
+    assert rows("--state", "failed") == [["failed", "intent-b.json"]]
+    assert rows("--state", "timed_out") == []
+
+
+def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
+    world.configure(priority_queues=True)
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    assert rows() == [["queued", "intent-a.json"]]
+    assert rows("--state", "received") == [], "somebody has come to it"
+
+
+def test_a_name_that_was_sent_again_has_a_line_for_each(world: World) -> None:
+    answered(world, "intent-a.json")
+    world.drop("intent-a.json")
+    assert rows() == [["received", "intent-a.json"], ["succeeded", "intent-a.json"]]
+
+
+def test_namespace_priority_limit_and_age_are_filters(world: World) -> None:
+    answered(world, "intent-a.json", namespace="shop", priority="high")
+    answered(world, "intent-b.json", namespace="shop")
+    answered(world, "intent-c.json")
+    assert [name for _, name in rows("--namespace", "shop")] == ["intent-b.json", "intent-a.json"]
+    assert [name for _, name in rows("--priority", "high")] == ["intent-a.json"]
+    assert [name for _, name in rows("--limit", "1")] == ["intent-c.json"]
+    assert rows("--since", "1s") == []
+
+
+def test_programs_get_objects(world: World) -> None:
+    answered(world, "intent-a.json")
+    (told,) = json.loads(run("--output", "json").stdout)
+    assert told == {
+        "arrived": told["arrived"],
+        "state": "succeeded",
+        "priority": "normal",
+        "namespace": "oran-sim",
+        "attempts": 1,
+        "name": "intent-a.json",
+    }
+
+
+def test_an_empty_list_says_where_to_look(world: World) -> None:
+    del world
+    assert "look further back with --since 30d" in run().stderr

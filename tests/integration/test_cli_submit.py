@@ -1,0 +1,192 @@
+"""``conductor-loop submit``, on moto; while it sleeps, the pipeline works."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from click.testing import CliRunner, Result
+
+from conductor_loop import pipeline
+from conductor_loop.aws import configuring, sdk
+from conductor_loop.aws.following import Follower
+from conductor_loop.cli import main
+from conductor_loop.errors import Cause
+from conductor_loop.intent import Handoff
+from tests.factories import BUCKET, World, intent
+from tests.integration.conftest import TABLE
+
+PARAMETER = "/stack/config"
+
+
+@pytest.fixture(autouse=True)
+def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deploy a stack whose pipeline works whenever somebody waits for it."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(configuring, "_environment", lambda _: {"CONDUCTOR_STATE_TABLE": TABLE})
+    sdk.ssm_client.cache_clear()
+    stacks["conductor-loop"] = {
+        "HandoffBucket": BUCKET,
+        "StateTable": TABLE,
+        "ConfigParameter": PARAMETER,
+        "ConductorFunction": "conductor",
+    }
+    configure({"processing": {"priority_queues": False}})
+    monkeypatch.setattr(time, "sleep", lambda _: work(world))
+
+
+def configure(document: dict[str, Any]) -> None:
+    boto3.client("ssm").put_parameter(Name=PARAMETER, Value=json.dumps(document), Type="String", Overwrite=True)
+
+
+def work(world: World) -> None:
+    """Answer whatever lies in the root."""
+    for name in [name for name in world.listing() if "/" not in name]:
+        version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
+        world.clock.wait(1)
+        pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer="0A"), world.deadline)
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["submit", *map(str, arguments)])
+
+
+def write(folder: Path, name: str, **fields: Any) -> Path:
+    path = folder / name
+    path.write_bytes(intent(**fields))
+    return path
+
+
+def test_an_intent_is_sent_and_followed_to_its_end(tmp_path: Path, world: World) -> None:
+    result = run(write(tmp_path, "intent-a.json"), "--wait")
+    assert result.exit_code == 0, result.output
+    heading, row = result.stdout.splitlines()
+    assert heading.split("\t") == ["status", "intents", "attempts", "median", "slowest"]
+    assert row.split("\t")[:3] == ["success", "1", "1"]
+    assert "processed/intent-a.json" in world.listing()
+
+
+def test_failures_are_named_last_and_exit_with_1(tmp_path: Path, world: World) -> None:
+    world.porch.script = [None, Cause.DEPLOYMENT_NOT_FOUND, None]
+    names = ["intent-a.json", "intent-b.json", "intent-c.json"]
+    files = [write(tmp_path, name, target=f"target-{name[7]}") for name in names]
+    result = run(*files, "--wait")
+    assert result.exit_code == 1
+    assert [line.split("\t")[:2] for line in result.stdout.splitlines()[1:]] == [["success", "2"], ["failed", "1"]]
+    *_, last = result.stderr.splitlines()
+    assert last.startswith("failed    intent-b.json  E013 DEPLOYMENT_NOT_FOUND: ")
+
+
+def test_nothing_is_sent_where_one_file_breaks_a_rule(tmp_path: Path, world: World) -> None:
+    result = run(write(tmp_path, "intent-a.json"), write(tmp_path, "intent-b.json", replicas=5000))
+    assert (result.exit_code, world.listing()) == (1, [])
+    assert "$.replicas breaks maximum: 5000 is more than 100" in result.stderr
+    assert "nothing was sent: 1 of 2 files break a rule" in result.stderr
+
+
+def test_the_rules_are_those_of_the_stack(tmp_path: Path, world: World) -> None:
+    configure({"validation": {"max_replicas": 2}})
+    result = run(write(tmp_path, "intent-a.json", replicas=3))
+    assert (result.exit_code, world.listing()) == (1, [])
+    assert "$.replicas" in result.stderr
+
+
+def test_who_may_not_read_the_rules_has_the_built_in_ones_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> Any:
+        error = {"Error": {"Code": "AccessDeniedException", "Message": "no"}, "ResponseMetadata": {}}
+        return AWSResponse("", 400, HTTPHeaders(), None), error
+
+    session = boto3.DEFAULT_SESSION
+    assert session is not None
+    session.events.register("before-call.ssm", refuse)
+    sdk.ssm_client.cache_clear()
+    result = run(write(tmp_path, "intent-a.json"))
+    sdk.ssm_client.cache_clear()
+    assert result.exit_code == 0, result.output
+    assert "the built-in ones are checked here" in result.stderr
+    del monkeypatch
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Path, world: World) -> None:
+    result = run(write(tmp_path, "intent-a.json", priority="high"), "--dry-run")
+    assert (result.exit_code, world.listing()) == (0, [])
+    assert result.stdout == "intent-a.json\toran-sim\tcnf-simulator\t3\thigh\n"
+    assert f"would be sent to s3://{BUCKET}/; nothing was sent" in result.stderr
+
+
+def test_every_file_that_cannot_be_sent_is_named_at_once(tmp_path: Path, world: World) -> None:
+    (tmp_path / "sub").mkdir()
+    twice = write(tmp_path, "intent-a.json"), write(tmp_path / "sub", "intent-a.json")
+    result = run(*twice, tmp_path / "intent-none.json")
+    assert (result.exit_code, world.listing()) == (2, [])
+    assert "two files are called intent-a.json" in result.stderr
+    assert "intent-none.json cannot be read: No such file" in result.stderr
+
+
+def test_without_waiting_the_versions_are_printed(tmp_path: Path, world: World) -> None:
+    result = run(write(tmp_path, "intent-a.json"))
+    assert result.exit_code == 0
+    version = world.bucket.client.head_object(Bucket=BUCKET, Key="intent-a.json")["VersionId"]
+    assert result.stdout == f"intent-a.json\t{version}\n"
+    assert "follow them with" in result.stderr
+
+
+def test_an_answer_that_does_not_come_in_time_exits_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    result = run(write(tmp_path, "intent-a.json"), "--wait", "--timeout", "1ms")
+    assert result.exit_code == 3
+    assert "received  intent-a.json  no answer yet; see: conductor-loop logs intent-a.json" in result.stderr
+
+
+def test_programs_get_the_statuses(tmp_path: Path, world: World) -> None:
+    result = run(write(tmp_path, "intent-a.json"), "--wait", "--output", "json")
+    (told,) = json.loads(result.stdout)
+    assert (told["file"], told["state"]) == ("intent-a.json", "success")
+    assert told["status"] == world.status()
+
+
+def test_the_newest_version_is_followed_and_no_older_answer_taken_for_its_own(tmp_path: Path, world: World) -> None:
+    file = write(tmp_path, "intent-a.json")
+    assert run(file, "--wait").exit_code == 0
+    world.porch.script = [Cause.DEPLOYMENT_NOT_FOUND]
+    assert run(file, "--wait").exit_code == 1
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_who_stops_waiting_is_told_what_was_sent(
+    tmp_path: Path, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    if interrupted:
+        monkeypatch.setattr(time, "sleep", interrupt)
+    else:
+        stacks["conductor-loop"]["StateTable"] = "no-such-table"
+    result = run(write(tmp_path, "intent-a.json"), "--wait")
+    assert result.exit_code == (130 if interrupted else 4)
+    assert "what was sent goes on" in result.stderr
+    assert "received  intent-a.json  no answer yet" in result.stderr
+
+
+def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: dict[str, dict[str, str]]) -> None:
+    stacks["conductor-loop"]["HandoffBucket"] = "no-such-bucket"
+    result = run(write(tmp_path, "intent-a.json"), "--wait")
+    assert result.exit_code == 4
+    assert "not sent  intent-a.json  there is no bucket no-such-bucket" in result.stderr
+
+
+def test_an_intent_is_followed_until_its_input_was_moved_and_not_only_decided(world: World) -> None:
+    handoff, follower = world.drop(), Follower(TABLE)
+    assert follower.settled([handoff]) == set()
+    world.drop()  # a newer version of the name is another intent
+    assert follower.settled([handoff]) == set()
+    pipeline.answer(world.app, handoff, world.deadline)
+    assert follower.rows([handoff])[handoff].outcome is not None
+    assert follower.settled([handoff]) == {handoff}

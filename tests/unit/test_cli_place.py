@@ -1,0 +1,86 @@
+"""Which stack a command is about, where nobody has said."""
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from conductor_loop.cli import console
+from conductor_loop.cli.common import stack_option
+from conductor_loop.cli.place import local_variables
+
+WRITTEN = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:4600",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "STACK_NAME": "local-stack",
+}
+NAMES = (*WRITTEN, "AWS_PROFILE", "HANDOFF_BUCKET", "CONDUCTOR_STACK")
+
+
+@click.command()
+@stack_option
+def told(stack: str) -> None:
+    click.echo(f"{stack} {os.environ.get('AWS_ENDPOINT_URL', '-')}")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder of a checkout in which `make up` has run."""
+    for name in NAMES:
+        monkeypatch.setenv(name, "")  # put back afterwards, whatever the command sets
+        monkeypatch.delenv(name)
+    write(tmp_path)
+    (tmp_path / "examples").mkdir()
+    monkeypatch.chdir(tmp_path / "examples")
+    return tmp_path
+
+
+def write(folder: Path, **changes: str) -> None:
+    (folder / ".local").mkdir(exist_ok=True)
+    lines = [f"export {name}='{value}'" for name, value in (WRITTEN | changes).items() if value]
+    (folder / ".local/env").write_text("\n".join([*lines, "export PATH='/somewhere':\"$PATH\"", ""]))
+
+
+def stack(*arguments: str) -> str:
+    result = CliRunner().invoke(told, arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_local_stack_is_taken_where_nothing_else_is_said_and_that_is_told() -> None:
+    result = CliRunner().invoke(told)
+    assert result.stdout == "local-stack http://127.0.0.1:4600\n"
+    assert result.stderr == "the local stack on http://127.0.0.1:4600 (.local/env)\n"
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_ACCESS_KEY_ID", "HANDOFF_BUCKET"])
+def test_who_has_chosen_a_place_is_not_led_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "mine")
+    assert stack() == "conductor-loop -"
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_stack_that_is_named_is_taken_before_the_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stack("--stack", "typed") == "typed -"
+    monkeypatch.setenv("CONDUCTOR_STACK", "said")
+    assert stack() == "said -"
+    assert stack("--stack", "typed") == "typed -"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"AWS_ENDPOINT_URL": "http://example.com:80"}, {"STACK_NAME": ""}, {"AWS_ENDPOINT_URL": ""}]
+)
+def test_a_file_that_leads_away_from_this_machine_is_none_of_ours(checkout: Path, changes: dict[str, str]) -> None:
+    write(checkout, **changes)
+    assert local_variables(checkout) == {}
+    assert stack() == "conductor-loop -"
+
+
+def test_what_others_wrote_moves_no_cursor() -> None:
+    assert console.printable("a\x1b[2Jb\u202ec\nd") == "a�[2Jb�c d"
