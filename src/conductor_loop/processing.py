@@ -229,7 +229,7 @@ def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Ans
     try:
         with app.turn(attempt.alone):
             left = attempt.claim.lease_until - SETTLE_SECONDS - app.clock()  # waiting for its turn took some
-            if left < min(attempt.timeout_seconds, _SHORTEST_RUN_SECONDS):
+            if left < min(attempt.timeout_seconds, _SHORTEST_RUN_SECONDS) / 2:  # claiming takes some of a second's, too
                 return _given_back(app, attempt)
             return _attempt(app, delivery, replace(attempt, timeout_seconds=min(left, attempt.timeout_seconds)))
     except Overtaken:

@@ -146,6 +146,17 @@ def test_who_waited_too_long_for_a_turn_gives_its_claim_back(world: World) -> No
     assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
 
 
+def test_an_intent_that_asks_for_one_second_is_tried_though_claiming_took_some_of_it(world: World) -> None:
+    handoff = world.drop("intent-short.json", intent(timeout="1s"))
+
+    def soon(_: bool) -> Any:
+        world.clock.wait(0.1)
+        return world.app.turn(False)
+
+    assert pipeline.answer(replace(world.app, turn=soon), handoff, world.deadline) == "settled"
+    assert world.porch.requests[0].timeout_seconds == pytest.approx(0.9)
+
+
 def test_an_intent_whose_worker_died_runs_alone(world: World) -> None:
     handoff, asked = world.drop(), []
 
