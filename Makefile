@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
@@ -92,6 +92,10 @@ up: setup ## start the stack on loopback and leave it running (PORT=4566, PORCH=
 .PHONY: down
 down: setup ## stop the stack on PORT
 	@$(PYTHON) -m dev.stack down $(ON_PORT)
+
+.PHONY: dashboard
+dashboard: setup ## draw the dashboard from a load on an embedded AWS, into docs/pictures (PORT: a free one)
+	@$(PYTHON) -m dev.dashboard $(ON_PORT)
 
 .PHONY: bridge
 bridge: setup ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
