@@ -12,6 +12,7 @@ import pytest
 from conductor_loop.catalogue import CATALOGUE, Kind
 from dev.stack import ROOT, Stack, free_port
 from tests.e2e.conftest import Deployed, until
+from tests.e2e.failures import Failures
 from tests.e2e.watching import Watched
 
 SCALE = 0.02  # of the alarms' periods: 5 minutes are 6 seconds
@@ -23,7 +24,7 @@ def watched() -> Iterator[Watched]:
     port = free_port()
     porch = Stack(port).home / "porch"
     parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
-    parameters |= {"CriticalPrincipals": "AWS:nobody"}
+    parameters |= {"CriticalPrincipals": "AWS:nobody", "AlarmEmail": "operator@example.com"}
     configuration = {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 1}}
     stack = Stack(port, parameters, configuration, {"ALARM_PERIOD_SCALE": str(SCALE)})
     shutil.copytree(ROOT / "tests/e2e/porch", porch)
@@ -95,7 +96,7 @@ def traffic(watched: Watched) -> Watched:
     for number in range(3):
         body = json.dumps({"intent_type": "scaling", "target": "a", "namespace": "b", "replicas": -number - 1})
         assert watched.caller.ask("POST", "/intents", body.encode()).status == 400
-    watched.deployed.wait_for(*files, seconds=240)
+    watched.deployed.wait_for(*files, seconds=400)
     until(lambda: watched.sums()[1]["SettlingDuration",] == 100, 30)  # the last lines are on their way
     return watched
 
@@ -170,3 +171,23 @@ class TestNumbers:
         keys = [key for key in deployed.keys("status/") if "-critical-" in key or "-high-" in key]
         told = [json.loads(deployed.read(key))["message"] for key in keys]
         return dict(Counter(key.split("-")[1] for key, text in zip(keys, told, strict=True) if "as normal" in text))
+
+
+class TestAlarms:
+    def test_every_alarm_goes_off_for_its_failure_says_so_and_is_over_when_it_is_mended(self, watched: Watched) -> None:
+        failures, told, been = Failures(watched), watched.subscribe(), set[str]()
+
+        def fail() -> bool:
+            if not {"ValidationErrorAlarm", "UnreadableRowAlarm"} <= been:
+                failures.go_on()
+            failures.crash()
+            failures.throttle()
+            been.update(name for name, state in watched.states().items() if state == "ALARM")
+            return been == set(watched.states())
+
+        failures.begin()
+        with failures.slow():
+            until(fail, 240)
+        failures.mend()
+        until(lambda: set(watched.states().values()) == {"OK"}, 240)
+        assert watched.notified(told) == been
