@@ -35,7 +35,7 @@ def main() -> None:
     stack = Stack(
         read_port(given) if given else free_port(),
         {"CriticalPrincipals": "AWS:nobody", "FunctionTimeout": "60"},
-        {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 20}},
+        {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 10}},
         {"ALARM_PERIOD_SCALE": _SCALE},
         ROOT / "tests/e2e/porch/porch",
     )
@@ -57,7 +57,9 @@ def _draw(stack: Stack, outputs: Mapping[str, str]) -> None:
     events = list(_events(session, stack.endpoint))
     lines = [json.loads(text) for _, _, text in events if '"_aws"' in text]
     points = of_lines(lines) | _of_aws(session, stack.endpoint, widgets, began)
-    buckets = Buckets(began, lasted / _BUCKETS, _BUCKETS)
+    first = min(line["_aws"]["Timestamp"] for line in lines) / 1000
+    width = (began + lasted - first) / (_BUCKETS - 1)
+    buckets = Buckets(first - width, width, _BUCKETS)
     note = (
         f"Drawn by `make dashboard` from {len(lines)} metric lines of {sent} intents on the embedded AWS: a point is "
         f"{buckets.seconds:.0f} seconds here, 5 minutes on AWS."

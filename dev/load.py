@@ -47,6 +47,7 @@ class Load:
             self._send(wave)
             if wave == _WAVES - 2:
                 self._break_configuration()
+                self._crash()
             self._sweep()
             self._withdraw(wave)
             self._sweep()
@@ -86,6 +87,11 @@ class Load:
         time.sleep(6)  # longer than a configuration is kept
         self._sweep()
         self._ssm.put_parameter(Name=name, Value=good, Overwrite=True)
+
+    def _crash(self) -> None:
+        """Hand the function an event that nobody sends."""
+        event = b'{"Records": [{"eventSource": "aws:s3"}]}'
+        self._functions.invoke(FunctionName=self._outputs["ConductorFunction"], Payload=event)
 
     def _sweep(self) -> None:
         self._functions.invoke(FunctionName=self._outputs["SweeperFunction"])

@@ -19,8 +19,9 @@ from dev.widgets import Buckets, Points, rows, series
 type Widget = Mapping[str, Any]
 _COLUMNS, _UNIT = 24, 0.62  # of CloudWatch's grid; inches
 _STATES = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#687078"}
-_MOST_ROWS, _COLUMN_WIDTHS = 11, {"@timestamp": 11, "handoff": 26, "attempt": 9, "error_code": 12, "exception_name": 16}
+_MOST_ROWS, _COLUMN_WIDTHS = 11, {"@timestamp": 11, "handoff": 24, "attempt": 9, "error_code": 12, "exception_name": 16}
 _GREY = "#5f6b7a"
+_LEGEND, _MOST_LABELS = 72, 4  # characters and labels of a line of a legend
 _COLORS = 96  # of a picture: enough for text and lines, and a third of the size
 
 
@@ -48,7 +49,9 @@ def draw(widgets: Sequence[Widget], drawn: Drawn, path: Path) -> None:
     """
     top = min(one["y"] for one in widgets)
     height = max(one["y"] + one["height"] for one in widgets) - top
-    mpl.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False})
+    mpl.rcParams.update(
+        {"font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    )
     figure = Figure(figsize=(_COLUMNS * _UNIT, height * _UNIT + 0.4), dpi=96, facecolor="#f2f3f3")
     inches = (height * _UNIT) + 0.4
     for widget in widgets:
@@ -104,7 +107,7 @@ def _metric(card: Axes, widget: Widget, drawn: Drawn) -> None:
             card.text(0.16, y, f"{latest:g}", fontsize=20, ha="right", va="center", transform=card.transAxes)
             card.text(0.2, y, one.label, fontsize=10, va="center", color=_GREY, transform=card.transAxes)
         return
-    axes = card.inset_axes((0.1, 0.27, 0.88, 0.58))
+    axes = card.inset_axes((0.1, 0.25, 0.87, 0.61))
     _lines(axes, widget, drawn, shown)
 
 
@@ -132,7 +135,8 @@ def _lines(axes: Axes, widget: Widget, drawn: Drawn, shown: Sequence[Any]) -> No
     axes.grid(axis="y", color="#eaeded")
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, length=2)
-    columns = min(4, len(shown)) if len(shown) != 6 else 3  # noqa: PLR2004 - two rows of three
+    longest = max(len(one.label) for one in shown)
+    columns = max(1, min(len(shown) if len(shown) <= _MOST_LABELS else 3, _LEGEND // (longest + 5)))
     axes.legend(
         loc="upper left", bbox_to_anchor=(-0.1, -0.15), ncols=columns, fontsize=8, frameon=False,
         handlelength=1.2, columnspacing=1.2, labelspacing=0.25, borderaxespad=0.2,
