@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
@@ -69,9 +69,12 @@ test: setup ## every test
 	@.venv/bin/pytest --numprocesses 3 --dist loadgroup
 
 .PHONY: bench
-bench: setup ## time and memory of the hot paths
-	@$(PYTHON) bench/validation.py
-	@$(PYTHON) bench/porch.py
+bench: setup ## speed, cost and scale against their targets; PEER=PATH, LARGE=1
+	@$(PYTHON) -m bench $(if $(PEER),--peer $(PEER)) $(if $(LARGE),--large)
+
+.PHONY: bench-hostile
+bench-hostile: setup ## time and memory of the validation, against hostile files; some minutes
+	@$(PYTHON) -m bench.validation
 
 .PHONY: fuzz
 fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECONDS

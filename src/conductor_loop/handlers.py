@@ -92,8 +92,14 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
 
 def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> Batch:
     """Work on a batch of messages side by side; those that come again are reported as failures."""
+    if len(records) == 1:  # as most are: a thread for it would cost more than its claim
+        return _again(records, [_work_one(app, records[0], deadline)])
     with ThreadPoolExecutor(max_workers=len(records)) as pool:
         done = list(pool.map(lambda record: _work_one(app, record, deadline), records))
+    return _again(records, done)
+
+
+def _again(records: list[dict[str, Any]], done: list[bool]) -> Batch:
     again = [record["messageId"] for record, finished in zip(records, done, strict=True) if not finished]
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in again]}
 

@@ -12,6 +12,7 @@ from moto.core.models import botocore_stubber
 from moto.dynamodb import comparisons
 from moto.s3.models import FakeKey, s3_backends
 
+from conductor_loop.aws import sdk
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
@@ -97,6 +98,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
     for comparison in (comparisons.OpLessThan, comparisons.OpLessThanOrEqual, comparisons.OpGreaterThan):
         monkeypatch.setattr(comparison, "expr", tolerant(comparison.expr))
     monkeypatch.setattr(comparisons.FuncBetween, "expr", tolerant(comparisons.FuncBetween.expr))
+    sdk.session.cache_clear()  # which knows the credentials of the test before
     with mock_aws():
         session = boto3.session.Session(region_name="us-east-1")
         s3 = session.client("s3")

@@ -27,7 +27,8 @@ PARAMETER = "/stack/config"
 def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Deploy a stack whose pipeline works whenever somebody waits for it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(configuring, "_environment", lambda _: {"CONDUCTOR_STATE_TABLE": TABLE})
+    environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
+    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment})
     sdk.ssm_client.cache_clear()
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,

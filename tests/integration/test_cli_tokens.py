@@ -152,7 +152,7 @@ def test_a_token_that_lasts_for_ever_and_one_with_a_strange_name_can_be_listed(t
     file.write_text(json.dumps({"tokens": [written | {"name": "\ud800\x1b[2J\nroot"}]}))
     result = run("list", "--document", file)
     assert result.stdout == f"{token.id}  ??[2J?root  health  good until 9999-12-31 23:59 UTC\n"
-    (entry,) = json.loads(run("list", "--json", "--document", file).stdout)
+    (entry,) = json.loads(run("list", "--output", "json", "--document", file).stdout)
     assert (entry["created"], entry["expires"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
 
 

@@ -35,9 +35,9 @@ def eks(aws: boto3.session.Session) -> Any:
 @pytest.fixture(autouse=True)
 def signing(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session/token+of=the role")
-    sdk.session_credentials.cache_clear()
+    sdk.session.cache_clear()
     yield aws
-    sdk.session_credentials.cache_clear()
+    sdk.session.cache_clear()
 
 
 def refusal(read: Any) -> NoCredentials:

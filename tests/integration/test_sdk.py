@@ -4,7 +4,9 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from conductor_loop.aws import sdk
+from conductor_loop.aws import s3, sdk
+from conductor_loop.intent import Handoff
+from tests.factories import BUCKET
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +35,12 @@ def test_a_message_can_be_handed_back_a_little_longer() -> None:
     sdk.end_at(time.time())
     with pytest.raises(sdk.OutOfTime):
         sdk.sqs_client().list_queues()
+
+
+def test_an_input_too_large_for_one_copy_is_copied_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = sdk.s3_client()
+    version = client.put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"old")["VersionId"]
+    client.put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"new")
+    monkeypatch.setattr(s3, "_COPY_LIMIT", 1)
+    s3.Bucket(client).archive(Handoff(BUCKET, "intent-a.json", version, size=3), "failed/intent-a.json")
+    assert client.get_object(Bucket=BUCKET, Key="failed/intent-a.json")["Body"].read() == b"old"

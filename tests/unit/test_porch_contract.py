@@ -51,7 +51,7 @@ def test_what_each_exit_code_leads_to_is_what_happens() -> None:
 def test_the_bounds_are_those_that_are_set() -> None:
     limits = Limits()
     for said in (
-        f"{limits.memory_bytes // MIB} MiB private memory",
+        f"{limits.memory_bytes // MIB} MiB memory (`PorchMemory` in the template)",
         f"{limits.file_bytes // MIB} MiB | each file",
         f"{limits.disk_bytes // MIB} MiB, {limits.disk_entries:,} files and directories | the work directory",
         f"{limits.tasks} processes and threads",

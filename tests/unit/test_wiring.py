@@ -31,8 +31,8 @@ def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
 def test_the_layer_carries_a_description_of_every_service_that_is_called() -> None:
     makefile = (ROOT / "layers/library/Makefile").read_text()
     carried = set(re.findall(r"^SERVICES := (.*)$", makefile, re.MULTILINE)[0].split())
-    called = set(re.findall(r'boto3\.client\("([a-z0-9]+)"', (ROOT / "src/conductor_loop/aws/sdk.py").read_text()))
-    assert called == carried
+    sources = [(ROOT / "src/conductor_loop/aws" / name).read_text() for name in ("sdk.py", "quick.py")]
+    assert {name for source in sources for name in re.findall(r'client_of\("([a-z0-9]+)"', source)} == carried
 
 
 def _variables(function: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ from conductor_loop import bootstrap
 from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
 from conductor_loop.aws import quick
+from conductor_loop.aws.at_rest import AtRest
 from conductor_loop.aws.dynamodb import EXPIRES_AFTER_SECONDS
-from conductor_loop.aws.encryption import AtRest
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures

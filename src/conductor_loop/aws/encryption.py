@@ -2,18 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
 STATE = ("bucket", "table", "queue", "secret", "parameter")  # kinds of stores, all but log lines
 _GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
-_OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,50 +74,6 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
         _usable(key)
     seen = (_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name)
     return Stores(tuple(store for store in seen if store), key)
-
-
-class Encryption(StrEnum):
-    """What /healthz says of encryption at rest."""
-
-    ENABLED = "enabled"
-    IMPAIRED = "impaired"  # the key of the site's own is out of reach: nothing can be read
-    UNKNOWN = "unknown"  # DynamoDB does not say
-
-
-class AtRest:
-    """Asks DynamoDB how the state is encrypted, now and then.
-
-    One call stands for all: there is one key for everything, and it is the table that tells when its key is out of
-    reach. S3, CloudWatch Logs and Secrets Manager store nothing in the clear, and the template encrypts the queues.
-
-    Args:
-        client: Makes the client when it is first needed. The role needs ``dynamodb:DescribeTable``.
-        table: Name of the state table.
-        clock: Seconds that never go back.
-
-    """
-
-    _AGE_SECONDS = 300
-
-    def __init__(self, client: "Callable[[], DynamoDBClient]", table: str, clock: Callable[[], float]) -> None:
-        self._client, self._table, self._clock = client, table, clock
-        self._known, self._asked_at = Encryption.UNKNOWN, float("-inf")
-
-    def status(self) -> Encryption:
-        """Say how it stands, as of five minutes ago at most; never raises."""
-        if self._clock() - self._asked_at >= self._AGE_SECONDS:
-            self._asked_at = self._clock()
-            self._known = self._asked()
-        return self._known
-
-    def _asked(self) -> Encryption:
-        try:
-            table = self._client().describe_table(TableName=self._table)["Table"]
-        except Exception:  # noqa: BLE001 - whatever it is, we do not know
-            return Encryption.UNKNOWN
-        described = table.get("SSEDescription", {})
-        lost = table.get("TableStatus") in _OUT_OF_REACH or "InaccessibleEncryptionDateTime" in described
-        return Encryption.IMPAIRED if lost else Encryption.ENABLED
 
 
 def _usable(key: str) -> None:

@@ -3,8 +3,9 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
+
+from conductor_loop.aws.sdk import USER_AGENT, client_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,7 +21,7 @@ def _config(connect_seconds: float, read_seconds: float) -> Config:
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=20,
-        user_agent_extra="conductor-loop",
+        user_agent=USER_AGENT,
     )
 
 
@@ -34,34 +35,40 @@ _TAKEN = _config(1, 5)
 @cache
 def limiter_client() -> "DynamoDBClient":
     """Make the client that tokens are taken with."""
-    return boto3.client("dynamodb", config=_LIMITER)
+    client: DynamoDBClient = client_of("dynamodb", _LIMITER)
+    return client
 
 
 @cache
 def dynamodb_client() -> "DynamoDBClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("dynamodb", config=_ASKED)
+    client: DynamoDBClient = client_of("dynamodb", _ASKED)
+    return client
 
 
 @cache
 def sqs_client() -> "SQSClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("sqs", config=_ASKED)
+    client: SQSClient = client_of("sqs", _ASKED)
+    return client
 
 
 @cache
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("ssm", config=_CONFIGURATION)
+    client: SSMClient = client_of("ssm", _CONFIGURATION)
+    return client
 
 
 @cache
 def secretsmanager_client() -> "SecretsManagerClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("secretsmanager", config=_ASKED)
+    client: SecretsManagerClient = client_of("secretsmanager", _ASKED)
+    return client
 
 
 @cache
 def s3_client() -> "S3Client":
     """Make a client from the environment's credentials, region and endpoint."""
-    return boto3.client("s3", config=_TAKEN)
+    client: S3Client = client_of("s3", _TAKEN)
+    return client

@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Protocol
 
+from conductor_loop.contract import Check, keeps
 from conductor_loop.validation.finding import Finding, shown
 from conductor_loop.validation.parsing import BadNumber
 from conductor_loop.validation.rules import Rules
@@ -55,6 +56,8 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
 
     Raises BrokenSchema if the rules name a schema that cannot be used.
     """
+    if rules.schema is None and _kept(rules.max_replicas)(document):
+        return
     from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see compiled
 
     validator = compiled(rules.schema, rules.max_replicas)
@@ -69,6 +72,18 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
 
 
 @lru_cache(maxsize=8)
+def _kept(max_replicas: int) -> Check:
+    """Make the quick check of the packaged schema; a schema of one's own has to be looked at by jsonschema anyway."""
+    return keeps(_packaged(max_replicas), {"pattern": ecma_check})
+
+
+def ecma_check(pattern: str, _: object) -> Check:
+    """Make the quick check of ``pattern`` as ECMA-262 means it; see contract."""
+    search = ecma_pattern(pattern).search
+    return lambda value: type(value) is str and search(value) is not None
+
+
+@lru_cache(maxsize=8)
 def compiled(text: str | None, max_replicas: int) -> Validator:
     """Make a schema ready for use, once per process.
 
@@ -77,11 +92,15 @@ def compiled(text: str | None, max_replicas: int) -> Validator:
     """
     from referencing import Registry  # noqa: PLC0415 - importing jsonschema takes a tenth of a second: on first use
 
-    schema = packaged_schema() if text is None else _load(text)
-    if text is None:
-        schema["properties"]["replicas"]["maximum"] = max_replicas
+    schema = _packaged(max_replicas) if text is None else _load(text)
     validator: Validator = _dialect()(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
     return validator
+
+
+def _packaged(max_replicas: int) -> dict[str, Any]:
+    schema = packaged_schema()
+    schema["properties"]["replicas"]["maximum"] = max_replicas
+    return schema
 
 
 def _dialect() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time

@@ -38,7 +38,7 @@ class Context:
 
 @pytest.fixture(autouse=True)
 def function(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
-    caches = [*CLIENTS, sdk.session_credentials, handlers._live, handlers._built, handlers._logger]
+    caches = [*CLIENTS, sdk.session, handlers._live, handlers._built, handlers._logger]
     for cached in caches:
         cached.cache_clear()
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

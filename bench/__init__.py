@@ -1,0 +1,1 @@
+"""Speed, cost and scale as figures: `make bench`."""

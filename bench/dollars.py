@@ -1,0 +1,84 @@
+"""Counted calls and measured CPU → lines of dollars, by the model in ``cost``."""
+
+from bench.calls import Call, Way, chain
+from bench.cost import (
+    ANSWER_SECONDS,
+    DEFAULT_MEMORY,
+    MEMORY_SIZES,
+    MOST_DOLLARS,
+    PLATFORM_LOG_BYTES,
+    POLLER_REQUESTS,
+    S3_READS,
+    S3_WRITES,
+    Fargate,
+    Prices,
+    Usage,
+    dollars_per_million,
+    parts,
+    seconds,
+    step_functions_express,
+    step_functions_standard,
+)
+from bench.lines import Line, bounded, told
+
+_TRANSITIONS = 8  # read, claim, porch, publish, decide, settle; start and end
+_MONTHLY = 1_000_000  # intents a month that Fargate is compared at
+
+
+def usage(path: Way, cpu_seconds_a_call: float, porch_cpu_seconds: float) -> Usage:
+    """Make what an intent uses of its counted calls; the function's CPU goes with their number."""
+    runs = sum(call.operation == "GetItem" for call in path.calls)  # porch runs behind each claim
+    return Usage(
+        s3_writes=sum(call.operation in S3_WRITES for call in path.calls),
+        s3_reads=sum(call.operation in S3_READS for call in path.calls),
+        write_units=sum(call.units for call in path.calls if call.operation != "GetItem"),
+        read_units=sum(call.units for call in path.calls if call.operation == "GetItem"),
+        sqs=sum(call.service == "sqs" for call in path.calls) + POLLER_REQUESTS * (path.invocations - 1),
+        invocations=path.invocations,
+        log_bytes=path.printed_bytes + PLATFORM_LOG_BYTES * path.invocations,
+        waiting_seconds=_waiting(path),
+        cpu_seconds=cpu_seconds_a_call * len(path.calls) + porch_cpu_seconds * runs,
+    )
+
+
+def _waiting(path: Way) -> float:
+    """Add up how long AWS takes to answer along the chains of all invocations."""
+    total = 0.0
+    for number in range(1, path.invocations + 1):
+        mine = [call for call in path.calls if call.invocation == number]
+        total += chain(mine) * (sum(map(_answer_seconds, mine)) / len(mine) if mine else 0.0)
+    return total
+
+
+def _answer_seconds(call: Call) -> float:
+    return ANSWER_SECONDS[call.service]
+
+
+def run(paths: dict[str, Way], handler_cpu_seconds: float, porch_cpu_seconds: float) -> list[Line]:
+    """Price every path, and the other ways for the queued one."""
+    each_call = handler_cpu_seconds / len(paths["queued"].calls)  # it was measured on that path
+    used = {name: usage(path, each_call, porch_cpu_seconds) for name, path in paths.items()}
+    queued, prices = used["queued"], Prices()
+    split = ", ".join(f"{name} {dollars:.2f}" for name, dollars in parts(queued, DEFAULT_MEMORY, prices).items())
+    what = f"a million intents, queued, {DEFAULT_MEMORY} MB"
+    lines = [bounded("dollars", what, round(dollars_per_million(queued), 2), MOST_DOLLARS, " $", split)]
+    for name, each in used.items():
+        sizes = " / ".join(f"{dollars_per_million(each, memory):.2f}" for memory in MEMORY_SIZES)
+        lines.append(told("dollars", f"{name}, at {' / '.join(map(str, MEMORY_SIZES))} MB", f"{sizes} $"))
+    timing = " / ".join(f"{seconds(queued, memory):.2f}" for memory in MEMORY_SIZES)
+    lines.append(told("dollars", "seconds of Lambda for a queued one, likewise", timing))
+    return lines + _others(queued, prices)
+
+
+def _others(queued: Usage, prices: Prices) -> list[Line]:
+    fargate = Fargate()
+    standard = step_functions_standard(queued, _TRANSITIONS, DEFAULT_MEMORY, prices)
+    express = step_functions_express(queued, DEFAULT_MEMORY, prices)
+    always = fargate.dollars_per_million(queued, _MONTHLY, prices)
+    even = fargate.break_even(queued, prices)
+    return [
+        told("dollars", f"with Step Functions Standard, {_TRANSITIONS} transitions", f"{standard:.2f} $", standard),
+        told("dollars", "with Step Functions Express", f"{express:.2f} $", express),
+        told("dollars", "with two Fargate tasks, a million a month", f"{always:.2f} $", always),
+        told("dollars", "intents a month from which Fargate is cheaper", f"{even / 1e6:.1f} million", even),
+    ]

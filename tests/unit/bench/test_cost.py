@@ -1,0 +1,49 @@
+import pytest
+
+from bench import units
+from bench.cost import Fargate, Prices, Usage, dollars_per_million, seconds, step_functions_standard
+
+# One intent: 6 PUTs, 2 GETs, 18 write units, 1 read unit, 3 requests of SQS, 2 invocations, 2,000 bytes of log; 0.2 s
+# of waiting and 0.1 s of CPU at a full processor.
+HAND = Usage(6, 2, 18, 1, 3, 2, 2000, waiting_seconds=0.2, cpu_seconds=0.1)
+
+
+def test_a_case_computed_by_hand_comes_to_the_same() -> None:
+    # S3 6·5 + 2·0.4 = 30.80; DynamoDB 18·0.625 + 0.125 = 11.375; SQS 3·0.4 = 1.20; logs 2·0.5 = 1.00
+    # Lambda 2·0.2 + (0.2 + 0.1·1769/1024 = 0.372754 s)·1 GB·13.3334 = 0.40 + 4.97008 = 5.37008
+    assert dollars_per_million(HAND, 1024) == pytest.approx(30.80 + 11.375 + 1.20 + 1.00 + 5.37008, abs=1e-4)
+
+
+def test_more_memory_than_a_processor_needs_makes_nothing_faster() -> None:
+    assert seconds(HAND, 1769) == seconds(HAND, 3008) == pytest.approx(0.3)
+
+
+def test_a_state_machine_costs_its_transitions_and_no_queue() -> None:
+    ours = dollars_per_million(HAND, 1024)
+    assert step_functions_standard(HAND, 8, 1024, Prices()) == pytest.approx(ours - 1.20 + 8 * 25)
+
+
+def test_a_task_that_always_runs_costs_the_month() -> None:
+    # 2 tasks · 730 h · (0.5·0.03238 + 1·0.00356) = 28.8350
+    assert Fargate().dollars_per_month(Prices()) == pytest.approx(28.8350, abs=1e-3)
+    assert Fargate().break_even(HAND, Prices()) == pytest.approx(28.8350 / (5.37008 / 1e6), rel=1e-4)
+
+
+def item(**values: str) -> dict[str, dict[str, str]]:
+    return {name: {"S": value} for name, value in values.items()}
+
+
+def test_a_write_is_billed_by_the_kilobyte_and_twice_in_a_transaction() -> None:
+    small, large = item(pk="a", sk="-"), item(pk="a", sk="-", body="x" * 1500)
+    assert units.writes({}, small, transaction=False) == 1
+    assert units.writes(small, large, transaction=False) == 2
+    assert units.writes(large, small, transaction=True) == 4
+
+
+def test_an_index_is_billed_where_what_it_holds_changes() -> None:
+    queued = item(pk="a", sk="v", arrival_day="d", arrived="t", state="queued")
+    claimed = queued | item(state="processing", active="yes", held_until="9")
+    assert units.writes({}, queued, transaction=False) == 2
+    assert units.writes(queued, claimed, transaction=False) == 3
+    assert units.writes(claimed, claimed | item(held_until="10"), transaction=False) == 3  # taken out, and put in
+    assert units.writes(queued, queued | item(outcome="x"), transaction=False) == 1
