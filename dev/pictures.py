@@ -22,7 +22,7 @@ _STATES = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#687078"}
 _MOST_ROWS, _COLUMN_WIDTHS = 11, {"@timestamp": 11, "handoff": 24, "attempt": 9, "error_code": 12, "exception_name": 16}
 _GREY = "#5f6b7a"
 _LEGEND, _MOST_LABELS = 72, 4  # characters and labels of a line of a legend
-_COLORS = 96  # of a picture: enough for text and lines, and a third of the size
+_COLORS = 256  # of a picture: enough for text and lines, and a third of the size
 
 
 class EmptyWidgetError(Exception):
@@ -68,7 +68,7 @@ def draw(widgets: Sequence[Widget], drawn: Drawn, path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    Image.fromarray(pixels).convert("RGB").quantize(_COLORS).save(path, optimize=True)
+    Image.fromarray(pixels).convert("RGB").quantize(_COLORS, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def _title(card: Axes, text: str) -> None:
@@ -78,7 +78,7 @@ def _title(card: Axes, text: str) -> None:
 def _text(card: Axes, widget: Widget, _: Drawn) -> None:
     heading, _, text = widget["properties"]["markdown"].partition("\n")
     card.text(0.006, 0.9, heading.lstrip("# "), va="top", fontsize=14, fontweight="bold")
-    card.text(0.006, 0.5, textwrap.fill(text, 190), va="top", fontsize=9, color=_GREY)
+    card.text(0.006, 0.5, textwrap.fill(text, 210), va="top", fontsize=9, color=_GREY)
 
 
 def _alarms(card: Axes, widget: Widget, drawn: Drawn) -> None:

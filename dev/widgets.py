@@ -135,7 +135,7 @@ def _field(line: Mapping[str, Any], name: str) -> str:
 def _found(search: re.Match[str], points: Points, buckets: Buckets) -> Iterator[Series]:
     namespace, names, metric, given, value, stat = search.groups()
     free = (set(names.split(",")) - {given}).pop()
-    for source in sorted(points, key=str):
+    for source in sorted(points, key=lambda one: (*one[:2], sorted(one[2]))):
         dimensions = dict(source[2])
         if source[:2] == (namespace, metric) and set(dimensions) == {given, free} and dimensions[given] == value:
             yield Series(dimensions[free], None, buckets.of(points[source], stat))
