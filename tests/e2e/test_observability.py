@@ -187,7 +187,7 @@ class TestAlarms:
                 failures.throttle()
             else:
                 failures.crash()
-            been.update(name for name, state in watched.states().items() if state == "ALARM")
+            been.update(watched.alarmed())
             return been == set(watched.states())
 
         failures.begin()

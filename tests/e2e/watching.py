@@ -58,6 +58,19 @@ class Watched:
         text = self.caller.get("/metrics").text
         return {f"{name}{{{labels}}}" if labels else name: float(value) for name, labels, value in SAMPLE.findall(text)}
 
+    def alarmed(self) -> set[str]:
+        """Give the alarms that have been on since the stack was made, by their logical ids; some are on for seconds."""
+        been = set()
+        for kind in ("MetricAlarm", "CompositeAlarm"):
+            alarms: Any = self.cloudwatch.describe_alarms(AlarmTypes=[kind])[f"{kind}s"]
+            for name in (one["AlarmName"] for one in alarms):
+                told = self.cloudwatch.describe_alarm_history(
+                    AlarmName=name, AlarmTypes=[kind], HistoryItemType="StateUpdate"
+                )
+                if any("to ALARM" in one["HistorySummary"] for one in told["AlarmHistoryItems"]):
+                    been.add(name.split("-")[2])
+        return been
+
     def states(self) -> dict[str, str]:
         """Give the states of the alarms, by their logical ids."""
         found = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
