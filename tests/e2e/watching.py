@@ -62,9 +62,9 @@ class Watched:
         """Give the alarms that have been on since the stack was made, by their logical ids; some are on for seconds."""
         been = set()
         for kind in ("MetricAlarm", "CompositeAlarm"):
-            alarms: Any = self.cloudwatch.describe_alarms(AlarmTypes=[kind])[f"{kind}s"]
-            for name in (one["AlarmName"] for one in alarms):
-                told = self.cloudwatch.describe_alarm_history(
+            cloudwatch: Any = self.cloudwatch
+            for name in (one["AlarmName"] for one in cloudwatch.describe_alarms(AlarmTypes=[kind])[f"{kind}s"]):
+                told = cloudwatch.describe_alarm_history(
                     AlarmName=name, AlarmTypes=[kind], HistoryItemType="StateUpdate"
                 )
                 if any("to ALARM" in one["HistorySummary"] for one in told["AlarmHistoryItems"]):
