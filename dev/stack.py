@@ -7,8 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,13 +200,21 @@ def link_programs() -> None:
     programs = LOCAL / "bin"
     programs.mkdir(parents=True, exist_ok=True)
     for name, home in _PROGRAMS.items():
-        program = programs / name
-        program.unlink(missing_ok=True)
-        program.symlink_to(Path("..") / home / "bin" / name)
+        with _new(programs / name) as program:
+            program.symlink_to(Path("..") / home / "bin" / name)
     # `sam build` wants a python3.13 that has pip; a link would lose its environment, so a script calls it.
-    python = programs / "python3.13"
-    python.write_text(f'#!/bin/sh\nexec "{LOCAL}/tools/bin/python3.13" "$@"\n')
-    python.chmod(0o755)
+    with _new(programs / "python3.13") as python:
+        python.write_text(f'#!/bin/sh\nexec "{LOCAL}/tools/bin/python3.13" "$@"\n')
+        python.chmod(0o755)
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[Path]:
+    """Give a path to make a file at, and put it in its place at once: another stack may start just now."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    yield beside
+    beside.replace(path)
 
 
 def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:

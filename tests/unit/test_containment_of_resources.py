@@ -149,7 +149,7 @@ def test_shared_memory_counts_as_well(bench: Bench, shm: Path, text: str) -> Non
         failed = bench.failure(bench.python(f"{LIBC}\nimport mmap\nshm = {str(shm)!r}\n{text}\nsignal.pause()"))
     finally:
         for each in memory.segments(0):
-            subprocess.run(["ipcrm", "-m", str(each.id)], check=True) if each.id not in before else None
+            subprocess.run(["ipcrm", "-m", str(each.id)], check=False) if each.id not in before else None
     assert failed.cause is Cause.MEMORY_LIMIT
     assert str(failed).startswith("porch and what it started used more than 104857600 bytes of memory and was ended")
 
