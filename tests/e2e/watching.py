@@ -76,22 +76,3 @@ class Watched:
         found = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
         return {re.split(r"-", one["AlarmName"])[2]: one["StateValue"] for one in alarms}
-
-    def subscribe(self) -> str:
-        """Have the alarms' topic write to a queue; its URL."""
-        sns = self.deployed.stack.session().client("sns", endpoint_url=self.deployed.stack.endpoint)
-        (topic,) = [one["TopicArn"] for one in sns.list_topics()["Topics"]]
-        queue = self.deployed.sqs.create_queue(QueueName="told")["QueueUrl"]
-        arn = self.deployed.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
-        return queue
-
-    def notified(self, queue: str) -> set[str]:
-        """Give the alarms that the topic has told of, by their logical ids."""
-        names = set()
-        while messages := self.deployed.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                told = json.loads(json.loads(message["Body"])["Message"])
-                names |= {re.split(r"-", told["AlarmName"])[2]} if told["NewStateValue"] == "ALARM" else set()
-                self.deployed.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-        return names
