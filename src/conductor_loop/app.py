@@ -104,6 +104,7 @@ class Measured:
     handoff: Handoff
     outcome: Outcome
     counted: Counted  # what it adds to the metrics
+    seconds: float  # from reading the input to here
     final: bool = True  # False: the attempt is made again
 
 

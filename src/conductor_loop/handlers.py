@@ -207,7 +207,7 @@ def _note(config: Config, counted: Counted) -> None:
 
 
 def _observe(config: Config, measured: Measured) -> None:
-    document, samples = measured.outcome.status, measured.counted.samples
+    document = measured.outcome.status
     logger = _logger()
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
@@ -220,8 +220,8 @@ def _observe(config: Config, measured: Measured) -> None:
         status_message=document["message"],
         attempt=document["attempt"],
         next_retry=document.get("next_retry"),
-        seconds=round(samples.get(counting.PROCESSING, 0.0), 3),
-        porch_seconds=samples.get(counting.PORCH),
+        seconds=round(measured.seconds, 3),
+        porch_seconds=measured.counted.samples.get(counting.PORCH),
     )
     _note(config, measured.counted)
 

@@ -105,7 +105,8 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
 
 def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | None = None) -> Answer | Later:
     """Decide and settle a handoff that gets to porch no more; earlier attempts at the ``intent`` may have."""
-    counted = counting.decided(outcome, _journey(app, delivery, intent))
+    journey = _journey(app, delivery, intent)
+    counted = counting.decided(outcome, journey)
     written: list[Outcome] = []
 
     def write(now: float, seen: Row | None) -> Refusal | None:
@@ -121,7 +122,7 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | No
         case Decided(earlier) if earlier not in written:
             return settle(app, delivery.handoff, earlier)
     decided = verdict.outcome if isinstance(verdict, Decided) else written[-1]  # written by a call with a lost answer
-    app.observe(Measured(delivery.handoff, decided, counted))
+    app.observe(Measured(delivery.handoff, decided, counted, journey.seconds))
     return settle_decided(app, delivery.handoff, decided)
 
 
@@ -362,20 +363,21 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
     if isinstance(plan, retry.GiveUp):
         return _decide(app, delivery, attempt, Decision(outcome, None, run))
-    counted = counting.retried(outcome, _travelled(app, delivery, attempt, run))
+    journey = _travelled(app, delivery, attempt, run)
+    counted = counting.retried(outcome, journey)
     entry, outcome = entries.told(claim.handoff, _head_at(claim), now, outcome)
     pause = Pause(now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry)
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
-    app.observe(Measured(delivery.handoff, outcome, counted, final=False))
+    app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds, final=False))
     app.bucket.put_status(delivery.handoff, fitting(delivery.handoff.file), status.encode(outcome), final=False)
     return Later(plan.delay_seconds)
 
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
-    now = app.clock()
-    counted = counting.decided(decision.outcome, _travelled(app, delivery, attempt, decision.run))
+    now, journey = app.clock(), _travelled(app, delivery, attempt, decision.run)
+    counted = counting.decided(decision.outcome, journey)
     retract = _packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
     _, told = entries.told(delivery.handoff, _head_at(attempt.claim), now, decision.outcome)
     outcome = replace(told, tally=counted.tally, retract=retract)
@@ -385,7 +387,7 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
             app.bucket.retract(delivery.handoff, _packages(attempt.claim.target), attempt.claim.owner)
         return _lost(app, delivery, refusal)
     # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
-    app.observe(Measured(delivery.handoff, outcome, counted))
+    app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds))
     return settle_decided(app, delivery.handoff, outcome)
 
 
