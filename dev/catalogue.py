@@ -32,7 +32,8 @@ No dimension is an id, a namespace or a target.
 `metrics.custom_labels` of the [configuration](configuration.md) are labels of every sample at `/metrics`, and `labels`
 of every metric line, where Logs Insights finds them; they make no CloudWatch metrics. `metrics.<group>` switches a
 group off, in both places: alarms on its metrics then see nothing. Metrics without a group are written unless
-`metrics.enabled` is false.
+`metrics.enabled` is false; the function that publishes audit entries reads no configuration, and writes its own
+anyway.
 """
 
 
