@@ -96,6 +96,10 @@ up: setup ## start the stack on loopback and leave it running (PORT=4566, PORCH=
 down: setup ## stop the stack on PORT
 	@$(PYTHON) -m dev.stack down $(ON_PORT)
 
+.PHONY: dashboard
+dashboard: setup ## draw the dashboard from a load on an embedded AWS, into docs/pictures (PORT: a free one)
+	@$(PYTHON) -m dev.dashboard $(ON_PORT)
+
 .PHONY: bridge
 bridge: setup ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
 	@$(PYTHON) -m dev.bridge $(ON_PORT)

@@ -1,19 +1,18 @@
-"""Run MiniStack with three gaps closed.
+"""Run MiniStack with gaps closed: two here, and those of CloudWatch in `emulated_cloudwatch`.
 
 At its limit of running functions AWS lets events wait, MiniStack drops them. Of the OpenAPI body that SAM makes of an
-API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types. And it
-keeps log lines in the embedded metric format (EMF) without making the metrics that they hold, so that no alarm hears.
+API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types.
 
 Runs in MiniStack's own environment (.local/ministack), not in the project's.
 """
 
-import json
 import sys
 import threading
 from typing import Any
 
+from emulated_cloudwatch import install  # type: ignore[import-not-found]  # beside this script, which is no package
 from ministack.app import main
-from ministack.services import apigateway_v1, cloudwatch, lambda_svc
+from ministack.services import apigateway_v1, lambda_svc
 
 # Each is a process. Ten batches may run from the queues; two more take the events of S3 and the sweeper.
 _slots = threading.Semaphore(12)
@@ -52,38 +51,12 @@ def _import_all_of_it(spec: dict[str, Any], base_data: dict[str, Any] | None = N
     return api_id
 
 
-_emit_lambda_logs = lambda_svc._emit_lambda_logs
-
-
-def _emit_with_metrics(func: dict[str, Any], request_id: str, log_text: str, *rest: object, **more: object) -> None:
-    _emit_lambda_logs(func, request_id, log_text, *rest, **more)
-    for line in (log_text or "").splitlines():
-        if '"CloudWatchMetrics"' in line:
-            _record(line)
-    cloudwatch._evaluate_all_alarms()
-
-
-def _record(line: str) -> None:
-    """Make the metrics of an EMF line, as its specification says: one for each set of dimensions."""
-    try:
-        told = json.loads(line)
-        for directive in told["_aws"]["CloudWatchMetrics"]:
-            for names in directive["Dimensions"]:
-                for metric in directive["Metrics"]:
-                    values = told[metric["Name"]]
-                    for value in values if isinstance(values, list) else [values]:
-                        dimensions = {name: str(told[name]) for name in names}
-                        unit = metric.get("Unit", "None")
-                        cloudwatch.record_metric(directive["Namespace"], metric["Name"], value, unit, dimensions)
-    except (ValueError, LookupError, TypeError) as error:
-        print(f"no metrics come of the line {line[:200]!r}: {error!r}", file=sys.stderr)
-
-
-lambda_svc._emit_lambda_logs = _emit_with_metrics
 apigateway_v1._OPENAPI_HTTP_METHODS = {*apigateway_v1._OPENAPI_HTTP_METHODS, _ANY}
 apigateway_v1._import_rest_api = _import_all_of_it
 lambda_svc._acquire_execution_slot = _wait_for_slot
 lambda_svc._release_execution_slot = _give_slot_back
+
+install()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,6 +11,7 @@ from typing import Any
 from conductor_loop import pipeline
 from conductor_loop.app import App, Bucket, Measured, StateTable
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
@@ -73,6 +74,7 @@ class World:
     porch: ScriptedPorch = field(default_factory=ScriptedPorch)
     clock: Clock = field(default_factory=Clock)
     measured: list[Measured] = field(default_factory=list)
+    noted: list[Counted] = field(default_factory=list)
     queues: MemoryQueues = field(default_factory=MemoryQueues)
     buckets: Any = field(default_factory=Memory)
     redelivered: list[Handoff] = field(default_factory=list)
@@ -100,6 +102,7 @@ class World:
             redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,
+            note=self.noted.append,
             trace=lambda _: None,
             clock=self.clock,
             wait=self.clock.wait,

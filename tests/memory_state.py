@@ -123,7 +123,7 @@ class MemoryState:
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
         return {**self.find(handoffs)}
 
-    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> None:
+    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         raise NotImplementedError  # these rows always make sense
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:

@@ -125,6 +125,7 @@ class Schedule:
             redeliver=queues.redeliver,
             run_porch=lambda request: self._porch(worker, request),
             observe=lambda _: None,
+            note=lambda _: None,
             trace=lambda _: None,
             clock=worker.clock,
             wait=worker.sleep,

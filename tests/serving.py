@@ -21,6 +21,7 @@ from conductor_loop.api.parts import (
     Wanted,
 )
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
 from conductor_loop.errors import NotAnswering, Overtaken
 from conductor_loop.rates import Memory
 from conductor_loop.tokens import Client, Scope
@@ -87,7 +88,7 @@ class Api:
     encryption: Callable[[], str] = lambda: "enabled"
     writable: bool = True
     porch: bool = True
-    rejections: list[tuple[str, bool]] = field(default_factory=list)
+    rejections: list[Counted] = field(default_factory=list)
     recorded: list[dict[str, object]] = field(default_factory=list)
     limiter_down: bool = False
     tokens_down: bool = False
@@ -114,6 +115,7 @@ class Api:
             intents=self.intents,
             measures=Measures(
                 queue_size=self.queue_size,
+                queue_depths=lambda: {"high": 0, "normal": self.queue_size(), "low": 0, "dead": 1},
                 active_workers=self.active_workers,
                 counts=lambda: self.counts,
                 table_size=lambda: TableSize(1250, 245_760),
@@ -122,12 +124,12 @@ class Api:
             local=Local(
                 writable=lambda: self.writable,
                 executable=lambda _: self.porch,
-                vitals=lambda: Vitals(12345, 47_395_635, 15, 8130.0),
+                vitals=lambda: Vitals(12345, 47_395_635, 15, 8_388_608, 655_360, 8130.0),
                 take=self.own_buckets.take,
             ),
-            trace=lambda _: None,
+            note_rejection=lambda counted, _: self.rejections.append(counted),
             record=lambda _, fields, __: self.recorded.append({**fields}),
-            note_rejection=lambda code, security, _: self.rejections.append((code, security)),
+            trace=lambda _: None,
             clock=self.clock,
             timer=lambda: 0.0,
             new_id=lambda: "01jd",

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from conductor_loop.audit.chain import Entry
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
@@ -83,7 +84,7 @@ class StateTable(Protocol):
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def mend(  # noqa: D102
         self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
-    ) -> None: ...
+    ) -> bool: ...
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
     def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
@@ -98,12 +99,12 @@ class Queues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one decision, or one attempt that is made again, looked like. Durations are in seconds."""
+    """What one decision, or one attempt that is made again, looked like."""
 
     handoff: Handoff
     outcome: Outcome
-    seconds: float  # from reading the input to the decision
-    porch_seconds: float | None = None  # None: porch was never started
+    counted: Counted  # what it adds to the metrics
+    seconds: float  # from reading the input to here
     final: bool = True  # False: the attempt is made again
 
 
@@ -119,6 +120,7 @@ class App:
     redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
+    note: Callable[[Counted], None]  # what is counted beside decisions and attempts
     trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds

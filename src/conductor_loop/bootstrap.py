@@ -16,6 +16,7 @@ from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
+from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
@@ -36,13 +37,14 @@ from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live, changes
 from conductor_loop.config.sources import parsed
 from conductor_loop.config.typed import TokenSource, load
+from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS, Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import Credentials, Limits, Porch
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "census", "config_trail", "end_at", "live", "tokens"]
+__all__ = ["build", "config_trail", "end_at", "live", "measure", "tokens"]
 
 _turns = Turns()  # of this process
 
@@ -62,12 +64,19 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config, observe: Callable[[Measured], None], trace: Callable[[Intent], None], worker: str) -> App:
+def build(
+    config: Config,
+    observe: Callable[[Measured], None],
+    note: Callable[[Counted], None],
+    trace: Callable[[Intent], None],
+    worker: str,
+) -> App:
     """Put the real parts together.
 
     Args:
         config: The configuration in force.
         observe: Called once for each decision, and for each attempt that is made again.
+        note: Called with what else is counted.
         trace: Called with each intent that is read.
         worker: Name of this execution environment; its log stream, on Lambda.
 
@@ -92,6 +101,7 @@ def build(config: Config, observe: Callable[[Measured], None], trace: Callable[[
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
+        note=note,
         trace=trace,
         clock=time.time,
         wait=time.sleep,
@@ -112,10 +122,19 @@ def _tmp_of_lambda() -> Path | None:
     return Path("/tmp") if on_lambda else None  # noqa: S108 - all of it is meant
 
 
-def census(config: Config) -> Callable[[], None]:
-    """Give what counts the files of the directories, a page at a time."""
-    counting = Census(s3_client(), dynamodb_client(), config.state_table)
-    return lambda: counting.go_on(config.handoff_bucket)
+def measure(config: Config, overdue: int, now: float) -> Mapping[str, float]:
+    """Count on the files of the directories, a page of each, and say how busy the workers are.
+
+    Args:
+        config: The configuration in force.
+        overdue: Inputs that a sweep has just found waiting for too long; kept beside the files.
+        now: Epoch seconds.
+
+    """
+    Census(s3_client(), dynamodb_client(), config.state_table).go_on(config.handoff_bucket, overdue)
+    active = StateMeasures(dynamodb_client(), config.state_table).active_workers(now)
+    most = config.serving.max_workers
+    return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
 
 
 def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:

@@ -1,18 +1,38 @@
-"""What is counted of each attempt, in the transaction that ends it, so that counts and outcomes cannot disagree."""
+"""What is counted, and where it is kept: in the transaction that ends an attempt, so that counts and outcomes agree.
 
-from dataclasses import dataclass
+The names of a tally are attributes of the counter rows; ``catalogue`` says which metrics are made of them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from conductor_loop.errors import Cause
+from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Outcome
 
-BUCKETS = (1, 5, 10)  # seconds: the specification's upper bounds, and infinity
-FILES, ERRORS, MOVES, RUNS = "files_", "errors_", "moves_", "runs_"
-PROCESSING, PORCH = "processing_", "porch_"  # of histograms
+_BOUNDS = (1, 5, 10)  # seconds: the specification's upper bounds, and infinity
+_WAITS = (1, 10, 60, 300, 900)  # seconds, of the time in queues, and infinity
+FILES, ERRORS, MOVES, RUNS, DEMOTED = "files_", "errors_", "moves_", "runs_", "demoted_"
+PROCESSING, PORCH, QUEUEING, SETTLING = "processing_", "porch_", "queueing_", "settling_"  # of histograms
 TIMEOUTS, DECIDED, RETRIED = "timeouts", "decided", "retried"
 SECURITY = "attacks"  # intents that looked like one; the row knows when the last one came, too
+UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
+ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
+CONFIG_REFUSED, AUDIT_FAILURES = "config_refused", "audit_failures"
+STATE_CORRUPTED = f"{ERRORS}E009"
 
-type Tally = dict[str, float]
+type Tally = Mapping[str, float]
 """How much each counter grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one event adds to the metrics."""
+
+    tally: Tally = field(default_factory=dict)  # with the histograms of the samples
+    samples: Mapping[str, float] = field(default_factory=dict)  # seconds, by the prefix of their histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +44,72 @@ class PorchRun:
     timed_out: bool = False
 
 
-def decided(outcome: Outcome, seconds: float, run: PorchRun | None = None) -> Tally:
-    """Count a decision that was made after so many seconds."""
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """How a handoff came to its answer: what was asked for, and how long it took. Times are in seconds."""
+
+    seconds: float  # from reading the input to the end of the attempt
+    run: PorchRun | None = None  # None: porch was not started
+    waited: float | None = None  # from the put to the first attempt; None: this was another one, or nobody knows
+    priority: Priority = Priority.NORMAL  # that it had
+    demoted: bool = False  # whether the intent asks for another one
+    asked: Priority = Priority.NORMAL  # which that is
+
+
+def decided(outcome: Outcome, journey: Journey) -> Counted:
+    """Count a decision."""
     status, error = outcome.status, outcome.status.get("error_details", {})
-    counted = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
+    tally: dict[str, float] = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
     if "code" in error:
-        counted[f"{ERRORS}{error['code']}"] = 1
+        tally[f"{ERRORS}{error['code']}"] = 1
     if error.get("error_code") == Cause.SECURITY_VIOLATION:
-        counted[SECURITY] = 1
-    return counted | _histogram(PROCESSING, seconds) | _porch(run)
+        tally[SECURITY] = 1
+    if journey.demoted and journey.asked in {Priority.CRITICAL, Priority.HIGH}:
+        tally[f"{DEMOTED}{journey.asked}"] = 1
+    return _counted(tally, {PROCESSING: journey.seconds} | _waited(journey), journey.run)
 
 
-def retried(outcome: Outcome, run: PorchRun) -> Tally:
+def retried(outcome: Outcome, journey: Journey) -> Counted:
     """Count an attempt that is made again."""
-    return {RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1} | _porch(run)
+    return _counted(
+        {RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1}, _waited(journey), journey.run
+    )
 
 
-def _porch(run: PorchRun | None) -> Tally:
-    if run is None:
+def refused(code: str, *, attack: bool) -> Counted:
+    """Count an intent that was refused before it was put."""
+    return Counted({f"{ERRORS}{code}": 1} | ({SECURITY: 1} if attack else {}))
+
+
+def bounds(name: str) -> tuple[int, ...]:
+    """Give the upper bounds of a histogram's buckets, in seconds, but for the last one: infinity."""
+    return _WAITS if name.startswith(QUEUEING) else _BOUNDS
+
+
+def age(handoff: Handoff, now: float) -> float:
+    """Say how long ago a handoff was put, in seconds; infinitely, where its time says nothing."""
+    try:
+        return now - datetime.fromisoformat(handoff.event_time).timestamp()
+    except ValueError:
+        return math.inf
+
+
+def _waited(journey: Journey) -> dict[str, float]:
+    if journey.waited is None or math.isinf(journey.waited):
         return {}
-    late = {TIMEOUTS: 1} if run.timed_out else {}
-    return {f"{RUNS}{run.mode}": 1} | late | _histogram(PORCH, run.seconds)
+    return {f"{QUEUEING}{journey.priority}_": max(journey.waited, 0.0)}  # S3's clock may be ahead of ours
+
+
+def _counted(tally: dict[str, float], samples: dict[str, float], run: PorchRun | None) -> Counted:
+    if run is not None:
+        tally |= {f"{RUNS}{run.mode}": 1} | ({TIMEOUTS: 1} if run.timed_out else {})
+        samples |= {PORCH: run.seconds}
+    for name, seconds in samples.items():
+        tally |= _histogram(name, seconds)
+    return Counted(tally, samples)
 
 
 def _histogram(name: str, seconds: float) -> dict[str, float]:
     """Count the bucket that a time falls into; readers add them up."""
-    bound = next((str(bound) for bound in BUCKETS if seconds <= bound), "inf")
+    bound = next((str(bound) for bound in bounds(name) if seconds <= bound), "inf")
     return {f"{name}{bound}": 1, f"{name}sum": round(seconds, 3)}

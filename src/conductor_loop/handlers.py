@@ -12,14 +12,15 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from conductor_loop import bootstrap, messages, metrics, pipeline
+from conductor_loop import bootstrap, counting, messages, metrics, pipeline
 from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.counting import Counted
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.processing import Later
-from conductor_loop.sweep import take_turn
+from conductor_loop.sweep import Swept, take_turn
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
@@ -44,25 +45,23 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     del event
     app = _app(context.log_stream_name)
     deadline = _deadline(context)
-    _note_config(app.config)
+    _note_config(app)
     swept = take_turn(app, deadline)
     if swept is None:
         _logger().info("another sweep is at it")
         return {}
     counts = {name: count for name, count in asdict(swept).items() if name != "cursor"}
     _logger().info("swept", extra=counts)
-    if app.config.metrics_enabled:
-        metrics.emit_sweep(counts, SERVICE)
-        _count_files(app.config)
+    app.note(Counted(_tally(app.config, swept)))
     return counts
 
 
-def _note_config(config: Config) -> None:
+def _note_config(app: App) -> None:
     """Note new versions of the configuration in the audit trail; what goes wrong with that keeps no sweep back."""
     try:
-        _config_trail()(config)
+        _config_trail()(app.config)
     except Exception:  # noqa: BLE001 - the next sweep notes them
-        metrics.emit_audit_failures(1, SERVICE)
+        app.note(Counted({counting.AUDIT_FAILURES: 1}))
         _logger().exception("a version of the configuration is not noted: it is tried again")
 
 
@@ -71,12 +70,21 @@ def _config_trail() -> Callable[[Config], None]:
     return bootstrap.config_trail(os.environ)
 
 
-def _count_files(config: Config) -> None:
-    """Count on for the metrics; what goes wrong with that is no reason to sweep again."""
+def _tally(config: Config, swept: Swept) -> dict[str, float]:
+    """Say what a sweep found, and how busy the workers are; what cannot be measured is no reason to sweep again."""
+    tally: dict[str, float] = {
+        counting.UNSETTLED: swept.seen,
+        counting.OVERDUE: swept.overdue,
+        counting.REDELIVERED: swept.redelivered,
+        counting.SWEEP_FAILURES: swept.failed,
+    }
+    if not config.metering.enabled:
+        return tally
     try:
-        bootstrap.census(config)()
-    except Exception:  # noqa: BLE001 - the next sweep counts on
-        _logger().exception("files are not counted")
+        tally |= bootstrap.measure(config, swept.overdue, time.time())
+    except Exception:  # noqa: BLE001 - the next sweep measures again
+        _logger().exception("files and workers are not counted")
+    return tally
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
@@ -181,7 +189,7 @@ def _built(config: Config, worker: str) -> App:
     logger = _logger()
     logging.getLogger(SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
     logger.append_keys(config_version=config.version)
-    return bootstrap.build(config, lambda measured: _observe(config, measured), _trace, worker)
+    return bootstrap.build(config, partial(_observe, config), partial(_note, config), _trace, worker)
 
 
 def _trace(intent: Intent) -> None:
@@ -191,7 +199,11 @@ def _trace(intent: Intent) -> None:
 
 def _refused(error: InvalidConfig) -> None:
     _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
-    metrics.emit_refused_config(SERVICE)
+    metrics.emit(Counted({counting.CONFIG_REFUSED: 1}), _live().metering, time.time())
+
+
+def _note(config: Config, counted: Counted) -> None:
+    metrics.emit(counted, config.metering, time.time())
 
 
 def _observe(config: Config, measured: Measured) -> None:
@@ -209,10 +221,9 @@ def _observe(config: Config, measured: Measured) -> None:
         attempt=document["attempt"],
         next_retry=document.get("next_retry"),
         seconds=round(measured.seconds, 3),
-        porch_seconds=measured.porch_seconds,
+        porch_seconds=measured.counted.samples.get(counting.PORCH),
     )
-    if config.metrics_enabled:
-        metrics.emit(measured, SERVICE)
+    _note(config, measured.counted)
 
 
 @cache

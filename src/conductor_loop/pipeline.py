@@ -7,6 +7,7 @@ from conductor_loop import status
 from conductor_loop.app import App, Found, Message
 from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Entry
+from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
@@ -15,7 +16,7 @@ from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route
 from conductor_loop.settling import Answer, settle
-from conductor_loop.sweep import age, is_due
+from conductor_loop.sweep import is_due
 from conductor_loop.validation import check_name, check_size, validate_file
 
 _MINUTE = 60  # seconds

@@ -9,9 +9,9 @@ from conductor_loop import counting, retry, status
 from conductor_loop.app import App, Measured, Message
 from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Head
-from conductor_loop.counting import PorchRun
+from conductor_loop.counting import Journey, PorchRun
 from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
-from conductor_loop.intent import Handoff, Intent
+from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import (
     Applied,
     Claim,
@@ -30,7 +30,7 @@ from conductor_loop.lifecycle import (
     order,
 )
 from conductor_loop.porch import Package, PorchFailed, Request, Run
-from conductor_loop.settling import Answer, fitting, settle
+from conductor_loop.settling import Answer, fitting, settle, settle_decided
 
 logger = logging.getLogger("conductor-loop")
 
@@ -73,6 +73,7 @@ class Attempt:
     timeout_seconds: float
     patience: int
     note: str  # what is done otherwise than the sender asked: clauses, or empty
+    waited: float | None  # seconds from the put to here, of the first attempt
     alone: bool = False  # a worker of it has died: not beside others
 
 
@@ -104,23 +105,36 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
 
 def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | None = None) -> Answer | Later:
     """Decide and settle a handoff that gets to porch no more; earlier attempts at the ``intent`` may have."""
-    tally = counting.decided(outcome, app.clock() - delivery.started)
+    journey = _journey(app, delivery, intent)
+    counted = counting.decided(outcome, journey)
     written: list[Outcome] = []
 
     def write(now: float, seen: Row | None) -> Refusal | None:
         prefix = _packages(f"{intent.namespace}/{intent.target}") if intent and _was_tried(seen) else ""
         _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
-        written.append(replace(told, tally=tally, retract=prefix))
+        written.append(replace(told, tally=counted.tally, retract=prefix))
         return app.state.decide_unclaimed(delivery.handoff, written[-1], now, seen)
 
     verdict = _written(app, delivery, write)
     match verdict:
         case Held():
             return _when_free(app, verdict)
-        case Decided(earlier):
+        case Decided(earlier) if earlier not in written:
             return settle(app, delivery.handoff, earlier)
-    app.observe(Measured(delivery.handoff, written[-1], app.clock() - delivery.started))
-    return settle(app, delivery.handoff, written[-1])
+    decided = verdict.outcome if isinstance(verdict, Decided) else written[-1]  # written by a call with a lost answer
+    app.observe(Measured(delivery.handoff, decided, counted, journey.seconds))
+    return settle_decided(app, delivery.handoff, decided)
+
+
+def _journey(app: App, delivery: Delivery, intent: Intent | None, run: PorchRun | None = None) -> Journey:
+    message = delivery.message
+    return Journey(
+        seconds=app.clock() - delivery.started,
+        run=run,
+        priority=message.priority,
+        demoted=bool(message.note),
+        asked=intent.priority if intent else Priority.NORMAL,
+    )
 
 
 def head_of(seen: Row | None) -> Head:
@@ -199,7 +213,8 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     died = seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
-    return Attempt(intent, claim, timeout, patience, cut, alone=died)
+    waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
+    return Attempt(intent, claim, timeout, patience, cut, waited, alone=died)
 
 
 def _written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
@@ -348,34 +363,36 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
     if isinstance(plan, retry.GiveUp):
         return _decide(app, delivery, attempt, Decision(outcome, None, run))
+    journey = _travelled(app, delivery, attempt, run)
+    counted = counting.retried(outcome, journey)
     entry, outcome = entries.told(claim.handoff, _head_at(claim), now, outcome)
-    pause = Pause(now + plan.delay_seconds, plan.patience, tally=counting.retried(outcome, run), entry=entry)
+    pause = Pause(now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry)
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
-    measured = Measured(
-        delivery.handoff, outcome, app.clock() - delivery.started, failure.run.duration_seconds, final=False
-    )
-    app.observe(measured)
+    app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds, final=False))
     app.bucket.put_status(delivery.handoff, fitting(delivery.handoff.file), status.encode(outcome), final=False)
     return Later(plan.delay_seconds)
 
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
-    now = app.clock()
-    seconds = now - delivery.started
+    now, journey = app.clock(), _travelled(app, delivery, attempt, decision.run)
+    counted = counting.decided(decision.outcome, journey)
     retract = _packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
-    tally = counting.decided(decision.outcome, seconds, decision.run)
     _, told = entries.told(delivery.handoff, _head_at(attempt.claim), now, decision.outcome)
-    outcome = replace(told, tally=tally, retract=retract)
+    outcome = replace(told, tally=counted.tally, retract=retract)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
-    if refusal is not None:
-        was_mine = refusal.row is not None and refusal.row.outcome == outcome  # made by a call whose answer was lost
-        if decision.applied is not None and not was_mine:
+    if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
+        if decision.applied is not None:
             app.bucket.retract(delivery.handoff, _packages(attempt.claim.target), attempt.claim.owner)
         return _lost(app, delivery, refusal)
-    app.observe(Measured(delivery.handoff, outcome, seconds, decision.run.seconds if decision.run else None))
-    return settle(app, delivery.handoff, outcome)
+    # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
+    app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds))
+    return settle_decided(app, delivery.handoff, outcome)
+
+
+def _travelled(app: App, delivery: Delivery, attempt: Attempt, run: PorchRun | None) -> Journey:
+    return replace(_journey(app, delivery, attempt.intent, run), waited=attempt.waited)
 
 
 def _head_at(claim: Claim) -> Head:

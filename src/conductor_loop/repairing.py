@@ -8,6 +8,7 @@ from collections.abc import Callable
 from conductor_loop.app import App
 from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Entry, Head
+from conductor_loop.counting import STATE_CORRUPTED, Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.settling import fitting
@@ -44,7 +45,8 @@ def repair(app: App, handoff: Handoff, error: Unreadable) -> None:
     logger.error("E009: an unreadable state row was set aside", extra={"aside": key, "fields": error.fields})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
     version = _newest_version(app, handoff, error.name.partition("/")[2]) if "version" in error.fields else None
-    app.state.mend(error, version, entry=_mended(app, handoff, error, key))
+    if app.state.mend(error, version, entry=_mended(app, handoff, error, key)):
+        app.note(Counted({STATE_CORRUPTED: 1}))
 
 
 def _mended(app: App, handoff: Handoff, error: Unreadable, aside: str) -> Entry | None:

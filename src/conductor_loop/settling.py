@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from conductor_loop import status
 from conductor_loop.app import App
+from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Gone, Illegible
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome
@@ -40,6 +41,14 @@ def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
         app.bucket.retract(handoff, outcome.retract)
     app.bucket.remove(handoff)
     return Answer.SETTLED
+
+
+def settle_decided(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
+    """Settle what was decided just now, and measure how long that takes."""
+    began = app.clock()
+    answer = settle(app, handoff, outcome)
+    app.note(Counted(samples={SETTLING: app.clock() - began}))
+    return answer
 
 
 def fitting(name: str) -> str:

@@ -1,14 +1,13 @@
 """Sweeping: what fell through. An input that lies in the root has no settled answer, whatever anybody believes."""
 
 import logging
-import math
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message
 from conductor_loop.audit import entries
 from conductor_loop.config import Config
+from conductor_loop.counting import age
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row, State
@@ -19,6 +18,7 @@ from conductor_loop.validation import check_name
 
 logger = logging.getLogger("conductor-loop")
 
+OVERDUE_SECONDS = 3600.0  # by then the longest retries are over, and a queue that is not stuck has moved
 _PAGES = 2  # of 1,000 versions, that one sweep looks at
 _STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
 _GRACE_SECONDS = 60.0  # for whoever is at it: to settle, or for a message to come back
@@ -34,6 +34,7 @@ class Swept:
     """What one sweep did, and where the next one goes on."""
 
     seen: int = 0
+    overdue: int = 0  # put so long ago that something is wrong
     settled: int = 0
     redelivered: int = 0
     rejected: int = 0
@@ -75,6 +76,7 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
         if app.clock() > deadline:
             return swept
         swept.seen += 1
+        swept.overdue += age(handoff, app.clock()) > OVERDUE_SECONDS
         try:
             _look_after(app, handoff, rows.get(handoff), swept)
         except Exception:
@@ -83,14 +85,6 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
         swept.cursor = Cursor(handoff.key, handoff.version_id)
     swept.cursor = after
     return swept
-
-
-def age(handoff: Handoff, now: float) -> float:
-    """Say how long ago a handoff was put, in seconds; infinitely, where its time says nothing."""
-    try:
-        return now - datetime.fromisoformat(handoff.event_time).timestamp()
-    except ValueError:
-        return math.inf
 
 
 def is_due(row: Row, now: float, config: Config) -> bool:

@@ -84,7 +84,8 @@ class Deployed:
         return f"status/{file}.status" in self.keys("status/") and file not in self.keys("intent-")
 
     def wait_for(self, *files: str, seconds: float = 90) -> None:
-        until(lambda: all(self.answered(file) for file in files), seconds)
+        statuses = {f"status/{file}.status" for file in files}
+        until(lambda: statuses <= {*self.keys("status/")} and not {*files} & {*self.keys("intent-")}, seconds)
 
     @contextmanager
     def deaf(self) -> Iterator[None]:

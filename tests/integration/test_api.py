@@ -20,6 +20,7 @@ from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.counting import refused
 from conductor_loop.errors import NotAnswering, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome, State
@@ -198,12 +199,12 @@ class TestMeasures:
         measures = StateMeasures(table, TABLE)
         for number in range(20):
             state.decide_unclaimed(handoff(number), OUTCOME, NOW + number)
-        measures.note_rejection("E001", False, NOW + 99)
+        measures.note_rejection(refused("E001", attack=False), NOW + 99)
         counts = measures.counts()
         assert counts.counters == {"files_failed": 20, "errors_E003": 20, "attacks": 20, "errors_E001": 1}
         assert (counts.security_at, counts.directories) == (NOW + 19, {})
-        measures.note_rejection("E003", True, NOW + 99)
-        assert measures.counts().security_at == NOW + 99
+        measures.note_rejection(refused("E003", attack=True), NOW + 99)
+        assert (measures.counts().security_at, measures.counts().counters["attacks"]) == (NOW + 99, 21)
 
     def test_files_are_counted_a_page_at_a_time(self, aws: boto3.session.Session, table: Any) -> None:
         s3 = aws.client("s3")
@@ -213,10 +214,12 @@ class TestMeasures:
         s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
         census, measures = Census(s3, table, TABLE), StateMeasures(table, TABLE)
-        census.go_on(BUCKET)
+        assert measures.counts().overdue is None
+        census.go_on(BUCKET, 7)
+        assert measures.counts().overdue == 7
         assert measures.counts().directories.items() >= {"handoff": 1, "failed": 0}.items()
         assert "processed" not in measures.counts().directories
-        census.go_on(BUCKET)
+        census.go_on(BUCKET, 0)
         assert measures.counts().directories == {"handoff": 1, "processed": 2, "failed": 0}
         assert len(pages) == 6
 
@@ -228,12 +231,13 @@ class TestMeasures:
 
     def test_queues_are_added_up(self, aws: boto3.session.Session) -> None:
         sqs = aws.client("sqs")
-        urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("high", "normal", "low")]
-        for url in (urls[0], urls[0], urls[2]):
-            sqs.send_message(QueueUrl=url, MessageBody="x")
-        assert (QueueDepths(sqs, urls).size(), QueueDepths(sqs, []).size()) == (3, 0)
+        urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("high", "normal", "low", "dead")}
+        for name in ("high", "high", "low", "dead"):
+            sqs.send_message(QueueUrl=urls[name], MessageBody="x")
+        assert (QueueDepths(sqs, urls).size(), QueueDepths(sqs, {}).size()) == (3, 0), "dead letters wait for nobody"
+        assert QueueDepths(sqs, urls).each() == {"high": 2, "normal": 0, "low": 1, "dead": 1}
         with pytest.raises(NotAnswering):
-            QueueDepths(sqs, ["https://sqs.us-east-1.amazonaws.com/123456789012/none"]).size()
+            QueueDepths(sqs, {"low": "https://sqs.us-east-1.amazonaws.com/123456789012/none"}).size()
 
 
 @pytest.fixture

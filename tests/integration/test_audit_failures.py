@@ -9,10 +9,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conductor_loop import handlers, metrics, pipeline
+from conductor_loop import handlers, pipeline
+from conductor_loop.api import bootstrap
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
 from conductor_loop.aws.sdk import logs_client
+from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from tests.factories import World
 from tests.integration.test_audit import GROUP, streamed
@@ -24,6 +26,7 @@ def function(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pipeline.answer(world.app, world.drop(), world.deadline)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("CONDUCTOR_AUDIT_LOG", GROUP)
+    monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")
     logs_client.cache_clear()
     yield
     for cached in (handler._publisher, handler._logger, handlers._logger, logs_client):
@@ -36,7 +39,8 @@ def function(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def failures(printed: str) -> list[float]:
     """Give what was counted, as CloudWatch reads it."""
     documents = [json.loads(line) for line in printed.splitlines() if "_aws" in line]
-    return [sum(one["AuditFailures"]) for one in documents if "AuditFailures" in one]
+    assert all(one["environment"] == "a-stack" for one in documents), "as the alarm has it"
+    return [one["AuditFailures"] for one in documents if "AuditFailures" in one]
 
 
 def test_a_batch_that_cannot_be_published_is_counted_and_published_when_it_comes_again(
@@ -56,18 +60,19 @@ def test_a_batch_that_cannot_be_published_is_counted_and_published_when_it_comes
 
 
 def test_a_configuration_that_cannot_be_noted_is_counted_and_keeps_no_sweep_back(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: object) -> None:
         raise OSError("no table")
 
     monkeypatch.setattr(handlers, "_config_trail", lambda: broken)
-    handlers._note_config(object())  # type: ignore[arg-type]
-    assert failures(capsys.readouterr().out) == [1]
+    world.noted.clear()
+    handlers._note_config(world.app)
+    assert world.noted == [Counted({AUDIT_FAILURES: 1})]
 
 
 def test_a_call_that_cannot_be_noted_is_counted_logged_and_noted_with_the_next_one(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     noted: list[str] = []
     down = [True]
@@ -77,10 +82,13 @@ def test_a_call_that_cannot_be_noted_is_counted_logged_and_noted_with_the_next_o
             raise NotAnswering("DynamoDB")
         noted.append(request_id)
 
-    recorder = Recorder(write, lambda entries: metrics.emit_audit_failures(entries, "conductor-loop"))
-    recorder("first", {"by": "token-1"}, 1.0)
-    assert (noted, failures(capsys.readouterr().out)) == ([], [1])
+    recorder = Recorder(write)
+    monkeypatch.setattr(bootstrap, "_recorder", lambda _, __: recorder)
+    counted: list[Counted] = []
+    parts = bootstrap.build(world.app.config, counted.append, lambda _: None)
+    parts.record("first", {"by": "token-1"}, 1.0)
+    assert (noted, counted) == ([], [Counted({AUDIT_FAILURES: 1})])
     assert "tried again" in caplog.text
     down[0] = False
-    recorder("second", {"by": "token-1"}, 2.0)
-    assert noted == ["first", "second"]
+    parts.record("second", {"by": "token-1"}, 2.0)
+    assert (noted, len(counted)) == (["first", "second"], 1)

@@ -8,7 +8,9 @@ import boto3
 import pytest
 
 from conductor_loop import pipeline
-from conductor_loop.audit.chain import Entry
+from conductor_loop.audit import entries
+from conductor_loop.audit.chain import Entry, Head
+from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import State
@@ -82,6 +84,21 @@ def test_a_handoffs_row_is_set_aside_and_the_intent_is_answered(
     assert kept == {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": handoff.version_id}} | fields
 
 
+def test_a_mended_handoff_is_counted_once_and_told_in_its_trail(world: World, table: Any) -> None:
+    handoff = world.drop()
+    spoil_handoff(table, handoff)
+    error = world.state.read([handoff])[handoff]
+    assert isinstance(error, Unreadable)
+    entry = entries.mended(handoff, Head(restart="1"), world.clock(), "failed/state/somewhere.json")
+    assert world.state.mend(error, entry=entry) is True
+    assert world.state.mend(error, entry=entry) is False, "it was done already"
+    row = table.get_item(TableName=TABLE, Key={"pk": {"S": f"intent#{handoff.key}"}, "sk": {"S": handoff.version_id}})
+    assert row["Item"]["audit"] == {"L": [{"S": entry.text}]}
+    assert row["Item"]["audit_head"] == {"S": str(entry.head)}
+    counter = table.get_item(TableName=TABLE, Key={"pk": {"S": "counter#0"}, "sk": {"S": "-"}})
+    assert counter["Item"][STATE_CORRUPTED] == {"N": "1"}
+
+
 def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_other_made_of_it(
     world: World, table: Any
 ) -> None:
@@ -89,13 +106,13 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
     spoil_handoff(table, handoff)
     mend = world.state.mend
 
-    def late(error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> None:
+    def late(error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         world.state.mend = mend  # type: ignore[method-assign]
         remove, world.bucket.remove = world.bucket.remove, _killed
         with pytest.raises(SystemExit):
             pipeline.answer(world.app, handoff, world.deadline)
         world.bucket.remove = remove
-        mend(error, version, entry=entry)
+        return mend(error, version, entry=entry)
 
     world.state.mend = late  # type: ignore[method-assign]
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED

@@ -1,19 +1,24 @@
 import pytest
 
-from conductor_loop.counting import PorchRun, decided, retried
+from conductor_loop.counting import Journey, PorchRun, age, decided, refused, retried
+from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Outcome, State
 
 SUCCESS = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
 FAILURE = Outcome(State.FAILED, {"status": "failed", "error_details": {"code": "E014"}}, "failed")
 
 
-def test_a_decision_counts_its_status_its_move_and_its_time() -> None:
-    assert decided(SUCCESS, 0.25, PorchRun("direct", 1.5)) == {
+def test_a_decision_counts_its_status_its_move_and_its_times() -> None:
+    counted = decided(SUCCESS, Journey(0.25, PorchRun("direct", 1.5), waited=12.0, priority=Priority.HIGH))
+    assert counted.samples == {"processing_": 0.25, "porch_": 1.5, "queueing_high_": 12.0}
+    assert counted.tally == {
         "decided": 1,
         "files_success": 1,
         "moves_processed": 1,
         "processing_1": 1,
         "processing_sum": 0.25,
+        "queueing_high_60": 1,
+        "queueing_high_sum": 12.0,
         "runs_direct": 1,
         "porch_5": 1,
         "porch_sum": 1.5,
@@ -21,23 +26,47 @@ def test_a_decision_counts_its_status_its_move_and_its_time() -> None:
 
 
 def test_a_failure_counts_its_code() -> None:
-    counted = decided(FAILURE, 3)
-    assert (counted["errors_E014"], counted["moves_failed"], "runs_direct" in counted) == (1, 1, False)
+    tally = decided(FAILURE, Journey(3)).tally
+    assert (tally["errors_E014"], tally["moves_failed"], "runs_direct" in tally) == (1, 1, False)
 
 
 def test_an_attempt_that_is_made_again_is_no_decision() -> None:
-    counted = retried(FAILURE, PorchRun("structured", 30, timed_out=True))
-    assert "decided" not in counted
-    assert (counted["retried"], counted["timeouts"], counted["porch_inf"], counted["errors_E014"]) == (1, 1, 1, 1)
+    tally = retried(FAILURE, Journey(31, PorchRun("structured", 30, timed_out=True))).tally
+    assert "decided" not in tally
+    assert (tally["retried"], tally["timeouts"], tally["porch_inf"], tally["errors_E014"]) == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(("seconds", "bucket"), [(1, "1"), (1.001, "5"), (10, "10"), (10.1, "inf")])
 def test_a_time_falls_into_the_first_bucket_that_is_large_enough(seconds: float, bucket: str) -> None:
-    assert decided(SUCCESS, seconds)[f"processing_{bucket}"] == 1
+    assert decided(SUCCESS, Journey(seconds)).tally[f"processing_{bucket}"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "demoted", "counted"),
+    [
+        (Priority.CRITICAL, True, {"demoted_critical"}),
+        (Priority.HIGH, True, {"demoted_high"}),
+        (Priority.LOW, True, set()),  # the sweeper treats it as normal, which is no less
+        (Priority.HIGH, False, set()),
+    ],
+)
+def test_a_demotion_is_counted_by_what_was_asked_for(asked: Priority, demoted: bool, counted: set[str]) -> None:
+    tally = decided(SUCCESS, Journey(1, demoted=demoted, asked=asked)).tally
+    assert {name for name in tally if name.startswith("demoted")} == counted
+
+
+def test_a_clock_of_s3_that_is_ahead_makes_no_negative_time() -> None:
+    assert decided(SUCCESS, Journey(1, waited=-0.2)).samples["queueing_normal_"] == 0
+
+
+def test_a_put_whose_time_says_nothing_has_no_time_in_queues() -> None:
+    waited = age(Handoff("b", "intent-a.json", "v1", event_time="soon"), 1e9)
+    assert not [name for name in decided(SUCCESS, Journey(1, waited=waited)).tally if name.startswith("queueing")]
 
 
 def test_what_looks_like_an_attack_is_counted_apart() -> None:
     error = {"code": "E003", "error_code": "SECURITY_VIOLATION"}
     attack = Outcome(State.FAILED, {"status": "failed", "error_details": error}, "failed")
-    assert decided(attack, 1)["attacks"] == 1
-    assert "attacks" not in decided(FAILURE, 1)
+    assert decided(attack, Journey(1)).tally["attacks"] == 1
+    assert "attacks" not in decided(FAILURE, Journey(1)).tally
+    assert refused("E003", attack=True).tally == {"errors_E003": 1, "attacks": 1}

@@ -75,6 +75,15 @@ def test_high_intents_over_the_limit_are_treated_as_normal(world: World) -> None
     assert "over its rate limit" in world.status("intent-2.json")["message"]
 
 
+def test_every_attempt_says_how_long_it_took_those_made_again_too(world: World) -> None:
+    world.porch.script = [Cause.NETWORK_ERROR, None]
+    world.porch.on_run = lambda: world.clock.wait(3)
+    arrive(world, world.drop())
+    drain(world)
+    assert [(one.final, one.seconds) for one in world.measured] == [(False, 3), (True, 3)]
+    assert ["processing_" in one.counted.samples for one in world.measured] == [False, True], "of decisions only"
+
+
 def test_a_failure_that_may_pass_is_tried_again_until_it_does(world: World) -> None:
     world.porch.script = [Cause.NETWORK_ERROR, Cause.QUOTA_EXCEEDED, None]
     handoff = world.drop()

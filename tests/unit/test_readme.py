@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from dev.demo import SAMPLES
@@ -25,3 +26,9 @@ def test_every_path_in_the_map_of_the_source_exists() -> None:
     paths = [path for row in rows for path in row.split("|")[1].replace("`", "").replace(",", " ").split()]
     assert paths
     assert all((ROOT / path).exists() for path in paths)
+
+
+def test_every_picture_is_there_and_small() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert len(pictures) == 3
+    assert all(0 < (ROOT / picture).stat().st_size < 150_000 for picture in pictures)

@@ -55,6 +55,14 @@ def test_a_stray_is_moved_to_failed_with_e001(world: World) -> None:
     assert world.status("readme.txt")["error_details"]["code"] == "E001"
 
 
+def test_what_has_no_answer_after_an_hour_is_overdue(world: World) -> None:
+    world.drop()
+    later(world, 3590)
+    assert sweep(world.app, None, world.deadline).overdue == 0
+    later(world, 20)
+    assert sweep(world.app, None, world.deadline).overdue == 1
+
+
 def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:
     world.configure(priority_queues=False)
     handoff = world.drop()

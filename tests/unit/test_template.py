@@ -79,6 +79,7 @@ def test_the_sweeper_may_do_this_and_no_more() -> None:
         ("dynamodb:GetItem", "StateTable.Arn"),
         ("dynamodb:BatchGetItem", "StateTable.Arn"),
         ("dynamodb:UpdateItem", "StateTable.Arn"),
+        ("dynamodb:Query", "${StateTable.Arn}/index/active"),
         ("ssm:GetParameter", PARAMETER),
         ("ssm:GetParameterHistory", PARAMETER),
         ("sqs:SendMessage", "NormalQueue.Arn"),
@@ -117,7 +118,7 @@ def test_the_api_may_do_this_and_no_more() -> None:
         ("dynamodb:BatchGetItem", "StateTable.Arn"),
         ("dynamodb:DescribeTable", "StateTable.Arn"),
         ("dynamodb:UpdateItem", "StateTable.Arn"),
-        *(("sqs:GetQueueAttributes", queue) for queue in queues),
+        *(("sqs:GetQueueAttributes", queue) for queue in (*queues, "DeadLetterQueue.Arn")),
         ("ssm:GetParameter", PARAMETER),
         ("ssm:GetParameterHistory", PARAMETER),
         (

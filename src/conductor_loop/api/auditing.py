@@ -58,22 +58,21 @@ class Recorder:
 
     Args:
         write: Writes one entry. Raises NotAnswering.
-        failed: Told how many entries wait.
 
     """
 
-    def __init__(self, write: Write, failed: Callable[[int], None]) -> None:
-        self._write, self._failed = write, failed
+    def __init__(self, write: Write) -> None:
+        self._write = write
         self._pending: deque[tuple[str, Fields, float]] = deque(maxlen=_MOST_PENDING)
 
-    def __call__(self, request_id: str, fields: Fields, now: float) -> None:
-        """Write an entry, and those that wait. Never raises: a caller has the answer all the same."""
+    def __call__(self, request_id: str, fields: Fields, now: float) -> int:
+        """Write an entry, and those that wait; how many wait still. Never raises: a caller has the answer anyway."""
         self._pending.append((request_id, fields, now))
         while self._pending:
             try:
                 self._write(*self._pending[0])
             except NotAnswering:
-                self._failed(len(self._pending))
                 logger.exception("an audit entry is not written: it is tried again", extra={"entry": dict(fields)})
-                return
+                break
             self._pending.popleft()
+        return len(self._pending)

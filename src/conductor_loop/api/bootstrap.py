@@ -20,6 +20,7 @@ from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
+from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Intent
 from conductor_loop.tokens import Tokens, TokensUnavailable
@@ -34,27 +35,44 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
     return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
 
 
-def build(config: Config, trace: Callable[[Intent], None]) -> Parts:
-    """Put the real parts together. What they remember outlives a change of the configuration where it may."""
+def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Intent], None]) -> Parts:
+    """Put the real parts together. What they remember outlives a change of the configuration where it may.
+
+    Args:
+        config: The configuration in force.
+        note: Called with what the API itself counts.
+        trace: Called with each intent that is read.
+
+    """
+
+    def note_rejection(counted: Counted, now: float) -> None:
+        note(counted)
+        state.note_rejection(counted, now)
+
+    def record(request_id: str, fields: Mapping[str, object], now: float) -> None:
+        if waiting := recorder(request_id, fields, now):
+            note(Counted({AUDIT_FAILURES: waiting}))
+
     table, client = config.state_table, quick.dynamodb_client
     listing = Listing(client(), table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
-    state = StateMeasures(client(), table)
-    tokens = _tokens(config.token_source)
+    state, recorder = StateMeasures(client(), table), _recorder(table, config.audit_seconds)
+    tokens, depths = _tokens(config.token_source), QueueDepths(quick.sqs_client(), _urls(config))
     return Parts(
         config=config,
         verify=lambda presented, now: _verified(tokens, presented, now),
         take=_limits(table).take,
         intents=Inbox(quick.s3_client(), config.handoff_bucket, listing),
         measures=Measures(
-            queue_size=QueueDepths(quick.sqs_client(), _urls(config)).size,
+            queue_size=depths.size,
+            queue_depths=depths.each,
             active_workers=state.active_workers,
             counts=state.counts,
             table_size=state.table_size,
             encryption=_encryption(table).status,
         ),
         local=local(),
-        note_rejection=state.note_rejection,
-        record=_recorder(table, config.audit_seconds),
+        note_rejection=note_rejection,
+        record=record,
         trace=trace,
         clock=time.time,
         timer=time.monotonic,
@@ -62,8 +80,11 @@ def build(config: Config, trace: Callable[[Intent], None]) -> Parts:
     )
 
 
-def _urls(config: Config) -> tuple[str, ...]:
-    return tuple(config.queues.values()) if config.priority_queues else ()
+def _urls(config: Config) -> dict[str, str]:
+    if not config.priority_queues:
+        return {}
+    dead = {"dead": config.dead_letters} if config.dead_letters else {}
+    return {str(priority): url for priority, url in config.queues.items()} | dead
 
 
 @lru_cache(maxsize=1)
@@ -73,13 +94,7 @@ def _limits(table: str) -> RateLimits:
 
 @lru_cache(maxsize=1)
 def _recorder(table: str, keep_seconds: float) -> Recorder:
-    return Recorder(Trails(quick.dynamodb_client(), table, keep_seconds).note_call, _audit_failed)
-
-
-def _audit_failed(entries: int) -> None:
-    from conductor_loop import metrics  # noqa: PLC0415 - 70 ms of a cold start, for what hardly ever happens
-
-    metrics.emit_audit_failures(entries, "conductor-loop")
+    return Recorder(Trails(quick.dynamodb_client(), table, keep_seconds).note_call)
 
 
 @lru_cache(maxsize=1)

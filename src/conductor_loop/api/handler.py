@@ -10,10 +10,12 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from conductor_loop import counting, metrics
 from conductor_loop.api import bootstrap
 from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 
 SERVICE = "conductor-loop"
@@ -45,7 +47,7 @@ def _live() -> Live:
 def _built(config: Config) -> Parts:
     _logger().append_keys(config_version=config.version)
     logging.getLogger(SERVICE).setLevel(config.log_level)
-    return bootstrap.build(config, _trace)
+    return bootstrap.build(config, lambda counted: metrics.emit(counted, config.metering, time.time()), _trace)
 
 
 def _trace(intent: Intent) -> None:
@@ -59,7 +61,5 @@ def _logger() -> Logger:
 
 
 def _refused(error: InvalidConfig) -> None:
-    from conductor_loop import metrics  # noqa: PLC0415 - 70 ms of a cold start, for what hardly ever happens
-
     _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
-    metrics.emit_refused_config(SERVICE)
+    metrics.emit(Counted({counting.CONFIG_REFUSED: 1}), _live().metering, time.time())

@@ -10,7 +10,6 @@ from conductor_loop.api.parts import Local, Vitals
 from conductor_loop.rates import Memory
 
 _STARTED = time.monotonic()
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def local() -> Local:
@@ -28,9 +27,17 @@ def _executable(path: str) -> bool:
 
 
 def _vitals() -> Vitals:
-    return Vitals(os.getpid(), _memory_bytes(), threading.active_count(), time.monotonic() - _STARTED)
+    return Vitals(
+        pid=os.getpid(),
+        memory_bytes=_bytes("VmRSS"),
+        threads=threading.active_count(),
+        heap_bytes=_bytes("VmData"),
+        stack_bytes=_bytes("VmStk"),
+        uptime_seconds=time.monotonic() - _STARTED,
+    )
 
 
-def _memory_bytes() -> int:
-    """Read what the process holds in memory; its second number, in pages (Linux, as Lambda is)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+def _bytes(name: str) -> int:
+    """Read how much memory of a kind the process holds, in bytes (Linux, as Lambda is)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)

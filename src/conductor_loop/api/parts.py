@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.rates import Take
 
@@ -26,6 +27,7 @@ class Counts:
 
     counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
     directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
+    overdue: float | None = None  # inputs that had waited for too long at the last sweep; None: there was none
     security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
 
 
@@ -44,6 +46,8 @@ class Vitals:
     pid: int
     memory_bytes: int
     threads: int
+    heap_bytes: int
+    stack_bytes: int
     uptime_seconds: float
 
 
@@ -105,6 +109,7 @@ class Measures:
     """What can be measured; all of them may raise NotAnswering."""
 
     queue_size: Callable[[], int]  # messages that wait
+    queue_depths: Callable[[], Mapping[str, int]]  # of each queue, by priority, and of the dead letters, as "dead"
     active_workers: Callable[[float], int]  # claims in force at a time (epoch seconds)
     counts: Callable[[], Counts]
     table_size: Callable[[], TableSize]
@@ -131,7 +136,7 @@ class Parts:
     intents: Intents
     measures: Measures
     local: Local
-    note_rejection: Callable[[str, bool, float], None]  # E-code, whether it looks like an attack, epoch seconds
+    note_rejection: Callable[[Counted, float], None]  # what it adds to the metrics, epoch seconds
     record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
     trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds

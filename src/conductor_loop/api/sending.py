@@ -10,6 +10,7 @@ from conductor_loop.api.http import Malformed, Request, Response
 from conductor_loop.api.parts import RECEIVED, Parts
 from conductor_loop.api.problem import Problem, busy, invalid, rejected
 from conductor_loop.api.route import Call, Scope
+from conductor_loop.counting import refused
 from conductor_loop.errors import Cause, NotAnswering, Overtaken, Rejected
 from conductor_loop.intent import Intent, Priority
 from conductor_loop.lifecycle import State
@@ -149,7 +150,8 @@ def _admitted(parts: Parts, name: str, body: bytes) -> Intent:
 
 def _refused(parts: Parts, rejection: Rejected) -> Problem:
     """Count an intent that is refused, and tell why."""
-    parts.note_rejection(rejection.cause.code, rejection.cause is Cause.SECURITY_VIOLATION, parts.clock())
+    attack = rejection.cause is Cause.SECURITY_VIOLATION
+    parts.note_rejection(refused(rejection.cause.code, attack=attack), parts.clock())
     return rejected(rejection)
 
 

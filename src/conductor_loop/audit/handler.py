@@ -13,6 +13,8 @@ from conductor_loop import metrics
 from conductor_loop.audit.publishing import Publisher, fresh, name_of
 from conductor_loop.aws.auditlog import AuditExport, AuditLog
 from conductor_loop.aws.sdk import end_at, logs_client, s3_client
+from conductor_loop.config.metering import Metering
+from conductor_loop.counting import AUDIT_FAILURES, Counted
 
 SERVICE = "conductor-loop"
 
@@ -31,10 +33,15 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     try:
         _publisher(context.log_stream_name).publish(entries, name_of(records), time.time())
     except Exception:
-        metrics.emit_audit_failures(len(entries), SERVICE)
+        metrics.emit(Counted({AUDIT_FAILURES: len(entries)}), _metering(), time.time())
         _logger().exception("audit entries are not published: they are tried again", entries=len(entries))
         raise
     return {"entries": len(entries)}
+
+
+def _metering() -> Metering:
+    """Say what is written without the configuration, which is not read here: an alarm watches what this counts."""
+    return Metering(environment=os.environ["CONDUCTOR_STACK"])
 
 
 @cache

@@ -17,15 +17,16 @@ class Census:
     """Counts the files of the root, ``processed/`` and ``failed/`` into the row ``gauge#directories``.
 
     The row has the last whole count of each directory, ``files_…``, and how far the next one is: ``counted_…`` files up
-    to the key ``behind_…``. Two at once may count a page twice, which the next count mends.
+    to the key ``behind_…``; and ``overdue``. Two at once may count a page twice, which the next count mends.
     """
 
     def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
         self._s3, self._dynamodb, self._table = s3, dynamodb, table
 
-    def go_on(self, bucket: str) -> None:
-        """Count one page more of each directory."""
+    def go_on(self, bucket: str, overdue: int) -> None:
+        """Count one page more of each directory, and note how many inputs have waited for too long."""
         seen = self._row()
+        self._write("SET overdue = :overdue", {":overdue": number(overdue)})
         for name, prefix in _PREFIXES.items():
             self._count(bucket, name, prefix, seen)
 

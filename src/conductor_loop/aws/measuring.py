@@ -9,6 +9,7 @@ from conductor_loop.api.parts import Counts, TableSize
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.dynamodb import SHARDS
 from conductor_loop.aws.rows import Key, number, text
+from conductor_loop.counting import OVERDUE, SECURITY, Counted
 from conductor_loop.errors import NotAnswering
 
 if TYPE_CHECKING:
@@ -21,17 +22,31 @@ _KEY, _FILES = {"pk", "sk"}, "files_"
 
 
 class QueueDepths:
-    """How many messages wait."""
+    """How many messages wait.
 
-    def __init__(self, client: "SQSClient", urls: Sequence[str]) -> None:
+    Args:
+        client: Of SQS.
+        urls: Of the queues by priority; and of the dead letters, as ``dead``.
+
+    """
+
+    def __init__(self, client: "SQSClient", urls: Mapping[str, str]) -> None:
         self._client, self._urls = client, urls
 
     def size(self) -> int:
-        """Add up what waits in the queues, asked side by side. Raises NotAnswering."""
-        if not self._urls:
-            return 0
-        with ThreadPoolExecutor(max_workers=len(self._urls)) as pool:
-            return sum(pool.map(self._one, self._urls))
+        """Add up what waits in the queues; dead letters do not. Raises NotAnswering."""
+        return sum(self._measured({name: url for name, url in self._urls.items() if name != "dead"}).values())
+
+    def each(self) -> Mapping[str, int]:
+        """Say how much waits in each of the queues, and among the dead letters. Raises NotAnswering."""
+        return self._measured(self._urls)
+
+    def _measured(self, urls: Mapping[str, str]) -> Mapping[str, int]:
+        """Ask for all of them side by side."""
+        if not urls:
+            return {}
+        with ThreadPoolExecutor(max_workers=len(urls)) as pool:
+            return dict(zip(urls, pool.map(self._one, urls.values()), strict=True))
 
     def _one(self, url: str) -> int:
         with translated("SQS"):
@@ -70,17 +85,22 @@ class StateMeasures:
         gauges = next((_numbers(item) for item in items if item["pk"]["S"].startswith("gauge#")), {})
         return Counts(
             counters=_added([{name: by for name, by in one.items() if name != "security_at"} for one in counters]),
+            overdue=gauges.get(OVERDUE),
             directories={name.removeprefix(_FILES): files for name, files in gauges.items() if name.startswith(_FILES)},
             security_at=max((one.get("security_at", 0.0) for one in counters), default=0.0),
         )
 
-    def note_rejection(self, code: str, security: bool, now: float) -> None:  # noqa: FBT001 - a port of three facts
+    def note_rejection(self, counted: Counted, now: float) -> None:
         """Count an intent that was refused before it was put; if it looks like an attack, when. Never raises."""
+        attack = SECURITY in counted.tally
         update: Any = {
             "TableName": self._table,
             "Key": Key("counter", "0").item,
-            "UpdateExpression": f"ADD errors_{code} :one" + (" SET security_at = :now" if security else ""),
-            "ExpressionAttributeValues": {":one": number(1)} | ({":now": number(float(now))} if security else {}),
+            "UpdateExpression": "ADD "
+            + ", ".join(f"{name} :{name}" for name in counted.tally)
+            + (" SET security_at = :now" if attack else ""),
+            "ExpressionAttributeValues": {f":{name}": number(by) for name, by in counted.tally.items()}
+            | ({":now": number(float(now))} if attack else {}),
         }
         try:
             with translated("DynamoDB"):

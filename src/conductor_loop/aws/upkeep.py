@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conductor_loop.app import Cursor, Turn
 from conductor_loop.audit.chain import Entry
 from conductor_loop.aws.rows import Key, Values, fields_read, intent_key, number, read_row, text
+from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row, State
@@ -43,8 +44,8 @@ class Upkeep:
                 wanted = answer.get("UnprocessedKeys")
         return found
 
-    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> None:
-        """Drop what makes no sense: fields of a target's row, the whole row of any other kind.
+    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
+        """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
 
         Of a handoff's row an entry of the audit trail is left, as of a handoff that nobody has looked at yet.
 
@@ -57,15 +58,25 @@ class Upkeep:
             entry: That tells of it, for a handoff's row.
 
         """
+        mended: Any = {"Delete": self._as_read(error)}
+        if error.fields:
+            mended = {"Update": _rebuilt(self._as_read(error), error.fields, version)}
+        elif entry is not None:
+            mended = {"Put": {"Item": _anew(error.row, entry), **self._as_read(error, key=False)}}
+        counted: Any = {
+            "TableName": self._table,
+            "Key": Key("counter", "0").item,
+            "UpdateExpression": f"ADD {STATE_CORRUPTED} :one",
+            "ExpressionAttributeValues": {":one": number(1)},
+        }
         try:
-            if error.fields:
-                self._client.update_item(**_rebuilt(self._as_read(error), error.fields, version))
-            elif entry is not None:
-                self._client.put_item(Item=_anew(error.row, entry), **self._as_read(error, key=False))
-            else:
-                self._client.delete_item(**self._as_read(error))
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return  # mended by another, or made anew
+            self._client.transact_write_items(TransactItems=[mended, {"Update": counted}])
+        except self._client.exceptions.TransactionCanceledException as refused:
+            reasons: Any = refused.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                return False  # mended by another, or made anew
+            raise
+        return True
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:
         """Count a try of the sweeper to settle a decided handoff."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from conductor_loop.config.metering import Metering
 from conductor_loop.config.sources import PREFIX, InvalidConfig, parsed
 from conductor_loop.config.typed import Config, load
 
@@ -59,6 +60,12 @@ class Live:
         elif self._is_stored and self._clock() - self._read_at >= self._config.max_age_seconds:
             self._config = self._next(self._config)
         return self._config
+
+    @property
+    def metering(self) -> Metering:
+        """What says which metrics are written, as far as is known; also while no configuration is in force yet."""
+        stack = self._environment.get(f"{PREFIX}STACK", "")
+        return self._config.metering if self._config else Metering(environment=stack or Metering().environment)
 
     def known(self) -> Config:
         """Give what is known without asking anybody: the configuration in force, or that of the environment alone."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conductor_loop.config.metering import Metering, metering
 from conductor_loop.config.schema import get
 from conductor_loop.config.serving import Serving, serving
 from conductor_loop.config.sources import PREFIX, InvalidConfig, looked_at
@@ -42,6 +43,7 @@ class Config:
     retry: Policy = field(default_factory=Policy)
     priority_queues: bool = True
     queues: Mapping[Priority, str] = field(default_factory=dict)  # URL of each priority's queue
+    dead_letters: str = ""  # URL of the queue of dead letters
     supersede_older: bool = True
     unique_correlation_ids: bool = True
     critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
@@ -55,7 +57,7 @@ class Config:
     cleanup_after_seconds: float = 168 * 3600
     audit_seconds: float = 90 * 86_400  # that audit entries are kept, and what they are held against
     log_level: str = "INFO"
-    metrics_enabled: bool = True
+    metering: Metering = field(default_factory=Metering)
     serving: Serving = field(default_factory=Serving)  # of the API
     token_source: TokenSource = field(default_factory=TokenSource)
     max_age_seconds: float = 60  # of what was read of it
@@ -110,7 +112,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         cleanup_after_seconds=seconds(values["cleanup_after"]),
         audit_seconds=values["audit"]["retention_days"] * 86_400.0,
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
-        metrics_enabled=values["metrics"]["enabled"],
+        metering=metering(values, environment.get(f"{PREFIX}STACK", "")),
         serving=serving(values, environment.get(f"{PREFIX}WORKERS", "")),
         max_age_seconds=seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s"),
         token_source=TokenSource(environment.get(f"{PREFIX}TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
@@ -159,5 +161,6 @@ def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:
         "state_table": environment[f"{PREFIX}STATE_TABLE"],
         "conductor_function": environment.get(f"{PREFIX}CONDUCTOR_FUNCTION", ""),
         "handoff_bucket": environment.get(f"{PREFIX}HANDOFF_BUCKET", ""),
+        "dead_letters": environment.get(f"{PREFIX}QUEUE_DEAD", ""),
         "queues": {one: url for one in Priority if (url := environment.get(f"{PREFIX}QUEUE_{one.upper()}", ""))},
     }

@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import pytest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from conductor_loop import counting
 from conductor_loop.api.exposition import CONTENT_TYPE
 from conductor_loop.api.parts import Counts
+from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY
+from conductor_loop.config.metering import GROUPS, Metering
 from conductor_loop.lifecycle import Outcome, State
 from tests.promtool import findings, needs_promtool
 from tests.serving import Api, hangs
@@ -59,14 +64,21 @@ def scraped(api: Api) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
+def families(api: Api) -> dict[str, Metric]:
+    """Give what is told, by the names that a query has."""
+    text = api.ask("GET", "/metrics", token=api.client())["body"]
+    told = {family.name: family for family in text_string_to_metric_families(text)}
+    return {f"{name}_total" if one.type == "counter" else name: one for name, one in told.items()}
+
+
 def test_every_metric_of_the_specification_is_there_with_its_labels(api: Api) -> None:
     assert scraped(api).keys() >= SPECIFIED
 
 
 def test_what_is_counted_is_what_is_told(api: Api) -> None:
     outcome = Outcome(State.TIMED_OUT, {"status": "timeout", "error_details": {"code": "E007"}}, "failed")
-    tally = counting.decided(outcome, 6.5, counting.PorchRun("direct", 6.0, timed_out=True))
-    api.counts = Counts(tally)
+    run = counting.PorchRun("direct", 6.0, timed_out=True)
+    api.counts = Counts(counting.decided(outcome, counting.Journey(6.5, run, waited=70)).tally)
     found = scraped(api)
     assert found['conductor_files_processed_total{status="timeout"}'] == 1
     assert found['conductor_errors_total{code="E007"}'] == 1
@@ -76,6 +88,52 @@ def test_what_is_counted_is_what_is_told(api: Api) -> None:
     assert buckets == [0, 0, 1, 1]
     assert found["conductor_files_processing_duration_seconds_sum"] == 6.5
     assert found["conductor_state_entries_total"] == 1250
+    waits = [found[f'conductor_queueing_duration_seconds_bucket{{le="{le}",priority="normal"}}'] for le in (60, 300)]
+    assert waits == [0, 1]
+
+
+def test_the_backlog_is_told_by_priority_and_dead_letters_apart(api: Api) -> None:
+    found = scraped(api)
+    assert [found[f'conductor_queue_messages{{priority="{one}"}}'] for one in ("high", "normal", "low")] == [0, 2, 0]
+    assert (found["conductor_queue_size"], found["conductor_dead_letters"]) == (2, 1)
+
+
+def test_there_are_counterparts_of_the_metrics_of_gos_runtime(api: Api) -> None:
+    found = scraped(api)
+    names = ("python_heap_inuse_bytes", "python_stack_inuse_bytes", "python_threads")
+    assert [found[name] for name in names] == [8_388_608, 655_360, 15]
+
+
+@pytest.mark.parametrize(
+    ("group", "gone", "left"),
+    [
+        ("file_processing", "conductor_files_processed_total", "conductor_porch_timeout_total"),
+        ("state_management", "conductor_state_entries_total", "conductor_queue_size"),
+        ("porch_integration", "conductor_porch_timeout_total", "conductor_queue_size"),
+        ("file_manager", "conductor_file_operations_total", "conductor_queue_size"),
+        ("system_metrics", "process_cpu_seconds_total", "conductor_queue_size"),
+    ],
+)
+def test_a_group_that_is_switched_off_is_not_told(api: Api, group: str, gone: str, left: str) -> None:
+    assert {gone, left} <= families(api).keys()
+    api.config = replace(api.config, metering=Metering(groups=frozenset(GROUPS) - {group}))
+    assert gone not in families(api)
+    assert left in families(api)
+
+
+def test_every_sample_has_the_labels_of_the_configuration(api: Api) -> None:
+    api.config = replace(api.config, metering=Metering(labels={"cluster": "main", "region": "us-west-2"}))
+    labelled = [sample.labels for family in families(api).values() for sample in family.samples]
+    assert all(labels.items() >= {"cluster": "main", "region": "us-west-2"}.items() for labels in labelled)
+
+
+def test_what_is_told_is_what_the_catalogue_names(api: Api) -> None:
+    api.counts = Counts({}, DIRECTORIES, overdue=0)
+    assert families(api).keys() == {one.prometheus for one in CATALOGUE if one.prometheus} | {BUILD_INFO, *OF_LIBRARY}
+    for metric in CATALOGUE:
+        if metric.label and metric.prometheus:
+            samples = families(api)[metric.prometheus].samples
+            assert {sample.labels[metric.label] for sample in samples} == set(metric.values)
 
 
 def test_what_nobody_has_counted_yet_is_not_told(api: Api) -> None:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.parts import Answered, Listed, Page
+from conductor_loop.counting import refused
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import Rules
 from tests.factories import intent
@@ -66,7 +67,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_counted() -> None:
     error = body(response)["error"]
     assert (error["code"], error["message"]) == ("INVALID_REQUEST", "Invalid intent file name")
     assert len(error["details"]["validation_errors"]) == 5
-    assert api.rejections == [("E001", False)]
+    assert api.rejections == [refused("E001", attack=False)]
     assert api.intents.root == {}
 
 
@@ -80,7 +81,7 @@ def test_a_parameter_that_is_not_known_is_no_way_to_name_an_intent() -> None:
 def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
-    assert api.rejections == [("E003", True)]
+    assert api.rejections == [refused("E003", attack=True)]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"", b"[" * 5000])
@@ -118,7 +119,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_decoded() -> None:
     assert send(api, b"x" * 99)["statusCode"] == 400
     details = body(send(api, b"x" * 101))["error"]["details"]
     assert (details["error_code"], details["code"]) == ("FILE_TOO_LARGE", "E002")
-    assert api.rejections[-1] == ("E002", False)
+    assert api.rejections[-1] == refused("E002", attack=False)
 
 
 def test_only_json_is_taken() -> None:

@@ -1,0 +1,197 @@
+"""What the deployed stack tells of known traffic, and which alarms a failure sets off."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from conductor_loop.catalogue import CATALOGUE, Kind
+from dev.stack import ROOT, Stack, free_port
+from tests.e2e.conftest import Deployed, until
+from tests.e2e.failures import Failures
+from tests.e2e.watching import Watched
+
+SCALE = 0.02  # of the alarms' periods: 5 minutes are 6 seconds
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    """Give a stack of its own, where nothing else is counted."""
+    port = free_port()
+    porch = Stack(port).home / "porch"
+    parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
+    parameters |= {"CriticalPrincipals": "AWS:nobody", "AlarmEmail": "operator@example.com"}
+    configuration = {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 1}}
+    stack = Stack(port, parameters, configuration, {"ALARM_PERIOD_SCALE": str(SCALE)})
+    shutil.copytree(ROOT / "tests/e2e/porch", porch)
+    (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")
+    try:
+        yield Watched(Deployed(stack, stack.up()))
+    finally:
+        if os.environ.get("KEEP_STACK") != "1":
+            stack.down()
+
+
+def drop(deployed: Deployed, kind: str, number: int, **fields: Any) -> list[str]:
+    files = [f"intent-{kind}-{one}.json" for one in range(number)]
+    for one, file in enumerate(files):
+        deployed.put(file, target=f"{kind}-{one}", **fields)
+    return files
+
+
+def drop_a_hundred(deployed: Deployed) -> list[str]:
+    """Put intents whose outcomes are known; those that are answered in the end."""
+    files = drop(deployed, "good", 38) + drop(deployed, "low", 4, priority="low")
+    files += drop(deployed, "critical", 10, priority="critical")  # which nobody may use
+    files += drop(deployed, "high", 4, priority="high")  # more than there may be in a minute
+    files += drop(deployed, "flaky", 10)  # fails twice
+    files += drop(deployed, "broken", 5)  # fails always
+    files += drop(deployed, "slow", 5, timeout="5s")  # times out once
+    files += drop(deployed, "stuck", 2, timeout="1s")  # times out always
+    files += drop(deployed, "many", 8, replicas=100_000)
+    files += drop(deployed, "attack", 2, reason="$(reboot)")
+    for one in range(4):
+        files.append(f"intent-text-{one}.json")
+        deployed.s3.put_object(Bucket=deployed.bucket, Key=files[-1], Body=b"no json")
+    for one in range(2):
+        deployed.put(f"intent-first-{one}.json", correlation_id=f"c-{one}")
+    deployed.wait_for("intent-first-0.json", "intent-first-1.json")
+    for one in range(2):
+        files.append(f"intent-second-{one}.json")
+        deployed.put(files[-1], correlation_id=f"c-{one}")
+    versions = {}
+    with deployed.deaf():
+        for one in range(2):
+            file = f"intent-twice-{one}.json"
+            versions[file] = [deployed.put(file, replicas=replicas) for replicas in (1, 2)]
+    for file, (older, newer) in versions.items():
+        deployed.invoke(file, older)
+        deployed.invoke(file, newer)
+    return [*files, *versions]
+
+
+# Of the hundred, and of three more that the API refuses.
+DECIDED = {"success": 75, "failed": 21, "timeout": 2, "skipped": 2}
+ERRORS = {"E001": 4, "E003": 8 + 2 + 3, "E004": 2, "E007": 5 + 2 * 3, "E014": 10 * 2 + 5 * 3}
+RETRIED = 10 * 2 + 5 * 2 + 5 + 2 * 2
+FIRST = 38 + 4 + 10 + 4 + 10 + 5 + 5 + 2 + 2 + 2  # attempts; what is refused or skipped has none
+RUNS = FIRST + RETRIED
+KNOWN = {
+    "ValidationErrors": 4 + 13 + 2,
+    "ConfigurationErrors": 11,
+    "AttemptsRetried": RETRIED,
+    "PorchTimeouts": 11,
+    "SecurityViolations": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def traffic(watched: Watched) -> Watched:
+    """Send the hundred, and wait until each is answered."""
+    files = drop_a_hundred(watched.deployed)
+    for number in range(3):
+        body = json.dumps({"intent_type": "scaling", "target": "a", "namespace": "b", "replicas": -number - 1})
+        assert watched.caller.ask("POST", "/intents", body.encode()).status == 400
+    watched.deployed.wait_for(*files, seconds=400)
+    until(lambda: watched.sums()[1]["SettlingDuration",] == 100, 30)  # the last lines are on their way
+    return watched
+
+
+class TestNumbers:
+    def test_every_sum_of_the_metric_lines_is_the_known_number(self, traffic: Watched) -> None:
+        sums, times = traffic.sums()
+        assert {key[1]: sums[key] for key in sums if key[0] == "FilesProcessed"} == DECIDED
+        assert {key[1]: sums[key] for key in sums if key[0] == "Errors"} == ERRORS
+        assert {name: sums[name,] for name in KNOWN} == KNOWN
+        assert sums["PorchExecutions", "structured"] == times["PorchExecutionDuration",] == RUNS
+        assert sum(DECIDED.values()) == times["ProcessingDuration",] == times["SettlingDuration",] == 100
+        waited = {key[1]: count for key, count in times.items() if key[0] == "QueueingDuration"}
+        demoted = self.demoted(traffic.deployed)
+        assert {key[1]: sums[key] for key in sums if key[0] == "Demotions"} == demoted
+        assert demoted["critical"] == 10
+        assert waited == {"high": 4 - demoted["high"], "normal": FIRST - 8 + demoted["high"], "low": 4}
+        quiet = ("ResourceErrors", "SweepFailures", "RedeliveredHandoffs", "ConfigurationsRefused", "AuditFailures")
+        assert not any(sums[name,] for name in quiet)
+
+    def test_every_counter_at_metrics_is_the_known_number(self, traffic: Watched) -> None:
+        told = traffic.scrape()
+        assert (
+            told.items()
+            >= {f'conductor_files_processed_total{{status="{one}"}}': n for one, n in DECIDED.items()}.items()
+        )
+        errors = {name: count for name, count in told.items() if name.startswith("conductor_errors_total") and count}
+        assert errors == {f'conductor_errors_total{{code="{code}"}}': count for code, count in ERRORS.items()}
+        assert (
+            told.items()
+            >= {
+                "conductor_attempts_retried_total": RETRIED,
+                "conductor_porch_timeout_total": 11,
+                "conductor_security_violations_total": 2,
+                'conductor_porch_executions_total{mode="structured"}': RUNS,
+                'conductor_porch_executions_total{mode="direct"}': 0,
+                "conductor_porch_execution_duration_seconds_count": RUNS,
+                "conductor_files_processing_duration_seconds_count": 100,
+                'conductor_state_operations_total{operation="load"}': 100 + RETRIED,
+                'conductor_state_operations_total{operation="save"}': 100 + RETRIED,
+                'conductor_state_operations_total{operation="cleanup"}': 0,
+                'conductor_file_operations_total{operation="move_processed"}': 77,
+                'conductor_file_operations_total{operation="move_failed"}': 23,
+                'conductor_file_operations_total{operation="cleanup"}': 100,
+                "conductor_queue_size": 0,
+                "conductor_dead_letters": 0,
+                "conductor_active_workers": 0,
+            }.items()
+        )
+
+    def test_both_tell_the_same_of_whatever_both_tell(self, traffic: Watched) -> None:
+        told, (sums, times) = traffic.scrape(), traffic.sums()
+        compared = 0
+        for metric in CATALOGUE:
+            for value in metric.values if metric.emf and metric.prometheus else ():
+                key, labels = (
+                    (metric.emf, *([value] if value else [])),
+                    f'{{{metric.label}="{value}"}}' if value else "",
+                )
+                if metric.kind is Kind.COUNTER:
+                    assert told[metric.prometheus + labels] == sums.get(key, 0), key
+                    compared += 1
+                if metric.kind is Kind.HISTOGRAM:
+                    assert told[f"{metric.prometheus}_count{labels}"] == times.get(key, 0), key
+                    assert told[f"{metric.prometheus}_sum{labels}"] == pytest.approx(sums.get(key, 0), abs=1e-6), key
+                    compared += 2
+        assert compared >= 40
+
+    @staticmethod
+    def demoted(deployed: Deployed) -> dict[str, int]:
+        """Count the statuses that say so."""
+        keys = [key for key in deployed.keys("status/") if "-critical-" in key or "-high-" in key]
+        told = [json.loads(deployed.read(key))["message"] for key in keys]
+        return dict(Counter(key.split("-")[1] for key, text in zip(keys, told, strict=True) if "as normal" in text))
+
+
+INTENTS_FAIL = ("ValidationError", "ConfigurationError", "ResourceError", "UnreadableRow")
+
+
+class TestAlarms:
+    def test_every_alarm_goes_off_for_its_failure_and_is_over_when_it_is_mended(self, watched: Watched) -> None:
+        failures, been = Failures(watched), set[str]()
+
+        def fail() -> bool:
+            if not been >= {f"{kind}Alarm" for kind in INTENTS_FAIL}:  # one kind after the other: alarms want it often
+                failures.go_on()
+            elif not been >= {f"{function}ThrottleAlarm" for function in ("Conductor", "Sweeper", "Api")}:
+                failures.throttle()
+            else:
+                failures.crash()
+            been.update(watched.alarmed())
+            return been == set(watched.states())
+
+        failures.begin()
+        with failures.slow():
+            until(fail, 400)
+        failures.mend()
+        until(lambda: set(watched.states().values()) == {"OK"}, 240)

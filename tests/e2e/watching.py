@@ -1,0 +1,78 @@
+"""What a stack tells of itself: its metric lines, its alarms, /metrics."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.calling import Caller, make_token
+from tests.e2e.conftest import Deployed
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+@dataclass
+class Watched:
+    """A stack, and a hand to watch it with."""
+
+    deployed: Deployed
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        return self.deployed.stack.session().client("cloudwatch", endpoint_url=self.deployed.stack.endpoint)
+
+    @cached_property
+    def caller(self) -> Caller:
+        scopes = ("metrics", "intents:read", "intents:write")
+        return Caller(self.deployed, "198.51.100.8", make_token(self.deployed, "watcher", *scopes))
+
+    def metric_lines(self) -> list[dict[str, Any]]:
+        """Give every metric line (EMF) that the functions have written."""
+        groups = [f"/conductor-loop/conductor-loop/{name}" for name in ("conductor", "sweeper", "api")]
+        paginator = self.deployed.logs.get_paginator("filter_log_events")
+        pages = (page for group in groups for page in paginator.paginate(logGroupName=group))
+        messages = (event["message"] for page in pages for event in page["events"])
+        return [json.loads(message) for message in messages if '"_aws"' in message]
+
+    def sums(self) -> tuple[Mapping[tuple[str, ...], float], Mapping[tuple[str, ...], float]]:
+        """Add up the metric lines: values, and how many there were, by name and dimensions but for the stack."""
+        total: Counter[tuple[str, ...]] = Counter()
+        times: Counter[tuple[str, ...]] = Counter()
+        for line in self.metric_lines():
+            for way in line["_aws"]["CloudWatchMetrics"]:
+                (names,) = way["Dimensions"]
+                for metric in way["Metrics"]:
+                    key = (metric["Name"], *(line[name] for name in names[1:]))
+                    total[key] = round(total[key] + line[metric["Name"]], 3)
+                    times[key] += 1
+        return total, times
+
+    def scrape(self) -> dict[str, float]:
+        """Give every sample of /metrics, labels as they are written."""
+        text = self.caller.get("/metrics").text
+        return {f"{name}{{{labels}}}" if labels else name: float(value) for name, labels, value in SAMPLE.findall(text)}
+
+    def alarmed(self) -> set[str]:
+        """Give the alarms that have been on since the stack was made, by their logical ids; some are on for seconds."""
+        been = set()
+        for kind in ("MetricAlarm", "CompositeAlarm"):
+            cloudwatch: Any = self.cloudwatch
+            for name in (one["AlarmName"] for one in cloudwatch.describe_alarms(AlarmTypes=[kind])[f"{kind}s"]):
+                told = cloudwatch.describe_alarm_history(
+                    AlarmName=name, AlarmTypes=[kind], HistoryItemType="StateUpdate"
+                )
+                if any("to ALARM" in one["HistorySummary"] for one in told["AlarmHistoryItems"]):
+                    been.add(name.split("-")[2])
+        return been
+
+    def states(self) -> dict[str, str]:
+        """Give the states of the alarms, by their logical ids."""
+        found = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
+        return {re.split(r"-", one["AlarmName"])[2]: one["StateValue"] for one in alarms}
