@@ -16,10 +16,10 @@ from conductor_loop import bootstrap, counting, messages, metrics, pipeline
 from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.processing import Later
 from conductor_loop.sweep import Swept, take_turn
 
 SERVICE = "conductor-loop"
