@@ -109,11 +109,13 @@ def test_an_event_is_answered_with_the_package_of_the_bundled_porch(world: World
     assert b"replicas: 3" in patch
 
 
-def test_a_log_line_names_the_handoff_and_the_correlation_id(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    record = put(world, "intent-a.json")
+def test_a_log_line_names_the_handoff_who_put_it_and_the_correlation_id(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = put(world, "intent-a.json") | {"userIdentity": {"principalId": "AWS:planner"}}
     invoke(record)
     decided = next(line for line in lines(capsys) if line.get("message") == "decided")
-    assert decided["handoff"] == "intent-a.json"
+    assert (decided["handoff"], decided["principal"]) == ("intent-a.json", "AWS:planner")
     assert decided["version_id"] == record["s3"]["object"]["versionId"]
     assert decided["correlation_id"] == "c-a"
 
