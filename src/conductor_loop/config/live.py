@@ -14,6 +14,16 @@ _REFUSED_SECONDS = 60.0  # until a refused version is looked at again: each time
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A version of the document, and who made it."""
+
+    version: int
+    text: str
+    by: str  # ARN
+    at: float  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A version of the document, as it is stored."""
 
