@@ -12,9 +12,7 @@ from tests.pages import ROOT, markdown
 
 CODE = re.compile(r"^ *(```+)\S*\n.*?^ *\1$|(`+)(?!`).+?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"^ *(```+)\S*\n.*?^ *\1$", re.DOTALL | re.MULTILINE)
-LINK = re.compile(
-    r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|^\[[^]]+\]:\s+(\S+)|<(https?://[^>\s]+)>", re.MULTILINE
-)
+LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?: \"[^\"]*\")?\s*\)|^\[[^]]+\]:\s+(\S+)|<(https?://[^>\s]+)>", re.MULTILINE)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 REGISTRIES = {"pypi", "pythonhosted", "npmjs", "crates", "golang"}
 """What the hosts of package registries are called; no file names one."""
