@@ -12,11 +12,11 @@ from conductor_loop import pipeline
 from conductor_loop.app import App, Bucket, Measured, StateTable
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
-from conductor_loop.processing import Later
 from conductor_loop.rates import Memory
 from conductor_loop.settling import Answer
 from tests.memory import MemoryBucket, MemoryQueues

@@ -14,11 +14,11 @@ from typing import Any
 from conductor_loop import pipeline
 from conductor_loop.app import App, Message
 from conductor_loop.config import Config
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome, State
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
-from conductor_loop.processing import Later
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import sweep, take_turn

@@ -16,10 +16,10 @@ from conductor_loop import bootstrap, counting, messages, metrics, pipeline
 from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.processing import Later
 from conductor_loop.sweep import Swept, take_turn
 
 SERVICE = "conductor-loop"
@@ -67,7 +67,9 @@ def _note_config(app: App) -> None:
 
 @cache
 def _config_trail() -> Callable[[Config], None]:
-    return bootstrap.config_trail(os.environ)
+    from conductor_loop import surveying  # noqa: PLC0415 - the conductor does without, and starts faster
+
+    return surveying.config_trail(os.environ)
 
 
 def _tally(config: Config, swept: Swept) -> dict[str, float]:
@@ -81,7 +83,9 @@ def _tally(config: Config, swept: Swept) -> dict[str, float]:
     if not config.metering.enabled:
         return tally
     try:
-        tally |= bootstrap.measure(config, swept.overdue, time.time())
+        from conductor_loop import surveying  # noqa: PLC0415 - likewise
+
+        tally |= surveying.measure(config, swept.overdue, time.time())
     except Exception:  # noqa: BLE001 - the next sweep measures again
         _logger().exception("files and workers are not counted")
     return tally

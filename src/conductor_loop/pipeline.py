@@ -7,11 +7,13 @@ from conductor_loop import status
 from conductor_loop.app import App, Found, Message
 from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Entry
+from conductor_loop.claiming import least_seconds
 from conductor_loop.counting import age
+from conductor_loop.delivery import Delivery, Later, author, head_of
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
-from conductor_loop.processing import Delivery, Later, author, conclude, head_of, least_seconds, process
+from conductor_loop.processing import conclude, process
 from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
 from conductor_loop.routing import note_swept, route

@@ -8,10 +8,11 @@ from conductor_loop.app import App, Cursor, Message
 from conductor_loop.audit import entries
 from conductor_loop.config import Config
 from conductor_loop.counting import age
+from conductor_loop.delivery import Delivery, author, head_of
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row, State
-from conductor_loop.processing import Delivery, author, conclude, head_of
+from conductor_loop.processing import conclude
 from conductor_loop.repairing import repair
 from conductor_loop.settling import Answer, settle
 from conductor_loop.validation import check_name

@@ -17,10 +17,10 @@ from conductor_loop.audit.verifying import Witness, verify
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.aws.writing import Writing
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
-from conductor_loop.processing import Later
 from conductor_loop.sweep import take_turn
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE

@@ -11,10 +11,10 @@ from conductor_loop import pipeline
 from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Entry, Head
 from conductor_loop.counting import STATE_CORRUPTED
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import State
-from conductor_loop.processing import Later
 from conductor_loop.settling import Answer
 from conductor_loop.sweep import sweep
 from tests.factories import BUCKET, World, intent

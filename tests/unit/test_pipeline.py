@@ -5,9 +5,9 @@ import pytest
 
 from conductor_loop import pipeline
 from conductor_loop.app import Message
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, Illegible, Overtaken, StillHeld
 from conductor_loop.lifecycle import Refusal, State
-from conductor_loop.processing import Later
 from conductor_loop.retry import Policy
 from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent

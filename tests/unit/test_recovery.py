@@ -6,10 +6,10 @@ from typing import Any, Never
 import pytest
 
 from conductor_loop import pipeline
+from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, StillHeld
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import State
-from conductor_loop.processing import Later
 from conductor_loop.sweep import sweep
 from tests.factories import World, intent
 

@@ -29,6 +29,7 @@ def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         parts = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
     except Exception:  # noqa: BLE001 - else API Gateway answers 502, and nobody knows whether to ask again
         _logger().exception("no configuration: nothing can be answered")
+        metrics.emit(Counted({counting.API_FAILURES: 1}), _live().metering, time.time())
         return unable(event, time.time())
     try:
         return answer(parts, event)

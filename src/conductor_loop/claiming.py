@@ -1,0 +1,123 @@
+"""Claiming: the right to make an attempt, and how long it lasts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conductor_loop import counting
+from conductor_loop.app import App
+from conductor_loop.audit import entries
+from conductor_loop.audit.chain import Head
+from conductor_loop.delivery import Delivery, head_of
+from conductor_loop.intent import Intent
+from conductor_loop.lifecycle import (
+    Claim,
+    Decided,
+    Duplicate,
+    Free,
+    Held,
+    Refusal,
+    Row,
+    State,
+    Superseded,
+    judge,
+    order,
+)
+
+SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
+SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
+_SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
+_TRIES = 8  # of a write whose row changes under it; more means that something is wrong
+
+type Refused = Held | Decided | Superseded | Duplicate
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at an intent: the claim it runs under, and the time porch has."""
+
+    intent: Intent
+    claim: Claim
+    timeout_seconds: float
+    patience: int
+    note: str  # what is done otherwise than the sender asked: clauses, or empty
+    waited: float | None  # seconds from the put to here, of the first attempt
+    alone: bool = False  # a worker of it has died: not beside others
+
+
+def least_seconds(app: App, delivery: Delivery, intent: Intent) -> float:
+    """Say how much time must be left for an attempt: what porch may take, or nearly all that an invocation has."""
+    wanted = _wanted_seconds(app, intent)
+    most = max(delivery.deadline - delivery.started - _SLACK_SECONDS, SETTLE_SECONDS + SHORTEST_RUN_SECONDS)
+    return min(SETTLE_SECONDS + wanted, most)
+
+
+def _wanted_seconds(app: App, intent: Intent) -> float:
+    return float(intent.timeout_seconds or app.config.processing_timeout_seconds)
+
+
+def take(app: App, delivery: Delivery, intent: Intent) -> Attempt | Refused:
+    """Claim the handoff and its target for one attempt, or say what stands in the way."""
+    attempts: list[Attempt] = []
+
+    def write(now: float, seen: Row | None) -> Refusal | None:
+        attempts.append(_planned(app, delivery, intent, seen))
+        return app.state.claim(attempts[-1].claim, now, seen)
+
+    return written(app, delivery, write) or attempts[-1]
+
+
+def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> Attempt:
+    """Plan an attempt: how long porch may take, and so for how long everything is claimed."""
+    now, patience = app.clock(), seen.patience if seen else 1
+    wanted = _wanted_seconds(app, intent) * patience
+    timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
+    attempt = (seen.attempt if seen else 0) + 1
+    about = entries.priority(intent.priority, delivery.message.priority, delivery.message.note)
+    claim = Claim(
+        handoff=delivery.handoff,
+        target=f"{intent.namespace}/{intent.target}",
+        owner=app.new_owner(),
+        attempt=attempt,
+        lease_until=now + timeout + SETTLE_SECONDS,
+        correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
+        priority=delivery.message.priority,
+        again=was_tried(seen),
+        supersedes=app.config.supersede_older,
+        entry=entries.claimed(
+            delivery.handoff, head_of(seen), now, intent, attempt=attempt, worker=app.worker_id, **about
+        ),
+    )
+    cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
+    died = seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
+    waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
+    return Attempt(intent, claim, timeout, patience, cut, waited, alone=died)
+
+
+def written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
+    """Write against the row as it is; ``None`` means written.
+
+    The first try guesses what the row looks like, since that is right almost always and a read would cost a call.
+    """
+    seen = Row(State.QUEUED, head=Head.read(delivery.message.head)) if delivery.queued else None
+    for _ in range(_TRIES):
+        now = app.clock()
+        refusal = write(now, seen)
+        if refusal is None:
+            return None
+        verdict = judge(refusal, order(delivery.handoff), now)
+        if not isinstance(verdict, Free):
+            return verdict
+        seen = verdict.seen
+    return Held(app.clock())
+
+
+def was_tried(seen: Row | None) -> bool:
+    """Say whether an earlier attempt may have published something: it died, or gave up half way."""
+    if seen is None:
+        return False
+    return seen.attempt > 0 or seen.sweeps > 0 or seen.state in {State.PROCESSING, State.RETRYING}
+
+
+def head_at(claim: Claim) -> Head:
+    """Give the end of the audit entries with the claim's own: nobody else adds one while it is in force."""
+    return claim.entry.head if claim.entry else Head()
