@@ -73,11 +73,6 @@ def test_everything_that_is_to_be_watched_is() -> None:
     }
 
 
-def test_the_runbook_counts_what_is_paid_for() -> None:
-    text = headings()["what-it-costs"]
-    assert re.search(rf"\b{len(set(billed()))} . 0\.30 USD a month, {len(ALARMS)} alarms", text)
-
-
 def test_every_function_is_watched_for_errors_and_throttles() -> None:
     functions = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
     for metric in ("Errors", "Throttles"):
