@@ -49,6 +49,7 @@ class Failures:
     def mend(self) -> None:
         """Mend it again."""
         deployed = self.watched.deployed
+        deployed.functions.delete_function_concurrency(FunctionName=deployed.outputs["SweeperFunction"])
         for queue in ("DeadLetterQueue", "UnansweredQueue"):
             deployed.sqs.purge_queue(QueueUrl=deployed.outputs[queue])
         for role in self._roles.values():
@@ -86,6 +87,12 @@ class Failures:
             deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
             self._invoke(function, b"{}")
             deployed.functions.delete_function_concurrency(FunctionName=name)
+
+    def pause_sweeps(self) -> None:
+        """Leave the sweeper no place to run."""
+        deployed = self.watched.deployed
+        name = deployed.outputs["SweeperFunction"]
+        deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
 
     @contextmanager
     def slow(self) -> Iterator[None]:

@@ -93,19 +93,6 @@ class Watched:
         session.client("sns", endpoint_url=endpoint).subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         return Subscribed(sqs, url)
 
-    def alarmed(self) -> set[str]:
-        """Give the alarms that have been on since the stack was made, by their logical ids; some are on for seconds."""
-        been = set()
-        for kind in ("MetricAlarm", "CompositeAlarm"):
-            cloudwatch: Any = self.cloudwatch
-            for name in (one["AlarmName"] for one in cloudwatch.describe_alarms(AlarmTypes=[kind])[f"{kind}s"]):
-                told = cloudwatch.describe_alarm_history(
-                    AlarmName=name, AlarmTypes=[kind], HistoryItemType="StateUpdate"
-                )
-                if any("to ALARM" in one["HistorySummary"] for one in told["AlarmHistoryItems"]):
-                    been.add(name.split("-")[2])
-        return been
-
     def states(self) -> dict[str, str]:
         """Give the states of the alarms, by their logical ids."""
         found = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])

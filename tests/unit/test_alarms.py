@@ -53,8 +53,10 @@ def test_an_alarm_watches_a_metric_that_exists_with_these_dimensions(name: str) 
         assert set(dimensions) == {known.dimension}
 
 
-def test_no_alarm_is_on_for_want_of_data() -> None:
-    assert {alarm["TreatMissingData"] for alarm in ALARMS.values()} == {"notBreaching"}
+def test_no_alarm_is_on_for_want_of_data_but_that_on_sweeps_that_do_not_run() -> None:
+    assert {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] != "notBreaching"} == {
+        "SweepsStoppedAlarm"
+    }
 
 
 def test_the_composite_alarm_names_alarms_of_the_template_only() -> None:
@@ -69,7 +71,7 @@ def test_everything_that_is_to_be_watched_is() -> None:
         *((NAMESPACE, name) for name in ours),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
-        *(("AWS/Lambda", name) for name in ("Errors", "Throttles", "Duration", "IteratorAge")),
+        *(("AWS/Lambda", name) for name in ("Invocations", "Errors", "Throttles", "Duration", "IteratorAge")),
     }
 
 
