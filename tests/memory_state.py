@@ -150,9 +150,7 @@ class MemoryState:
     def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
         del bucket
         due = sorted((self.rows[key].held_until, key) for key in self.notes if self.rows[key].held_until <= now)
-        return [
-            Untidy(self.notes[key], self.claimed.get(key, ""), self.rows[key].outcome) for _, key in due[:most]
-        ]
+        return [Untidy(self.notes[key], self.claimed.get(key, ""), self.rows[key].outcome) for _, key in due[:most]]
 
     def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
         row = self.rows[_id(handoff)]

@@ -42,9 +42,7 @@ def tidy(app: App, deadline: float) -> Tidied:
             done.tidied += _tidy(app, one)
         except Exception:
             done.failed += 1
-            logger.exception(
-                "not tidied up", extra={"handoff": one.handoff.key, "version_id": one.handoff.version_id}
-            )
+            logger.exception("not tidied up", extra={"handoff": one.handoff.key, "version_id": one.handoff.version_id})
     return done
 
 

@@ -13,7 +13,6 @@ from conductor_loop.aws.rows import (
     intent_key,
     number,
     outcome_text,
-    read_target,
     target_key,
     text,
 )
@@ -21,7 +20,7 @@ from conductor_loop.aws.upkeep import TIDY, Upkeep
 from conductor_loop.aws.writing import Writing
 from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, guess, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, guess, order
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,9 +42,8 @@ _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :n
 # What the index of days reads, newest first: see aws.listing.
 _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
-EXPIRES_AFTER_SECONDS = (
-    30 * 86_400
-)  # that rows outlive objects: a message that comes back after all must find that it was answered
+# That rows outlive objects: a message that comes back after all must find that it was answered.
+EXPIRES_AFTER_SECONDS = 30 * 86_400
 _MOST_ENTRIES = 50  # of the audit trail that a row keeps; whatever goes on for longer has published the older ones
 SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
@@ -141,14 +139,13 @@ class StateTable(Upkeep):
 
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         """Give the claim back until the next attempt is due; ``None`` means given back. Fenced as ``decide``."""
-        owner = {":owner": text(claim.owner)}
         late = not pause.counts  # what failed may be an upload, and S3 be at it still
         row = self._writing.update(
             intent_key(claim.handoff),
             f"SET {_noting(pause.entry)}#state = :state, held_until = :until, patience = :patience, since = :now, "
             f"{_LATE if late else ''}attempt = :made REMOVE #owner, active",
             _STILL_MINE,
-            owner
+            {":owner": text(claim.owner)}
             | _attempt(claim)
             | (_IS_LATE if late else {})
             | _at(now)
@@ -167,7 +164,7 @@ class StateTable(Upkeep):
         row = self._writing.update(
             intent_key(claim.handoff),
             f"SET {_noting(outcome.entry)}#state = :state, outcome = :outcome, since = :now, held_until = :free, "
-            f"expires_at = :expires{', active = :tidy REMOVE #owner' if outcome.tidy_at else ' REMOVE #owner, active'}",
+            f"expires_at = :expires{_ended(outcome)}",
             _STILL_MINE,
             {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now) | _noted(outcome.entry),
         )
@@ -184,20 +181,14 @@ class StateTable(Upkeep):
             intent_key(handoff),
             f"SET {_noting(outcome.entry, seen)}#state = :state, outcome = :outcome, since = :now, "
             "held_until = :free, expires_at = :expires, "
-            f"attempt = if_not_exists(attempt, :none), {_LISTED}{', active = :tidy' if outcome.tidy_at else ' REMOVE active'}",
+            f"attempt = if_not_exists(attempt, :none), {_LISTED}{_ended(outcome)}",
             _unchanged(seen),
             self._outcome(outcome, now)
-            | {":none": number(0)}
             | _as_seen(seen, now)
             | _listed(handoff, now)
-            | _noted(outcome.entry, seen),
+            | {":none": number(0), **_noted(outcome.entry, seen)},
         )
         return self._writing.write(row, *self._count(handoff, outcome.tally, now))
-
-    def target(self, name: str) -> Target:
-        """Read what is known of the target ``namespace/name``. Raises Unreadable."""
-        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
-        return read_target(answer.get("Item", {}))
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
         values = {":owner": text(claim.owner)}
@@ -243,6 +234,11 @@ def _unchanged(seen: Row | None) -> str:
     if seen is None:
         return _ABSENT
     return f"{_AS_SEEN} AND {_ENTRIES_AS_SEEN if seen.head.seq else _NO_ENTRIES}"
+
+
+def _ended(outcome: Outcome) -> str:
+    """Give the clauses that let go of a row: nobody is at it any more, though the sweeper may have to tidy up."""
+    return ", active = :tidy REMOVE #owner" if outcome.tidy_at else " REMOVE #owner, active"
 
 
 def _as_seen(seen: Row | None, now: float) -> Values:

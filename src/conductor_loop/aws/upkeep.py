@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor, Turn
 from conductor_loop.audit.chain import Entry
-from conductor_loop.aws.rows import Key, Values, fields_read, intent_key, number, read_row, text
+from conductor_loop.aws.rows import (
+    Key,
+    Values,
+    fields_read,
+    intent_key,
+    number,
+    read_row,
+    read_target,
+    target_key,
+    text,
+)
 from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row, State, Untidy
+from conductor_loop.lifecycle import Row, State, Target, Untidy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,6 +56,11 @@ class Upkeep:
                 for item in answer["Responses"].get(self._table, []):
                     yield keys[item["pk"]["S"], item["sk"]["S"]], item
                 wanted = answer.get("UnprocessedKeys")
+
+    def target(self, name: str) -> Target:
+        """Read what is known of the target ``namespace/name``. Raises Unreadable."""
+        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
+        return read_target(answer.get("Item", {}))
 
     def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
