@@ -89,6 +89,7 @@ class Api:
     writable: bool = True
     porch: bool = True
     rejections: list[Counted] = field(default_factory=list)
+    noted: list[Counted] = field(default_factory=list)
     recorded: list[dict[str, object]] = field(default_factory=list)
     limiter_down: bool = False
     tokens_down: bool = False
@@ -127,6 +128,7 @@ class Api:
                 vitals=lambda: Vitals(12345, 47_395_635, 15, 8_388_608, 655_360, 8130.0),
                 take=self.own_buckets.take,
             ),
+            note=self.noted.append,
             note_rejection=lambda counted, _: self.rejections.append(counted),
             record=lambda _, fields, __: self.recorded.append({**fields}),
             trace=lambda _: None,

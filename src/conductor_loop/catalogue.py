@@ -223,6 +223,10 @@ CATALOGUE: tuple[Metric, ...] = (
         _sum(c.AUDIT_FAILURES), {}, "", "", "AuditFailures",
     ),
     Metric(
+        "Requests that the API could not answer: 500, or 503 since a service is down", "as it fails", _ALWAYS,
+        _COUNTER, _sum(c.API_FAILURES), {}, "", "", "ApiFailures",
+    ),
+    Metric(
         "Memory of the process that answers", _SCRAPE, _SYSTEM, _GAUGE, _sum("memory_bytes"), {}, "",
         "process_memory_bytes", unit="Bytes",
     ),
@@ -260,6 +264,7 @@ OF_AWS: tuple[OfAws, ...] = (
     OfAws("AWS/Lambda", "Errors", "FunctionName", "Count", "Invocations that failed"),
     OfAws("AWS/Lambda", "Throttles", "FunctionName", "Count", "Invocations that found no place"),
     OfAws("AWS/Lambda", "Duration", "FunctionName", "Milliseconds", "How long an invocation took"),
+    OfAws("AWS/Lambda", "IteratorAge", "FunctionName", "Milliseconds", "How old the last record of a stream was"),
 )
 
 

@@ -20,7 +20,7 @@ TIMEOUTS, DECIDED, RETRIED = "timeouts", "decided", "retried"
 SECURITY = "attacks"  # intents that looked like one; the row knows when the last one came, too
 UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
-CONFIG_REFUSED, AUDIT_FAILURES = "config_refused", "audit_failures"
+CONFIG_REFUSED, AUDIT_FAILURES, API_FAILURES = "config_refused", "audit_failures", "api_failures"
 STATE_CORRUPTED = f"{ERRORS}E009"
 
 type Tally = Mapping[str, float]

@@ -64,12 +64,20 @@ def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: flo
     timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
     state = State.TIMED_OUT if timed_out else State.FAILED
     late = f"Processing timed out after {failure.run.duration_seconds:.0f}s"
-    message = f"{late if timed_out else 'Failed to process intent'}: {failure}{note}"
+    message = f"{late if timed_out else 'Failed to process intent'}: {failure}{_goes_on(author, next_retry)}{note}"
     document = _document(author, state, message, intent)
     document["error_details"] = _error(failure.cause, str(failure)) | _porch_details(failure.run)
     if next_retry is not None:
         document["next_retry"] = timestamp(next_retry)
     return _outcome(state, FAILED, document)
+
+
+def _goes_on(author: Author, next_retry: float | None) -> str:
+    if next_retry is not None:
+        return "; it is tried again"
+    if author.attempt == 1:
+        return ""  # nothing to try again for
+    return f"; no attempt is left, of {author.attempt}: conductor-loop retry {author.handoff.file}, once that is mended"
 
 
 def abandoned(author: Author, intent: Intent) -> Outcome:

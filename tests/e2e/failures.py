@@ -6,13 +6,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from tests.e2e.watching import Watched
 
 FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
-_SLOW = {"ApproximateAgeOfOldestMessage", "Duration", "OverdueHandoffs", "SweepFailures", "AuditFailures"}
-_DENIED = {"Effect": "Deny", "Action": "s3:ListBucketVersions", "Resource": "*"}
+_SLOW = {"ApproximateAgeOfOldestMessage", "Duration", "IteratorAge", "OverdueHandoffs", "SweepFailures"}
+_DENIED = {  # what each function is not allowed while things are broken
+    "SweeperFunction": "s3:ListBucketVersions",
+    "ApiFunction": "dynamodb:Query",
+    "AuditFunction": "logs:PutLogEvents",
+}
 
 
 @dataclass
@@ -20,22 +25,25 @@ class Failures:
     """Every failure that an alarm is for; those that take hours by the numbers that they would make."""
 
     watched: Watched
-    _sweeper_role: str = field(init=False)
+    _roles: dict[str, str] = field(init=False)
     _api_handler: str = ""
 
     def __post_init__(self) -> None:
         deployed = self.watched.deployed
-        told = deployed.functions.get_function_configuration(FunctionName=deployed.outputs["SweeperFunction"])
-        self._sweeper_role = told["Role"].rpartition("/")[2]
+        told = {
+            name: deployed.functions.get_function_configuration(FunctionName=deployed.outputs[name]) for name in _DENIED
+        }
+        self._roles = {name: one["Role"].rpartition("/")[2] for name, one in told.items()}
 
     def begin(self) -> None:
         """Break what stays broken until it is mended."""
         deployed = self.watched.deployed
         for queue in ("DeadLetterQueue", "UnansweredQueue"):
             deployed.sqs.send_message(QueueUrl=deployed.outputs[queue], MessageBody="nobody could")
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [_DENIED]})
-        deployed.iam.put_role_policy(RoleName=self._sweeper_role, PolicyName="broken", PolicyDocument=policy)
-        self._api_handler = self._handle_api("conductor_loop.no.such")
+        for name, role in self._roles.items():
+            statement = {"Effect": "Deny", "Action": _DENIED[name], "Resource": "*"}
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            deployed.iam.put_role_policy(RoleName=role, PolicyName="broken", PolicyDocument=policy)
         self._put_parameter('{"mode": "fast"}')
 
     def mend(self) -> None:
@@ -43,12 +51,14 @@ class Failures:
         deployed = self.watched.deployed
         for queue in ("DeadLetterQueue", "UnansweredQueue"):
             deployed.sqs.purge_queue(QueueUrl=deployed.outputs[queue])
-        deployed.iam.delete_role_policy(RoleName=self._sweeper_role, PolicyName="broken")
+        for role in self._roles.values():
+            deployed.iam.delete_role_policy(RoleName=role, PolicyName="broken")
         self._handle_api(self._api_handler)
         self._put_parameter(json.dumps(deployed.stack.configuration))
 
     def go_on(self) -> None:
         """Let things fail once more."""
+        assert self.watched.caller.get("/intents").status == HTTPStatus.SERVICE_UNAVAILABLE
         deployed, name = self.watched.deployed, uuid.uuid4().hex[:8]
         for number in range(7):
             deployed.put(f"intent-wrong-{name}-{number}.json", replicas=-1)
@@ -62,7 +72,9 @@ class Failures:
         deployed.invoke(f"intent-row-{name}.json", version)
 
     def crash(self) -> None:
-        """Let each function fail as a whole."""
+        """Let each function fail as a whole; that of the API does not even start."""
+        if not self._api_handler:
+            self._api_handler = self._handle_api("conductor_loop.no.such")
         for function in FUNCTIONS:
             self._invoke(function, b'{"Records": [{"eventSource": "aws:s3"}]}')
 

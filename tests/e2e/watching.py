@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,29 @@ from tests.e2e.conftest import Deployed
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_sqs import SQSClient
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+@dataclass
+class Subscribed:
+    """A queue that the alarms' topic sends to."""
+
+    sqs: "SQSClient"
+    url: str
+    _alarms: set[str] = field(default_factory=set)
+
+    def alarms(self) -> set[str]:
+        """Give the alarms that were told of so far, by their logical ids."""
+        while found := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", []):
+            for message in found:
+                notice = json.loads(json.loads(message["Body"])["Message"])
+                assert notice["NewStateValue"] == "ALARM"
+                assert "Runbook: docs/operations.md#" in notice["AlarmDescription"]
+                self._alarms.add(notice["AlarmName"].split("-")[2])
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        return self._alarms
 
 
 @dataclass
@@ -57,6 +78,20 @@ class Watched:
         """Give every sample of /metrics, labels as they are written."""
         text = self.caller.get("/metrics").text
         return {f"{name}{{{labels}}}" if labels else name: float(value) for name, labels, value in SAMPLE.findall(text)}
+
+    def subscribe(self) -> "Subscribed":
+        """Let a queue have what goes to the alarms' topic, as an operator's paging service would."""
+        sqs, session, endpoint = self.deployed.sqs, self.deployed.stack.session(), self.deployed.stack.endpoint
+        url = sqs.create_queue(QueueName="pager")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": [allowed | {"Resource": arn}]}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        (topic,) = {
+            action for one in self.cloudwatch.describe_alarms()["MetricAlarms"] for action in one["AlarmActions"]
+        }
+        session.client("sns", endpoint_url=endpoint).subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        return Subscribed(sqs, url)
 
     def alarmed(self) -> set[str]:
         """Give the alarms that have been on since the stack was made, by their logical ids; some are on for seconds."""

@@ -64,12 +64,12 @@ def test_the_composite_alarm_names_alarms_of_the_template_only() -> None:
 def test_everything_that_is_to_be_watched_is() -> None:
     watched = {(alarm["Namespace"], alarm["MetricName"]) for alarm in ALARMS.values()}
     ours = ("ValidationErrors", "ConfigurationErrors", "ResourceErrors", "Errors", "OverdueHandoffs", "SweepFailures",
-            "ConfigurationsRefused", "AuditFailures")  # fmt: skip
+            "ConfigurationsRefused", "AuditFailures", "ApiFailures")  # fmt: skip
     assert watched == {
         *((NAMESPACE, name) for name in ours),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
-        *(("AWS/Lambda", name) for name in ("Errors", "Throttles", "Duration")),
+        *(("AWS/Lambda", name) for name in ("Errors", "Throttles", "Duration", "IteratorAge")),
     }
 
 

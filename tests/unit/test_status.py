@@ -7,7 +7,7 @@ import pytest
 from conductor_loop import status
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.porch import Mode
+from conductor_loop.porch import Mode, PorchFailed, Run
 from tests.factories import INTENT
 
 AUTHOR = status.Author(
@@ -32,6 +32,20 @@ def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(status, "timestamp", lambda _: wrong)
     with pytest.raises(jsonschema.ValidationError):
         status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "next_retry", "ends"),
+    [
+        (1, 1010.0, "; it is tried again"),
+        (3, None, "; no attempt is left, of 3: conductor-loop retry intent-a.json, once that is mended"),
+        (1, None, ""),  # what porch refuses for good has its own advice
+    ],
+)
+def test_a_failure_says_whether_it_goes_on(attempt: int, next_retry: float | None, ends: str) -> None:
+    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere")
+    outcome = status.failed(replace(AUTHOR, attempt=attempt), Intent(INTENT), failure, next_retry)
+    assert outcome.status["message"] == f"Failed to process intent: nowhere{ends}"
 
 
 def test_a_status_always_fits_into_a_row() -> None:

@@ -71,6 +71,7 @@ def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Inte
             encryption=_encryption(table).status,
         ),
         local=local(),
+        note=note,
         note_rejection=note_rejection,
         record=record,
         trace=trace,

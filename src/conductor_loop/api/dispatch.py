@@ -13,6 +13,7 @@ from conductor_loop.api.parts import Known, Parts
 from conductor_loop.api.problem import Problem, busy
 from conductor_loop.api.route import Call, Route
 from conductor_loop.api.routes import find, unknown
+from conductor_loop.counting import API_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 
 logger = logging.getLogger("conductor-loop")
@@ -57,15 +58,22 @@ def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
             authorize(route, request, client)
         response = route.answer(parts, Call(request, client))
     except Problem as problem:
-        response = problem.response(request, parts.clock())
+        response = _failure(parts, request, problem)
     except NotAnswering as error:
         logger.warning("a service does not answer", extra={"reason": str(error), "request_id": request.request_id})
-        response = busy().response(request, parts.clock())
+        response = _failure(parts, request, busy())
     except Exception:
         error_id = f"ERR-{datetime.fromtimestamp(parts.clock(), UTC).date()}-{request.request_id[:8]}"
         logger.exception("no answer", extra={"error_id": error_id, "request_id": request.request_id})
-        response = _failed(error_id).response(request, parts.clock())
+        response = _failure(parts, request, _failed(error_id))
     return Response(response.status, response.body, headers | dict(response.headers)), client
+
+
+def _failure(parts: Parts, request: Request, problem: Problem) -> Response:
+    """Answer with a problem; an alarm watches those that are ours, not the caller's."""
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        parts.note(Counted({API_FAILURES: 1}))
+    return problem.response(request, parts.clock())
 
 
 def _route(parts: Parts, request: Request) -> Route:

@@ -136,6 +136,7 @@ class Parts:
     intents: Intents
     measures: Measures
     local: Local
+    note: Callable[[Counted], None]  # of what the API itself counts in CloudWatch alone
     note_rejection: Callable[[Counted, float], None]  # what it adds to the metrics, epoch seconds
     record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
     trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow

@@ -117,7 +117,7 @@ def _explained(what: str, permission: str) -> Iterator[None]:
     except NothingToSignWith:
         raise _refused(what, permission, "AccessDenied") from None
     except BotoCoreError as error:
-        why = f"{what} could not be asked for ({type(error).__name__}): a later attempt may get through"
+        why = f"{what} could not be asked for ({type(error).__name__})"
         raise NoCredentials(Cause.NETWORK_ERROR, why) from None
 
 
@@ -126,4 +126,4 @@ def _refused(what: str, permission: str, code: str) -> NoCredentials:
         return NoCredentials(Cause.INSUFFICIENT_PERMISSIONS, f"{what} is refused ({code}): it takes {permission}")
     if code in _ABSENT:
         return NoCredentials(Cause.NO_CREDENTIALS, f"{what} is not there ({code}): make it, or correct porch.cluster")
-    return NoCredentials(Cause.NETWORK_ERROR, f"{what} is not to be had ({code}): a later attempt may get through")
+    return NoCredentials(Cause.NETWORK_ERROR, f"{what} is not to be had ({code})")

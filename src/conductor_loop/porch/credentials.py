@@ -55,7 +55,7 @@ class Credentials[T]:
         try:
             found = self._current().answer.result(within_seconds)
         except TimeoutError:
-            what = f"no credentials for the cluster came within {within_seconds:.0f} s: a later attempt may get through"
+            what = f"no credentials for the cluster came within {within_seconds:.0f} s"
             raise NoCredentials(Cause.NETWORK_ERROR, what) from None
         except NoCredentials as error:
             raise NoCredentials(error.cause, str(error)) from None  # each run its own: several share what is raised

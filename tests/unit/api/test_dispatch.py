@@ -9,6 +9,7 @@ from conductor_loop.api import openapi
 from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.http import SECURE_HEADERS
 from conductor_loop.api.routes import ROUTES
+from conductor_loop.counting import API_FAILURES, Counted
 from tests.serving import Api, body
 from tests.unit.test_template import RESOURCES
 
@@ -47,6 +48,12 @@ def test_a_method_that_is_not_there_is_told_those_that_are() -> None:
     assert body(response)["error"]["code"] == "METHOD_NOT_ALLOWED"
 
 
+def test_a_service_that_does_not_answer_is_counted_for_an_alarm() -> None:
+    api = Api(limiter_down=True)
+    assert api.ask("POST", "/intents", token=api.client(), body="{}")["statusCode"] == 503
+    assert api.noted == [Counted({API_FAILURES: 1})]
+
+
 def test_head_is_answered_without_a_body() -> None:
     response = Api().ask("HEAD", "/livez")
     assert (response["statusCode"], response["body"]) == (200, "")
@@ -60,6 +67,7 @@ def test_a_bug_is_a_500_that_tells_nothing_but_where_to_look(caplog: pytest.LogC
     assert (response["statusCode"], error["code"]) == (500, "INTERNAL_ERROR")
     assert error["details"]["error_id"] == "ERR-2027-01-15-0f1e2d3c"
     assert "ZeroDivisionError" in caplog.text
+    assert api.noted == [Counted({API_FAILURES: 1})]
     assert "Zero" not in response["body"]
     Draft202012Validator(SCHEMAS["Error"]).validate(body(response))
 
