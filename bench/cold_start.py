@@ -37,14 +37,16 @@ def handler(body):
     metrics.flush_metrics()
 handler({_INTENT!r})
 """
-_OURS = f"""
+OURS = f"""
+import time
 from conductor_loop import bootstrap, handlers, metrics
+from conductor_loop.counting import OVERDUE, REDELIVERED, UNSETTLED, Counted
 from conductor_loop.validation import validate_file
 app = handlers._app("bench")
 bootstrap.ssm_client()
 validate_file("intent-a.json", {_INTENT.encode()!r}, app.config.rules)
 handlers._logger().info("answered")
-metrics.emit_sweep({{"seen": 1, "redelivered": 0, "failed": 0}}, "bench")
+metrics.emit(Counted({{UNSETTLED: 1, OVERDUE: 0, REDELIVERED: 0}}), app.config.metering, time.time())
 """
 _TIMED = """
 import sys, time
@@ -87,9 +89,9 @@ def run(build: Path) -> list[Line]:
     starts = {
         "naive": Start(_NAIVE, (site,), _BYTE_CODE),
         "naive, uncompiled": Start(_NAIVE, (site,), _BYTE_CODE.with_name("none"), keeps_byte_code=False),
-        "ours": Start(_OURS, deployed),
-        "ours, libraries as installed": Start(_OURS, (build / "ConductorFunction", site), _BYTE_CODE),
-        "sweeper": Start(_OURS.replace("bootstrap.ssm_client()", ""), (build / "SweeperFunction", deployed[1])),
+        "ours": Start(OURS, deployed),
+        "ours, libraries as installed": Start(OURS, (build / "ConductorFunction", site), _BYTE_CODE),
+        "sweeper": Start(OURS.replace("bootstrap.ssm_client()", ""), (build / "SweeperFunction", deployed[1])),
     }
     times: dict[str, list[float]] = {name: [] for name in starts}
     for start in starts.values():

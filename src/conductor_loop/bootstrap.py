@@ -8,15 +8,11 @@ import uuid
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conductor_loop.app import App, Measured
-from conductor_loop.aws import sdk
-from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
-from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
-from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
@@ -31,25 +27,16 @@ from conductor_loop.aws.sdk import (
     ssm_client,
     sts_client,
 )
-from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.sqs import Queues
-from conductor_loop.aws.trails import Trails
-from conductor_loop.config import Config, InvalidConfig, Live, changes
-from conductor_loop.config.sources import parsed
-from conductor_loop.config.typed import TokenSource, load
-from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS, Counted
+from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import Credentials, Limits, Porch
-from conductor_loop.tokens import Tokens
-from conductor_loop.tokens.vault import VaultTokens
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "config_trail", "end_at", "live", "measure", "tokens"]
+__all__ = ["build", "end_at", "live"]
 
 _turns = Turns()  # of this process
-
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -122,62 +109,13 @@ def _tmp_of_lambda() -> Path | None:
     return Path("/tmp") if on_lambda else None  # noqa: S108 - all of it is meant
 
 
-def measure(config: Config, overdue: int, now: float) -> Mapping[str, float]:
-    """Count on the files of the directories, a page of each, and say how busy the workers are.
-
-    Args:
-        config: The configuration in force.
-        overdue: Inputs that a sweep has just found waiting for too long; kept beside the files.
-        now: Epoch seconds.
-
-    """
-    Census(s3_client(), dynamodb_client(), config.state_table).go_on(config.handoff_bucket, overdue)
-    active = StateMeasures(dynamodb_client(), config.state_table).active_workers(now)
-    most = config.serving.max_workers
-    return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
-
-
-def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
-    """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
-    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
-    last: list[str | None] = [None]  # version that is noted for certain
-
-    def good(text: str) -> bool:
-        try:
-            load(parsed(text), environment)
-        except InvalidConfig:
-            return False
-        return True
-
-    def note(config: Config) -> None:
-        if not parameter.name or (newest := parameter.newest().version) == last[0]:
-            return
-        trails = Trails(dynamodb_client(), config.state_table, config.audit_seconds)
-        trail = changes.ConfigTrail(good, trails.note_config, time.time)
-        if trail.note(parameter.revisions(), trails.config()):
-            last[0] = newest
-
-    return note
-
-
-def tokens(source: TokenSource, client: "Callable[[], SecretsManagerClient]" = sdk.secretsmanager_client) -> Tokens:
-    """Give what verifies the API's tokens. Keep it as long as the source stays equal: it has a copy of them.
-
-    Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
-    ``vault_token``: a variable of the function would show it to whoever may look at functions.
-    """
-    secret = TokensSecret(client, source.secret)
-    if source.vault is None:
-        return Tokens(secret.read, time.monotonic)
-    vault = VaultTokens(source.vault, sdk.identity, lambda: str(secret.read().content["vault_token"]))
-    return Tokens(vault.read, time.monotonic)
-
-
 def _credentials(config: Config) -> Credentials[Any] | None:
+    if not (config.kubeconfig_secret or config.eks_cluster):
+        return None
+    from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret  # noqa: PLC0415 - a start without is faster
+
     if config.kubeconfig_secret:
         secret = KubeconfigSecret(secretsmanager_client, config.kubeconfig_secret)
         return Credentials(secret.read, lambda kubeconfig: kubeconfig)
-    if config.eks_cluster:
-        cluster = EksCluster(eks_client, sts_client, config.eks_cluster)
-        return Credentials(cluster.read, cluster.kubeconfig)
-    return None
+    cluster = EksCluster(eks_client, sts_client, config.eks_cluster)
+    return Credentials(cluster.read, cluster.kubeconfig)

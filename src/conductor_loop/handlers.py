@@ -67,7 +67,9 @@ def _note_config(app: App) -> None:
 
 @cache
 def _config_trail() -> Callable[[Config], None]:
-    return bootstrap.config_trail(os.environ)
+    from conductor_loop import surveying  # noqa: PLC0415 - the conductor does without, and starts faster
+
+    return surveying.config_trail(os.environ)
 
 
 def _tally(config: Config, swept: Swept) -> dict[str, float]:
@@ -81,7 +83,9 @@ def _tally(config: Config, swept: Swept) -> dict[str, float]:
     if not config.metering.enabled:
         return tally
     try:
-        tally |= bootstrap.measure(config, swept.overdue, time.time())
+        from conductor_loop import surveying  # noqa: PLC0415 - likewise
+
+        tally |= surveying.measure(config, swept.overdue, time.time())
     except Exception:  # noqa: BLE001 - the next sweep measures again
         _logger().exception("files and workers are not counted")
     return tally

@@ -18,7 +18,8 @@ from conductor_loop.aws import operator
 from conductor_loop.aws.auditlog import AuditExport, AuditLog, NotTaken
 from conductor_loop.aws.trails import Trails
 from conductor_loop.cli import main
-from conductor_loop.config.changes import ConfigTrail, Revision
+from conductor_loop.config.changes import ConfigTrail
+from conductor_loop.config.live import Revision
 from conductor_loop.errors import Cause
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE

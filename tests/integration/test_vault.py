@@ -9,7 +9,8 @@ import requests
 import trustme
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, VaultDown
 
-from conductor_loop.tokens import Scope, Tokens, UnreadableTokens, VaultAccess, mint
+from conductor_loop.config.access import VaultAccess
+from conductor_loop.tokens import Scope, Tokens, UnreadableTokens, mint
 from conductor_loop.tokens.vault import AwsIdentity, MissingExtraError, VaultTokens
 from tests.integration import vault as server
 

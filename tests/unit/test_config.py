@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop.config import InvalidConfig, load
+from conductor_loop.config.access import TokenSource, VaultAccess
 from conductor_loop.config.report import inspect
 from conductor_loop.config.schema import Leaf, get, leaves, mistakes, put
 from conductor_loop.config.sources import Source, effective, parsed
-from conductor_loop.config.typed import TokenSource
 from conductor_loop.config.values import seconds, size
 from conductor_loop.porch import Mode
-from conductor_loop.tokens import VaultAccess
 
 TABLE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 DATA = Path(__file__).parents[1] / "data"

@@ -11,7 +11,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
     "boto3": "aws/",
     "botocore": "aws/",
     "subprocess": "porch/",
-    "conductor_loop.aws": ("aws/", "bootstrap.py", "cli/", "api/bootstrap.py", "audit/handler.py"),
+    "conductor_loop.aws": ("aws/", "bootstrap.py", "surveying.py", "cli/", "api/bootstrap.py", "audit/handler.py"),
     "conductor_loop.bootstrap": ("handlers.py", "api/bootstrap.py"),
     "conductor_loop.api.bootstrap": "api/handler.py",
     "prometheus_client": "api/exposition.py",

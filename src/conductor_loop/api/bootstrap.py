@@ -5,25 +5,27 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from conductor_loop import bootstrap
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
 from conductor_loop.aws import quick
 from conductor_loop.aws.at_rest import AtRest
 from conductor_loop.aws.dynamodb import EXPIRES_AFTER_SECONDS
+from conductor_loop.aws.identity import identity
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
+from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live
-from conductor_loop.config.typed import TokenSource
+from conductor_loop.config.access import TokenSource
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Intent
 from conductor_loop.tokens import Tokens, TokensUnavailable
+from conductor_loop.tokens.vault import VaultTokens
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, in lower case: as in a ULID
 _RANDOM_BITS = 80
@@ -105,7 +107,16 @@ def _encryption(table: str) -> AtRest:
 
 @lru_cache(maxsize=1)
 def _tokens(source: TokenSource) -> Tokens:
-    return bootstrap.tokens(source, quick.secretsmanager_client)
+    """Give what verifies the tokens; it is kept as long as the source stays equal, since it has a copy of them.
+
+    Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
+    ``vault_token``: a variable of the function would show it to whoever may look at functions.
+    """
+    secret = TokensSecret(quick.secretsmanager_client, source.secret)
+    if source.vault is None:
+        return Tokens(secret.read, time.monotonic)
+    vault = VaultTokens(source.vault, identity, lambda: str(secret.read().content["vault_token"]))
+    return Tokens(vault.read, time.monotonic)
 
 
 def _verified(tokens: Tokens, presented: str, now: float) -> Known | None:

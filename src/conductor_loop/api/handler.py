@@ -15,7 +15,6 @@ from conductor_loop.api import bootstrap
 from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
-from conductor_loop.config.metering import Metering
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 
@@ -30,8 +29,7 @@ def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         parts = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
     except Exception:  # noqa: BLE001 - else API Gateway answers 502, and nobody knows whether to ask again
         _logger().exception("no configuration: nothing can be answered")
-        counted = Counted({counting.API_FAILURES: 1})
-        metrics.emit(counted, Metering(environment=os.environ["CONDUCTOR_STACK"]), time.time())
+        metrics.emit(Counted({counting.API_FAILURES: 1}), _live().metering, time.time())
         return unable(event, time.time())
     try:
         return answer(parts, event)

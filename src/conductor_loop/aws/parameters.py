@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from conductor_loop.config import Stored
-from conductor_loop.config.changes import Revision
+from conductor_loop.config.live import Revision
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import botocore
 from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
 
 from conductor_loop import __version__
-from conductor_loop.tokens.vault import AwsIdentity
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -119,15 +117,6 @@ def secretsmanager_client() -> "SecretsManagerClient":
     """Make a client from the environment's credentials, region and endpoint."""
     client: SecretsManagerClient = client_of("secretsmanager")
     return client
-
-
-def identity() -> AwsIdentity:
-    """Give the credentials of the environment, for a login that is signed with them; they may change at any time."""
-    credentials = Session().get_credentials()
-    if credentials is None:
-        raise NoCredentialsError
-    frozen = credentials.get_frozen_credentials()
-    return AwsIdentity(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
 
 @cache

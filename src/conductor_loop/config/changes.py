@@ -5,18 +5,9 @@ from dataclasses import dataclass
 
 from conductor_loop.audit.chain import Head
 from conductor_loop.audit.entries import timestamp
+from conductor_loop.config.live import Revision
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import InvalidConfig, parsed
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A version of the document, and who made it."""
-
-    version: int
-    text: str
-    by: str  # ARN
-    at: float  # epoch seconds
 
 
 @dataclass(frozen=True, slots=True)

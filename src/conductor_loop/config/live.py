@@ -12,6 +12,16 @@ logger = logging.getLogger("conductor-loop")
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A version of the document, and who made it."""
+
+    version: int
+    text: str
+    by: str  # ARN
+    at: float  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A version of the document, as it is stored."""
 

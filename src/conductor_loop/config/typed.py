@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conductor_loop.config.access import TokenSource, VaultAccess
 from conductor_loop.config.metering import Metering, metering
 from conductor_loop.config.schema import get
 from conductor_loop.config.serving import Serving, serving
@@ -14,16 +15,7 @@ from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
 from conductor_loop.porch import Mode
 from conductor_loop.retry import Policy
-from conductor_loop.tokens import VaultAccess
 from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
-
-
-@dataclass(frozen=True, slots=True)
-class TokenSource:
-    """Where the API's tokens are read; equal sources read the same."""
-
-    secret: str = ""  # name or ARN in Secrets Manager
-    vault: VaultAccess | None = None  # instead, where there is one
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,6 @@ one. It is shown once, when it is made; only its SHA-256 is kept.
 
 from conductor_loop.tokens.document import Document, UnreadableTokens
 from conductor_loop.tokens.token import Scope, Token, mint
-from conductor_loop.tokens.vault import VaultAccess
 from conductor_loop.tokens.verifying import Client, Tokens, TokensUnavailable
 
 __all__ = [
@@ -17,6 +16,5 @@ __all__ = [
     "Tokens",
     "TokensUnavailable",
     "UnreadableTokens",
-    "VaultAccess",
     "mint",
 ]

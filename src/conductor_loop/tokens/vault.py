@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from conductor_loop.config.access import VaultAccess
 from conductor_loop.tokens.document import Document
 
 if TYPE_CHECKING:
@@ -18,26 +19,6 @@ if TYPE_CHECKING:
 CA_FILE = Path("/opt/vault/ca.pem")  # in the layer that brings hvac, where Vault's certificate is not of a public CA
 _STS_REGION = "us-east-1"  # of sts.amazonaws.com, which hvac signs for and Vault asks by default
 _TIMEOUT_SECONDS = 5  # of one call; a healthy Vault answers in milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class VaultAccess:
-    """Where Vault is, and who we are to it (the configuration's ``secrets.vault``)."""
-
-    address: str  # https, or http on loopback, where Vault's agent or extension listens
-    auth_method: str  # aws or token
-    role: str
-    secrets_path: str  # mount/path
-
-    @property
-    def mount(self) -> str:
-        """The KV store's mount: the path's first name."""
-        return self.secrets_path.strip("/").partition("/")[0]
-
-    @property
-    def path(self) -> str:
-        """The secret's path in the store."""
-        return self.secrets_path.strip("/").partition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""What only the sweeper does beside sweeping: files and workers are counted, versions of the configuration noted.
+
+Apart from ``bootstrap``, so that the function that intents wait for does not import it as it starts.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from conductor_loop.aws.census import Census
+from conductor_loop.aws.measuring import StateMeasures
+from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.sdk import dynamodb_client, s3_client, ssm_client
+from conductor_loop.aws.trails import Trails
+from conductor_loop.config import Config, InvalidConfig, changes, load
+from conductor_loop.config.sources import parsed
+from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
+
+
+def measure(config: Config, overdue: int, now: float) -> Mapping[str, float]:
+    """Count on the files of the directories, a page of each, and say how busy the workers are.
+
+    Args:
+        config: The configuration in force.
+        overdue: Inputs that a sweep has just found waiting for too long; kept beside the files.
+        now: Epoch seconds.
+
+    """
+    Census(s3_client(), dynamodb_client(), config.state_table).go_on(config.handoff_bucket, overdue)
+    active = StateMeasures(dynamodb_client(), config.state_table).active_workers(now)
+    most = config.serving.max_workers
+    return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
+
+
+def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
+    """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
+    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    last: list[str | None] = [None]  # version that is noted for certain
+
+    def good(text: str) -> bool:
+        try:
+            load(parsed(text), environment)
+        except InvalidConfig:
+            return False
+        return True
+
+    def note(config: Config) -> None:
+        if not parameter.name or (newest := parameter.newest().version) == last[0]:
+            return
+        trails = Trails(dynamodb_client(), config.state_table, config.audit_seconds)
+        trail = changes.ConfigTrail(good, trails.note_config, time.time)
+        if trail.note(parameter.revisions(), trails.config()):
+            last[0] = newest
+
+    return note
