@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -212,8 +213,15 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     }.items():
         monkeypatch.setenv(name, value)
     yield aws
-    cached = (quick.limiter_client, quick.dynamodb_client, quick.sqs_client, quick.s3_client, quick.ssm_client)
-    for one in (*cached, quick.secretsmanager_client, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
+    cached = (
+        quick.limiter_client,
+        quick.dynamodb_client,
+        quick.sqs_client,
+        quick.s3_client,
+        quick.secretsmanager_client,
+    )
+    configuring = (quick.ssm_client, quick.starting_ssm_client)
+    for one in (*cached, *configuring, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
         two.cache_clear()
@@ -239,11 +247,26 @@ def test_without_a_configuration_there_is_an_error_and_liveness(
 
     monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/conductor-loop/config")
     monkeypatch.setenv("CONDUCTOR_STACK", "conductor-loop")
-    quick.ssm_client().meta.events.register("before-send", lose)
+    quick.starting_ssm_client().meta.events.register("before-send", lose)
     answers = {path: handler.api(request("GET", path), None) for path in ("/livez", "/readyz", "/intents")}  # type: ignore[arg-type]
     assert [answer["statusCode"] for answer in answers.values()] == [200, 503, 503]
     assert body(answers["/readyz"])["error"]["code"] == "SERVICE_UNAVAILABLE"
     assert answers["/intents"]["headers"]["Retry-After"] == "30"
+
+
+def test_a_copy_that_starts_waits_longer_for_the_configuration_than_one_that_has_one(
+    deployed: boto3.session.Session,
+) -> None:
+    deployed.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
+    waits: list[float] = []
+    for make in (quick.starting_ssm_client, quick.ssm_client):
+        client: Any = make()
+        wait = client.meta.config.read_timeout
+        client.meta.events.register("before-send", lambda wait=wait, **_: waits.append(wait))
+    variables = {"CONDUCTOR_CONFIG_PARAMETER": "/c/config", "CONDUCTOR_CONFIG_MAX_AGE": "0s"}
+    config = bootstrap.live(os.environ | variables, lambda _: None)
+    assert [config.config().version for _ in range(3)] == ["1"] * 3
+    assert waits == [3, 0.25, 0.25]
 
 
 def test_a_token_of_the_stack_sends_an_intent(deployed: boto3.session.Session) -> None:
