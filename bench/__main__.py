@@ -1,7 +1,7 @@
 """Every figure of the project in one run: `make bench`.
 
-Prints a table with target, figure, met or not; writes it as JSON, and into docs/performance.md. A target that is missed
-is a figure like any other: the exit code is 1 only where an intent was lost or done twice.
+Prints a table with target, figure, met or not; writes it as JSON, into docs/performance.md, and so docs/cost.md. A
+target that is missed is a figure like any other: the exit code is 1 only where an intent was lost or done twice.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from bench import batch, burst, calls, cold_start, cpu, dollars, history, memory
 from bench.cost import PRICES_OF, SOURCES
 from bench.function import ROOT, say
 from bench.lines import Line, markdown, text
+from dev import cost as cost_page
 
 DOCUMENT = ROOT / "docs/performance.md"
 JSON = ROOT / ".local/bench/results.json"
@@ -87,7 +88,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", metavar="PATH", help="another conductor-loop, to be run on the same intents")
     parser.add_argument("--large", action="store_true", help="a burst of 5,000, too")
-    parser.add_argument("--no-document", action="store_true", help="leave docs/performance.md as it is")
+    parser.add_argument(
+        "--no-document", action="store_true", help="leave docs/performance.md and docs/cost.md as they are"
+    )
     arguments = parser.parse_args()
     begun = time.monotonic()
     run = Run(arguments.peer, arguments.large)
@@ -98,6 +101,7 @@ def main() -> int:
     JSON.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     if not arguments.no_document:
         write_document(run.lines, seconds)
+        cost_page.main()
     print(text(run.lines))
     say(f"{seconds:.0f} s in all; as JSON: {JSON.relative_to(ROOT)}")
     return 1 if any(line.section == "scale" and line.met is False for line in run.lines) else 0

@@ -218,25 +218,29 @@ def _new(path: Path) -> Iterator[Path]:
     beside.replace(path)
 
 
-def write_env(stack: Stack, outputs: Mapping[str, str]) -> Path:
-    """Write .local/env and .local/env.local.json, and the port's own copies: for a shell, and for `sam local`."""
-    values = {
+def write_env(stack: Stack, outputs: Mapping[str, str], *folders: Path) -> Path:
+    """Write env and env.local.json, for a shell and for `sam local`, into .local and the port's folder, or others."""
+    lines = [f"export {name}='{value}'" for name, value in _in_a_shell(stack, outputs).items()]
+    lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
+    for folder in folders or (stack.home, LOCAL):
+        (folder / "env").write_text("\n".join(lines) + "\n")
+        (folder / "env.local.json").write_text(json.dumps(_in_a_container(stack, outputs), indent=2) + "\n")
+    return LOCAL / "env"
+
+
+def _in_a_shell(stack: Stack, outputs: Mapping[str, str]) -> dict[str, str]:
+    return {
         "AWS_ENDPOINT_URL": stack.endpoint,
         "AWS_ACCESS_KEY_ID": _KEY,
         "AWS_SECRET_ACCESS_KEY": _KEY,
         "AWS_DEFAULT_REGION": REGION,
         "HANDOFF_BUCKET": outputs["HandoffBucket"],
+        "AUDIT_BUCKET": outputs.get("AuditBucket", ""),
         "API_URL": outputs.get("ApiUrl", ""),
         "STACK_NAME": STACK_NAME,
         "STATE_TABLE": outputs["StateTable"],
         "CONDUCTOR_STATE_TABLE": outputs["StateTable"],  # `sam local` takes a variable of the template from the shell
     }
-    lines = [f"export {name}='{value}'" for name, value in values.items()]
-    lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
-    for folder in (stack.home, LOCAL):
-        (folder / "env").write_text("\n".join(lines) + "\n")
-        (folder / "env.local.json").write_text(json.dumps(_in_a_container(stack, outputs), indent=2) + "\n")
-    return LOCAL / "env"
 
 
 def _in_a_container(stack: Stack, outputs: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -12,6 +12,8 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         """Name what a test belongs to; the largest group begins."""
+        if nodeid.startswith("tests/e2e/test_pages.py"):
+            return "pages"  # they have a stack of their own
         shares = nodeid.startswith("tests/e2e/") and not any(name in nodeid for name in _ALONE)
         if shares:
             return "e2e"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = re.compile(r"^( *)```(?:console|sh|bash|shell)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.DOTALL)
 _END = "-- end of a command --"
 _COMMENT = re.compile(r"\s{2,}# .*$", re.MULTILINE)
@@ -66,7 +66,7 @@ def run(steps: list[Step], folder: Path, environment: Mapping[str, str], seconds
         f"{_COMMENT.sub('', step.command)}\n_code=$?; printf '\\n{_END}%d\\n' $_code; (exit $_code)" for step in steps
     )
     done = subprocess.run(
-        ["bash"], input=script, cwd=folder, env={**environment, "TERM": "dumb"}, text=True,
+        ["bash", "-c", script], cwd=folder, env={**environment, "TERM": "dumb"}, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=seconds,
     )  # fmt: skip
     parts = re.split(rf"\n{_END}(\d+)\n", done.stdout)

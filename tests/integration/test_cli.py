@@ -301,6 +301,17 @@ def test_logs_are_a_line_for_each_event_of_every_function(aws: boto3.session.Ses
     }
 
 
+def test_logs_of_an_intent_have_the_requests_about_it(aws: boto3.session.Session) -> None:
+    asked = {"level": "INFO", "message": "POST /intents 202", "client": "9f2c", "intent": "intent-a.json"}
+    log(aws, "api", asked, asked | {"intent": "intent-b.json"}, asked | {"intent": None})
+    log(aws, "conductor", {"level": "INFO", "message": "answered", "handoff": "intent-a.json"})
+    log(aws, "sweeper")
+    assert {line.partition("Z ")[2] for line in run("logs", "intent-a.json").stdout.splitlines()} == {
+        "INFO    intent-a.json answered",
+        "INFO    intent-a.json POST /intents 202 client=9f2c",
+    }
+
+
 def test_logs_can_be_those_of_one_intent(aws: boto3.session.Session) -> None:
     told = {"level": "INFO", "message": "answered"}
     log(aws, "conductor", told | {"handoff": "intent-a.json"}, told | {"handoff": "intent-a.json-not"}, "intent-a.json")

@@ -70,7 +70,7 @@ def test_a_revoked_token_is_nobody_any_more() -> None:
 def test_a_list_names_id_scopes_and_end_and_no_digest() -> None:
     clear = run("create", "--scope", "health", "--scope", "metrics", "--expires", "1h").stdout.strip()
     (line,) = run("list").stdout.splitlines()
-    assert line.startswith(f"{clear.split('_')[1]}  unnamed  health,metrics  good until ")
+    assert line.startswith(f"{clear.split('_')[1]}\tunnamed\thealth,metrics\tgood until ")
     (entry,) = json.loads(run("list", "--output", "json").stdout)
     assert entry.keys() == {"id", "name", "scopes", "created", "expires"}
 
@@ -151,7 +151,7 @@ def test_a_token_that_lasts_for_ever_and_one_with_a_strange_name_can_be_listed(t
     written = token.entry() | {"created": "0001-01-01T00:00:00+14:00", "expires": "9999-12-31T23:59:59.999999-14:00"}
     file.write_text(json.dumps({"tokens": [written | {"name": "\ud800\x1b[2J\nroot"}]}))
     result = run("list", "--document", file)
-    assert result.stdout == f"{token.id}  ??[2J?root  health  good until 9999-12-31 23:59 UTC\n"
+    assert result.stdout == f"{token.id}\t??[2J?root\thealth\tgood until 9999-12-31 23:59 UTC\n"
     (entry,) = json.loads(run("list", "--output", "json", "--document", file).stdout)
     assert (entry["created"], entry["expires"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
 

@@ -249,16 +249,6 @@ def test_the_environment_beats_the_document_for_every_key(key: str, data: st.Dat
     assert get(found.values, leaf.path) == expected
 
 
-def test_the_documentation_has_every_key_with_its_default() -> None:
-    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
-    for leaf in leaves():
-        if leaf.governed_by:
-            assert f"| `{leaf.dotted}` | {leaf.governed_by} |" in text
-        else:
-            default = json.dumps(leaf.schema["default"])
-            assert f"| `{leaf.dotted}` | `{default}` | {leaf.schema['description']} |" in text
-
-
 def test_two_ways_to_a_cluster_are_a_mistake_whoever_names_them() -> None:
     secret = {"CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET": "arn:aws:secretsmanager:eu-central-1:1:secret:edge-AbCdEf"}
     with pytest.raises(InvalidConfig) as caught:

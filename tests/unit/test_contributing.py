@@ -46,3 +46,10 @@ def test_the_workflow_runs_what_ci_runs() -> None:
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_the_workflow_takes_each_action_by_its_commit() -> None:
+    """A tag can be moved to another commit; the comment says which version it is."""
+    lines = re.findall(r"uses: (.*)", (ROOT / ".github/workflows/ci.yml").read_text())
+    assert lines
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line) for line in lines)

@@ -32,3 +32,8 @@ def test_every_picture_is_there_and_small() -> None:
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
     assert len(pictures) == 3
     assert all(0 < (ROOT / picture).stat().st_size < 150_000 for picture in pictures)
+
+
+def test_every_page_is_in_the_table_of_pages() -> None:
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")}
+    assert pages <= set(re.findall(r"\]\(([^)]+)\)", README.partition("## Know the rest")[2]))

@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.template import RESOURCES, TEMPLATE
 
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (!Ref, !Sub …) as their plain values."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, _, node: getattr(loader, f"construct_{node.id}")(node))
-TEMPLATE: dict[str, Any] = yaml.load((Path(__file__).parents[2] / "template.yaml").read_text(), _Loader)  # noqa: S506
+__all__ = ["RESOURCES", "TEMPLATE", "granted"]
 
 
 def granted(statements: list[dict[str, Any]]) -> set[tuple[str, str]]:
@@ -25,9 +21,6 @@ def granted(statements: list[dict[str, Any]]) -> set[tuple[str, str]]:
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
         for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
     }
-
-
-RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 
 
 @pytest.mark.parametrize("name", TEMPLATE["Parameters"])

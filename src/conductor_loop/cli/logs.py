@@ -11,7 +11,7 @@ from conductor_loop.cli import console
 from conductor_loop.cli.common import duration, file_name, output_option, speaks_to_aws, stack_option
 
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
-    "level", "location", "message", "timestamp", "service", "handoff", "worker_id", "config_version",
+    "level", "location", "message", "timestamp", "service", "handoff", "intent", "worker_id", "config_version",
     "cold_start", "function_name", "function_memory_size", "function_arn", "function_request_id", "xray_trace_id",
 }  # fmt: skip
 _FIRST = ("answer", "status", "error_code", "attempt", "next_retry", "status_message")
@@ -29,7 +29,8 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
     """Print what the functions have logged, of all intents or of the intent NAME.
 
     There is a line for each event. With a name, that is its life across all invocations: admitted, tried, decided,
-    settled, swept. With --output json there is one object a line, with every field that was logged.
+    settled, swept, and asked about over HTTPS. With --output json there is one object a line, with every field that
+    was logged.
 
     \b
     Examples:
@@ -59,11 +60,12 @@ def readable(text: str, name: str | None) -> str | None:
         return None
     if "level" not in event:
         return None if name else _of_lambda(event)
-    if name not in {None, event.get("handoff")}:
+    about = event.get("handoff") or event.get("intent")  # which a request to the API is about
+    if name not in {None, about}:
         return None
     shown = {key: value for key, value in event.items() if key not in _NOT_SHOWN and value is not None}
     rest = [f"{key}={_short(value)}" for key, value in sorted(shown.items(), key=lambda one: _rank(one[0]))]
-    return " ".join([f"{event['level']:7}", event.get("handoff", "-"), str(event.get("message")), *rest])
+    return " ".join([f"{event['level']:7}", about or "-", str(event.get("message")), *rest])
 
 
 def _fields(text: str) -> dict[str, Any]:

@@ -102,8 +102,7 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
         shown = [{key: value for key, value in one.entry().items() if key != "sha256"} for one in found]
         console.print_json(shown)
         return
-    for one in found:
-        click.echo(_row(one, now))
+    console.print_rows(("id", "name", "scopes", "until"), (_row(one, now) for one in found), flexible="name")
 
 
 @token.command()
@@ -149,9 +148,9 @@ def _change(store: Store, edit: Callable[[Document], Document]) -> None:
         raise click.ClickException(f"{error}; nothing was changed") from None
 
 
-def _row(one: Token, now: float) -> str:
+def _row(one: Token, now: float) -> tuple[str, ...]:
     standing = "good until" if one.expires > now else "expired on"
-    return f"{one.id}  {one.name}  {','.join(sorted(one.scopes))}  {standing} {_day(one.expires)}"
+    return one.id, one.name, ",".join(sorted(one.scopes)), f"{standing} {_day(one.expires)}"
 
 
 def _day(moment: float) -> str:
