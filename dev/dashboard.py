@@ -123,7 +123,7 @@ def _states(session: boto3.session.Session, endpoint: str) -> dict[str, tuple[st
 
 def _events(session: boto3.session.Session, endpoint: str) -> Iterator[tuple[float, str, str]]:
     logs = session.client("logs", endpoint_url=endpoint)
-    for name in ("conductor", "sweeper", "api"):
+    for name in ("conductor", "sweeper", "api", "auditor"):
         group = f"/conductor-loop/{STACK_NAME}/{name}"
         for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
             yield from ((event["timestamp"] / 1000, group, event["message"].strip()) for event in page["events"])

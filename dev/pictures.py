@@ -19,7 +19,15 @@ from dev.widgets import Buckets, Points, rows, series
 type Widget = Mapping[str, Any]
 _COLUMNS, _UNIT = 24, 0.62  # of CloudWatch's grid; inches
 _STATES = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#687078"}
-_MOST_ROWS, _COLUMN_WIDTHS = 11, {"@timestamp": 11, "handoff": 24, "attempt": 9, "error_code": 12, "exception_name": 16}
+_MOST_ROWS = 11
+_COLUMN_WIDTHS = {
+    "@timestamp": 11,
+    "handoff": 24,
+    "principal": 16,
+    "attempt": 9,
+    "error_code": 12,
+    "exception_name": 16,
+}
 _GREY = "#5f6b7a"
 _LEGEND, _MOST_LABELS = 72, 4  # characters and labels of a line of a legend
 _COLORS = 256  # of a picture: enough for text and lines, and a third of the size
@@ -131,6 +139,7 @@ def _lines(axes: Axes, widget: Widget, drawn: Drawn, shown: Sequence[Any]) -> No
         axes.set_ylim(0, 1)  # zeros lie on the axis, not in the middle
     axes.set_ylim(bottom=told["yAxis"]["left"]["min"])
     axes.set_ylabel(told["yAxis"]["left"]["label"], fontsize=8, color=_GREY)
+    axes.yaxis.set_label_coords(-0.085, 0.5)  # inside of the card, however wide the numbers are
     axes.set_xlabel("minutes", fontsize=8, color=_GREY, labelpad=1, loc="right")
     axes.grid(axis="y", color="#eaeded")
     axes.set_axisbelow(True)

@@ -97,13 +97,14 @@ def age(handoff: Handoff, now: float) -> float:
 def _waited(journey: Journey) -> dict[str, float]:
     if journey.waited is None or math.isinf(journey.waited):
         return {}
-    return {f"{QUEUEING}{journey.priority}_": max(journey.waited, 0.0)}  # S3's clock may be ahead of ours
+    return {f"{QUEUEING}{journey.priority}_": journey.waited}
 
 
 def _counted(tally: dict[str, float], samples: dict[str, float], run: PorchRun | None) -> Counted:
     if run is not None:
         tally |= {f"{RUNS}{run.mode}": 1} | ({TIMEOUTS: 1} if run.timed_out else {})
         samples |= {PORCH: run.seconds}
+    samples = {name: max(seconds, 0.0) for name, seconds in samples.items()}  # clocks are set back, S3's may be ahead
     for name, seconds in samples.items():
         tally |= _histogram(name, seconds)
     return Counted(tally, samples)

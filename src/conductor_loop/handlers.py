@@ -219,6 +219,7 @@ def _observe(config: Config, measured: Measured) -> None:
         handoff=measured.handoff.key,  # the sweeper decides, too, and does so for many
         version_id=measured.handoff.version_id,
         correlation_id=document.get("correlation_id"),
+        principal=measured.handoff.principal or None,  # for whom: who put it, as far as S3's event says
         error_code=document.get("error_details", {}).get("code"),
         status=document["status"],
         status_message=document["message"],

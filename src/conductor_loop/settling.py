@@ -47,7 +47,7 @@ def settle_decided(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
     """Settle what was decided just now, and measure how long that takes."""
     began = app.clock()
     answer = settle(app, handoff, outcome)
-    app.note(Counted(samples={SETTLING: app.clock() - began}))
+    app.note(Counted(samples={SETTLING: max(app.clock() - began, 0.0)}))
     return answer
 
 

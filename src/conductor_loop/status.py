@@ -64,7 +64,9 @@ def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: flo
     timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
     state = State.TIMED_OUT if timed_out else State.FAILED
     late = f"Processing timed out after {failure.run.duration_seconds:.0f}s"
-    message = f"{late if timed_out else 'Failed to process intent'}: {failure}{_goes_on(author, next_retry)}{note}"
+    goes_on = _goes_on(author, next_retry)
+    said = str(failure).removesuffix(".") if goes_on else str(failure)
+    message = f"{late if timed_out else 'Failed to process intent'}: {said}{goes_on}{note}"
     document = _document(author, state, message, intent)
     document["error_details"] = _error(failure.cause, str(failure)) | _porch_details(failure.run)
     if next_retry is not None:

@@ -81,7 +81,7 @@ class Failures:
     def throttle(self) -> None:
         """Leave no place for any function, and ask each of them for something."""
         deployed = self.watched.deployed
-        for function in FUNCTIONS:
+        for function in (*FUNCTIONS, "AuditFunction"):
             name = deployed.outputs[function]
             deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
             self._invoke(function, b"{}")

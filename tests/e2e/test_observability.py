@@ -177,7 +177,7 @@ OFTEN = {  # what an alarm wants more than once, or what no function can do that
     *("ValidationErrorAlarm", "ConfigurationErrorAlarm", "ResourceErrorAlarm", "UnreadableRowAlarm"),
     *("ApiFailureAlarm", "AuditFailureAlarm", "AuditErrorAlarm"),
 }
-THROTTLES = {"ConductorThrottleAlarm", "SweeperThrottleAlarm", "ApiThrottleAlarm"}
+THROTTLES = {"ConductorThrottleAlarm", "SweeperThrottleAlarm", "ApiThrottleAlarm", "AuditThrottleAlarm"}
 
 
 class TestAlarms:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from conductor_loop import pipeline
+from conductor_loop.audit.chain import Head, link
 from conductor_loop.audit.publishing import Publisher, fresh
 from conductor_loop.audit.verifying import verify
 from conductor_loop.aws import operator
@@ -144,6 +145,77 @@ def test_a_row_that_is_removed_with_its_lines_is_missed_by_its_status(
     assert (
         run("verify", "--file", str(file)).stdout == f"intent-rejected.json (version {version}): entry 1 is missing\n"
     )
+
+
+@pytest.mark.parametrize("at", [0, 1, -1])
+def test_an_entry_that_is_altered_in_the_table_is_named(played: World, aws: boto3.session.Session, at: int) -> None:
+    publish(aws)
+    version = played.status("intent-retried.json")["version_id"]
+    table, key = aws.client("dynamodb"), {"pk": {"S": "intent#intent-retried.json"}, "sk": {"S": version}}
+    kept = table.get_item(TableName=TABLE, Key=key)["Item"]["audit"]["L"]
+    seq = json.loads(kept[at]["S"])["seq"]
+    kept[at]["S"] = kept[at]["S"].replace('"event":"', '"event":"x')
+    _rewrite(aws, key, kept)
+    assert run("verify").stdout.startswith(
+        f"intent-retried.json (version {version}): entry {seq} is another one than the state table knows"
+    )
+
+
+def test_an_entry_that_the_table_does_not_know_is_named(played: World, aws: boto3.session.Session) -> None:
+    publish(aws)
+    version = played.status("intent-rejected.json")["version_id"]
+    last = json.loads(shown_of("rejected")[-1])
+    forged = link(last["chain"], Head(last["seq"], last["hash"]), {"at": "2026", "event": "succeeded"})
+    aws.client("logs").put_log_events(
+        logGroupName=GROUP, logStreamName="writer", logEvents=[{"timestamp": _now(), "message": forged.text}]
+    )
+    assert run("verify").stdout == (
+        f"intent-rejected.json (version {version}): entry 2 is not known to the state table: it was put in\n"
+    )
+
+
+@pytest.mark.parametrize("chain", ["intent/", "intent//", "intent/a", f"intent/{'a' * 3000}/v", "~"])
+def test_a_line_of_a_chain_that_cannot_be_keeps_nothing_from_being_verified(
+    played: World, aws: boto3.session.Session, chain: str
+) -> None:
+    del played
+    publish(aws)
+    fields = {"event": ["x"], "intent": "intent-rejected.json"}
+    line = json.dumps({"chain": chain, "seq": 1, "prev": "", "hash": "x", **fields})
+    aws.client("logs").put_log_events(
+        logGroupName=GROUP, logStreamName="writer", logEvents=[{"timestamp": _now(), "message": line}]
+    )
+    assert "entry 1 was altered\n" in run("verify").stdout
+    assert json.loads(run("verify", "--output", "json").stdout)["findings"][0]["what"] == "was altered"
+    (_, shown) = _lines(run("show", "intent-rejected.json"))
+    assert "ALTERED" in shown
+
+
+@pytest.mark.parametrize("seal", ["x", [], {"chain": 7}, {"chain": "a", "entries": "9", "sha256": "b"}])
+def test_a_status_that_makes_no_sense_is_no_witness(played: World, aws: boto3.session.Session, seal: object) -> None:
+    publish(aws)
+    status = played.status("intent-rejected.json") | {"audit": seal}
+    aws.client("s3").put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=json.dumps(status).encode())
+    assert run("verify").exit_code == 0
+
+
+def test_an_intent_whose_name_is_written_in_another_way_is_shown(world: World, aws: boto3.session.Session) -> None:
+    pipeline.answer(world.app, world.drop("intent-\u00e9.json"), world.deadline)
+    publish(aws)
+    assert len(_lines(run("show", "intent-\u00e9.json"))) == 1
+
+
+def _rewrite(aws: boto3.session.Session, key: Any, kept: Any) -> None:
+    aws.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key=key,
+        UpdateExpression="SET audit = :audit",
+        ExpressionAttributeValues={":audit": {"L": kept}},
+    )
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def test_show_is_for_people(played: World, aws: boto3.session.Session) -> None:

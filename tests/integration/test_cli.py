@@ -342,6 +342,9 @@ def test_dead_letters_are_looked_at_without_being_moved(
     shown = run("redrive", "--dry-run", "--stack", "another").stdout.splitlines()
     assert sorted(shown) == ["intent-a.json high v1", "not a message of ours: 'nonsense'"]
     assert len(client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 2, "there, and not hidden"
+    client.purge_queue(QueueUrl=url)
+    nothing = run("redrive", "--dry-run", "--stack", "another")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "no dead letters\n")
 
 
 def test_dead_letters_go_back_to_their_queues(aws: boto3.session.Session) -> None:

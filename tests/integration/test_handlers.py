@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from conductor_loop import handlers, pipeline
 from conductor_loop.aws.sqs import Queues
+from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.settling import Answer
@@ -20,6 +22,7 @@ from tests.factories import BUCKET, World, intent
 from tests.unit.test_template import RESOURCES
 
 PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
+RUNBOOK = Path(__file__).parents[2] / "docs/operations.md"
 
 
 class Context:
@@ -109,13 +112,27 @@ def test_an_event_is_answered_with_the_package_of_the_bundled_porch(world: World
     assert b"replicas: 3" in patch
 
 
-def test_a_log_line_names_the_handoff_and_the_correlation_id(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    record = put(world, "intent-a.json")
+def test_a_log_line_names_the_handoff_who_put_it_and_the_correlation_id(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = put(world, "intent-a.json") | {"userIdentity": {"principalId": "AWS:planner"}}
     invoke(record)
     decided = next(line for line in lines(capsys) if line.get("message") == "decided")
-    assert decided["handoff"] == "intent-a.json"
+    assert (decided["handoff"], decided["principal"]) == ("intent-a.json", "AWS:planner")
     assert decided["version_id"] == record["s3"]["object"]["versionId"]
     assert decided["correlation_id"] == "c-a"
+
+
+def test_the_first_command_of_the_runbook_says_what_failed_why_and_who_put_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (wanted,) = re.findall(r"logs --since 1h \| grep -E '(.+?)'", RUNBOOK.read_text())
+    for file, body in (("intent-a.json", b"{"), ("intent-b.json", None)):
+        invoke(put(world, file, body) | {"userIdentity": {"principalId": "AWS:planner"}})
+    told = [readable(line, None) or "" for line in capsys.readouterr().out.splitlines()]
+    (failed,) = [line for line in told if re.search(wanted, line)]
+    for part in ("intent-a.json", "error_code=E001", "status_message=", "principal=AWS:planner"):
+        assert part in failed
 
 
 def test_a_decision_is_one_metric_line_and_its_effects_another(

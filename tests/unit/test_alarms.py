@@ -73,6 +73,24 @@ def test_everything_that_is_to_be_watched_is() -> None:
     }
 
 
+def test_every_function_is_watched_for_errors_and_throttles() -> None:
+    functions = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+    for metric in ("Errors", "Throttles"):
+        watching = [alarm for alarm in ALARMS.values() if alarm["MetricName"] == metric]
+        assert {alarm["Dimensions"][0]["Value"] for alarm in watching if len(alarm["Dimensions"]) == 1} >= functions
+
+
+def test_every_alarm_is_on_the_dashboard() -> None:
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"][0]
+    assert {name for name in ALL if f'"${{{name}.Arn}}"' in body} == set(ALL)
+
+
+def test_a_saved_query_does_not_take_a_field_for_a_word_of_the_language() -> None:
+    queries = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Logs::QueryDefinition"]
+    for query in queries:
+        assert not re.search(r"(,|\bby) by\b|\bby,", query["QueryString"]), query["Name"]
+
+
 def test_the_specifications_groups_have_its_thresholds() -> None:
     found: dict[str, Any] = {
         name: (ALARMS[name]["Threshold"], ALARMS[name]["Period"])

@@ -147,9 +147,39 @@ def test_of_a_chain_that_began_before_the_earliest_line_the_entries_before_it_ar
     assert finding.seq == 3
 
 
+def test_of_a_chain_that_began_before_an_entry_that_the_table_knows_is_missed_though_it_is_the_earliest() -> None:
+    entries = chain("intent-a.json", 4)
+    rows = [replace(witness(entries[:seq]), before=True) for seq in (2, 3, 4)]
+    assert not verify([entry.text for entry in entries[1:]], rows).findings
+    for left in ([2, 3], [3], []):
+        found = verify([entries[at].text for at in left], rows).findings
+        assert [one.seq for one in found] == [seq for seq in (2, 3, 4) if seq - 1 not in left]
+
+
+def test_an_entry_that_is_put_in_behind_the_last_one_is_found() -> None:
+    entries = chain("intent-a.json", 4)
+    ends = replace(witness(entries[:3]), ends=True)
+    assert not verify([entry.text for entry in entries[:3]], [ends]).findings
+    assert not verify([], [ends]).findings  # which may still be on their way
+    (finding,) = verify([entry.text for entry in entries], [ends]).findings
+    assert str(finding).endswith("entry 4 is not known to the state table: it was put in")
+
+
+@pytest.mark.parametrize("seq", [-(10**15), -1, 0, 10**15])
+def test_a_line_with_any_number_is_found_and_takes_no_time(seq: int) -> None:
+    entries = chain("intent-a.json", 3)
+    forged = link("intent/intent-a.json/v1", Head(seq - 1, entries[-1].head.digest), {"event": "failed"})
+    lines = [*(entry.text for entry in entries), forged.text]
+    for witnesses in ([], [witness(entries)], [replace(witness(entries), before=True)]):
+        (finding,) = verify(lines, witnesses).findings
+        assert finding.seq == seq
+
+
 @pytest.mark.parametrize(
-    "line", ["", "{", "[]", "7", '{"chain": 7}', '{"chain":1,"seq":1,"prev":"","hash":""}', "null", '"a"']
-)
+    "line",
+    ["", "{", "[]", "7", '{"chain": 7}', '{"chain":1,"seq":1,"prev":"","hash":""}', "null", '"a"',
+     r'{"chain":"\ud800","seq":1,"prev":"","hash":""}'],
+)  # fmt: skip
 def test_a_line_that_is_no_entry_is_none(line: str) -> None:
     assert read(line) is None
 

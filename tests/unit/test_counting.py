@@ -59,6 +59,12 @@ def test_a_clock_of_s3_that_is_ahead_makes_no_negative_time() -> None:
     assert decided(SUCCESS, Journey(1, waited=-0.2)).samples["queueing_normal_"] == 0
 
 
+def test_a_clock_that_is_set_back_makes_no_negative_time() -> None:
+    counted = decided(SUCCESS, Journey(-2.0, PorchRun("direct", -1.0)))
+    assert not any(counted.samples.values())
+    assert (counted.tally["processing_sum"], counted.tally["porch_sum"]) == (0, 0)
+
+
 def test_a_put_whose_time_says_nothing_has_no_time_in_queues() -> None:
     waited = age(Handoff("b", "intent-a.json", "v1", event_time="soon"), 1e9)
     assert not [name for name in decided(SUCCESS, Journey(1, waited=waited)).tally if name.startswith("queueing")]

@@ -63,6 +63,23 @@ def test_an_unchanged_document_costs_one_call_and_is_the_same_configuration() ->
     assert parameter.reads == 2
 
 
+def test_a_broken_version_is_looked_at_each_minute_so_that_its_alarm_stays_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "CONDUCTOR_CONFIG_MAX_AGE", "1h")
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    live.config()
+    parameter.texts.append(BROKEN)
+    for parameter.now in (3600, 3659, 3660, 3720):
+        live.config()
+    assert len(parameter.refused) == 3
+    parameter.texts.append(STRUCTURED)
+    parameter.now = 3780
+    assert live.config().mode == "structured"
+    parameter.now = 3900
+    live.config()
+    assert parameter.reads == 5
+
+
 def test_a_broken_version_is_refused_as_long_as_it_stands_and_the_last_good_one_stays() -> None:
     parameter = Parameter([DIRECT])
     live = parameter.live()

@@ -1,15 +1,21 @@
 """How porch ends, and what that means."""
 
 import errno
+import json
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from conductor_loop.errors import Cause
+from conductor_loop.porch.package import Unusable
+from conductor_loop.porch.verdict import sentence
 
 from .porches import GOOD, Bench
+
+INTENT_SCHEMA = Path(__file__).parents[2] / "schemas/intent.schema.json"
 
 
 @pytest.fixture
@@ -115,3 +121,9 @@ def test_a_porch_of_no_executable_format_is_denied(bench: Bench) -> None:
     failed = bench.failure(path)
     assert failed.cause is Cause.PORCH_PERMISSION_DENIED
     assert os.strerror(errno.ENOEXEC) in str(failed)
+
+
+def test_whom_a_timeout_is_told_finds_the_field_that_it_names() -> None:
+    said = sentence(Unusable(Cause.PROCESSING_TIMEOUT, "porch was ended"), "")
+    (field,) = re.findall(r"(\w+) of the intent", said)
+    assert field in json.loads(INTENT_SCHEMA.read_text())["properties"]

@@ -39,11 +39,11 @@ def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, 
     [
         (1, 1010.0, "; it is tried again"),
         (3, None, "; no attempt is left, of 3: conductor-loop retry intent-a.json, once that is mended"),
-        (1, None, ""),  # what porch refuses for good has its own advice
+        (1, None, "."),  # what porch refuses for good has its own advice
     ],
 )
 def test_a_failure_says_whether_it_goes_on(attempt: int, next_retry: float | None, ends: str) -> None:
-    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere")
+    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
     outcome = status.failed(replace(AUTHOR, attempt=attempt), Intent(INTENT), failure, next_retry)
     assert outcome.status["message"] == f"Failed to process intent: nowhere{ends}"
 

@@ -69,7 +69,8 @@ def read(text: str) -> Found | None:
     try:
         document = json.loads(text)
         chain, seq, prev, digest = (document[name] for name in ("chain", "seq", "prev", "hash"))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        chain.encode()  # no half of a character: nobody can ask for that, nor print it
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not (isinstance(chain, str) and type(seq) is int and isinstance(prev, str) and isinstance(digest, str)):
         return None

@@ -1,10 +1,13 @@
 """Whether an audit trail is whole: which entry of which chain was removed, altered, or put elsewhere."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conductor_loop.audit.chain import Found, read
+
+_MOST_MISSING = 1000  # entries in a row that are missed one by one: who adds a line can write any number into it
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,7 @@ class Witness:
     digest: str
     before: bool = False  # whether the chain began before what is looked at
     of: str = "the state table"
+    ends: bool = False  # whether it only says where the chain ended, after the trail was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,13 @@ def _chain(name: str, found: Sequence[Found], witnesses: Sequence[Witness]) -> t
     findings |= {
         one.seq: "is there twice, and differs: one was put in" for one in found if _differs(one, sound.get(one.seq))
     }
-    last = max([*sound, *(one.seq for one in witnesses)], default=0)
-    window = any(one.before for one in witnesses) and bool(sound)
-    first = min(sound) if window else 1
+    unknown = _unknown(sound, witnesses)
+    known = {*sound, *(one.seq for one in witnesses if not one.ends)} - unknown
+    first = min(known, default=1) if any(one.before for one in witnesses) else 1
+    far = {seq for seq in known if seq > first + len(known) + _MOST_MISSING}
+    findings |= dict.fromkeys(unknown, "is not known to the state table: it was put in")
+    findings |= dict.fromkeys(far, "is far from all others: it was put in, or those between are missing")
+    last = max(known - far, default=0)
     for seq in range(first, last + 1):
         before = sound.get(seq - 1) if seq - 1 not in findings else None
         if seq not in findings and (wrong := _wrong(seq, sound.get(seq), before, witnesses)):
@@ -85,6 +93,12 @@ def _chain(name: str, found: Sequence[Found], witnesses: Sequence[Witness]) -> t
     if not findings:
         findings |= _moved([one.seq for one in found], first, last)
     return len(sound), [Finding(name, seq, what) for seq, what in sorted(findings.items())]
+
+
+def _unknown(sound: Iterable[int], witnesses: Sequence[Witness]) -> set[int]:
+    """Give the entries that cannot be: before the first one, and behind the end of the chain."""
+    end = max((one.seq for one in witnesses if one.ends), default=math.inf)
+    return {seq for seq in sound if not 1 <= seq <= end}
 
 
 def _differs(one: Found, other: Found | None) -> bool:

@@ -19,6 +19,7 @@ from conductor_loop.aws.logs import group
 
 _LOOKS = 16  # at statuses, side by side
 _BATCH = 100  # rows of one call
+_LONGEST_PK, _LONGEST_SK = 2048, 1024  # bytes of a key that DynamoDB takes
 _ACCEPTED_SKEW = timedelta(days=1)  # of clocks, to either side
 
 
@@ -31,7 +32,8 @@ class Trail:
 
     def lines(self, word: str | None = None) -> list[str]:
         """Read the log, oldest first; with ``word``, the lines that may hold it. Raises NotThere."""
-        return [line.text for line in group(f"/conductor-loop/{self.stack}/audit", word, self.since)]
+        plain = word if word and json.dumps(word) == f'"{word}"' else None  # any other is written in another way there
+        return [line.text for line in group(f"/conductor-loop/{self.stack}/audit", plain, self.since)]
 
     def witnesses(self, chains: Iterable[str], grace: float) -> list[Witness]:
         """Ask the state table and the statuses where the chains end: these, and all that began since.
@@ -65,12 +67,12 @@ class Trail:
 
     def _of_row(self, item: Mapping[str, Any], settled: float) -> Iterator[Witness]:
         before = self._before(item) or item["pk"]["S"] == "audit#config"
-        known = [found for one in item.get("audit", {}).get("L", []) if (found := read(one["S"]))]
+        known = [found for one in item.get("audit", {}).get("L", []) if (found := read(one.get("S", "")))]
         for found in known:
-            if timestamp(self.since) <= found.document.get("at", "") <= timestamp(settled):
-                yield Witness(found.chain, found.seq, found.digest, before=before)
-        if before and known:
-            yield Witness(known[-1].chain, 0, "", before=True)
+            if timestamp(self.since) <= str(found.document.get("at", "")) <= timestamp(settled):
+                yield Witness(found.chain, found.seq, found.digest if found.sound else "", before=before)
+        if known:
+            yield Witness(known[-1].chain, known[-1].seq, known[-1].digest, before=before, ends=True)
 
     def _of_statuses(self, bucket: str, settled: float) -> list[Witness]:
         client = boto3.client("s3")
@@ -95,20 +97,21 @@ def _seal(body: bytes) -> Mapping[str, Any] | None:
     """Give the end of the chain as a status tells it; those of older releases do not."""
     try:
         seal: Mapping[str, Any] = json.loads(body)["audit"]
-        return seal if seal["chain"] and seal["entries"] and seal["sha256"] else None
-    except (ValueError, KeyError, TypeError):
+        chain, entries, digest = (seal[name] for name in ("chain", "entries", "sha256"))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    is_whole = isinstance(chain, str) and type(entries) is int and entries > 0 and isinstance(digest, str)
+    return seal if is_whole and chain and digest else None
 
 
 def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Give the keys of the rows that chains belong to."""
     for chain in chains:
-        kind, _, name = chain.partition("~")[0].partition("/")
-        if kind == "intent":
-            file, _, version = name.rpartition("/")
-            yield f"intent#{file}", version
-        else:
-            yield f"audit#{chain}", "-"
+        kind, _, name = chain.partition("/")
+        file, _, version = name.rpartition("/")
+        pk, sk = (f"intent#{file}", version.partition("~")[0]) if kind == "intent" else (f"audit#{chain}", "-")
+        if 0 < len(sk) <= _LONGEST_SK and len(pk.encode()) <= _LONGEST_PK:  # or it was never a row's
+            yield pk, sk
 
 
 def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Mapping[str, Any]]:

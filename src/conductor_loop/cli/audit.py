@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.audit.chain import read
+from conductor_loop.audit.chain import Found, read
 from conductor_loop.audit.verifying import Verdict, verify
 from conductor_loop.cli import console
 from conductor_loop.cli.common import (
@@ -54,10 +54,11 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
 
-    found = dict.fromkeys(line for line in Trail(stack, time.time() - since).lines(name) if _is_about(line, name))
-    for line in found:
-        click.echo(line if as_json else console.printable(readable(json.loads(line))))
-    if not found:
+    lines = dict.fromkeys(Trail(stack, time.time() - since).lines(name))
+    entries = [(line, found) for line in lines if (found := read(line)) is not None and _is_about(found, name)]
+    for line, found in entries:
+        click.echo(line if as_json else console.printable(readable(found.document, sound=found.sound)))
+    if not entries:
         click.echo(f"nothing is told of {name}: an entry is there some seconds after what it tells of", err=True)
         raise click.exceptions.Exit(FAILED)
 
@@ -110,15 +111,15 @@ def _print(verdict: Verdict) -> None:
     click.echo(said, err=bool(wrong))
 
 
-def readable(entry: Mapping[str, Any]) -> str:
-    """Put an entry into a line."""
+def readable(entry: Mapping[str, Any], *, sound: bool = True) -> str:
+    """Put an entry into a line; one that is not ``sound`` is whatever somebody has made of it."""
     rest = " ".join(f"{name}={_short(value)}" for name, value in entry.items() if name not in _FIRST)
-    return f"{entry['at']} {entry['seq']:>2} {entry['event']:10} {rest}"
+    warning = "" if sound else "ALTERED: "
+    return f"{entry.get('at', '-')} {entry['seq']:>2} {entry.get('event', '-')!s:10} {warning}{rest}"
 
 
-def _is_about(line: str, name: str) -> bool:
-    found = read(line)
-    return found is not None and (found.chain.startswith(f"intent/{name}/") or found.document.get("intent") == name)
+def _is_about(found: Found, name: str) -> bool:
+    return found.chain.startswith(f"intent/{name}/") or found.document.get("intent") == name
 
 
 def _short(value: object) -> str:

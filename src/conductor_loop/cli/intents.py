@@ -132,6 +132,8 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
             console.print_json({"dead_letters": letters})
         for letter in [] if as_json else letters:
             click.echo(console.printable(letter))
+        if not letters:
+            click.echo("no dead letters", err=True)
         return
     queues: dict[Priority, str] = {
         one: found[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL

@@ -10,6 +10,8 @@ from conductor_loop.config.typed import Config, load
 
 logger = logging.getLogger("conductor-loop")
 
+_REFUSED_SECONDS = 60.0  # until a refused version is looked at again: each time counts, and an alarm's period is longer
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -67,9 +69,13 @@ class Live:
         """
         if self._config is None:
             self._config = self._first()
-        elif self._is_stored and self._clock() - self._read_at >= self._config.max_age_seconds:
+        elif self._is_stored and self._clock() - self._read_at >= self._longest(self._config):
             self._config = self._next(self._config)
         return self._config
+
+    def _longest(self, config: Config) -> float:
+        """Say how long to go by what was read: no longer than an alarm's period while what is stored is refused."""
+        return min(config.max_age_seconds, _REFUSED_SECONDS) if self._broken else config.max_age_seconds
 
     @property
     def metering(self) -> Metering:

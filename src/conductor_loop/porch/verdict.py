@@ -69,7 +69,7 @@ _NEXT: dict[Cause, str] = {
     Cause.INSUFFICIENT_PERMISSIONS: "grant them to porch's cluster credentials",
     Cause.NETWORK_ERROR: "see whether what it talks to can be reached",
     Cause.QUOTA_EXCEEDED: "raise the quota or ask for fewer replicas",
-    Cause.PROCESSING_TIMEOUT: "it may need more: timeout_seconds of the intent, or processing.timeout",
+    Cause.PROCESSING_TIMEOUT: "it may need more: timeout of the intent, or processing.timeout of the configuration",
     Cause.PORCH_NOT_FOUND: "check the porch layer and the configured path",
     Cause.PORCH_PERMISSION_DENIED: "check the permissions of the porch layer and of the work directory",
     Cause.PORCH_KILLED: "see what porch printed last",
