@@ -1,7 +1,7 @@
 """In-memory adapters: the same promises as S3's and SQS's, held to them by tests/integration."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -104,13 +104,13 @@ class MemoryBucket:
         self.objects.setdefault(key, []).append(Version(f"v{self.puts}", body, metadata or {}, self.now()))
         return f"v{self.puts}"
 
-    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None:
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()) -> None:
         def wrote(version: Version) -> bool:
             mine = version.metadata.get("handoff") == handoff.version_id
             return mine and owner in {"", version.metadata.get("owner")}
 
         for key, versions in self.objects.items():
-            if key.startswith(prefix):
+            if key.startswith(prefix) and key not in keep:
                 versions[:] = [one for one in versions if not wrote(one)]
 
     def _check(self, key: str, seen: str | None) -> None:

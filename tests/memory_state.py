@@ -8,7 +8,19 @@ from conductor_loop.app import Cursor, Turn
 from conductor_loop.audit.chain import Entry
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, certainly_newer, order
+from conductor_loop.lifecycle import (
+    Applied,
+    Claim,
+    Outcome,
+    Pause,
+    Refusal,
+    Row,
+    State,
+    Target,
+    Untidy,
+    certainly_newer,
+    order,
+)
 
 
 @dataclass
@@ -21,6 +33,8 @@ class MemoryState:
     correlations: dict[str, str] = field(default_factory=dict)
     unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    claimed: dict[tuple[str, str], str] = field(default_factory=dict)  # the target of each handoff
+    notes: dict[tuple[str, str], Handoff] = field(default_factory=dict)  # of handoffs that are to be tidied up
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
 
@@ -49,7 +63,9 @@ class MemoryState:
             owner=claim.owner,
             held_until=claim.lease_until,
             since=now,
+            late=claim.late or (row is not None and row.late),
         )
+        self.claimed[_id(claim.handoff)] = claim.target
         self.rows[_id(claim.handoff)] = _noted(taken, claim.entry)
         unclean = self.unclean.get(claim.target, False)
         self.targets[claim.target] = replace(
@@ -92,6 +108,7 @@ class MemoryState:
                 patience=pause.patience,
                 since=now,
                 owner="",
+                late=row.late or not pause.counts,
             )
             self.rows[_id(claim.handoff)] = _noted(waits, pause.entry)
             self._release(claim, None, published=not pause.counts)
@@ -130,6 +147,22 @@ class MemoryState:
         row = self.rows[_id(handoff)]
         self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
 
+    def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
+        del bucket
+        due = sorted((self.rows[key].held_until, key) for key in self.notes if self.rows[key].held_until <= now)
+        return [Untidy(self.notes[key], self.claimed.get(key, ""), self.rows[key].outcome) for _, key in due[:most]]
+
+    def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
+        row = self.rows[_id(handoff)]
+        if _id(handoff) not in self.notes or row.held_until > now:
+            return False
+        self.rows[_id(handoff)] = replace(row, held_until=until)
+        return True
+
+    def tidied(self, handoff: Handoff) -> None:
+        if self.notes.pop(_id(handoff), None):
+            self.rows[_id(handoff)] = replace(self.rows[_id(handoff)], held_until=0.0)
+
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
         if self.sweeping is not None and self.sweeping[1] > now:
             return None
@@ -156,7 +189,9 @@ class MemoryState:
 
     def _record(self, handoff: Handoff, outcome: Outcome, now: float) -> None:
         row = self.rows.get(_id(handoff)) or Row(outcome.state)
-        decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=0.0, owner="")
+        decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=outcome.tidy_at, owner="")
+        if outcome.tidy_at:
+            self.notes[_id(handoff)] = handoff
         self.rows[_id(handoff)] = _noted(decided, outcome.entry)
         self._count(outcome.tally)
 

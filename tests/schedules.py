@@ -58,7 +58,6 @@ class Schedule:
         self.workers: list[Worker] = []
         self.packages: dict[str, bytes] = {}  # key to content, of each decided package as it was decided
         self.owners = 0
-        self.killed: set[str] = set()  # owners that never came to tidy up
         self.sweeps_at = [EPOCH + self.dice.uniform(60, 1500) for _ in range(self.dice.randint(0, 5))]
         self.to_drop = self._planned()
 
@@ -145,7 +144,6 @@ class Schedule:
 
     def _owner(self) -> str:
         self.owners += 1
-        self.running.owners.add(f"owner-{self.owners}")
         return f"owner-{self.owners}"
 
     def _porch(self, worker: Worker, request: Request) -> Result:
@@ -193,11 +191,11 @@ class Schedule:
         for round_ in range(_ROUNDS):
             while self._pending():
                 self._turn()
-            if not self._root():
+            if not self._root() and not self.state.notes:
                 return
             self.now += 600 * 1.25**round_
             self._start_sweep()
-        raise AssertionError(f"never settled: {self._root()}, {self.state.rows}")
+        raise AssertionError(f"never settled: {self._root()}, {self.state.notes}, {self.state.rows}")
 
     def _root(self) -> list[str]:
         return [key for key in self.bucket.keys(BUCKET) if "/" not in key]

@@ -87,6 +87,10 @@ class WatchedState(MemoryState):
             self.world.decided(handoff, outcome)
         return refusal
 
+    def tidied(self, handoff: Handoff) -> None:
+        self.world.count("handoffs tidied up")
+        super().tidied(handoff)
+
     def _check_alone(self, claim: Claim, now: float) -> None:
         """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""
         rivals = [one for one in self.in_force if one.target == claim.target or _same(one, claim)]

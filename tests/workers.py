@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.schedules import Schedule
 
 
+_LONGEST_INVOCATION_SECONDS = 900.0  # that Lambda allows, however slow a worker is
+
+
 class Killed(BaseException):
     """The process is gone: nothing catches it."""
 
@@ -50,9 +53,9 @@ class Worker:
 
     def __init__(self, world: "Schedule", offset: float, task: Callable[["Worker", App], object]) -> None:
         self.world, self.offset, self.wake_at = world, offset, world.now
+        self._ends_at = world.now + _LONGEST_INVOCATION_SECONDS
         self.done = False
         self.package: dict[str, bytes] = {}
-        self.owners: set[str] = set()
         self._task: Callable[[Worker, App], object] = task
         self._baton = threading.Lock()
         self._baton.acquire()
@@ -75,6 +78,8 @@ class Worker:
         self.wake_at = self.world.now + seconds
         self.world.baton.release()
         self._baton.acquire()
+        if self.world.now > self._ends_at:
+            raise Killed
 
     def effect(self) -> None:
         """A point at which anything may come between: the moment before or after an effect."""
@@ -84,7 +89,6 @@ class Worker:
         roll = dice.random()
         if roll < world.kill_rate:
             world.count("kills")
-            world.killed |= self.owners
             raise Killed
         if roll < world.kill_rate + world.stall_rate:
             world.count("stalls")

@@ -1,6 +1,6 @@
 """The parts that the pipeline is told with, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Take
 
@@ -57,7 +57,9 @@ class Bucket(Protocol):
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
     def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
-    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None: ...  # noqa: D102
+    def retract(  # noqa: D102
+        self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()
+    ) -> None: ...
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
     def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
@@ -86,6 +88,9 @@ class StateTable(Protocol):
         self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
     ) -> bool: ...
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
+    def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]: ...  # noqa: D102
+    def put_off(self, handoff: Handoff, until: float, now: float) -> bool: ...  # noqa: D102
+    def tidied(self, handoff: Handoff) -> None: ...  # noqa: D102
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
     def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
 

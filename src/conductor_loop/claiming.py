@@ -26,6 +26,13 @@ from conductor_loop.lifecycle import (
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
 SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
 _SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
+# After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
+# Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
+#
+#   earlier attempt           decision                       tidy_at
+#     |--- lease ---|............|..............|               |
+#     |--- invocation, at most 900 s -----------| last write -> |
+LATEST_WRITE_SECONDS = 900.0 + 120.0
 _TRIES = 8  # of a write whose row changes under it; more means that something is wrong
 
 type Refused = Held | Decided | Superseded | Duplicate
@@ -82,15 +89,15 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
         correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
         priority=delivery.message.priority,
         again=was_tried(seen),
+        late=may_be_late(seen),
         supersedes=app.config.supersede_older,
         entry=entries.claimed(
             delivery.handoff, head_of(seen), now, intent, attempt=attempt, worker=app.worker_id, **about
         ),
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
-    died = seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
     waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
-    return Attempt(intent, claim, timeout, patience, cut, waited, alone=died)
+    return Attempt(intent, claim, timeout, patience, cut, waited, alone=_died(seen))
 
 
 def written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
@@ -115,7 +122,16 @@ def was_tried(seen: Row | None) -> bool:
     """Say whether an earlier attempt may have published something: it died, or gave up half way."""
     if seen is None:
         return False
-    return seen.attempt > 0 or seen.sweeps > 0 or seen.state in {State.PROCESSING, State.RETRYING}
+    return seen.late or seen.attempt > 0 or seen.sweeps > 0 or seen.state in {State.PROCESSING, State.RETRYING}
+
+
+def may_be_late(seen: Row | None) -> bool:
+    """Say whether the worker of an earlier attempt may write still: it was taken over, and may be slow and not dead."""
+    return seen is not None and (seen.late or _died(seen))
+
+
+def _died(seen: Row | None) -> bool:
+    return seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
 
 
 def head_at(claim: Claim) -> Head:

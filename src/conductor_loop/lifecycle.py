@@ -50,6 +50,7 @@ class Outcome:
     retract: str = ""  # prefix below which an earlier attempt may have left files that nobody decided on
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
     entry: Entry | None = field(default=None, compare=False)  # of the audit trail, written with the decision
+    tidy_at: float = field(default=0.0, compare=False)  # epoch seconds, by when no late worker writes; 0: none is late
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,25 @@ class Row:
     state: State
     attempt: int = 0  # number of the last attempt
     owner: str = ""
-    held_until: float = 0.0  # end of the owner's lease; while retrying, when the next attempt is due
+    held_until: float = 0.0  # end of the owner's lease; retrying: when the next attempt is due; decided: see Untidy
     patience: int = 1  # how many times its timeout the next attempt gets
     outcome: Outcome | None = None
     since: float = 0.0  # when it came into this state
     sweeps: int = 0  # how often the sweeper has handed it over again, or tried to settle it
     swept_at: float = 0.0  # when it last tried to settle it
     queued_at: float = 0.0  # when its last message was sent
+    late: bool = False  # the worker of an earlier attempt was never heard of again: it may write still
     head: Head = field(default_factory=Head)  # of its audit entries
     entries: tuple[str, ...] = ()  # the last of them, which are kept beside the published ones
+
+
+@dataclass(frozen=True, slots=True)
+class Untidy:
+    """A decided handoff, below whose target late workers of earlier attempts may have left files."""
+
+    handoff: Handoff
+    target: str  # "namespace/name"; empty where no attempt is known of
+    outcome: Outcome | None  # None: its row makes no sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ class Claim:
     correlation_id: str | None = None  # that no other file may use
     priority: str = ""  # that it is treated with
     again: bool = False  # an earlier attempt may have published something
+    late: bool = False  # and its worker may write still
     supersedes: bool = True  # refuse it once a newer intent was applied to the target
     entry: Entry | None = field(default=None, compare=False)  # of the audit trail
 

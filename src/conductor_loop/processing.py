@@ -8,11 +8,13 @@ from conductor_loop import claiming, counting, retry, status
 from conductor_loop.app import App, Measured
 from conductor_loop.audit import entries
 from conductor_loop.claiming import (
+    LATEST_WRITE_SECONDS,
     SETTLE_SECONDS,
     SHORTEST_RUN_SECONDS,
     Attempt,
     head_at,
     least_seconds,
+    may_be_late,
     was_tried,
     written,
 )
@@ -78,7 +80,8 @@ def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | No
     def write(now: float, seen: Row | None) -> Refusal | None:
         prefix = packages(f"{intent.namespace}/{intent.target}") if intent and was_tried(seen) else ""
         _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
-        outcomes.append(replace(told, tally=counted.tally, retract=prefix))
+        tidy_at = now + LATEST_WRITE_SECONDS if may_be_late(seen) else 0.0
+        outcomes.append(replace(told, tally=counted.tally, retract=prefix, tidy_at=tidy_at))
         return app.state.decide_unclaimed(delivery.handoff, outcomes[-1], now, seen)
 
     verdict = written(app, delivery, write)
@@ -191,7 +194,8 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
     counted = counting.decided(decision.outcome, journey)
     retract = packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
     _, told = entries.told(delivery.handoff, head_at(attempt.claim), now, decision.outcome)
-    outcome = replace(told, tally=counted.tally, retract=retract)
+    tidy_at = now + LATEST_WRITE_SECONDS if attempt.claim.late else 0.0
+    outcome = replace(told, tally=counted.tally, retract=retract, tidy_at=tidy_at)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
         if decision.applied is not None:

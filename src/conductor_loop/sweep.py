@@ -15,12 +15,14 @@ from conductor_loop.lifecycle import Row, State
 from conductor_loop.processing import conclude
 from conductor_loop.repairing import repair
 from conductor_loop.settling import Answer, settle
+from conductor_loop.tidying import tidy
 from conductor_loop.validation import check_name
 
 logger = logging.getLogger("conductor-loop")
 
 OVERDUE_SECONDS = 3600.0  # by then the longest retries are over, and a queue that is not stuck has moved
 _PAGES = 2  # of 1,000 versions, that one sweep looks at
+_TIDY_SECONDS = 10.0  # of a sweep, after which it tidies nothing more up
 _STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
 _GRACE_SECONDS = 60.0  # for whoever is at it: to settle, or for a message to come back
 _MESSAGE_GRACE_SECONDS = 900.0  # for a message that may be there, behind a backlog
@@ -41,6 +43,7 @@ class Swept:
     rejected: int = 0
     left: int = 0  # answered, but S3 does not let them be moved
     failed: int = 0  # could not be looked after this time
+    tidied: int = 0  # decided, and looked through for what late workers have written
     cursor: Cursor | None = None
 
 
@@ -56,12 +59,13 @@ def take_turn(app: App, deadline: float) -> Swept | None:
     if turn is None:
         return None
     try:
+        tidied = tidy(app, app.clock() + _TIDY_SECONDS)
         swept = sweep(app, turn.cursor, deadline - _STOP_SECONDS)
     except Exception:
         app.state.end_sweep(replace(turn, cursor=None))  # at the beginning: the cursor itself may be to blame
         raise
     app.state.end_sweep(replace(turn, cursor=swept.cursor))
-    return swept
+    return replace(swept, tidied=tidied.tidied, failed=swept.failed + tidied.failed)
 
 
 def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:

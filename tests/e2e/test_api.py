@@ -136,7 +136,7 @@ def test_of_many_who_send_one_name_at_once_one_is_taken(somebody: Somebody, depl
         answers = [one.result() for one in asked]
     statuses = [answer.status for answer in answers]
     assert statuses.count(202) == 1
-    assert set(statuses) <= {202, 409, 503}  # 503: S3 was too busy to say who was first
+    assert set(statuses) == {202, 409}
     deployed.wait_for(name)
     (taken,) = [answer.body["version_id"] for answer in answers if answer.status == 202]
     assert callers[0].get(f"/intents/{name}").body["version_id"] == taken

@@ -102,7 +102,8 @@ PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("KeepMessagesBack", "sqs:ChangeMessageVisibility", 2): partial(Provoked.prioritised, priority="low"),
 }
 
-ABOUT = {"ReadConfiguration": "config"}  # where no intent is to blame: of a copy that runs, or that starts
+# What the line of a denial names, where that is no intent: a copy that runs is denied the document, or one that starts.
+ABOUT = {"ReadConfiguration": "ConfigParameter"}  # an output of the stack
 
 
 @pytest.fixture
@@ -121,7 +122,8 @@ def test_without_any_one_grant_the_function_is_denied(
     _put(deployed, _without(policy, sid, action, number))
     name = f"{sid.lower()}-{action.partition(':')[2].lower()}-{number}"
     PROVOCATIONS.get((sid, action, number), Provoked.good)(Provoked(deployed, name))
-    denials, about = (f"not authorized to perform: {action}", "(403)"), ABOUT.get(sid, name)
+    about = deployed.outputs[ABOUT[sid]] if sid in ABOUT else name
+    denials = (f"not authorized to perform: {action}", "(403)")
     until(lambda: any(deployed.logged(denial, about) for denial in denials), seconds=60)
 
 

@@ -15,8 +15,10 @@ from conductor_loop import messages, pipeline
 from conductor_loop.app import Message
 from conductor_loop.audit.verifying import Witness, verify
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.rows import intent_key
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.aws.writing import Writing
+from conductor_loop.claiming import LATEST_WRITE_SECONDS
 from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff, Priority
@@ -29,6 +31,7 @@ from tests.watched import assert_follows
 _ROUNDS = 40  # more means that something never ends
 _LONGEST_VISIBILITY_SECONDS = 43_000
 ONCALL = "AWS:oncall-7"
+LATE = "/late.yaml"  # a file that a late worker wrote
 
 
 class Killed(BaseException):
@@ -144,6 +147,7 @@ class Play:
     deliveries: int = 0
     redelivers: bool = True  # whether an event comes again after a kill; else only the sweeper knows
     packages: dict[str, bytes] = field(default_factory=dict)  # as they were once decided
+    late: Callable[[], None] = lambda: None  # what a worker of it writes when all is decided
     handoff: Handoff = field(init=False)
 
     @property
@@ -177,7 +181,7 @@ class Play:
         )
 
     def finish(self) -> None:
-        """Deliver whatever waits, and sweep, until the root of the bucket is empty and nothing waits."""
+        """Deliver whatever waits, and sweep, until the root of the bucket is empty, and nothing waits or is untidy."""
         for _ in range(_ROUNDS):
             for handoff in list(self.events):
                 self._once(partial(self._answer, handoff))
@@ -185,12 +189,16 @@ class Play:
             for received in list(self.messages):
                 self._once(partial(self._work, received))
             self._receive()
-            if not (self.events or self.messages or self._root()):
+            settled = not (self.events or self.messages or self._root())
+            if settled and not self._is_untidy():
                 return
-            self.world.clock.wait(90)
+            if settled:
+                self.late()
+                self.late = lambda: None
+            self.world.clock.wait(LATEST_WRITE_SECONDS if settled else 90)
             if not self.events and not self.messages:
                 self._once(lambda: take_turn(self.world.app, self.world.deadline))
-        raise AssertionError(f"never settled: {self._root()}")
+        raise AssertionError(f"never settled, or tidied up: {self._root()}")
 
     def check(self) -> None:
         world = self.world
@@ -203,6 +211,7 @@ class Play:
         package = status.get("package")
         prefixes = {key.rpartition("/")[0] for key in world.listing() if f"/target-{self.number}/" in key}
         assert prefixes <= {package["prefix"].rstrip("/")} if package else not prefixes, "packages of nobody"
+        assert not [key for key in world.listing() if key.endswith(LATE)], "what a late worker wrote"
         files = self.package()
         told = [f"{package['prefix']}{path}" for path in package["files"]] if package else []
         assert sorted(files) == told
@@ -230,7 +239,7 @@ class Play:
         try:
             deliver()
         except Killed:
-            self.packages = self.package()
+            self.packages = {key: body for key, body in self.package().items() if not key.endswith(LATE)}
             if not self.redelivers:
                 self.events.clear()
         except (Overtaken, StillHeld):
@@ -259,6 +268,9 @@ class Play:
     def _root(self) -> list[str]:
         return [key for key in self.world.listing() if "/" not in key]
 
+    def _is_untidy(self) -> bool:
+        return "active" in _attributes(intent_key(self.handoff).item)
+
 
 def _forget_rows() -> None:
     """Drop all rows but the counters, once they are checked: moto copies the whole table for each transaction."""
@@ -268,9 +280,14 @@ def _forget_rows() -> None:
 
 
 def _state(key: Any) -> State | None:
+    attributes = _attributes(key)
+    return State(attributes["state"].value) if attributes else None
+
+
+def _attributes(key: Any) -> Mapping[str, Any]:
     """Look into moto itself, past everything that watches or breaks calls."""
     item: Any = dynamodb_backends["123456789012"]["us-east-1"].get_item(TABLE, key)
-    return State(item.attrs["state"].value) if item else None
+    return item.attrs if item else {}
 
 
 def counted(client: Any, table: str) -> Counter[str]:
@@ -280,36 +297,3 @@ def counted(client: Any, table: str) -> Counter[str]:
         if item["pk"]["S"].startswith("counter#"):
             counts.update({name[6:]: int(value["N"]) for name, value in item.items() if name.startswith("files_")})
     return counts
-
-
-def answer_another(play: Play, **fields: Any) -> None:
-    """Let another intent be decided first."""
-    fields = {"target": f"target-{play.number}-other"} | fields
-    world, handoff = play.world, play.drop(f"intent-{play.number}-other.json", intent(**fields))
-    world.configure(priority_queues=False)
-    pipeline.answer(world.app, handoff, world.deadline)
-    world.configure(priority_queues=play.path.queued)
-    play.others += 1
-
-
-def its_row_makes_no_sense(play: Play) -> None:
-    """Leave a row for the intent that nobody can read."""
-    row = {"pk": {"S": f"intent#{play.file}"}, "sk": {"S": play.handoff.version_id}, "state": {"S": "queued"}}
-    _put_row(row)
-
-
-def its_targets_row_makes_no_sense(play: Play) -> None:
-    """Leave a row for the target whose lease would never end."""
-    _put_row({"pk": {"S": f"target#oran-sim/target-{play.number}"}, "sk": {"S": "-"}, "held_until": {"S": "?"}})
-
-
-def files_in_its_place(play: Play) -> None:
-    """Leave files where the package belongs, as an attempt does that died."""
-    name = f"target-{play.number}"
-    for file in ("Kptfile", "left-over.yaml"):
-        key = f"packages/oran-sim/{name}/{name}-v1.0.0/{file}"
-        play.world.bucket.client.put_object(Bucket=BUCKET, Key=key, Body=b"old")
-
-
-def _put_row(item: dict[str, Any]) -> None:
-    dynamodb_backends["123456789012"]["us-east-1"].put_item(TABLE, item)

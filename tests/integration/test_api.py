@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,12 +17,11 @@ from conductor_loop.api.parts import Wanted
 from conductor_loop.aws import listing, quick
 from conductor_loop.aws.census import Census
 from conductor_loop.aws.dynamodb import StateTable
-from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.counting import refused
-from conductor_loop.errors import NotAnswering, Overtaken
+from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome, State
 from conductor_loop.rates import Rate
@@ -152,48 +152,6 @@ class TestListing:
         assert Listing(table, TABLE, 86_400).newest("intent-2.json") is None
 
 
-class TestInbox:
-    @pytest.fixture
-    def inbox(self, aws: boto3.session.Session, table: Any) -> Inbox:
-        return Inbox(aws.client("s3"), BUCKET, Listing(table, TABLE, 86_400))
-
-    def test_a_name_is_put_once_unless_it_is_replaced(self, inbox: Inbox) -> None:
-        assert inbox.waiting("intent-a.json") is None
-        version = inbox.put("intent-a.json", b"1", replace=False)
-        with pytest.raises(Overtaken):
-            inbox.put("intent-a.json", b"2", replace=False)
-        waiting = inbox.waiting("intent-a.json")
-        assert waiting is not None
-        assert waiting.version_id == version
-        assert inbox.put("intent-a.json", b"2", replace=True) != version
-
-    def test_an_intent_is_put_in_one_try(self, aws: boto3.session.Session, table: Any) -> None:
-        """A second one would find the object of the first one, if that arrived and only its answer was lost."""
-        del aws
-        s3, tries = quick.s3_client(), []
-
-        def lose(**_: object) -> None:
-            tries.append(1)
-            raise ConnectionClosedError(endpoint_url="https://s3")
-
-        s3.meta.events.register("before-send.s3.PutObject", lose)
-        with pytest.raises(NotAnswering):
-            Inbox(s3, BUCKET, Listing(table, TABLE, 86_400)).put("intent-a.json", b"1", replace=False)
-        assert len(tries) == 1
-        quick.s3_client.cache_clear()
-
-    def test_answers_are_read_where_there_are_any(self, inbox: Inbox, aws: boto3.session.Session) -> None:
-        assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
-        s3 = aws.client("s3")
-        s3.put_object(Bucket=BUCKET, Key="failed/intent-a.json", Body=b"0123456789")
-        s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
-        assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
-        assert inbox.status("intent-a.json") == {"status": "failed"}
-        for nonsense in (b"{", b"[]", b"\xff"):
-            s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=nonsense)
-            assert inbox.status("intent-a.json") is None
-
-
 class TestMeasures:
     def test_counters_of_all_shards_are_added_up(self, table: Any, state: StateTable) -> None:
         measures = StateMeasures(table, TABLE)
@@ -255,8 +213,15 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     }.items():
         monkeypatch.setenv(name, value)
     yield aws
-    cached = (quick.limiter_client, quick.dynamodb_client, quick.sqs_client, quick.s3_client, quick.ssm_client)
-    for one in (*cached, quick.secretsmanager_client, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
+    cached = (
+        quick.limiter_client,
+        quick.dynamodb_client,
+        quick.sqs_client,
+        quick.s3_client,
+        quick.secretsmanager_client,
+    )
+    configuring = (quick.ssm_client, quick.starting_ssm_client)
+    for one in (*cached, *configuring, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
         two.cache_clear()
@@ -281,11 +246,27 @@ def test_without_a_configuration_there_is_an_error_and_liveness(
         raise ConnectionClosedError(endpoint_url="https://ssm")
 
     monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/conductor-loop/config")
-    quick.ssm_client().meta.events.register("before-send", lose)
+    monkeypatch.setenv("CONDUCTOR_STACK", "conductor-loop")
+    quick.starting_ssm_client().meta.events.register("before-send", lose)
     answers = {path: handler.api(request("GET", path), None) for path in ("/livez", "/readyz", "/intents")}  # type: ignore[arg-type]
     assert [answer["statusCode"] for answer in answers.values()] == [200, 503, 503]
     assert body(answers["/readyz"])["error"]["code"] == "SERVICE_UNAVAILABLE"
     assert answers["/intents"]["headers"]["Retry-After"] == "30"
+
+
+def test_a_copy_that_starts_waits_longer_for_the_configuration_than_one_that_has_one(
+    deployed: boto3.session.Session,
+) -> None:
+    deployed.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
+    waits: list[float] = []
+    for make in (quick.starting_ssm_client, quick.ssm_client):
+        client: Any = make()
+        wait = client.meta.config.read_timeout
+        client.meta.events.register("before-send", lambda wait=wait, **_: waits.append(wait))
+    variables = {"CONDUCTOR_CONFIG_PARAMETER": "/c/config", "CONDUCTOR_CONFIG_MAX_AGE": "0s"}
+    config = bootstrap.live(os.environ | variables, lambda _: None)
+    assert [config.config().version for _ in range(3)] == ["1"] * 3
+    assert waits == [3, 0.25, 0.25]
 
 
 def test_a_token_of_the_stack_sends_an_intent(deployed: boto3.session.Session) -> None:

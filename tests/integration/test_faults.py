@@ -20,6 +20,7 @@ from moto.core.models import botocore_stubber
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import Cause, NotAnswering, Overtaken, StillHeld
 from tests.factories import World
+from tests.integration.beginnings import files_in_its_place, its_row_makes_no_sense
 from tests.integration.conftest import TABLE, MotoBucket, send
 from tests.integration.playing import (
     MotoQueues,
@@ -27,8 +28,6 @@ from tests.integration.playing import (
     Play,
     WatchedTable,
     counted,
-    files_in_its_place,
-    its_row_makes_no_sense,
 )
 
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4})

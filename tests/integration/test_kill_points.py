@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -13,18 +14,15 @@ from conductor_loop import pipeline
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import Cause
 from tests.factories import BUCKET, World
-from tests.integration.conftest import TABLE, MotoBucket, conditional
-from tests.integration.playing import (
-    Killed,
-    MotoQueues,
-    Path,
-    Play,
-    WatchedTable,
+from tests.integration.beginnings import (
     answer_another,
-    counted,
     its_row_makes_no_sense,
     its_targets_row_makes_no_sense,
+    its_worker_is_late,
+    its_worker_is_late_and_another_applied,
 )
+from tests.integration.conftest import TABLE, MotoBucket, conditional
+from tests.integration.playing import Killed, MotoQueues, Path, Play, WatchedTable, counted
 
 
 @dataclass
@@ -81,17 +79,21 @@ def reaper() -> Reaper:
 
 
 @pytest.fixture
-def world(aws: boto3.session.Session, reaper: Reaper) -> World:
+def world(aws: boto3.session.Session, reaper: Reaper, monkeypatch: pytest.MonkeyPatch) -> World:
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName="normal")["QueueUrl"]
     queues: Any = QuietQueues(reaper.watch(aws.client("sqs")), sqs, url)
     dynamodb = reaper.watch(aws.client("dynamodb"))
-    return World(
+    world = World(
         bucket=QuietBucket(reaper.watch(conditional(aws.client("s3"))), aws.client("s3")),
         state=WatchedTable(dynamodb, TABLE, keep_seconds=3600, jitter=lambda: 0.0),
         queues=queues,
         buckets=RateLimits(dynamodb, TABLE),
     )
+    ticks = itertools.count()  # of a microsecond: no two versions have the same time
+    times = (datetime.fromtimestamp(world.clock() + tick / 1e6, UTC).replace(tzinfo=None) for tick in ticks)
+    monkeypatch.setattr("moto.s3.models.utcnow", lambda: next(times))  # what was put before a handoff is not its work
+    return world
 
 
 def decided_and_left(play: Play) -> None:
@@ -142,6 +144,10 @@ PATHS = {
     "unreadable row": Path("success", queued=False, before=its_row_makes_no_sense),
     "unreadable row, swept": Path("success", event=False, before=its_row_makes_no_sense),
     "unreadable row of the target": Path("success", queued=False, before=its_targets_row_makes_no_sense),
+    "late worker": Path("success", queued=False, before=its_worker_is_late),
+    "late worker, superseded": Path(
+        "skipped", before=its_worker_is_late_and_another_applied, fields={"target": "target-{}-shared"}
+    ),
     "rejected": Path("failed", "failed", body=b"not JSON"),
     "superseded": Path("skipped", before=a_newer_one_applied, fields={"target": "target-{}-shared"}),
     "duplicate correlation id": Path(

@@ -52,6 +52,12 @@ def test_only_what_one_attempt_has_published_is_retracted(parts: World) -> None:
     assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/late"}
 
 
+def test_what_is_to_be_kept_is_not_retracted(parts: World) -> None:
+    parts.bucket.publish(CLAIM, {"packages/ns/name/p/kept": b"1", "packages/ns/name/p/other": b"2"}, {})
+    parts.bucket.retract(HANDOFF, "packages/ns/name/", keep={"packages/ns/name/p/kept"})
+    assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/kept"}
+
+
 def test_what_was_replaced_by_a_file_that_is_retracted_comes_back(world: World) -> None:
     other = replace(CLAIM, handoff=replace(HANDOFF, version_id="v0"), owner="other")
     world.bucket.publish(other, {"packages/p/file": b"theirs"}, {})

@@ -15,7 +15,6 @@ from tests.schedules import Schedule
 from tests.workers import Drop
 
 SCHEDULES = 2000
-_LATE_AND_KILLED = {1525}  # a gap: there, such a worker wrote beside the files of a package that was decided
 _BATCHES = 8
 
 
@@ -45,7 +44,7 @@ def check(seed: int, counts: Counter[str]) -> None:
         _assert_trail_is_whole(played, drop)
     for name in {drop.handoff.key for drop in played.drops.values()}:
         _assert_status_is_of_the_newest(played, name)
-    _assert_packages_stay(played, seed)
+    _assert_packages_stay(played)
     for times in played.state.applied.values():
         assert times == sorted(times), "an old wish undid a newer one"
     told = Counter(str(drop.decided[0].status["status"]) for drop in played.drops.values())
@@ -93,7 +92,7 @@ def _assert_status_is_of_the_newest(played: Schedule, name: str) -> None:
     assert current.metadata["final"] == "yes"
 
 
-def _assert_packages_stay(played: Schedule, seed: int) -> None:
+def _assert_packages_stay(played: Schedule) -> None:
     there = {key: played.bucket.get(BUCKET, key) for key in played.packages}
     assert there == played.packages, "files of a decided package were replaced"
     told = {
@@ -104,9 +103,4 @@ def _assert_packages_stay(played: Schedule, seed: int) -> None:
     }
     assert told == there.keys()
     foreign = {key for key in played.bucket.keys(BUCKET) if key.startswith("packages/")} - told
-    decided = {key.rpartition("/")[0] for key in told}
-    # A worker that writes after its claim has run out, and is killed before it sees that, leaves what nobody looks for.
-    late = {key for key in foreign if played.bucket.objects[key][-1].metadata["owner"] in played.killed}
-    beside = {key for key in foreign if key.rpartition("/")[0] in decided}
-    assert not beside or (seed in _LATE_AND_KILLED and beside <= late), "files in a package that are not its own"
-    assert foreign == late, "files that nobody decided on"
+    assert not foreign, "files that nobody decided on, or beside those of a package that somebody did"

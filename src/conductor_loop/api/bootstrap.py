@@ -19,7 +19,7 @@ from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.trails import Trails
-from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.config.access import TokenSource
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
@@ -32,9 +32,16 @@ _RANDOM_BITS = 80
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
-    """Give the configuration, as ``bootstrap.live`` does, and wait less for it."""
-    parameter = ConfigParameter(quick.ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
-    return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
+    """Give the configuration, as ``bootstrap.live`` does, and wait less for it once there is one."""
+    clients = (quick.starting_ssm_client, quick.ssm_client)
+    first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
+    read: list[Stored] = []
+
+    def newest() -> Stored:
+        read[:] = [(later if read else first).newest()]
+        return read[0]
+
+    return Live(environment, newest, first.earlier, refused, time.monotonic)
 
 
 def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Intent], None]) -> Parts:

@@ -13,15 +13,14 @@ from conductor_loop.aws.rows import (
     intent_key,
     number,
     outcome_text,
-    read_target,
     target_key,
     text,
 )
-from conductor_loop.aws.upkeep import Upkeep
+from conductor_loop.aws.upkeep import TIDY, Upkeep
 from conductor_loop.aws.writing import Writing
 from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, guess, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, guess, order
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,14 +35,15 @@ _NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :order OR l
 _NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
+_LATE = "late = :late, "
+_IS_LATE: Values = {":late": {"BOOL": True}}
 _UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
 # What the index of days reads, newest first: see aws.listing.
 _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
-EXPIRES_AFTER_SECONDS = (
-    30 * 86_400
-)  # that rows outlive objects: a message that comes back after all must find that it was answered
+# That rows outlive objects: a message that comes back after all must find that it was answered.
+EXPIRES_AFTER_SECONDS = 30 * 86_400
 _MOST_ENTRIES = 50  # of the audit trail that a row keeps; whatever goes on for longer has published the older ones
 SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
@@ -100,7 +100,7 @@ class StateTable(Upkeep):
                 intent_key(claim.handoff),
                 f"SET {_noting(claim.entry, seen)}#state = :processing, #owner = :owner, attempt = :attempt, "
                 "held_until = :until, since = :now, target = :target, handoff_order = :order, "
-                f"#namespace = :namespace, priority = :priority, active = :yes, {_LISTED}",
+                f"#namespace = :namespace, priority = :priority, active = :yes, {_LATE if claim.late else ''}{_LISTED}",
                 _unchanged(seen),
                 lease
                 | _noted(claim.entry, seen)
@@ -108,6 +108,7 @@ class StateTable(Upkeep):
                 | _as_seen(seen, now)
                 | _attempt(claim)
                 | _about(claim)
+                | (_IS_LATE if claim.late else {})
                 | _listed(claim.handoff, now),
             ),
             self._writing.update(
@@ -138,14 +139,15 @@ class StateTable(Upkeep):
 
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         """Give the claim back until the next attempt is due; ``None`` means given back. Fenced as ``decide``."""
-        owner = {":owner": text(claim.owner)}
+        late = not pause.counts  # what failed may be an upload, and S3 be at it still
         row = self._writing.update(
             intent_key(claim.handoff),
             f"SET {_noting(pause.entry)}#state = :state, held_until = :until, patience = :patience, since = :now, "
-            "attempt = :made REMOVE #owner, active",
+            f"{_LATE if late else ''}attempt = :made REMOVE #owner, active",
             _STILL_MINE,
-            owner
+            {":owner": text(claim.owner)}
             | _attempt(claim)
+            | (_IS_LATE if late else {})
             | _at(now)
             | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)}
             | {":made": number(claim.attempt - (not pause.counts))}
@@ -161,8 +163,8 @@ class StateTable(Upkeep):
         """
         row = self._writing.update(
             intent_key(claim.handoff),
-            f"SET {_noting(outcome.entry)}#state = :state, outcome = :outcome, since = :now, held_until = :none, "
-            "expires_at = :expires REMOVE #owner, active",
+            f"SET {_noting(outcome.entry)}#state = :state, outcome = :outcome, since = :now, held_until = :free, "
+            f"expires_at = :expires{_ended(outcome)}",
             _STILL_MINE,
             {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now) | _noted(outcome.entry),
         )
@@ -178,17 +180,15 @@ class StateTable(Upkeep):
         row = self._writing.update(
             intent_key(handoff),
             f"SET {_noting(outcome.entry, seen)}#state = :state, outcome = :outcome, since = :now, "
-            "held_until = :none, expires_at = :expires, "
-            f"attempt = if_not_exists(attempt, :none), {_LISTED} REMOVE active",
+            "held_until = :free, expires_at = :expires, "
+            f"attempt = if_not_exists(attempt, :none), {_LISTED}{_ended(outcome)}",
             _unchanged(seen),
-            self._outcome(outcome, now) | _as_seen(seen, now) | _listed(handoff, now) | _noted(outcome.entry, seen),
+            self._outcome(outcome, now)
+            | _as_seen(seen, now)
+            | _listed(handoff, now)
+            | {":none": number(0), **_noted(outcome.entry, seen)},
         )
         return self._writing.write(row, *self._count(handoff, outcome.tally, now))
-
-    def target(self, name: str) -> Target:
-        """Read what is known of the target ``namespace/name``. Raises Unreadable."""
-        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
-        return read_target(answer.get("Item", {}))
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
         values = {":owner": text(claim.owner)}
@@ -220,7 +220,8 @@ class StateTable(Upkeep):
         return [self._writing.update(Key("counter", str(shard)), expression, "", values | attack)]
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
-        given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome)), ":none": number(0)}
+        given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome))}
+        given |= {":free": number(outcome.tidy_at or 0)} | ({":tidy": TIDY} if outcome.tidy_at else {})
         expires = now + max(self._keep_seconds + EXPIRES_AFTER_SECONDS, self._audit_seconds)  # a witness of its entries
         return given | _at(now) | {":expires": number(int(expires))}
 
@@ -233,6 +234,11 @@ def _unchanged(seen: Row | None) -> str:
     if seen is None:
         return _ABSENT
     return f"{_AS_SEEN} AND {_ENTRIES_AS_SEEN if seen.head.seq else _NO_ENTRIES}"
+
+
+def _ended(outcome: Outcome) -> str:
+    """Give the clauses that let go of a row: nobody is at it any more, though the sweeper may have to tidy up."""
+    return ", active = :tidy REMOVE #owner" if outcome.tidy_at else " REMOVE #owner, active"
 
 
 def _as_seen(seen: Row | None, now: float) -> Values:

@@ -15,7 +15,7 @@ from conductor_loop.errors import Overtaken
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_LOST = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}
+_TRIES = 4  # of a put, while others put the same name
 _MOST_STATUS_BYTES = 1024 * 1024
 
 
@@ -33,17 +33,20 @@ class Inbox:
             NotAnswering: S3 does not; the intent may have arrived all the same.
 
         """
-        condition: Any = {} if replace else {"IfNoneMatch": "*"}
+        given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
+        given |= {} if replace else {"IfNoneMatch": "*"}
         with translated("S3"):
-            try:
-                answer = self._client.put_object(
-                    Bucket=self._bucket, Key=name, Body=body, ContentType="application/json", **condition
-                )
-            except ClientError as error:
-                if _status(error) in _LOST:
-                    raise Overtaken from error
-                raise
-        return answer["VersionId"]
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    return self._client.put_object(Bucket=self._bucket, **given)["VersionId"]
+                except ClientError as error:
+                    if _status(error) == HTTPStatus.PRECONDITION_FAILED:
+                        raise Overtaken from error
+                    # 409: put at the same moment as another one, and certainly not taken. That one may fail, too, so
+                    # nobody can say yet that the name is taken: S3 wants to be asked again.
+                    if _status(error) != HTTPStatus.CONFLICT or not tries_left:
+                        raise
+        raise AssertionError  # the last try returns or raises
 
     def waiting(self, name: str) -> Listed | None:
         """Look for an input of that name that has no settled answer. Raises NotAnswering."""

@@ -1,6 +1,6 @@
 """The handoff bucket in S3: reading exactly one version, writing answers, moving the input."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -89,15 +89,15 @@ class Bucket:
             with suppress(Gone), _translated():  # gone by a call of this worker whose answer was lost, most often
                 self._client.delete_object(Bucket=mine.bucket, Key=key, IfMatch=replacing[key])
 
-    def retract(self, handoff: Handoff, prefix: str, owner: str = "") -> None:
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()) -> None:
         """Delete what attempts at the handoff have published below ``prefix``, version by version; or that one attempt.
 
-        What others have written there, before or since, stays.
+        What others have written there, before or since, stays, and so do the keys to ``keep``.
         """
         pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=prefix)
         for version in (version for page in pages for version in page.get("Versions", [])):
             one: Any = {"Bucket": handoff.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
-            if _before(version["LastModified"], handoff):
+            if version["Key"] in keep or _before(version["LastModified"], handoff):
                 continue
             wrote = self._client.head_object(**one)["Metadata"]
             if wrote.get("handoff") == handoff.version_id and owner in {"", wrote.get("owner")}:

@@ -1,16 +1,27 @@
-"""Looking after the state table's rows: reading many, mending what makes no sense, and one sweep at a time."""
+"""Looking after the state table's rows: reading many, mending what makes no sense, notes, and one sweep at a time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor, Turn
 from conductor_loop.audit.chain import Entry
-from conductor_loop.aws.rows import Key, Values, fields_read, intent_key, number, read_row, text
+from conductor_loop.aws.rows import (
+    Key,
+    Values,
+    fields_read,
+    intent_key,
+    number,
+    read_row,
+    read_target,
+    target_key,
+    text,
+)
 from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row, State
+from conductor_loop.lifecycle import Row, State, Target, Untidy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 _SWEEP = Key("lease", "sweep")
 _NOBODY_SWEEPS = "NOT held_until > :now"  # true of no row and of a field that makes no sense, too: it must not stop all
 _STILL_MY_TURN = "lease_owner = :owner"
+TIDY = text("tidy")  # in the index of active rows: decided, and to be tidied up after ``held_until``; no active worker
 
 
 class Upkeep:
@@ -33,16 +45,22 @@ class Upkeep:
 
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
         """Read the rows of some handoffs, or what is wrong with them; those without one are left out."""
-        found: dict[Handoff, Row | Unreadable] = {}
+        return {handoff: _row(item) for handoff, item in self._items(handoffs)}
+
+    def _items(self, handoffs: Iterable[Handoff]) -> Iterator[tuple[Handoff, Mapping[str, Any]]]:
         for some in batched(handoffs, 100, strict=False):  # the most that one call reads
             keys = {(intent_key(handoff).pk, handoff.version_id): handoff for handoff in some}
             wanted: Any = {self._table: {"Keys": [intent_key(one).item for one in some], "ConsistentRead": True}}
             while wanted:
                 answer = self._client.batch_get_item(RequestItems=wanted)
                 for item in answer["Responses"].get(self._table, []):
-                    found[keys[item["pk"]["S"], item["sk"]["S"]]] = _row(item)
+                    yield keys[item["pk"]["S"], item["sk"]["S"]], item
                 wanted = answer.get("UnprocessedKeys")
-        return found
+
+    def target(self, name: str) -> Target:
+        """Read what is known of the target ``namespace/name``. Raises Unreadable."""
+        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
+        return read_target(answer.get("Item", {}))
 
     def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
@@ -87,6 +105,40 @@ class Upkeep:
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":now": number(now), ":none": number(0), ":one": number(1)},
         )
+
+    def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
+        """Find decided handoffs that are to be tidied up by now (epoch seconds), at most so many."""
+        found = self._client.query(
+            TableName=self._table,
+            IndexName="active",
+            KeyConditionExpression="active = :tidy AND held_until <= :now",
+            ExpressionAttributeValues={":tidy": TIDY, ":now": number(now)},
+            Limit=most,
+        )["Items"]
+        keys = [(item["pk"]["S"].partition("#")[2], item["sk"]["S"]) for item in found]
+        return [_untidy(handoff, item) for handoff, item in self._items(Handoff(bucket, *key) for key in keys)]
+
+    def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
+        """Have a handoff be tidied up, again, at another time; ``False`` where somebody is at it, or has done it."""
+        values: Values = {":until": number(until), ":now": number(now)}
+        return self._note(handoff, "SET held_until = :until", " AND held_until <= :now", values)
+
+    def tidied(self, handoff: Handoff) -> None:
+        """Note that a handoff is tidied up; doing it twice changes nothing."""
+        self._note(handoff, "SET held_until = :none REMOVE active", "", {":none": number(0)})
+
+    def _note(self, handoff: Handoff, update: str, condition: str, values: Values) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=intent_key(handoff).item,
+                UpdateExpression=update,
+                ConditionExpression=f"active = :tidy{condition}",
+                ExpressionAttributeValues={":tidy": TIDY, **values},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
         """Take the lease that lets one sweep run at a time; ``None`` while another one has it.
@@ -149,6 +201,7 @@ def _anew(row: Mapping[str, object], entry: Entry) -> dict[str, Any]:
         "attempt": number(0),
         "held_until": number(0),
         "since": number(0),
+        "late": {"BOOL": True},  # nobody knows who was at it
         "audit_head": text(str(entry.head)),
         "audit": {"L": [text(entry.text)]},
     }
@@ -169,6 +222,13 @@ def _row(item: Mapping[str, Any]) -> Row | Unreadable:
         return read_row(item)
     except Unreadable as error:
         return error
+
+
+def _untidy(handoff: Handoff, item: Mapping[str, Any]) -> Untidy:
+    row = _row(item)
+    put_at, target = (item.get(name, {}).get("S", "") for name in ("handoff_order", "target"))
+    known = replace(handoff, event_time=put_at.partition("#")[0])  # an order begins with it; see lifecycle.order
+    return Untidy(known, target, row.outcome if isinstance(row, Row) else None)
 
 
 def _cursor(item: Mapping[str, Any]) -> Cursor | None:

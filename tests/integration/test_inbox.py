@@ -1,0 +1,91 @@
+"""Intents over HTTPS, as S3 takes them: on moto."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import ConnectionClosedError
+from moto.core.botocore_stubber import MockRawResponse
+from moto.core.models import botocore_stubber
+
+from conductor_loop.aws import quick
+from conductor_loop.aws.inbox import Inbox
+from conductor_loop.aws.listing import Listing
+from conductor_loop.errors import NotAnswering, Overtaken
+from tests.factories import BUCKET
+from tests.integration.conftest import TABLE, send
+
+_CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>At the same time</Message></Error>"
+
+
+@pytest.fixture
+def table(aws: boto3.session.Session) -> Any:
+    return aws.client("dynamodb")
+
+
+@pytest.fixture
+def inbox(aws: boto3.session.Session, table: Any) -> Inbox:
+    return Inbox(aws.client("s3"), BUCKET, Listing(table, TABLE, 86_400))
+
+
+def test_a_name_is_put_once_unless_it_is_replaced(inbox: Inbox) -> None:
+    assert inbox.waiting("intent-a.json") is None
+    version = inbox.put("intent-a.json", b"1", replace=False)
+    with pytest.raises(Overtaken):
+        inbox.put("intent-a.json", b"2", replace=False)
+    waiting = inbox.waiting("intent-a.json")
+    assert waiting is not None
+    assert waiting.version_id == version
+    assert inbox.put("intent-a.json", b"2", replace=True) != version
+
+
+def test_an_intent_is_put_in_one_try(aws: boto3.session.Session, table: Any) -> None:
+    """A second one would find the object of the first one, if that arrived and only its answer was lost."""
+    del aws
+    s3, tries = quick.s3_client(), []
+
+    def lose(**_: object) -> None:
+        tries.append(1)
+        raise ConnectionClosedError(endpoint_url="https://s3")
+
+    s3.meta.events.register("before-send.s3.PutObject", lose)
+    with pytest.raises(NotAnswering):
+        Inbox(s3, BUCKET, Listing(table, TABLE, 86_400)).put("intent-a.json", b"1", replace=False)
+    assert len(tries) == 1
+    quick.s3_client.cache_clear()
+
+
+@pytest.mark.parametrize(("conflicts", "answer"), [(3, None), (4, NotAnswering)])
+def test_who_puts_in_the_same_moment_as_another_asks_again_who_was_first(
+    aws: boto3.session.Session, table: Any, conflicts: int, answer: type[Exception] | None
+) -> None:
+    """S3 refuses such a put (409, ConditionalRequestConflict) without saying that there is an object."""
+    left = iter([AWSResponse("", 409, HTTPHeaders(), MockRawResponse(_CONFLICT)) for _ in range(conflicts)])
+
+    def conflicting(event_name: str, request: Any, **_: Any) -> AWSResponse | None:
+        refused = next(left, None) if request.method == "PUT" else None
+        return refused or send(event_name, request)
+
+    s3: Any = aws.client("s3", config=ClientConfig(retries={"mode": "standard", "total_max_attempts": 1}))
+    s3.meta.events.unregister("before-send", botocore_stubber)
+    s3.meta.events.register("before-send", conflicting)
+    inbox = Inbox(s3, BUCKET, Listing(table, TABLE, 86_400))
+    with pytest.raises(answer) if answer else nullcontext():
+        inbox.put("intent-a.json", b"1", replace=False)
+    assert (inbox.waiting("intent-a.json") is None) == bool(answer)
+
+
+def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session) -> None:
+    assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
+    s3 = aws.client("s3")
+    s3.put_object(Bucket=BUCKET, Key="failed/intent-a.json", Body=b"0123456789")
+    s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
+    assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
+    assert inbox.status("intent-a.json") == {"status": "failed"}
+    for nonsense in (b"{", b"[]", b"\xff"):
+        s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=nonsense)
+        assert inbox.status("intent-a.json") is None
