@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -44,12 +46,13 @@ def configure(document: dict[str, Any]) -> None:
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value=json.dumps(document), Type="String", Overwrite=True)
 
 
-def work(world: World) -> None:
-    """Answer whatever lies in the root."""
-    for name in [name for name in world.listing() if "/" not in name]:
+def work(world: World, first: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Answer whatever lies in the root: ``first`` those, name to sequencer, then the rest."""
+    waiting = [name for name in world.listing() if "/" not in name]
+    for name in [*(name for name in first if name in waiting), *(name for name in waiting if name not in first)]:
         version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
         world.clock.wait(1)
-        pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer="0A"), world.deadline)
+        pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer=first.get(name, "0A")), world.deadline)
 
 
 def run(*arguments: Any) -> Result:
@@ -80,6 +83,20 @@ def test_failures_are_named_last_and_exit_with_1(tmp_path: Path, world: World) -
     assert [line.split("\t")[:2] for line in result.stdout.splitlines()[1:]] == [["success", "2"], ["failed", "1"]]
     *_, last = result.stderr.splitlines()
     assert last.startswith("failed    intent-b.json  E013 DEPLOYMENT_NOT_FOUND: ")
+
+
+def test_the_skipped_are_named_with_the_reason_and_before_the_failed(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.porch.script = [None, Cause.DEPLOYMENT_NOT_FOUND]
+    names = ["intent-a.json", "intent-b.json", "intent-c.json"]
+    files = [write(tmp_path, name, target="other" if name == "intent-c.json" else "one") for name in names]
+    monkeypatch.setattr(time, "sleep", lambda _: work(world, {"intent-b.json": "0B", "intent-a.json": "0A"}))
+    result = run(*files, "--wait")
+    assert result.exit_code == 1
+    skipped, failed = result.stderr.splitlines()[-2:]
+    assert skipped == "skipped   intent-a.json  Superseded by intent-b.json"
+    assert failed.startswith("failed    intent-c.json  E013")
 
 
 def test_nothing_is_sent_where_one_file_breaks_a_rule(tmp_path: Path, world: World) -> None:
