@@ -119,6 +119,13 @@ def test_a_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 2
 
 
+def test_a_document_that_cannot_be_read_is_named_with_the_reason(document: Path) -> None:
+    result = CliRunner().invoke(main, [f"--config={document}", "--validate-config"])
+    assert (result.exit_code, result.stderr) == (2, f"Error: {document}: there is no such file\n")
+    result = CliRunner().invoke(main, [f"--config={document.parent}", "--validate-config"])
+    assert result.stderr == f"Error: {document.parent} cannot be read: Is a directory; check its name and permissions\n"
+
+
 def test_a_stack_without_a_document_goes_by_its_defaults_and_the_first_push_makes_the_parameter(document: Path) -> None:
     boto3.client("ssm").delete_parameter(Name="/stack/config")
     shown = run("show")

@@ -106,6 +106,15 @@ def test_nothing_is_sent_where_one_file_breaks_a_rule(tmp_path: Path, world: Wor
     assert "nothing was sent: 1 of 2 files break a rule" in result.stderr
 
 
+def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path, world: World) -> None:
+    good, broken = write(tmp_path, "intent-a.json"), write(tmp_path, "intent-b.json", replicas=5000)
+    result = run(good, broken, "--output", "json")
+    assert (result.exit_code, world.listing()) == (1, [])
+    validated = CliRunner().invoke(main, ["validate", str(broken), "--output", "json"])
+    assert json.loads(result.stdout) == [json.loads(validated.stdout) | {"file": "intent-b.json"}]
+    assert result.stderr == "Error: nothing was sent: 1 of 2 files break a rule; mend or leave out those above\n"
+
+
 def test_the_rules_are_those_of_the_stack(tmp_path: Path, world: World) -> None:
     configure({"validation": {"max_replicas": 2}})
     result = run(write(tmp_path, "intent-a.json", replicas=3))

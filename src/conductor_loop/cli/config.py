@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
@@ -17,7 +17,7 @@ from conductor_loop.config.sources import Effective, InvalidConfig, effective, p
 if TYPE_CHECKING:
     from conductor_loop.aws import configuring
 
-PASSED, FAILED, USAGE = 0, 1, 2
+PASSED, FAILED = 0, 1
 
 
 @click.group()
@@ -113,9 +113,12 @@ def validate(file: Path, stack: str | None) -> int:
 
     try:
         text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        click.echo(f"{file} cannot be read: {error}", err=True)
-        return USAGE
+    except FileNotFoundError:
+        raise WrongUsage(f"{file}: there is no such file") from None
+    except OSError as error:
+        raise WrongUsage(f"{file} cannot be read: {error.strerror}; check its name and permissions") from None
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
     environment, probes = dict(os.environ), None
     if stack is not None:
         from conductor_loop.aws import configuring  # noqa: PLC0415 - see common

@@ -44,7 +44,8 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     """Validate the intents in FILES, send them, and follow them to the end.
 
     They are held to the rules of the stack, by the code that the function runs. Where one breaks a rule, nothing is
-    sent. A name that was used before is sent again, and the newer file counts.
+    sent; --output json then lists what `conductor-loop validate` tells of each such file. A name that was used before
+    is sent again, and the newer file counts.
 
     \b
     Examples:
@@ -63,7 +64,7 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     """  # noqa: D301 - click wants the control character
     call = _Call(**how)
     bodies = _read(files)
-    _validated(bodies, _rules(stack))
+    _validated(bodies, _rules(stack), as_json=call.as_json)
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
     outputs = operator.outputs(stack)
@@ -122,14 +123,16 @@ def _rules(stack: str) -> "Rules":
     return Rules()
 
 
-def _validated(bodies: Mapping[str, bytes], rules: "Rules") -> None:
+def _validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) -> None:
     """Hold every file to the rules; end the command, with every violation, where one breaks any."""
     from conductor_loop.validation import inspect  # noqa: PLC0415 - see common
-    from conductor_loop.validator import Source, lines  # noqa: PLC0415 - see common
+    from conductor_loop.validator import Source, lines, told  # noqa: PLC0415 - see common
 
     reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
     broken = {name: report for name, report in reports.items() if not report.valid}
-    for name, report in broken.items():
+    if broken and as_json:
+        console.print_json([told(Source(name), report) for name, report in broken.items()])
+    for name, report in broken.items() if not as_json else ():
         for line in lines(Source(name), report):
             click.echo(line, err=True)
     if broken:
