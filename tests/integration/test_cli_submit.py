@@ -30,7 +30,7 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     """Deploy a stack whose pipeline works whenever somebody waits for it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
-    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment})
+    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     sdk.ssm_client.cache_clear()
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
@@ -142,6 +142,22 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Path, wor
     assert (result.exit_code, world.listing()) == (0, [])
     assert result.stdout == "intent-a.json\toran-sim\tcnf-simulator\t3\thigh\n"
     assert f"would be sent to s3://{BUCKET}/; nothing was sent" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "longest"), [({}, 105), ({"porch": {"execution_timeout": "60s"}}, 60)], ids=["function", "porch"]
+)
+def test_a_timeout_that_the_stack_does_not_give_is_named(
+    tmp_path: Path, document: dict[str, Any], longest: int
+) -> None:
+    configure({"processing": {"priority_queues": False}} | document)
+    fitting = write(tmp_path, "intent-a.json", timeout=f"{longest}s")
+    result = run(fitting, write(tmp_path, "intent-b.json", timeout="1h"), "--dry-run")
+    assert result.exit_code == 0, result.output
+    (noted, _) = result.stderr.splitlines()
+    assert noted.startswith(
+        f"note      intent-b.json  timeout 3600s is more than this stack gives, and will be cut to {longest}s"
+    )
 
 
 def test_every_file_that_cannot_be_sent_is_named_at_once(tmp_path: Path, world: World) -> None:
