@@ -40,6 +40,13 @@ def test_a_write_is_billed_by_the_kilobyte_and_twice_in_a_transaction() -> None:
     assert units.writes(large, small, transaction=True) == 4
 
 
+def test_a_list_counts_with_what_is_in_it() -> None:
+    entries = {"audit": {"L": [{"S": "x" * 500}, {"S": "y" * 500}]}}  # 5 for the name, 3 for the list, 501 for each
+    assert units.size(entries) == 1010
+    assert units.writes({}, item(pk="a", sk="-") | entries, transaction=False) == 1
+    assert units.writes({}, item(pk="a" * 20, sk="-") | entries, transaction=False) == 2
+
+
 def test_an_index_is_billed_where_what_it_holds_changes() -> None:
     queued = item(pk="a", sk="v", arrival_day="d", arrived="t", state="queued")
     claimed = queued | item(state="processing", active="yes", held_until="9")
