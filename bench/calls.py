@@ -193,11 +193,14 @@ def counted(name: str, body: bytes, **variables: str) -> Way:
         watch = Watch(world.dynamodb)
         _through(world, watch, "intent-warm.json", intent(target="warm"))
         watch.over(clients())
-        printed.truncate(0)
-        watch.calls, watch.invocation = [], 0
+        watch.calls, watch.invocation, before = [], 0, len(printed.getvalue())
         _through(world, watch, f"intent-{name}.json", body)
         assert world.s3.list_objects_v2(Bucket=BUCKET, Prefix="intent-")["KeyCount"] == 0, "not settled"
-        return Way(name, tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
+        return _way(name, watch, printed.getvalue()[before:])
+
+
+def _way(name: str, watch: Watch, printed: str) -> Way:
+    return Way(name, tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.encode()))
 
 
 def _depth(calls: list[Call]) -> int:
@@ -245,11 +248,10 @@ def _retried(porch: Path, mark: Path) -> Way:
             watch = Watch(world.dynamodb)
             _through(world, watch, "intent-warm.json", intent(target="warm"))
             watch.over(clients())
-            watch.calls, watch.invocation = [], 0
-            printed.truncate(0)
+            watch.calls, watch.invocation, before = [], 0, len(printed.getvalue())
             mark.unlink()
             _through(world, watch, "intent-retried.json", intent())
-            return Way("retried", tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
+            return _way("retried", watch, printed.getvalue()[before:])
 
 
 def run(found: dict[str, Way]) -> list[Line]:
