@@ -35,7 +35,10 @@ exec "{porch}" "$@"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: what it was, and when, in seconds. ``units`` are DynamoDB's; reads where ``reads``."""
+    """One call: what it was, and when, in seconds.
+
+    ``units`` are DynamoDB's, to read or to write; ``audit_bytes`` those of the entries that it adds to a row.
+    """
 
     service: str
     operation: str
@@ -44,6 +47,7 @@ class Call:
     ended: float
     units: int = 0
     invocation: int = 0
+    audit_bytes: int = 0
 
     @property
     def kind(self) -> str:
@@ -84,14 +88,17 @@ class Watch:
             billed = sum(units.strong_reads(before) for before, _ in pairs) or 1
         else:
             billed = sum(units.writes(before, after, transaction=transaction) for before, after in pairs)
+        told = sum(_audit_bytes(after) - _audit_bytes(before) for before, after in pairs)
         service = model.service_model.service_name
-        self.calls.append(
-            Call(service, name, self._open.key, self._open.begun, ended, billed, invocation=self.invocation)
-        )
+        self.calls.append(Call(service, name, self._open.key, self._open.begun, ended, billed, self.invocation, told))
 
     def _item(self, key: Any) -> units.Item:  # noqa: ANN401 - DynamoDB's key
         found: units.Item = self.plain.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item", {})
         return found
+
+
+def _audit_bytes(item: units.Item) -> int:
+    return sum(len(entry["S"]) for entry in item.get("audit", {}).get("L", []))  # entries are ASCII
 
 
 def _keys(params: dict[str, Any]) -> list[Any]:
