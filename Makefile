@@ -69,8 +69,8 @@ test: setup ## every test
 	@.venv/bin/pytest --numprocesses 3 --dist loadscope
 
 .PHONY: bench
-bench: setup ## speed, cost and scale against their targets; PEER=PATH, LARGE=1
-	@$(PYTHON) -m bench $(if $(PEER),--peer $(PEER)) $(if $(LARGE),--large)
+bench: setup ## speed, cost and scale against their targets; PEER=PATH
+	@$(PYTHON) -m bench $(if $(PEER),--peer $(PEER))
 
 .PHONY: bench-hostile
 bench-hostile: setup ## time and memory of the validation, against hostile files; some minutes

@@ -34,7 +34,6 @@ class Run:
     """One run of everything, and what later parts need of earlier ones."""
 
     peer: str | None
-    large: bool
     lines: list[Line] = field(default_factory=list)
 
     def everything(self) -> None:
@@ -52,7 +51,7 @@ class Run:
         with ExitStack() as stack:
             target = self._timed("stack", lambda: stack.enter_context(burst.started()))
             self.lines += self._timed("cold start", lambda: cold_start.run(target.build))
-            for count in (1000, 5000) if self.large else (1000,):
+            for count in (1000, 5000):
                 self.lines += self._timed(f"burst of {count}", partial(burst.run, target, count))
         self.lines += self._timed("peer", lambda: peer.run(self.peer, 1000))
 
@@ -87,13 +86,12 @@ def main() -> int:
     """Run it; 1 where an intent was lost or done twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", metavar="PATH", help="another conductor-loop, to be run on the same intents")
-    parser.add_argument("--large", action="store_true", help="a burst of 5,000, too")
     parser.add_argument(
         "--no-document", action="store_true", help="leave docs/performance.md and docs/cost.md as they are"
     )
     arguments = parser.parse_args()
     begun = time.monotonic()
-    run = Run(arguments.peer, arguments.large)
+    run = Run(arguments.peer)
     run.everything()
     seconds = time.monotonic() - begun
     JSON.parent.mkdir(parents=True, exist_ok=True)

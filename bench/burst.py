@@ -143,8 +143,7 @@ def _result(one: Burst, dropped: float, settled: float, decided: int) -> Result:
     packages = {key.rpartition("/")[0] for key in one.keys(f"packages/{one.name}/")}
     succeeded = sum(status["status"] == "success" for status in statuses.values())
     again = sum(int(row["attempt"]) > 1 for row in one.rows(f"intent#intent-{one.name}-"))
-    order = sorted(statuses, key=lambda file: statuses[file]["timestamp"])
-    ranks = [position for position, file in enumerate(order) if "critical" in file]
+    ranks = critical_places({file: status["timestamp"] for file, status in statuses.items()})
     return Result(
         count=one.count,
         dropped_seconds=dropped,
@@ -155,6 +154,12 @@ def _result(one: Burst, dropped: float, settled: float, decided: int) -> Result:
         succeeded=succeeded,
         critical_rank=ranks[len(ranks) // 2] if ranks else 0,
     )
+
+
+def critical_places(answered: dict[str, str]) -> list[int]:
+    """Give the places of the critical ones in the order of answers; of those of the same second they are the last."""
+    order = sorted(answered, key=lambda file: (answered[file], "critical" in file))
+    return [place for place, file in enumerate(order, 1) if "critical" in file]
 
 
 def run(target: Target, count: int, critical: int = 20) -> list[Line]:

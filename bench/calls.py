@@ -35,7 +35,10 @@ exec "{porch}" "$@"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: what it was, and when, in seconds. ``units`` are DynamoDB's; reads where ``reads``."""
+    """One call: what it was, and when, in seconds.
+
+    ``units`` are DynamoDB's, to read or to write; ``audit_bytes`` those of the entries that it adds to a row.
+    """
 
     service: str
     operation: str
@@ -44,6 +47,7 @@ class Call:
     ended: float
     units: int = 0
     invocation: int = 0
+    audit_bytes: int = 0
 
     @property
     def kind(self) -> str:
@@ -84,14 +88,17 @@ class Watch:
             billed = sum(units.strong_reads(before) for before, _ in pairs) or 1
         else:
             billed = sum(units.writes(before, after, transaction=transaction) for before, after in pairs)
+        told = sum(_audit_bytes(after) - _audit_bytes(before) for before, after in pairs)
         service = model.service_model.service_name
-        self.calls.append(
-            Call(service, name, self._open.key, self._open.begun, ended, billed, invocation=self.invocation)
-        )
+        self.calls.append(Call(service, name, self._open.key, self._open.begun, ended, billed, self.invocation, told))
 
     def _item(self, key: Any) -> units.Item:  # noqa: ANN401 - DynamoDB's key
         found: units.Item = self.plain.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item", {})
         return found
+
+
+def _audit_bytes(item: units.Item) -> int:
+    return sum(len(entry["S"]) for entry in item.get("audit", {}).get("L", []))  # entries are ASCII
 
 
 def _keys(params: dict[str, Any]) -> list[Any]:
@@ -193,11 +200,14 @@ def counted(name: str, body: bytes, **variables: str) -> Way:
         watch = Watch(world.dynamodb)
         _through(world, watch, "intent-warm.json", intent(target="warm"))
         watch.over(clients())
-        printed.truncate(0)
-        watch.calls, watch.invocation = [], 0
+        watch.calls, watch.invocation, before = [], 0, len(printed.getvalue())
         _through(world, watch, f"intent-{name}.json", body)
         assert world.s3.list_objects_v2(Bucket=BUCKET, Prefix="intent-")["KeyCount"] == 0, "not settled"
-        return Way(name, tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
+        return _way(name, watch, printed.getvalue()[before:])
+
+
+def _way(name: str, watch: Watch, printed: str) -> Way:
+    return Way(name, tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.encode()))
 
 
 def _depth(calls: list[Call]) -> int:
@@ -245,11 +255,10 @@ def _retried(porch: Path, mark: Path) -> Way:
             watch = Watch(world.dynamodb)
             _through(world, watch, "intent-warm.json", intent(target="warm"))
             watch.over(clients())
-            watch.calls, watch.invocation = [], 0
-            printed.truncate(0)
+            watch.calls, watch.invocation, before = [], 0, len(printed.getvalue())
             mark.unlink()
             _through(world, watch, "intent-retried.json", intent())
-            return Way("retried", tuple(watch.calls), _depth(watch.calls), watch.invocation, len(printed.getvalue()))
+            return _way("retried", watch, printed.getvalue()[before:])
 
 
 def run(found: dict[str, Way]) -> list[Line]:

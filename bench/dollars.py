@@ -4,6 +4,7 @@ from bench.calls import Call, Way, chain
 from bench.cost import (
     ANSWER_SECONDS,
     DEFAULT_MEMORY,
+    DYNAMODB_READS,
     MEMORY_SIZES,
     MOST_DOLLARS,
     PLATFORM_LOG_BYTES,
@@ -26,18 +27,25 @@ _MONTHLY = 1_000_000  # intents a month that Fargate is compared at
 
 
 def usage(path: Way, cpu_seconds_a_call: float, porch_cpu_seconds: float) -> Usage:
-    """Make what an intent uses of its counted calls; the function's CPU goes with their number."""
+    """Make what an intent uses of its counted calls; the function's CPU goes with their number.
+
+    AuditFunction waits for a second for more of the stream: what one invocation writes comes to it together.
+    """
+    audits = len({call.invocation for call in path.calls if call.audit_bytes})
     runs = sum(call.operation == "GetItem" for call in path.calls)  # porch runs behind each claim
     return Usage(
         s3_writes=sum(call.operation in S3_WRITES for call in path.calls),
         s3_reads=sum(call.operation in S3_READS for call in path.calls),
-        write_units=sum(call.units for call in path.calls if call.operation != "GetItem"),
-        read_units=sum(call.units for call in path.calls if call.operation == "GetItem"),
+        write_units=sum(call.units for call in path.calls if call.operation not in DYNAMODB_READS),
+        read_units=sum(call.units for call in path.calls if call.operation in DYNAMODB_READS),
         sqs=sum(call.service == "sqs" for call in path.calls) + POLLER_REQUESTS * (path.invocations - 1),
         invocations=path.invocations,
         log_bytes=path.printed_bytes + PLATFORM_LOG_BYTES * path.invocations,
         waiting_seconds=_waiting(path),
         cpu_seconds=cpu_seconds_a_call * len(path.calls) + porch_cpu_seconds * runs,
+        audits=audits,
+        audit_bytes=sum(call.audit_bytes for call in path.calls),
+        audit_cpu_seconds=cpu_seconds_a_call * audits,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an intent costs after 0, 1,000, 10,000 and 100,000 others: calls, DynamoDB's units, CPU.
+"""What an intent costs after 0, 1,000, 10,000 and 100,000 others: calls and CPU.
 
 AWS is moto, with a bucket and a table for each length of history, filled with what that many settled intents leave
 behind. Intents are handed over in turns, so that whatever else the machine does falls on all of them alike.

@@ -6,11 +6,12 @@ mode, since it then waits for no watcher. Our figures beside it are those of the
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bench.function import PORCH
 from bench.lines import Line, skipped, told
 
 _WAIT_SECONDS = 120
+_ABOUT = re.compile(r"intent-peer-[a-z]+-\d+")  # as a burst names them
 _LOGGED = """#!/bin/sh
 while [ "$1" != -intent ]; do shift; done
 basename "$2" >> "{log}"
@@ -31,8 +33,8 @@ class Result:
     """What the peer made of the intents."""
 
     seconds: float
-    finished: bool
-    lost: int  # neither run nor told of
+    code: int | None  # that it ended with; None: it was stopped
+    lost: int  # not told of, run or not
     doubled: int  # run more than once
     misreported: int  # told to have gone otherwise than it went
 
@@ -45,9 +47,15 @@ def run(program: str | None, count: int) -> list[Line]:
     if not os.access(program, os.X_OK):
         return [skipped("peer", what, f"{program} is no program that can be run")]
     result = _raced(program, count)
-    ended = "" if result.finished else f"; stopped after {_WAIT_SECONDS} s"
+    ended = f"stopped after {_WAIT_SECONDS} s" if result.code is None else f"exit code {result.code}"
     return [
-        told("peer", what, f"{result.seconds:.0f} s, {count / result.seconds:.1f}/s", count / result.seconds, ended),
+        told(
+            "peer",
+            what,
+            f"{result.seconds:.0f} s, {count / result.seconds:.1f}/s",
+            count / result.seconds,
+            ended if result.code != 0 else "",
+        ),
         told("peer", "lost; run twice; misreported", f"{result.lost}; {result.doubled}; {result.misreported}"),
     ]
 
@@ -65,35 +73,45 @@ def _raced(program: str, count: int) -> Result:
         for file in burst.files():
             (handoff / file).write_bytes(burst.body(file))
         begun = time.monotonic()
-        finished = _ran(
+        code = _ran(
             [program, "-handoff", str(handoff), "-porch", str(porch), "-out", str(out), "-mode", "direct", "-once"]
         )
-        return _judged(burst.files(), root, time.monotonic() - begun, finished=finished)
+        return _judged(burst.files(), root, time.monotonic() - begun, code)
 
 
-def _ran(command: list[str]) -> bool:
-    """Run it to its end, if it comes to one."""
+def _ran(command: list[str]) -> int | None:
+    """Run it to its end, if it comes to one; its exit code."""
     null = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=null, stderr=null, start_new_session=True) as peer:
         try:
-            peer.wait(_WAIT_SECONDS)
+            return peer.wait(_WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(peer.pid, signal.SIGKILL)
-            return False
-    return True
+            return None
 
 
-def _judged(files: list[str], root: Path, seconds: float, *, finished: bool) -> Result:
+def _judged(files: list[str], root: Path, seconds: float, code: int | None) -> Result:
     runs = Counter((root / "runs").read_text().split())
-    packages = {path.parent.name for path in (root / "out").rglob("*") if path.is_file()}
-    packages |= {path.name for path in (root / "out").rglob("*")}
-    statuses = {path.name: path for path in (root / "handoff").rglob("*.status")}
-    lost = misreported = 0
-    for file in files:
-        status = next((path for name, path in statuses.items() if name.startswith(file.removesuffix(".json"))), None)
-        made = any(name.startswith(file.removesuffix(".json")) for name in packages)
-        if status is None:
-            lost += 1
-        elif (json.loads(status.read_text() or "{}").get("status") == "success") != made:
-            misreported += 1
-    return Result(seconds, finished, lost, sum(times > 1 for times in runs.values()), misreported)
+    packages = {_intent_of(path.name) for path in (root / "out").rglob("*")}
+    said: dict[str, set[bool]] = defaultdict(set)
+    for path in (root / "handoff").rglob("*.status"):
+        said[_intent_of(path.name)].add(_succeeded(path))
+    intents = [_intent_of(file) for file in files]
+    lost = sum(intent not in said for intent in intents)
+    misreported = sum(intent in said and said[intent] != {intent in packages} for intent in intents)
+    return Result(seconds, code, lost, sum(times > 1 for times in runs.values()), misreported)
+
+
+def _intent_of(name: str) -> str:
+    """Find the intent that a file or a folder is about: what follows its number is the program's own to choose."""
+    found = _ABOUT.match(name)
+    return found[0] if found else ""
+
+
+def _succeeded(status: Path) -> bool:
+    """Say whether a status tells of success; one that nobody can read does not."""
+    try:
+        document = json.loads(status.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("status") == "success"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.cost import PRICES_OF
+from bench.cost import ANSWER_SECONDS, PRICES_OF, Prices, Usage, dollars_per_million
 from conductor_loop.catalogue import CATALOGUE, Group, billed
 from dev.stack import ROOT
 from dev.template import RESOURCES
@@ -12,7 +12,17 @@ from dev.template import RESOURCES
 DOCUMENT = ROOT / "docs/cost.md"
 _FIGURES = ROOT / "docs/performance.md"
 _SWEEPS = 60 * 24 * 30
-_CENT = 0.01
+_SWEEPER_MEMORY = 512  # MB: the template's
+_SCHEDULE = 1.00  # dollars for a million invocations by EventBridge Scheduler
+_SSM_SECONDS = 0.010  # for its answer, which is free
+# A sweep that finds nothing; tests/integration/test_handlers.py counts its calls.
+SWEEP = Usage(
+    s3_writes=4, write_units=6, read_units=3, log_bytes=850,
+    waiting_seconds=4 * ANSWER_SECONDS["s3"] + 9 * ANSWER_SECONDS["dynamodb"] + _SSM_SECONDS, cpu_seconds=0.010,
+)  # fmt: skip
+# What Lambda's poller asks a queue for that is empty: five times side by side, each for 20 seconds.
+_EMPTY_RECEIVES = 5 * _SWEEPS * 3
+_TENTH = 0.1
 _PATHS = {"queued": "through a queue", "inline": "in one invocation (`PriorityQueues=false`, or `critical`)",
           "rejected": "refused", "retried": "tried three times"}  # fmt: skip
 
@@ -37,9 +47,19 @@ def fixed() -> tuple[Fixed, ...]:
         Fixed("dashboards", _count("AWS::CloudWatch::Dashboard"), 3.00, "`template.yaml`"),
         Fixed("secrets", _count("AWS::SecretsManager::Secret"), 0.40, "`template.yaml`"),
         Fixed(
-            "thousands of sweeps, each an invocation and a list of the bucket", _SWEEPS // 1000, 0.0052, "one a minute"
+            "thousands of sweeps: lists of the bucket, rows, an invocation, a log line", _SWEEPS // 1000,
+            (dollars_per_million(SWEEP, _SWEEPER_MEMORY) + _SCHEDULE) / 1000, "one a minute",
         ),
-    )
+        Fixed(
+            "thousands of empty receives, by Lambda's pollers", _queues() * _EMPTY_RECEIVES // 1000,
+            Prices().sqs * 1000, "5 pollers for each queue, 3 times a minute",
+        ),
+    )  # fmt: skip
+
+
+def _queues() -> int:
+    events = RESOURCES["ConductorFunction"]["Properties"]["Events"].values()
+    return sum(event["Type"] == "SQS" for event in events)
 
 
 def _count(kind: str) -> int:
@@ -77,9 +97,8 @@ read and log.
 |---|---|---|---|---|
 """
 _TAIL = """
-Not in it: storage, which goes with what is kept; the queues' empty receives, which Lambda makes and SQS charges
-at $0.40 a million; a KMS key of your own, $1 a month and $0.03 for 10,000 uses. Metrics of a stack that nothing
-happens to are not written, and not charged.
+Not in it: storage, which goes with what is kept; a KMS key of your own, $1 a month and $0.03 for 10,000 uses.
+Metrics of a stack that nothing happens to are not written, and not charged.
 
 ## To pay less
 
@@ -113,7 +132,7 @@ def _ways() -> Iterator[str]:
 
 def _monthly() -> Iterator[str]:
     for one in fixed():
-        each = f"{one.dollars:.2f}" if one.dollars >= _CENT else f"{one.dollars:g}"
+        each = f"{one.dollars:.2f}" if one.dollars >= _TENTH else f"{one.dollars:.2g}"
         yield f"| {one.what} | {one.count} | ${each} | ${one.count * one.dollars:.2f} | {one.counted} |\n"
     yield f"| together | | | ${sum(one.count * one.dollars for one in fixed()):.2f} | |\n"
 

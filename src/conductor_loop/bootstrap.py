@@ -77,11 +77,12 @@ def build(
         cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
     )
+    jitter = random.SystemRandom().random  # the kernel's: copies of one snapshot (SnapStart) share Python's own numbers
     return App(
         config=config,
         bucket=Bucket(s3_client()),
         state=StateTable(
-            dynamodb_client(), config.state_table, config.cleanup_after_seconds, random.random, config.audit_seconds
+            dynamodb_client(), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),
         queues=Queues(sqs_client(), config.queues),
         take=RateLimits(dynamodb_client(), config.state_table).take,
@@ -93,7 +94,7 @@ def build(
         clock=time.time,
         wait=time.sleep,
         turn=_turns.turn,
-        jitter=random.random,
+        jitter=jitter,
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )

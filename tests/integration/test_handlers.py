@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import boto3
 import pytest
 
 from conductor_loop import handlers, pipeline
+from conductor_loop.aws import sdk
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.settling import Answer
+from dev import cost
 from tests.factories import BUCKET, World, intent
 from tests.unit.test_template import RESOURCES
 
@@ -223,6 +226,25 @@ def test_a_sweep_says_what_it_could_not_look_after(
     printed = lines(capsys)
     assert [line["SweepFailures"] for line in printed if "_aws" in line] == [1]
     assert [line["handoff"] for line in printed if line.get("message") == "not looked after"] == ["intent-a.json"]
+
+
+def test_a_sweep_that_finds_nothing_costs_what_the_page_of_costs_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_WORKERS", "2 4 2 10")
+    handlers.sweeper({}, Context())  # type: ignore[arg-type]
+    capsys.readouterr()
+    made: Counter[str] = Counter()
+    for client in (sdk.s3_client(), sdk.dynamodb_client(), sdk.sqs_client()):
+        client.meta.events.register("before-call", lambda model, **_: made.update([model.name]))
+    handlers.sweeper({}, Context())  # type: ignore[arg-type]
+    assert made.pop("ListObjectVersions") + made.pop("ListObjectsV2") == cost.SWEEP.s3_writes
+    assert made.pop("UpdateItem") == cost.SWEEP.write_units, "small rows, in no index"
+    assert made.pop("Query") + made.pop("BatchGetItem") == cost.SWEEP.read_units
+    assert not made
+    assert len(capsys.readouterr().out) <= cost.SWEEP.log_bytes
+    assert world.listing() == []
 
 
 def test_a_sweep_beside_another_one_does_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

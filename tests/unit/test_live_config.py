@@ -80,6 +80,32 @@ def test_a_broken_version_is_looked_at_each_minute_so_that_its_alarm_stays_on(mo
     assert parameter.reads == 5
 
 
+def test_behind_a_broken_version_the_last_good_one_is_in_force_even_if_nobody_has_read_it() -> None:
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    live.config()
+    parameter.texts += [STRUCTURED, BROKEN]
+    parameter.now = 60
+    config = live.config()
+    assert (config.mode, config.version) == ("structured", "2")
+    parameter.now = 120
+    assert live.config() is config
+
+
+def test_where_earlier_versions_cannot_be_read_the_one_in_force_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameter = Parameter([DIRECT])
+    live = parameter.live()
+    first = live.config()
+    parameter.texts += [STRUCTURED, BROKEN]
+    parameter.now = 60
+
+    def fail() -> Iterable[Stored]:
+        raise OSError("SSM is down")
+
+    monkeypatch.setattr(live, "_earlier", fail)
+    assert live.config() is first
+
+
 def test_a_broken_version_is_refused_as_long_as_it_stands_and_the_last_good_one_stays() -> None:
     parameter = Parameter([DIRECT])
     live = parameter.live()

@@ -4,16 +4,16 @@ import os
 import tempfile
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 from conductor_loop.api.parts import Local, Vitals
 from conductor_loop.rates import Memory
 
-_STARTED = time.monotonic()
-
 
 def local() -> Local:
-    """Give what needs no service."""
+    """Give what needs no service; the first call is this copy's start, which an import before a snapshot is not."""
+    _started()
     return Local(writable=_writable, executable=_executable, vitals=_vitals, take=Memory().take)
 
 
@@ -33,8 +33,13 @@ def _vitals() -> Vitals:
         threads=threading.active_count(),
         heap_bytes=_bytes("VmData"),
         stack_bytes=_bytes("VmStk"),
-        uptime_seconds=time.monotonic() - _STARTED,
+        uptime_seconds=time.monotonic() - _started(),
     )
+
+
+@cache
+def _started() -> float:
+    return time.monotonic()
 
 
 def _bytes(name: str) -> int:

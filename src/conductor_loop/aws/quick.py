@@ -27,7 +27,7 @@ def _config(connect_seconds: float, read_seconds: float) -> Config:
 
 _LIMITER = _config(0.5, 0.5)  # nobody waits longer to be told that they may ask
 _CONFIGURATION = _config(0.25, 0.25)  # before anything else; the last good one is there
-_STARTING = _config(1, 3)  # likewise, but there is no last good one, and this copy and others have the CPU to share
+_STARTING = _config(0.5, 1.5)  # there is no last good one, and copies that start share the CPU; /readyz has 2 s
 _ASKED = _config(0.5, 1.0)
 # An intent of 10 MB takes a while. One try, or a put that arrived and was not answered would find its own object there.
 _TAKEN = _config(1, 5)

@@ -37,7 +37,7 @@ class Live:
     Args:
         environment: Of the function.
         newest: Reads the newest version of the document; one call.
-        earlier: Reads the versions before it, newest first; only when the first one that is read is broken.
+        earlier: Reads the versions before it, newest first; only when the newest is broken.
         refused: Called with the problems of a broken version, each time that it is found in force.
         clock: Seconds that never go back.
 
@@ -100,8 +100,7 @@ class Live:
         found = self._loaded(self._seen)
         if isinstance(found, Config):
             return found
-        earlier = (self._loaded(one) for one in self._earlier())
-        config = next((one for one in earlier if isinstance(one, Config)), None)
+        config = self._last_good()
         config = config or load({}, self._environment)  # raises where the environment is to blame, and no document
         self._refuse(found)
         return config
@@ -115,12 +114,25 @@ class Live:
             return config
         if stored == self._seen and not self._broken:
             return config
-        self._seen, self._broken = stored, False
+        known, self._seen, self._broken = stored == self._seen, stored, False
         found = self._loaded(stored)
         if isinstance(found, Config):
             return found
         self._refuse(found)
-        return config
+        return config if known else self._before(config)
+
+    def _before(self, config: Config) -> Config:
+        """Give the last good version before one that is broken: there may be some that nobody has read."""
+        try:
+            good = self._last_good()
+        except Exception:
+            logger.exception("earlier versions cannot be read: the last one that was stays in force")
+            return config
+        return config if good is None or good.version == config.version else good
+
+    def _last_good(self) -> Config | None:
+        earlier = (self._loaded(one) for one in self._earlier())
+        return next((one for one in earlier if isinstance(one, Config)), None)
 
     def _loaded(self, stored: Stored) -> Config | InvalidConfig:
         try:

@@ -137,10 +137,13 @@ def _files(directory: Path) -> set[tuple[str, int, int]]:
 
 
 def _refuses(subject: Subject) -> None:
+    others = []
     for what, content in _NO_INTENTS.items():
         with subject.left(Raw(content)) as (ended, _):
             if ended.exit_code != 1:
-                raise Broken(f"exit code {ended.exit_code} for {what}")
+                others.append(f"exit code {ended.exit_code} for {what}")
+    if others:
+        raise Broken("; ".join(others))
 
 
 def _says_why(subject: Subject) -> None:

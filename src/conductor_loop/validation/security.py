@@ -32,7 +32,7 @@ _SUSPECT = re.compile(r"[^A-Za-z0-9 _.,:='\"!?+*@#<>~^-]")
 _ROUNDS = 5  # of percent-decoding; an attack needs two, and an honest text none
 _HOST = re.compile(r"https?://[^/\\]+")
 _SEPARATORS = re.compile(r"[/\\]+")
-_RELAXED = "the security mode standard (SecurityMode=standard of the deployment)"
+_RELAXED = "the security mode standard (security.validation.strict_mode: false in the configuration)"
 _DECODED = ", percent-encoded"
 
 type Readings = dict[str, str]

@@ -1,4 +1,4 @@
-from bench.calls import Call, chain
+from bench.calls import Call, chain, counted
 from bench.lines import bounded, markdown, skipped, text
 
 
@@ -19,3 +19,9 @@ def test_a_table_says_what_is_met_and_what_is_not() -> None:
     assert [line.verdict for line in lines] == ["met", "MISSED", ""]
     assert "| a | c | ≤ 3 | 4 | MISSED |  |" in markdown(lines)
     assert "why" in text(lines)
+
+
+def test_what_another_intent_has_printed_before_is_not_counted() -> None:
+    path = counted("rejected", b"{")
+    assert sum(call.audit_bytes for call in path.calls) > 200  # "rejected", and by whom
+    assert 1000 < path.printed_bytes < 2500  # of log lines and metrics; the intent that warms up prints 2,100 before

@@ -21,6 +21,23 @@ for number, file in enumerate(sorted(handoff.glob("*.json"))):
 """
 
 
+MIXED = """#!{python}
+import json, pathlib, subprocess, sys
+options = dict(zip(sys.argv[1:-1:2], sys.argv[2::2]))
+handoff, out = pathlib.Path(options["-handoff"]), options["-out"]
+for file in handoff.glob("*.json"):
+    number = file.stem.rpartition("-")[2]
+    said = json.dumps(dict(status="failed" if number == "2" else "success"))
+    for _ in range(2 if number == "3" else 1):
+        subprocess.run([options["-porch"], "-intent", str(file), "-out", out], check=True, stdout=subprocess.DEVNULL)
+    if number == "4":
+        said = said[:5]
+    if number != "1":
+        (handoff / (file.stem + "-20261123.status")).write_text(said)
+sys.exit(7)
+"""
+
+
 def program(folder: Path, *, times: int = 1, loses: bool = False, says: str = "success") -> str:
     path = folder / "peer"
     path.write_text(PROGRAM.format(python=sys.executable, times=times, loses=loses, says=says))
@@ -42,6 +59,16 @@ def test_what_a_peer_loses_doubles_and_misreports_is_seen(tmp_path: Path, made: 
     options: dict[str, object] = {**made}
     lines = peer.run(program(tmp_path, **options), 3)  # type: ignore[arg-type]
     assert lines[1].figure == found
+
+
+def test_an_intent_is_not_taken_for_another_whose_name_begins_likewise(tmp_path: Path) -> None:
+    """Of 0 to 11, the first is lost, the second misreported, the third run twice, the fourth's status torn."""
+    peers = tmp_path / "peer"
+    peers.write_text(MIXED.format(python=sys.executable))
+    peers.chmod(0o755)
+    lines = peer.run(str(peers), 12)
+    assert lines[1].figure == "1; 1; 2"
+    assert lines[0].note == "exit code 7"
 
 
 def test_without_a_peer_the_reason_is_told() -> None:
