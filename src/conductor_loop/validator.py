@@ -148,10 +148,15 @@ def _run(sources: Iterable[Source], rules: Rules, *, as_json: bool) -> int:
 
 def _print(source: Source, report: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"file": source.name, **report.as_json()}))
+        click.echo(json.dumps(told(source, report)))
         return
     for line in lines(source, report):
         click.echo(line)
+
+
+def told(source: Source, report: Report) -> dict[str, Any]:
+    """Tell a program of a file: its name, whether it is valid, and every rule that it breaks."""
+    return {"file": source.name, **report.as_json()}
 
 
 def lines(source: Source, report: Report) -> Iterator[str]:

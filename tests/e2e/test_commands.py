@@ -12,7 +12,7 @@ from tests.helps import examples, offices
 OTHERWISE = {  # the exit code of those that cannot end well here
     "conductor-loop watch": 2,  # no terminal
     "conductor-loop watch --interval 5": 2,
-    "conductor-loop token revoke 9f2c4d1e8a7b6c50": 1,  # nobody has this token
+    "conductor-loop token revoke 9f2c4d1e8a7b6c50": 2,  # nobody has this token
 }
 
 

@@ -147,6 +147,20 @@ def test_a_row_that_is_removed_with_its_lines_is_missed_by_its_status(
     )
 
 
+def test_a_file_that_holds_no_entry_is_refused_as_a_whole(
+    played: World, aws: boto3.session.Session, tmp_path: Path
+) -> None:
+    del played
+    publish(aws)
+    file = tmp_path / "README.md"
+    file.write_text("# About\n\n{}\n")
+    result = run("verify", "--file", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {file}: no line of it is an entry")
+    file.write_text("")
+    assert "entry 1 is missing" in run("verify", "--file", str(file)).stdout, "an empty export misses what there was"
+
+
 @pytest.mark.parametrize("at", [0, 1, -1])
 def test_an_entry_that_is_altered_in_the_table_is_named(played: World, aws: boto3.session.Session, at: int) -> None:
     publish(aws)
@@ -226,8 +240,8 @@ def test_show_is_for_people(played: World, aws: boto3.session.Session) -> None:
     assert 'asked_for=critical rule="priority critical refused to nobody: treated as normal"' in first
     assert "succeeded" in last
     nothing = run("show", "intent-nobody.json")
-    assert (nothing.exit_code, nothing.stdout) == (1, "")
-    assert "nothing is told of intent-nobody.json" in nothing.stderr
+    assert (nothing.exit_code, nothing.stdout) == (2, "")
+    assert "no entry of intent-nobody.json is in the audit trail yet" in nothing.stderr
 
 
 def test_whatever_a_kill_leaves_is_published_by_the_batch_that_comes_again(

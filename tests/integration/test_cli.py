@@ -158,8 +158,8 @@ def test_an_input_that_is_not_kept_any_more_is_to_be_copied_again(world: World) 
 @pytest.mark.parametrize(
     ("name", "code", "says"),
     [
-        ("intent-a.json", 1, "never failed"),
-        ("scale.json", 2, "no intent's name"),
+        ("intent-a.json", 2, "never failed"),
+        ("scale.json", 2, f"no intent's name, and nothing of it is kept in {BUCKET}"),
         ("failed/intent-a.json", 2, "give the file's name alone: intent-a.json"),
         ("", 2, "the name is empty"),
     ],
@@ -168,6 +168,13 @@ def test_what_never_failed_cannot_be_sent_again(name: str, code: int, says: str)
     result = run("retry", name)
     assert result.exit_code == code
     assert says in result.stderr
+
+
+def test_a_kept_input_of_a_wrong_name_is_to_be_sent_under_another(world: World) -> None:
+    world.bucket.client.put_object(Bucket=BUCKET, Key="failed/scale.json", Body=b"{}")
+    result = run("retry", "scale.json")
+    assert result.exit_code == 2
+    assert f"aws s3 cp s3://{BUCKET}/failed/scale.json s3://{BUCKET}/intent-" in result.stderr
 
 
 # ---------------------------------------------------------------- names, and what is said of wrong ones
@@ -320,6 +327,17 @@ def test_logs_can_be_those_of_one_intent(aws: boto3.session.Session) -> None:
     assert [line.partition("Z ")[2] for line in run("logs", "intent-a.json").stdout.splitlines()] == [
         "INFO    intent-a.json answered"
     ]
+
+
+@pytest.mark.parametrize(("name", "code"), [((), 0), (("intent-b.json",), 2)], ids=["of all", "of one"])
+def test_a_name_that_nothing_is_logged_of_is_wrong_usage(
+    aws: boto3.session.Session, name: tuple[str, ...], code: int
+) -> None:
+    for function in ("conductor", "sweeper", "api"):
+        log(aws, function)
+    result = run("logs", *name)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert ("nothing is logged of intent-b.json" in result.stderr) is bool(name)
 
 
 @pytest.mark.usefixtures("aws")

@@ -63,6 +63,21 @@ def test_push_puts_a_good_document_and_says_from_when_it_counts(document: Path) 
     assert "says the same" in run("push", document).stderr
 
 
+def test_an_earlier_version_is_shown_as_it_was_pushed_and_can_be_pushed_again(document: Path) -> None:
+    document.write_text('{"mode": "direct"}\n')
+    assert run("push", document).exit_code == 0
+    assert run("show", "--version", "2").stdout == '{"mode": "direct"}\n'
+    document.write_text(run("show", "--version", "1", "--output", "json").stdout)
+    assert run("push", document).exit_code == 0
+    assert stored() == '{"log_level": "debug"}'
+
+
+def test_a_version_that_is_not_kept_is_wrong_usage_and_the_others_are_named() -> None:
+    result = run("show", "--version", "7")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no version 7 of /stack/config: 1 to 1 are kept" in result.stderr
+
+
 def test_push_refuses_a_broken_document_and_changes_nothing() -> None:
     result = run("push", DATA / "ten-mistakes.json")
     assert (result.exit_code, stored()) == (1, '{"log_level": "debug"}')
@@ -117,6 +132,13 @@ def test_validate_config_fails_with_one_line_for_each_mistake() -> None:
 )
 def test_a_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+def test_a_document_that_cannot_be_read_is_named_with_the_reason(document: Path) -> None:
+    result = CliRunner().invoke(main, [f"--config={document}", "--validate-config"])
+    assert (result.exit_code, result.stderr) == (2, f"Error: {document}: there is no such file\n")
+    result = CliRunner().invoke(main, [f"--config={document.parent}", "--validate-config"])
+    assert result.stderr == f"Error: {document.parent} cannot be read: Is a directory; check its name and permissions\n"
 
 
 def test_a_stack_without_a_document_goes_by_its_defaults_and_the_first_push_makes_the_parameter(document: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -28,7 +30,7 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     """Deploy a stack whose pipeline works whenever somebody waits for it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
-    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment})
+    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     sdk.ssm_client.cache_clear()
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
@@ -44,12 +46,13 @@ def configure(document: dict[str, Any]) -> None:
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value=json.dumps(document), Type="String", Overwrite=True)
 
 
-def work(world: World) -> None:
-    """Answer whatever lies in the root."""
-    for name in [name for name in world.listing() if "/" not in name]:
+def work(world: World, first: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Answer whatever lies in the root: ``first`` those, name to sequencer, then the rest."""
+    waiting = [name for name in world.listing() if "/" not in name]
+    for name in [*(name for name in first if name in waiting), *(name for name in waiting if name not in first)]:
         version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
         world.clock.wait(1)
-        pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer="0A"), world.deadline)
+        pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer=first.get(name, "0A")), world.deadline)
 
 
 def run(*arguments: Any) -> Result:
@@ -82,11 +85,34 @@ def test_failures_are_named_last_and_exit_with_1(tmp_path: Path, world: World) -
     assert last.startswith("failed    intent-b.json  E013 DEPLOYMENT_NOT_FOUND: ")
 
 
+def test_the_skipped_are_named_with_the_reason_and_before_the_failed(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.porch.script = [None, Cause.DEPLOYMENT_NOT_FOUND]
+    names = ["intent-a.json", "intent-b.json", "intent-c.json"]
+    files = [write(tmp_path, name, target="other" if name == "intent-c.json" else "one") for name in names]
+    monkeypatch.setattr(time, "sleep", lambda _: work(world, {"intent-b.json": "0B", "intent-a.json": "0A"}))
+    result = run(*files, "--wait")
+    assert result.exit_code == 1
+    skipped, failed = result.stderr.splitlines()[-2:]
+    assert skipped == "skipped   intent-a.json  Superseded by intent-b.json"
+    assert failed.startswith("failed    intent-c.json  E013")
+
+
 def test_nothing_is_sent_where_one_file_breaks_a_rule(tmp_path: Path, world: World) -> None:
     result = run(write(tmp_path, "intent-a.json"), write(tmp_path, "intent-b.json", replicas=5000))
     assert (result.exit_code, world.listing()) == (1, [])
     assert "$.replicas breaks maximum: 5000 is more than 100" in result.stderr
     assert "nothing was sent: 1 of 2 files break a rule" in result.stderr
+
+
+def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path, world: World) -> None:
+    good, broken = write(tmp_path, "intent-a.json"), write(tmp_path, "intent-b.json", replicas=5000)
+    result = run(good, broken, "--output", "json")
+    assert (result.exit_code, world.listing()) == (1, [])
+    validated = CliRunner().invoke(main, ["validate", str(broken), "--output", "json"])
+    assert json.loads(result.stdout) == [json.loads(validated.stdout) | {"file": "intent-b.json"}]
+    assert result.stderr == "Error: nothing was sent: 1 of 2 files break a rule; mend or leave out those above\n"
 
 
 def test_the_rules_are_those_of_the_stack(tmp_path: Path, world: World) -> None:
@@ -116,6 +142,22 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Path, wor
     assert (result.exit_code, world.listing()) == (0, [])
     assert result.stdout == "intent-a.json\toran-sim\tcnf-simulator\t3\thigh\n"
     assert f"would be sent to s3://{BUCKET}/; nothing was sent" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "longest"), [({}, 105), ({"porch": {"execution_timeout": "60s"}}, 60)], ids=["function", "porch"]
+)
+def test_a_timeout_that_the_stack_does_not_give_is_named(
+    tmp_path: Path, document: dict[str, Any], longest: int
+) -> None:
+    configure({"processing": {"priority_queues": False}} | document)
+    fitting = write(tmp_path, "intent-a.json", timeout=f"{longest}s")
+    result = run(fitting, write(tmp_path, "intent-b.json", timeout="1h"), "--dry-run")
+    assert result.exit_code == 0, result.output
+    (noted, _) = result.stderr.splitlines()
+    assert noted.startswith(
+        f"note      intent-b.json  timeout 3600s is more than this stack gives, and will be cut to {longest}s"
+    )
 
 
 def test_every_file_that_cannot_be_sent_is_named_at_once(tmp_path: Path, world: World) -> None:

@@ -87,7 +87,7 @@ def test_what_makes_no_sense_is_wrong_usage_and_changes_nothing(arguments: list[
 
 def test_revoking_nobody_says_where_to_look() -> None:
     result = run("revoke", "0" * 16)
-    assert (result.exit_code, stored()) == (1, '{"tokens": []}')
+    assert (result.exit_code, stored()) == (2, '{"tokens": []}')
     assert "conductor-loop token list" in result.stderr
 
 

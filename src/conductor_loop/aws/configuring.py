@@ -20,6 +20,7 @@ from conductor_loop.config.report import Probes
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
 
+_MOST_SECONDS = 900  # that Lambda gives any function
 _ANSWER_SECONDS = 30  # API Gateway waits for 29
 
 
@@ -31,6 +32,7 @@ class Deployed:
     newest: Stored
     environment: Mapping[str, str]
     key: str  # ARN of the key that the stack is encrypted with; empty: AWS's
+    function_seconds: float  # that an invocation has
 
     def push(self, text: str) -> str:
         """Put a new version of the document; its number."""
@@ -43,7 +45,8 @@ def deployed(stack: str) -> Deployed:
     parameter = ConfigParameter(sdk.ssm_client, outputs["ConfigParameter"])
     function = _function(outputs["ConductorFunction"])
     variables = function.get("Environment", {}).get("Variables", {})
-    return Deployed(parameter, parameter.newest(), variables, function.get("KMSKeyArn", ""))
+    key, timeout = function.get("KMSKeyArn", ""), function.get("Timeout", _MOST_SECONDS)
+    return Deployed(parameter, parameter.newest(), variables, key, timeout)
 
 
 def probes(stack: str) -> Probes:

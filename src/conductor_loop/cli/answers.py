@@ -72,6 +72,15 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
             return ""
 
 
+def misnamed(name: str, bucket: str, kept: str | None) -> str:
+    """Say why a name that no intent can have is not sent again; ``kept`` is the key of its input, if there is one."""
+    rule = f"{name} is no intent's name"
+    if kept is None:
+        return f"{rule}, and nothing of it is kept in {bucket}: see conductor-loop list --state failed"
+    renamed = f"aws s3 cp s3://{bucket}/{kept} s3://{bucket}/intent-<letters, digits, - or _>.json"
+    return f"{rule}, and would be rejected again; send it under another: {renamed}"
+
+
 def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
     """Say why a name is not sent again; nothing where its newest answer is a failure that is over.
 

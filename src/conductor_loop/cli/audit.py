@@ -14,6 +14,7 @@ from conductor_loop.audit.verifying import Verdict, verify
 from conductor_loop.cli import console
 from conductor_loop.cli.common import (
     FAILED,
+    WrongUsage,
     duration,
     file_name,
     long_duration,
@@ -45,7 +46,8 @@ def audit() -> None:
 def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     """Print what the audit trail tells of the intent NAME, all of its versions and calls of the API.
 
-    With --output json, the entries are printed as they are kept, a line of JSON each.
+    With --output json, the entries are printed as they are kept, a line of JSON each. Where there is none, the exit
+    code is 2.
 
     \b
     Examples:
@@ -59,8 +61,8 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     for line, found in entries:
         click.echo(line if as_json else console.printable(readable(found.document, sound=found.sound)))
     if not entries:
-        click.echo(f"nothing is told of {name}: an entry is there some seconds after what it tells of", err=True)
-        raise click.exceptions.Exit(FAILED)
+        when = "entries appear there a few seconds after the event"
+        raise WrongUsage(f"no entry of {name} is in the audit trail yet; {when}")
 
 
 @audit.command("verify")
@@ -80,7 +82,7 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
     """Hold every entry against the one before it, the state table and the statuses.
 
     Each entry that was removed, altered or moved is named: the intent, its version, and the entry's position. The exit
-    code is 1 if there is one.
+    code is 1 if there is one, and 2 where --file has lines, and none is an entry.
 
     \b
     Examples:
@@ -92,6 +94,8 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
     trail = Trail(stack, time.time() - since)
     lines = file.read_text(errors="replace").splitlines() if file else trail.lines()
     chains = {found.chain for line in lines if (found := read(line))}
+    if file and lines and not chains:
+        raise WrongUsage(f"{file}: no line of it is an entry of an audit trail; name the lines of an export")
     verdict = verify(lines, trail.witnesses(chains, grace))
     if as_json:
         console.print_json(asdict(verdict))

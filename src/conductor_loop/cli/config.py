@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
@@ -17,7 +17,7 @@ from conductor_loop.config.sources import Effective, InvalidConfig, effective, p
 if TYPE_CHECKING:
     from conductor_loop.aws import configuring
 
-PASSED, FAILED, USAGE = 0, 1, 2
+PASSED, FAILED = 0, 1
 
 
 @click.group()
@@ -34,11 +34,15 @@ def config() -> None:
 
 
 @config.command()
+@click.option("--version", type=click.IntRange(1), help="Print the document of this version, as it was pushed.")
 @stack_option
 @output_option
 @speaks_to_aws
-def show(stack: str, *, as_json: bool) -> None:
+def show(version: int | None, stack: str, *, as_json: bool) -> None:
     """Print the configuration in force: each key, its value, and who set it.
+
+    With --version, it is the document alone, which `conductor-loop config push` takes back. SSM keeps a hundred
+    versions.
 
     \b
     Examples:
@@ -48,6 +52,9 @@ def show(stack: str, *, as_json: bool) -> None:
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
     deployed = configuring.deployed(stack)
+    if version is not None:
+        click.echo(_version(deployed, version), nl=False)
+        return
     stored, known = in_force(deployed)
     name = deployed.parameter.name
     said = f"version {stored.version} of {name}" if stored.version else f"{name} has no good document: defaults"
@@ -113,9 +120,12 @@ def validate(file: Path, stack: str | None) -> int:
 
     try:
         text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        click.echo(f"{file} cannot be read: {error}", err=True)
-        return USAGE
+    except FileNotFoundError:
+        raise WrongUsage(f"{file}: there is no such file") from None
+    except OSError as error:
+        raise WrongUsage(f"{file} cannot be read: {error.strerror}; check its name and permissions") from None
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
     environment, probes = dict(os.environ), None
     if stack is not None:
         from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
@@ -139,6 +149,16 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
         raise click.ClickException(
             f"the function's own variables are wrong, and no document can mend them: {error}"
         ) from None
+
+
+def _version(deployed: "configuring.Deployed", version: int) -> str:
+    """Find the document of a version; end the command where there is none."""
+    kept = {stored.version: stored.text for stored in (*deployed.parameter.earlier(), deployed.newest)}
+    if str(version) in kept:
+        return kept[str(version)]
+    numbers = [int(number) for number in kept if number]
+    there = f"{min(numbers)} to {max(numbers)} are kept" if numbers else "it was never pushed"
+    raise WrongUsage(f"there is no version {version} of {deployed.parameter.name}: {there}")
 
 
 def _pushed(version: str | int, *, changed: bool, as_json: bool) -> None:

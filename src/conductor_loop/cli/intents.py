@@ -55,7 +55,7 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str) 
       0  success or skipped
       1  failed or timeout
       2  wrong usage: a name that no intent can have
-      3  no answer yet
+      3  no answer yet, or nothing of that name yet
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
     bucket = handoff_bucket(bucket, stack)
@@ -90,17 +90,18 @@ def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop retry intent-no-such-deployment.json
 
-    Exit codes: 0 sent again, 1 it is not to be, 2 wrong usage, 4 AWS refuses or does not answer.
+    Exit codes: 0 sent again, 1 it is not to be, 2 nothing of that name, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
     bucket = handoff_bucket(bucket, stack)
+    kept = operator.kept(bucket, name)
     if not FILE_NAME.fullmatch(name):
-        renamed = f"aws s3 cp s3://{bucket}/failed/{name} s3://{bucket}/intent-<letters, digits, - or _>.json"
-        raise WrongUsage(f"{name} is no intent's name, and would be rejected again; send it under another: {renamed}")
+        raise WrongUsage(answers.misnamed(name, bucket, kept))
     found = operator.standing(bucket, name)
-    if refusal := answers.refusal(name, bucket, found, operator.kept(bucket, name)):
-        raise click.ClickException(refusal)
+    if refusal := answers.refusal(name, bucket, found, kept):
+        nothing = answers.stage(name, found) is Stage.ABSENT
+        raise WrongUsage(refusal) if nothing else click.ClickException(refusal)
     if not operator.resubmit(bucket, name):
         raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file there again")
     if warning := answers.warning(found):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import duration, file_name, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import WrongUsage, duration, file_name, output_option, speaks_to_aws, stack_option
 
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
     "level", "location", "message", "timestamp", "service", "handoff", "intent", "worker_id", "config_version",
@@ -29,8 +29,8 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
     """Print what the functions have logged, of all intents or of the intent NAME.
 
     There is a line for each event. With a name, that is its life across all invocations: admitted, tried, decided,
-    settled, swept, and asked about over HTTPS. With --output json there is one object a line, with every field that
-    was logged.
+    settled, swept, and asked about over HTTPS; where nothing is logged of it, the exit code is 2. With --output json
+    there is one object a line, with every field that was logged.
 
     \b
     Examples:
@@ -47,7 +47,8 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
         at = f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z"
         click.echo(json.dumps({"at": at, **_fields(line.text)}) if as_json else f"{at} {console.printable(text)}")
     if not told and name:
-        click.echo(f"nothing is logged of {name}; look further back with --since 30d, or see: status {name}", err=True)
+        more = f"look further back with --since 30d, or see: conductor-loop status {name}"
+        raise WrongUsage(f"nothing is logged of {name}; {more}")
 
 
 def readable(text: str, name: str | None) -> str | None:

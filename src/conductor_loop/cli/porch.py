@@ -86,7 +86,7 @@ def porch_check(
 
     docs/porch-contract.md states it. The program is run some thirty times, under the limits that the function sets, in
     directories of its own below TMPDIR. There is one line for each rule: ok, BROKEN with what was done and the next
-    step, or - for a rule that could not be tried; with --output json one object.
+    step, or - for a rule that could not be tried; with --output json each line is an object.
 
     \b
     Examples:

@@ -1,6 +1,7 @@
 """``conductor-loop submit``: validate, send, follow."""
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,7 +45,8 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     """Validate the intents in FILES, send them, and follow them to the end.
 
     They are held to the rules of the stack, by the code that the function runs. Where one breaks a rule, nothing is
-    sent. A name that was used before is sent again, and the newer file counts.
+    sent; --output json then lists what `conductor-loop validate` tells of each such file. A name that was used before
+    is sent again, and the newer file counts.
 
     \b
     Examples:
@@ -63,7 +65,9 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     """  # noqa: D301 - click wants the control character
     call = _Call(**how)
     bodies = _read(files)
-    _validated(bodies, _rules(stack))
+    rules, longest = _limits(stack)
+    _validated(bodies, rules, as_json=call.as_json)
+    _warn_of_cuts(bodies, longest)
     from conductor_loop.aws import operator  # noqa: PLC0415 - see common
 
     outputs = operator.outputs(stack)
@@ -105,31 +109,51 @@ def _read(files: Sequence[Path]) -> dict[str, bytes]:
     return bodies
 
 
-def _rules(stack: str) -> "Rules":
-    """Take the rules of the stack; the built-in ones, with a word about it, where the caller may not see them."""
+def _limits(stack: str) -> "tuple[Rules, float]":
+    """Take the rules of the stack, and the seconds that porch has at most.
+
+    Where the caller may not see them: the built-in rules, with a word about it, and no limit.
+    """
     from conductor_loop.aws import configuring, following, operator  # noqa: PLC0415 - see common
+    from conductor_loop.claiming import SETTLE_SECONDS  # noqa: PLC0415 - see common
     from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
     from conductor_loop.config import typed  # noqa: PLC0415 - see common
+    from conductor_loop.config.values import seconds  # noqa: PLC0415 - see common
     from conductor_loop.validation import Rules  # noqa: PLC0415 - see common
 
     try:
-        _, known = in_force(configuring.deployed(stack))
-        return typed.rules(known.values)
+        deployed = configuring.deployed(stack)
+        _, known = in_force(deployed)
+        most = seconds(known.values["porch"]["execution_timeout"])
+        return typed.rules(known.values), min(most, deployed.function_seconds - SETTLE_SECONDS)
     except operator.AWS_ERRORS as error:
         if not following.denied(error):
             raise
         click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
-    return Rules()
+    return Rules(), math.inf
 
 
-def _validated(bodies: Mapping[str, bytes], rules: "Rules") -> None:
+def _warn_of_cuts(bodies: Mapping[str, bytes], longest: float) -> None:
+    """Name the intents that ask for more time than the stack gives to any."""
+    from conductor_loop.intent import Intent  # noqa: PLC0415 - see common
+
+    for name, body in bodies.items():
+        wanted = Intent(json.loads(body)).timeout_seconds or 0
+        if wanted > longest:
+            cut = f"timeout {wanted}s is more than this stack gives, and will be cut to {longest:.0f}s"
+            console.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
+
+
+def _validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) -> None:
     """Hold every file to the rules; end the command, with every violation, where one breaks any."""
     from conductor_loop.validation import inspect  # noqa: PLC0415 - see common
-    from conductor_loop.validator import Source, lines  # noqa: PLC0415 - see common
+    from conductor_loop.validator import Source, lines, told  # noqa: PLC0415 - see common
 
     reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
     broken = {name: report for name, report in reports.items() if not report.valid}
-    for name, report in broken.items():
+    if broken and as_json:
+        console.print_json([told(Source(name), report) for name, report in broken.items()])
+    for name, report in broken.items() if not as_json else ():
         for line in lines(Source(name), report):
             click.echo(line, err=True)
     if broken:

@@ -1,4 +1,4 @@
-"""What became of the intents of one ``submit``: a table, and the failures last."""
+"""What became of the intents of one ``submit``: a table, what was skipped, and the failures last."""
 
 import statistics
 from collections.abc import Collection, Iterator, Mapping
@@ -64,8 +64,9 @@ def print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> Non
     else:
         console.print_rows(("file", "version"), [[one.name, one.handoff.version_id] for one in sent if one.handoff])
     left = [one for one in sent if one.unsent or (waited and one.settled_after is None and not one.failed)]
-    for one in [*left, *(one for one in sent if one.failed)]:  # the failures last, where they are seen
-        colour = "red" if one.failed or one.unsent else "yellow"
+    skipped = [one for one in sent if one.state == "skipped" and one not in left]
+    for one in [*skipped, *left, *(one for one in sent if one.failed)]:  # the failures last, where they are seen
+        colour = "red" if one.failed or one.unsent else console.STYLES.get(one.state, "yellow")
         console.note(f"{one.state:9}", f" {one.name}  {console.printable(one.why)}", colour)
     if not waited and sent:
         click.echo("follow them with: conductor-loop watch, or conductor-loop status NAME --wait 30", err=True)

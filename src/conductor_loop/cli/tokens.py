@@ -10,7 +10,7 @@ from typing import Protocol
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.config import in_force
 from conductor_loop.config.values import seconds
 from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
@@ -112,7 +112,7 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
 @output_option
 @speaks_to_aws
 def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool) -> None:
-    """Make the token ID worthless, within a minute.
+    """Make the token ID worthless, within a minute. Where there is none of this ID, the exit code is 2.
 
     \b
     Example:
@@ -121,7 +121,7 @@ def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool)
     try:
         _change(_store(stack, document), lambda found: found.revoked(identifier))
     except KeyError:
-        raise click.ClickException("there is no token with this id; see conductor-loop token list") from None
+        raise WrongUsage("there is no token with this id; see conductor-loop token list") from None
     if as_json:
         console.print_json({"id": identifier, "revoked": True})
     click.echo(f"{identifier} is revoked; copies of it are believed for a minute at most", err=True)
