@@ -32,7 +32,7 @@ def audit() -> None:
 
     \b
     Examples:
-      conductor-loop audit show intent-a.json
+      conductor-loop audit show intent-scale-up-001.json
       conductor-loop audit verify --since 7d
     """  # noqa: D301 - click wants the control character
 
