@@ -24,7 +24,6 @@ _PICTURES = {
 }  # rows of the grid
 _BUCKETS = 36  # that the time of the load is cut into
 _MOST_BYTES = 150_000
-_SCALE = "0.1"  # of the alarms' periods: 5 minutes are 30 seconds
 
 
 def main() -> None:
@@ -36,8 +35,7 @@ def main() -> None:
         read_port(given) if given else free_port(),
         {"CriticalPrincipals": "AWS:nobody", "FunctionTimeout": "60"},
         {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 10}},
-        {"ALARM_PERIOD_SCALE": _SCALE},
-        ROOT / "tests/e2e/porch/porch",
+        porch=ROOT / "tests/e2e/porch/porch",
     )
     if stack.running:
         sys.exit(f"a stack runs on port {stack.port}, and this would end it: choose another port, or none")

@@ -4,15 +4,14 @@ MiniStack stores metrics and alarms. Closed here, so that alarms can be seen to 
 
 * metric lines of functions (EMF) become metrics, and every invocation counts in AWS/Lambda, those by queues and S3 too;
 * queues have AWS/SQS metrics, measured each second;
-* alarms are evaluated each second, by their own dimensions, periods and missing data; `ALARM_PERIOD_SCALE` shortens
-  the periods (0.02: 5 minutes are 6 seconds), not the thresholds;
+* alarms are evaluated each second, by their own dimensions, periods and missing data. To wait for no
+  period, let time pass: a datum of N for `SecondsPassed` in `EmulatedTime` makes every other datum N seconds older;
 * CloudFormation makes composite alarms.
 
 Runs in MiniStack's own environment (.local/ministack), as `emulator` does.
 """
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,7 @@ from typing import Any
 from ministack.services import cloudwatch, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
-_SCALE = float(os.environ.get("ALARM_PERIOD_SCALE", "1"))
+_TIME = "EmulatedTime"  # a namespace
 _KEPT = 3600  # points of a queue's metric: an hour
 _COMPARES: Mapping[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": lambda value, threshold: value > threshold,
@@ -32,6 +31,8 @@ _COMPARES: Mapping[str, Callable[[float, float], bool]] = {
 }
 _write_logs = lambda_svc._emit_lambda_logs
 _count_invocation = lambda_svc._emit_lambda_metrics
+_store = cloudwatch._store_datum
+_evaluating = threading.Lock()  # also while time passes: no alarm sees half of the data older
 
 
 def install() -> None:
@@ -39,6 +40,7 @@ def install() -> None:
     lambda_svc._emit_lambda_logs = _write_logs_and_metrics
     lambda_svc._emit_lambda_metrics = _count_throttle
     cloudwatch._evaluate_alarm = _evaluate
+    cloudwatch._store_datum = _store_or_let_time_pass
     provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
         "create": _put_composite,
         "update": lambda name, _, properties, __: _put(name, properties),
@@ -75,6 +77,17 @@ def _record(line: Mapping[str, Any]) -> None:
                 cloudwatch._metric_bucket(key).append(point | {"Unit": metric["Unit"], "Dimensions": dimensions})
 
 
+def _store_or_let_time_pass(namespace: str, *datum: Any) -> None:  # noqa: ANN401 - whatever MiniStack gives it
+    if namespace != _TIME:
+        _store(namespace, *datum)
+        return
+    seconds = float(datum[4])
+    with _evaluating:
+        for points in list(cloudwatch._metrics.values()):
+            for point in list(points):
+                point["Timestamp"] -= seconds
+
+
 def _watch() -> None:
     while True:
         time.sleep(1)
@@ -99,9 +112,11 @@ def _measure_queues(now: float) -> None:
 
 
 def _evaluate(alarm: dict[str, Any]) -> None:
-    found = list(_periods(alarm, time.time()))
-    state = _state(alarm, found)
-    if state != alarm["StateValue"]:
+    with _evaluating:
+        found = list(_periods(alarm, time.time()))
+        state = _state(alarm, found)
+        if state == alarm["StateValue"]:
+            return
         before, alarm["StateValue"] = alarm["StateValue"], state
         alarm["StateReason"] = f"{alarm['MetricName']}, period by period, newest first: {found}"
         alarm["StateUpdatedTimestamp"] = int(time.time())
@@ -114,7 +129,7 @@ def _periods(alarm: Mapping[str, Any], now: float) -> Iterator[float | None]:
     """Give the statistic of each period, newest first; ``None`` where there is no data."""
     wanted = cloudwatch._dims_key(cloudwatch._dims_from_list(alarm.get("Dimensions") or []))
     points = list(cloudwatch._metrics.get((alarm["Namespace"], alarm["MetricName"], wanted)) or [])
-    seconds = alarm["Period"] * _SCALE
+    seconds = alarm["Period"]
     for number in range(alarm["EvaluationPeriods"]):
         some = [one for one in points if now - seconds * (number + 1) < one["Timestamp"] <= now - seconds * number]
         statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]

@@ -1,18 +1,18 @@
 """Failures to inject into a stack, and what ends them."""
 
 import json
-import threading
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from botocore.config import Config
+
 from tests.e2e.watching import Watched
 
+ONCE = Config(retries={"total_max_attempts": 1})
 FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
-_SLOW = {"ApproximateAgeOfOldestMessage", "Duration", "IteratorAge", "OverdueHandoffs", "SweepFailures"}
+SLOW = {"ApproximateAgeOfOldestMessage", "Duration", "IteratorAge", "OverdueHandoffs", "SweepFailures"}
 _DENIED = {  # what each function is not allowed while things are broken
     "SweeperFunction": "s3:ListBucketVersions",
     "ApiFunction": "dynamodb:Query",
@@ -26,7 +26,6 @@ class Failures:
 
     watched: Watched
     _roles: dict[str, str] = field(init=False)
-    _api_handler: str = ""
 
     def __post_init__(self) -> None:
         deployed = self.watched.deployed
@@ -54,30 +53,32 @@ class Failures:
             deployed.sqs.purge_queue(QueueUrl=deployed.outputs[queue])
         for role in self._roles.values():
             deployed.iam.delete_role_policy(RoleName=role, PolicyName="broken")
-        self._handle_api(self._api_handler)
         self._put_parameter(json.dumps(deployed.stack.configuration))
 
-    def go_on(self) -> None:
-        """Let things fail once more."""
-        assert self.watched.caller.get("/intents").status == HTTPStatus.SERVICE_UNAVAILABLE
-        deployed, name = self.watched.deployed, uuid.uuid4().hex[:8]
-        for number in range(7):
-            deployed.put(f"intent-wrong-{name}-{number}.json", replicas=-1)
-        deployed.put(f"intent-stuck-{name}.json", target=f"stuck-{name}", timeout="1s")  # porch takes too long
-        deployed.put(f"intent-full-{name}.json", target=f"full-{name}")  # porch finds no space
-        row = {"pk": {"S": f"intent#intent-row-{name}.json"}}
+    def send(self) -> None:
+        """Send what is wrong, what porch fails at, and what has a row without sense; over when all are answered."""
+        deployed = self.watched.deployed
+        files = [f"intent-wrong-{number}.json" for number in range(7)]
+        for file in files:
+            deployed.put(file, replicas=-1)
+        for name, fields in {"stuck": {"timeout": "1s"}, "full": {}}.items():  # takes too long; finds no space
+            files.append(f"intent-{name}-0.json")
+            deployed.put(files[-1], target=f"{name}-alarm", **fields)
+        files.append("intent-row.json")
+        row = {"pk": {"S": f"intent#{files[-1]}"}}
         with deployed.deaf():
-            version = deployed.put(f"intent-row-{name}.json")
-            table = deployed.outputs["StateTable"]
-            deployed.dynamodb.put_item(TableName=table, Item=row | {"sk": {"S": version}})
-        deployed.invoke(f"intent-row-{name}.json", version)
+            version = deployed.put(files[-1])
+            deployed.dynamodb.put_item(TableName=deployed.outputs["StateTable"], Item=row | {"sk": {"S": version}})
+        deployed.invoke(files[-1], version)
+        deployed.wait_for(*files, seconds=240)
 
     def crash(self) -> None:
-        """Let each function fail as a whole; that of the API does not even start."""
-        if not self._api_handler:
-            self._api_handler = self._handle_api("conductor_loop.no.such")
+        """Let each function fail as a whole, and the API's once by itself; later it does not even start."""
+        assert self.watched.caller.get("/intents").status == HTTPStatus.SERVICE_UNAVAILABLE
+        handler = self._handle_api("conductor_loop.no.such")
         for function in FUNCTIONS:
             self._invoke(function, b'{"Records": [{"eventSource": "aws:s3"}]}')
+        self._handle_api(handler)
 
     def throttle(self) -> None:
         """Leave no place for any function, and ask each of them for something."""
@@ -88,39 +89,23 @@ class Failures:
             self._invoke(function, b"{}")
             deployed.functions.delete_function_concurrency(FunctionName=name)
 
+    def sweep(self) -> None:
+        """Sweep now, not within a minute."""
+        self._invoke("SweeperFunction", b"{}")
+
     def pause_sweeps(self) -> None:
         """Leave the sweeper no place to run."""
         deployed = self.watched.deployed
         name = deployed.outputs["SweeperFunction"]
         deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
 
-    @contextmanager
-    def slow(self) -> Iterator[None]:
-        """Put, again and again, what would be measured after hours, or after almost a timeout."""
-        over = threading.Event()
-        data = [
-            (
-                alarm["Namespace"],
-                {"MetricName": alarm["MetricName"], "Dimensions": alarm["Dimensions"]},
-                alarm["Threshold"],
-            )
-            for alarm in self.watched.cloudwatch.describe_alarms()["MetricAlarms"]
-            if alarm["MetricName"] in _SLOW
-        ]
+    def measure_slow(self) -> None:
+        """Put what would be measured after hours, or after almost a timeout."""
         put: Any = self.watched.cloudwatch.put_metric_data
-
-        def measure() -> None:
-            while not over.wait(0.3):
-                for namespace, datum, threshold in data:
-                    put(Namespace=namespace, MetricData=[datum | {"Value": threshold + 1}])
-
-        thread = threading.Thread(target=measure)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        for alarm in self.watched.cloudwatch.describe_alarms()["MetricAlarms"]:
+            if alarm["MetricName"] in SLOW:
+                datum = {"MetricName": alarm["MetricName"], "Dimensions": alarm["Dimensions"]}
+                put(Namespace=alarm["Namespace"], MetricData=[datum | {"Value": alarm["Threshold"] + 1}])
 
     def _handle_api(self, handler: str) -> str:
         """Give the API's function another handler; which it had."""
@@ -132,8 +117,9 @@ class Failures:
 
     def _invoke(self, function: str, payload: bytes) -> None:
         deployed = self.watched.deployed
-        with suppress(deployed.functions.exceptions.TooManyRequestsException):
-            deployed.functions.invoke(FunctionName=deployed.outputs[function], Payload=payload)
+        functions = deployed.stack.session().client("lambda", endpoint_url=deployed.stack.endpoint, config=ONCE)
+        with suppress(functions.exceptions.TooManyRequestsException):
+            functions.invoke(FunctionName=deployed.outputs[function], Payload=payload)
 
     def _put_parameter(self, value: str) -> None:
         deployed = self.watched.deployed

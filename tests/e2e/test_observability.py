@@ -12,10 +12,8 @@ import pytest
 from conductor_loop.catalogue import CATALOGUE, Kind
 from dev.stack import ROOT, Stack, free_port
 from tests.e2e.conftest import Deployed, until
-from tests.e2e.failures import Failures
+from tests.e2e.failures import SLOW, Failures
 from tests.e2e.watching import Watched
-
-SCALE = 0.03  # of the alarms' periods: 5 minutes are 9 seconds, longer than a round of failures on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +24,7 @@ def watched() -> Iterator[Watched]:
     parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
     parameters |= {"CriticalPrincipals": "AWS:nobody", "AlarmEmail": "operator@example.com"}
     configuration = {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 1}}
-    stack = Stack(port, parameters, configuration, {"ALARM_PERIOD_SCALE": str(SCALE)})
+    stack = Stack(port, parameters, configuration)
     shutil.copytree(ROOT / "tests/e2e/porch", porch)
     (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")
     try:
@@ -173,32 +171,33 @@ class TestNumbers:
         return dict(Counter(key.split("-")[1] for key, text in zip(keys, told, strict=True) if "as normal" in text))
 
 
-OFTEN = {  # what an alarm wants more than once, or what no function can do that has no place or does not start
-    *("ValidationErrorAlarm", "ConfigurationErrorAlarm", "ResourceErrorAlarm", "UnreadableRowAlarm"),
-    *("ApiFailureAlarm", "AuditFailureAlarm", "AuditErrorAlarm"),
-}
-THROTTLES = {"ConductorThrottleAlarm", "SweeperThrottleAlarm", "ApiThrottleAlarm", "AuditThrottleAlarm"}
+PERIOD = 300  # seconds
+PERIODS = 3  # that an alarm looks at, at most, of this length
+OF_INTENTS = {"ValidationErrorAlarm", "ConfigurationErrorAlarm", "ResourceErrorAlarm", "UnreadableRowAlarm"}
 
 
 class TestAlarms:
     def test_every_alarm_goes_off_for_its_failure_and_is_over_when_it_is_mended(self, watched: Watched) -> None:
-        until(lambda: watched.states()["SweepsStoppedAlarm"] == "OK", 120)  # the first sweep has run
-        failures, told, every = Failures(watched), watched.subscribe(), set(watched.states())
-
-        def fail() -> bool:
-            been = told.alarms()
-            if not been >= OFTEN:  # one kind after the other
-                failures.go_on()
-            elif not been >= THROTTLES:
-                failures.throttle()
-            elif not been >= every - {"SweepsStoppedAlarm"}:
-                failures.crash()
-            else:
-                failures.pause_sweeps()
-            return been == every
-
+        failures, every = Failures(watched), set(watched.states())
+        failures.sweep()
+        until(lambda: watched.states()["SweepsStoppedAlarm"] == "OK", 60)
+        told = watched.subscribe()
+        for _ in range(PERIODS * PERIOD // 60):
+            watched.let_pass(60)
+            failures.measure_slow()
+        until(lambda: told.alarms() >= watched.alarms_of(SLOW), 60)
         failures.begin()
-        with failures.slow():
-            until(fail, 900)
+        failures.send()
+        until(lambda: told.alarms() >= OF_INTENTS, 60)
+        for passed in (0, PERIOD, PERIOD):
+            watched.let_pass(passed)
+            failures.throttle()
+            failures.crash()
+        until(lambda: told.alarms() == every - {"SweepsStoppedAlarm"}, 120)
+        failures.pause_sweeps()
+        watched.let_pass(3600)
+        until(lambda: told.alarms() == every, 60)
         failures.mend()
-        until(lambda: set(watched.states().values()) == {"OK"}, 240)
+        watched.let_pass(3600)
+        failures.sweep()
+        until(lambda: set(watched.states().values()) == {"OK"}, 120)

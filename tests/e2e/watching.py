@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -97,4 +97,14 @@ class Watched:
         """Give the states of the alarms, by their logical ids."""
         found = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
-        return {re.split(r"-", one["AlarmName"])[2]: one["StateValue"] for one in alarms}
+        return {one["AlarmName"].split("-")[2]: one["StateValue"] for one in alarms}
+
+    def alarms_of(self, metrics: Collection[str]) -> set[str]:
+        """Give the alarms of some metrics, by their logical ids."""
+        found = self.cloudwatch.describe_alarms()["MetricAlarms"]
+        return {one["AlarmName"].split("-")[2] for one in found if one["MetricName"] in metrics}
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass for the metrics, and so for the alarms; for nothing else."""
+        datum: Any = {"MetricName": "SecondsPassed", "Value": seconds}
+        self.cloudwatch.put_metric_data(Namespace="EmulatedTime", MetricData=[datum])
