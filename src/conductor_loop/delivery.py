@@ -15,6 +15,10 @@ class Later:
 
     seconds: float
 
+    def __str__(self) -> str:
+        """Say so, as the log does."""
+        return f"not now, in {self.seconds:.0f} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

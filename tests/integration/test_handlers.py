@@ -190,17 +190,20 @@ def test_a_poisoned_message_does_not_keep_its_neighbours(world: World, queue: Qu
 
 
 def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_when(
-    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CONDUCTOR_PORCH_PATH", "/no/such/porch")
     invoke(put(world, "intent-a.json"))
     (record,) = queue.receive()
+    capsys.readouterr()
     assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     status = world.status()
     assert (status["status"], status["retry_count"]) == ("failed", 0)
     assert status["next_retry"] > status["timestamp"]
     assert "intent-a.json" in world.listing()
     assert queue.receive() == [], "hidden until the next attempt is due"
+    (told,) = [line["answer"] for line in lines(capsys) if line.get("message") == "answered"]
+    assert re.fullmatch(r"not now, in \d+ s", told)
 
 
 def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
