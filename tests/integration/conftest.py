@@ -99,6 +99,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
         monkeypatch.setattr(comparison, "expr", tolerant(comparison.expr))
     monkeypatch.setattr(comparisons.FuncBetween, "expr", tolerant(comparisons.FuncBetween.expr))
     sdk.session.cache_clear()  # which knows the credentials of the test before
+    sdk.end_at(float("inf"))  # and the invocation of the test before is over
     with mock_aws():
         session = boto3.session.Session(region_name="us-east-1")
         s3 = session.client("s3")

@@ -16,7 +16,6 @@ def _clients(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     for make in (sdk.s3_client, sdk.sqs_client):
         make.cache_clear()
     yield
-    sdk.end_at(float("inf"))
     for make in (sdk.s3_client, sdk.sqs_client):
         make.cache_clear()
 
