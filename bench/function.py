@@ -71,7 +71,9 @@ def forget() -> None:
     """Drop what a warm function keeps."""
     for made in _MADE:
         made.cache_clear()
-    logging.Logger.manager.loggerDict.pop(handlers.SERVICE, None)  # its handler holds the standard output of before
+    logger: Any = logging.getLogger(handlers.SERVICE)
+    logger.handlers.clear()  # they hold the standard output of before
+    logger.init = logger.powertools_handler = False  # it is set up anew by the next start
 
 
 def clients() -> list[Any]:
