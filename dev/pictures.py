@@ -138,8 +138,8 @@ def _lines(axes: Axes, widget: Widget, drawn: Drawn, shown: Sequence[Any]) -> No
     if axes.get_ylim()[1] < 1 and all(np.nanmax(one.values) == 0 for one in shown):
         axes.set_ylim(0, 1)  # zeros lie on the axis, not in the middle
     axes.set_ylim(bottom=told["yAxis"]["left"]["min"])
-    axes.set_ylabel(told["yAxis"]["left"]["label"], fontsize=8, color=_GREY)
-    axes.yaxis.set_label_coords(-0.085, 0.5)  # inside of the card, however wide the numbers are
+    unit = told["yAxis"]["left"]["label"]  # over the axis, as CloudWatch has it: beside it are numbers of any width
+    axes.text(-0.09, 1.04, unit, fontsize=8, color=_GREY, transform=axes.transAxes)
     axes.set_xlabel("minutes", fontsize=8, color=_GREY, labelpad=1, loc="right")
     axes.grid(axis="y", color="#eaeded")
     axes.set_axisbelow(True)
