@@ -39,7 +39,8 @@ handler({_INTENT!r})
 """
 OURS = f"""
 import time
-from conductor_loop import bootstrap, handlers, metrics
+from conductor_loop import handlers
+from conductor_loop import bootstrap, metrics
 from conductor_loop.counting import OVERDUE, REDELIVERED, UNSETTLED, Counted
 from conductor_loop.validation import validate_file
 app = handlers._app("bench")

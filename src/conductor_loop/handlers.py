@@ -1,5 +1,7 @@
 """The Lambda entry points."""
 
+from conductor_loop import starting  # isort: split
+
 import logging
 import os
 import time
@@ -21,6 +23,8 @@ from conductor_loop.errors import Overtaken, StillHeld
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.sweep import Swept, take_turn
+
+starting.over()
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents

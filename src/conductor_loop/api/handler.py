@@ -1,5 +1,7 @@
 """The Lambda entry point of the API."""
 
+from conductor_loop import starting  # isort: split
+
 import logging
 import os
 import time
@@ -17,6 +19,8 @@ from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
+
+starting.over()
 
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials

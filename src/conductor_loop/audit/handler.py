@@ -1,5 +1,7 @@
 """The Lambda entry point that publishes the audit trail."""
 
+from conductor_loop import starting  # isort: split
+
 import os
 import time
 from collections.abc import Mapping
@@ -15,6 +17,8 @@ from conductor_loop.aws.auditlog import AuditExport, AuditLog
 from conductor_loop.aws.sdk import end_at, logs_client, s3_client
 from conductor_loop.config.metering import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
+
+starting.over()
 
 SERVICE = "conductor-loop"
 
