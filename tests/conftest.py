@@ -6,7 +6,11 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-_ALONE = ("test_first_hour.py", "test_install.py")  # end to end, but not on the stack that the others share
+_STACKS = {  # files of end-to-end tests that have a stack of their own, or none; the others share one
+    "test_pages.py": "pages",
+    "test_first_hour.py": "reader",  # whose clone is set up once
+    "test_install.py": "install",
+}
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -14,11 +18,8 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         """Name what a test belongs to; the largest group begins."""
-        if nodeid.startswith("tests/e2e/test_pages.py"):
-            return "pages"  # they have a stack of their own
-        shares = nodeid.startswith("tests/e2e/") and not any(name in nodeid for name in _ALONE)
-        if shares:
-            return "e2e"
+        if nodeid.startswith("tests/e2e/"):
+            return _STACKS.get(nodeid.partition("::")[0].rpartition("/")[2], "e2e")
         return "containment" if "test_containment" in nodeid else nodeid  # what all of a user's runs share is counted
 
 
