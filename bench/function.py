@@ -71,6 +71,7 @@ def forget() -> None:
     """Drop what a warm function keeps."""
     for made in _MADE:
         made.cache_clear()
+    sdk.end_at(float("inf"))
     logger: Any = logging.getLogger(handlers.SERVICE)
     logger.handlers.clear()  # they hold the standard output of before
     logger.init = logger.powertools_handler = False  # it is set up anew by the next start

@@ -12,6 +12,7 @@ Runs in MiniStack's own environment (.local/ministack), as `emulator` does.
 """
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ _COMPARES: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanOrEqualToThreshold": lambda value, threshold: value <= threshold,
 }
 _write_logs = lambda_svc._emit_lambda_logs
+_logger = logging.getLogger("alarms")
 _count_invocation = lambda_svc._emit_lambda_metrics
 _store = cloudwatch._store_datum
 _evaluating = threading.Lock()  # also while time passes: no alarm sees half of the data older
@@ -91,10 +93,14 @@ def _store_or_let_time_pass(namespace: str, *datum: Any) -> None:  # noqa: ANN40
 def _watch() -> None:
     while True:
         time.sleep(1)
-        with suppress(RuntimeError):  # something changed meanwhile: the next second will do
+        try:
             _measure_queues(time.time())
             for alarm in list(cloudwatch._alarms.values()):
                 _evaluate(alarm)
+        except RuntimeError:  # something changed meanwhile: the next second will do
+            continue
+        except Exception:
+            _logger.exception("alarms are not evaluated")
 
 
 def _measure_queues(now: float) -> None:

@@ -57,6 +57,7 @@ class _UnpackedOnce(zipfile.ZipFile):
             folder = Path(tempfile.gettempdir()) / "unpacked" / hashlib.file_digest(file, "sha256").hexdigest()
         with _unpacking:
             if not folder.exists():
+                folder.with_suffix(".new").mkdir(parents=True, exist_ok=True)
                 super().extractall(folder.with_suffix(".new"), members or super().namelist(), pwd)
                 folder.with_suffix(".new").rename(folder)
         Path(path).rmdir()

@@ -25,7 +25,6 @@ ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uplo
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
 _TAIL = 3000  # characters of a log that tell why something failed
 _PROGRAMS = {  # on the PATH of .local/env, from these environments
-    "aws": "tools",
     "sam": "tools",
     "conductor-loop": "../.venv",
     "conductor-loop-validator": "../.venv",
@@ -203,6 +202,12 @@ def link_programs() -> None:
     for name, home in _PROGRAMS.items():
         with _new(programs / name) as program:
             program.symlink_to(Path("..") / home / "bin" / name)
+    # It asks AWS itself for some services, SQS among them, unless the endpoint is on the command line.
+    with _new(programs / "aws") as aws:
+        aws.write_text(
+            f'#!/bin/sh\nexec "{LOCAL}/tools/bin/aws" ${{AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"}} "$@"\n'
+        )
+        aws.chmod(0o755)
     # `sam build` wants a python3.13 that has pip; a link would lose its environment, so a script calls it.
     with _new(programs / "python3.13") as python:
         python.write_text(f'#!/bin/sh\nexec "{LOCAL}/tools/bin/python3.13" "$@"\n')

@@ -32,3 +32,8 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from modules and tests, which stay: looking at them took a sixth of a test on moto."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Have it look at them once more, in the end: what they left open is an error."""
+    gc.unfreeze()

@@ -47,8 +47,8 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep one stretch of the bucket; the next call goes on behind it. Does nothing while another one sweeps."""
     del event
-    app = _app(context.log_stream_name)
     deadline = _deadline(context)
+    app = _app(context.log_stream_name)
     _note_config(app)
     swept = take_turn(app, deadline)
     if swept is None:

@@ -1,23 +1,34 @@
-"""Failures to inject into a stack, and what ends them."""
+"""Failures to inject into a stack, each of one kind, and what ends them."""
 
 import json
-from contextlib import suppress
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.config import Config
+from dev.stack import STACK_NAME
+from tests.e2e.watching import ONCE, Watched
 
-from tests.e2e.watching import Watched
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
-ONCE = Config(retries={"total_max_attempts": 1})
-FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
-SLOW = {"ApproximateAgeOfOldestMessage", "Duration", "IteratorAge", "OverdueHandoffs", "SweepFailures"}
-_DENIED = {  # what each function is not allowed while things are broken
-    "SweeperFunction": "s3:ListBucketVersions",
-    "ApiFunction": "dynamodb:Query",
-    "AuditFunction": "logs:PutLogEvents",
+# What would be measured after hours, or after almost a timeout: namespace, metric, what it is of, and the least value
+# that is too much. A stack of 60 s is near its timeout after 57.
+SLOW = {
+    "OldestHighAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "HighQueue", 901),
+    "OldestNormalAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "NormalQueue", 3601),
+    "OldestLowAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "LowQueue", 21_601),
+    "OverdueAlarm": ("ConductorLoop", "OverdueHandoffs", "", 1),
+    "SweepFailureAlarm": ("ConductorLoop", "SweepFailures", "", 1),
+    "ConductorDurationAlarm": ("AWS/Lambda", "Duration", "ConductorFunction", 57_001),
+    "SweeperDurationAlarm": ("AWS/Lambda", "Duration", "SweeperFunction", 53_001),
+    "ApiDurationAlarm": ("AWS/Lambda", "Duration", "ApiFunction", 22_501),
+    "AuditLagAlarm": ("AWS/Lambda", "IteratorAge", "AuditFunction", 3_600_001),
 }
+_MINUTES = 15  # that an alarm looks back, at most; but that on sweeps
 
 
 @dataclass
@@ -25,103 +36,119 @@ class Failures:
     """Every failure that an alarm is for; those that take hours by the numbers that they would make."""
 
     watched: Watched
-    _roles: dict[str, str] = field(init=False)
 
-    def __post_init__(self) -> None:
+    def measure(self, alarm: str) -> None:
+        """Put what would be measured, for each of the last minutes."""
         deployed = self.watched.deployed
-        told = {
-            name: deployed.functions.get_function_configuration(FunctionName=deployed.outputs[name]) for name in _DENIED
-        }
-        self._roles = {name: one["Role"].rpartition("/")[2] for name, one in told.items()}
+        namespace, metric, of, value = SLOW[alarm]
+        name = deployed.outputs[of].rpartition("/")[2] if of else STACK_NAME
+        dimension = {"AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}.get(namespace, "environment")
+        datum = {"MetricName": metric, "Dimensions": [{"Name": dimension, "Value": name}], "Value": value}
+        now = time.time()
+        data: list[Any] = [datum | {"Timestamp": now - 60 * minute - 1} for minute in range(_MINUTES)]
+        self.watched.cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
 
-    def begin(self) -> None:
-        """Break what stays broken until it is mended."""
+    @contextmanager
+    def left_in(self, queue: str) -> Iterator[None]:
+        """Leave a message in a queue that nobody receives from."""
         deployed = self.watched.deployed
-        for queue in ("DeadLetterQueue", "UnansweredQueue"):
-            deployed.sqs.send_message(QueueUrl=deployed.outputs[queue], MessageBody="nobody could")
-        for name, role in self._roles.items():
-            statement = {"Effect": "Deny", "Action": _DENIED[name], "Resource": "*"}
-            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-            deployed.iam.put_role_policy(RoleName=role, PolicyName="broken", PolicyDocument=policy)
-        self._put_parameter('{"mode": "fast"}')
+        deployed.sqs.send_message(QueueUrl=deployed.outputs[queue], MessageBody="nobody could")
+        with self.emptied(queue):
+            yield
 
-    def mend(self) -> None:
-        """Mend it again."""
-        deployed = self.watched.deployed
-        deployed.functions.delete_function_concurrency(FunctionName=deployed.outputs["SweeperFunction"])
-        for queue in ("DeadLetterQueue", "UnansweredQueue"):
-            deployed.sqs.purge_queue(QueueUrl=deployed.outputs[queue])
-        for role in self._roles.values():
-            deployed.iam.delete_role_policy(RoleName=role, PolicyName="broken")
-        self._put_parameter(json.dumps(deployed.stack.configuration))
+    @contextmanager
+    def emptied(self, queue: str) -> Iterator[None]:
+        """Purge a queue in the end."""
+        yield
+        self.watched.deployed.sqs.purge_queue(QueueUrl=self.watched.deployed.outputs[queue])
 
-    def send(self) -> None:
-        """Send what is wrong, what porch fails at, and what has a row without sense; over when all are answered."""
-        deployed = self.watched.deployed
-        files = [f"intent-wrong-{number}.json" for number in range(7)]
+    def send(self, kind: str, number: int = 1, **fields: Any) -> None:
+        """Send intents for targets by whose name porch goes; over when they are answered."""
+        files = [f"intent-{kind}-alarm-{one}.json" for one in range(number)]
         for file in files:
-            deployed.put(file, replicas=-1)
-        for name, fields in {"stuck": {"timeout": "1s"}, "full": {}}.items():  # takes too long; finds no space
-            files.append(f"intent-{name}-0.json")
-            deployed.put(files[-1], target=f"{name}-alarm", **fields)
-        files.append("intent-row.json")
-        row = {"pk": {"S": f"intent#{files[-1]}"}}
+            self.watched.deployed.put(file, target=f"{kind}-alarm", **fields)
+        self.watched.deployed.wait_for(*files, seconds=240)
+
+    def send_with_a_row_without_sense(self) -> None:
+        """Send an intent whose row says nothing."""
+        deployed, file = self.watched.deployed, "intent-row.json"
+        row = {"pk": {"S": f"intent#{file}"}}
         with deployed.deaf():
-            version = deployed.put(files[-1])
+            version = deployed.put(file)
             deployed.dynamodb.put_item(TableName=deployed.outputs["StateTable"], Item=row | {"sk": {"S": version}})
-        deployed.invoke(files[-1], version)
-        deployed.wait_for(*files, seconds=240)
+        deployed.invoke(file, version)
 
-    def crash(self) -> None:
-        """Let each function fail as a whole, and the API's once by itself; later it does not even start."""
+    @contextmanager
+    def denied(self, function: str, action: str) -> Iterator[None]:
+        """Take a permission from a function."""
+        deployed = self.watched.deployed
+        told = deployed.functions.get_function_configuration(FunctionName=deployed.outputs[function])
+        role = told["Role"].rpartition("/")[2]
+        statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        deployed.iam.put_role_policy(RoleName=role, PolicyName="broken", PolicyDocument=policy)
+        yield
+        deployed.iam.delete_role_policy(RoleName=role, PolicyName="broken")
+
+    @contextmanager
+    def wrongly_configured(self) -> Iterator[None]:
+        """Push a configuration that cannot be used."""
+        self._push('{"mode": "fast"}')
+        yield
+        self._push(json.dumps(self.watched.deployed.stack.configuration))
+
+    def ask(self) -> None:
+        """Ask the API for what it cannot tell."""
         assert self.watched.caller.get("/intents").status == HTTPStatus.SERVICE_UNAVAILABLE
-        handler = self._handle_api("conductor_loop.no.such")
-        for function in FUNCTIONS:
-            self._invoke(function, b'{"Records": [{"eventSource": "aws:s3"}]}')
-        self._handle_api(handler)
 
-    def throttle(self) -> None:
-        """Leave no place for any function, and ask each of them for something."""
-        deployed = self.watched.deployed
-        for function in (*FUNCTIONS, "AuditFunction"):
-            name = deployed.outputs[function]
-            deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-            self._invoke(function, b"{}")
-            deployed.functions.delete_function_concurrency(FunctionName=name)
+    def crash(self, function: str) -> None:
+        """Let a function fail as a whole."""
+        assert self._invoke(function, b'{"Records": [{"eventSource": "aws:s3"}]}')
 
-    def sweep(self) -> None:
-        """Sweep now, not within a minute."""
-        self._invoke("SweeperFunction", b"{}")
-
-    def pause_sweeps(self) -> None:
-        """Leave the sweeper no place to run."""
-        deployed = self.watched.deployed
-        name = deployed.outputs["SweeperFunction"]
-        deployed.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-
-    def measure_slow(self) -> None:
-        """Put what would be measured after hours, or after almost a timeout."""
-        put: Any = self.watched.cloudwatch.put_metric_data
-        for alarm in self.watched.cloudwatch.describe_alarms()["MetricAlarms"]:
-            if alarm["MetricName"] in SLOW:
-                datum = {"MetricName": alarm["MetricName"], "Dimensions": alarm["Dimensions"]}
-                put(Namespace=alarm["Namespace"], MetricData=[datum | {"Value": alarm["Threshold"] + 1}])
-
-    def _handle_api(self, handler: str) -> str:
-        """Give the API's function another handler; which it had."""
+    def crash_api(self) -> None:
+        """Let the function of the API not even start."""
         deployed = self.watched.deployed
         name = deployed.outputs["ApiFunction"]
-        before = deployed.functions.get_function_configuration(FunctionName=name)["Handler"]
+        handler = deployed.functions.get_function_configuration(FunctionName=name)["Handler"]
+        deployed.functions.update_function_configuration(FunctionName=name, Handler="conductor_loop.no.such")
+        self.crash("ApiFunction")
         deployed.functions.update_function_configuration(FunctionName=name, Handler=handler)
-        return before
 
-    def _invoke(self, function: str, payload: bytes) -> None:
-        deployed = self.watched.deployed
-        functions = deployed.stack.session().client("lambda", endpoint_url=deployed.stack.endpoint, config=ONCE)
-        with suppress(functions.exceptions.TooManyRequestsException):
-            functions.invoke(FunctionName=deployed.outputs[function], Payload=payload)
+    def throttle(self, function: str) -> None:
+        """Ask a function for something that has no place to run."""
+        with self.paused(function), suppress(self._functions.exceptions.TooManyRequestsException):
+            self._invoke(function, b"{}")
+            raise AssertionError(f"{function} has run")
 
-    def _put_parameter(self, value: str) -> None:
+    @contextmanager
+    def paused(self, function: str) -> Iterator[None]:
+        """Leave a function no place to run."""
+        functions, name = self._functions, self.watched.deployed.outputs[function]
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        yield
+        functions.delete_function_concurrency(FunctionName=name)
+
+    def sweep(self) -> bool:
+        """Sweep now, not within a minute; whether that failed."""
+        return self._invoke("SweeperFunction", b"{}")
+
+    def is_over(self) -> bool:
+        """Let what has failed pass; whether all alarms are off."""
+        assert not self.sweep()
+        self.watched.let_pass(900)
+        return set(self.watched.states().values()) == {"OK"}
+
+    def _push(self, value: str) -> None:
         deployed = self.watched.deployed
         ssm = deployed.stack.session().client("ssm", endpoint_url=deployed.stack.endpoint)
         ssm.put_parameter(Name=deployed.outputs["ConfigParameter"], Value=value, Overwrite=True)
+
+    @cached_property
+    def _functions(self) -> "LambdaClient":
+        deployed = self.watched.deployed
+        return deployed.stack.session().client("lambda", endpoint_url=deployed.stack.endpoint, config=ONCE)
+
+    def _invoke(self, function: str, payload: bytes) -> bool:
+        """Call a function; whether it failed."""
+        answer = self._functions.invoke(FunctionName=self.watched.deployed.outputs[function], Payload=payload)
+        return "FunctionError" in answer

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from conductor_loop.catalogue import CATALOGUE, Kind
 from dev.stack import ROOT, Stack, free_port
 from tests.e2e.conftest import Deployed, until
 from tests.e2e.failures import SLOW, Failures
-from tests.e2e.watching import Watched
+from tests.e2e.watching import Subscribed, Watched
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,8 @@ def watched() -> Iterator[Watched]:
     parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
     parameters |= {"CriticalPrincipals": "AWS:nobody", "AlarmEmail": "operator@example.com"}
     configuration = {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 1}}
-    stack = Stack(port, parameters, configuration)
+    environment = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.3"}  # a minute on AWS
+    stack = Stack(port, parameters, configuration, environment)
     shutil.copytree(ROOT / "tests/e2e/porch", porch)
     (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")
     try:
@@ -171,33 +174,105 @@ class TestNumbers:
         return dict(Counter(key.split("-")[1] for key, text in zip(keys, told, strict=True) if "as normal" in text))
 
 
-PERIOD = 300  # seconds
-PERIODS = 3  # that an alarm looks at, at most, of this length
-OF_INTENTS = {"ValidationErrorAlarm", "ConfigurationErrorAlarm", "ResourceErrorAlarm", "UnreadableRowAlarm"}
+WAKING = {"OldestHighAlarm", "OldestNormalAlarm", "OldestLowAlarm", "OverdueAlarm", "ConductorThrottleAlarm"}
+"""Nobody answers intents while they are on; and while dead letters lie there, or no sweeps run."""
+
+
+@dataclass
+class Operator:
+    """Sees each failure set off its own alarms, and sees them over before the next."""
+
+    watched: Watched
+    told: Subscribed
+
+    @cached_property
+    def failures(self) -> Failures:
+        return Failures(self.watched)
+
+    def expect(self, alarm: str, *others: str) -> None:
+        self.told.expect(alarm, *others, *(["NotAnsweringAlarm"] if alarm in WAKING else []))
+        until(self.failures.is_over, 120)
+
+    def repeat(self, fail: Callable[[], object], alarm: str) -> None:
+        """Let something fail in one period after the other, until its alarm is told of."""
+
+        def once() -> bool:
+            fail()
+            self.watched.let_pass(0)  # and evaluate
+            if alarm in self.told.alarms():
+                return True
+            self.failures.sweep()
+            self.watched.let_pass(300)
+            return False
+
+        until(once, 120)
+
+    def is_told_an_hour_later(self, alarm: str) -> bool:
+        self.watched.let_pass(3600)
+        return alarm in self.told.alarms()
+
+
+def break_queues(operator: Operator) -> None:
+    with operator.failures.left_in("DeadLetterQueue"):
+        operator.told.expect("DeadLetterAlarm", "NotAnsweringAlarm")
+    with operator.failures.left_in("UnansweredQueue"):
+        operator.told.expect("UnansweredAlarm")
+
+
+def break_intents(operator: Operator) -> None:
+    failures = operator.failures
+    failures.send("wrong", 6, replicas=-1)
+    operator.expect("ValidationErrorAlarm")
+    failures.send("stuck", timeout="1s")  # porch takes too long
+    operator.expect("ConfigurationErrorAlarm")
+    failures.send("full")  # porch finds no space
+    operator.expect("ResourceErrorAlarm")
+    with failures.emptied("UnansweredQueue"):  # where the event goes that finds nobody
+        failures.send_with_a_row_without_sense()
+        operator.told.expect("UnreadableRowAlarm", "UnansweredAlarm")
+
+
+def take_away_what_functions_need(operator: Operator) -> None:
+    failures, told = operator.failures, operator.told
+    with failures.wrongly_configured():
+        until(lambda: bool(not failures.sweep() and told.alarms()), 60)
+    operator.expect("ConfigRefusedAlarm")
+    with failures.denied("AuditFunction", "logs:PutLogEvents"):
+        failures.send("good")
+        told.expect("AuditErrorAlarm", "AuditFailureAlarm")
+    with failures.denied("ApiFunction", "dynamodb:Query"):
+        operator.repeat(failures.ask, "ApiFailureAlarm")
+    operator.expect("ApiFailureAlarm")
+    with failures.denied("SweeperFunction", "s3:ListBucketVersions"):
+        operator.repeat(failures.sweep, "SweeperErrorAlarm")
+    operator.expect("SweeperErrorAlarm")
+
+
+def break_functions(operator: Operator) -> None:
+    failures = operator.failures
+    operator.repeat(lambda: failures.crash("ConductorFunction"), "ConductorErrorAlarm")
+    operator.expect("ConductorErrorAlarm")
+    failures.crash_api()
+    operator.expect("ApiErrorAlarm")
+    for name in ("Conductor", "Sweeper", "Api", "Audit"):
+        operator.repeat(partial(failures.throttle, f"{name}Function"), f"{name}ThrottleAlarm")
+        operator.expect(f"{name}ThrottleAlarm")
+    with failures.paused("SweeperFunction"):
+        until(partial(operator.is_told_an_hour_later, "SweepsStoppedAlarm"), 60)
+    operator.expect("SweepsStoppedAlarm", "NotAnsweringAlarm")
 
 
 class TestAlarms:
-    def test_every_alarm_goes_off_for_its_failure_and_is_over_when_it_is_mended(self, watched: Watched) -> None:
-        failures, every = Failures(watched), set(watched.states())
-        failures.sweep()
-        until(lambda: watched.states()["SweepsStoppedAlarm"] == "OK", 60)
-        told = watched.subscribe()
-        for _ in range(PERIODS * PERIOD // 60):
-            watched.let_pass(60)
-            failures.measure_slow()
-        until(lambda: told.alarms() >= watched.alarms_of(SLOW), 60)
-        failures.begin()
-        failures.send()
-        until(lambda: told.alarms() >= OF_INTENTS, 60)
-        for passed in (0, PERIOD, PERIOD):
-            watched.let_pass(passed)
-            failures.throttle()
-            failures.crash()
-        until(lambda: told.alarms() == every - {"SweepsStoppedAlarm"}, 120)
-        failures.pause_sweeps()
-        watched.let_pass(3600)
-        until(lambda: told.alarms() == every, 60)
-        failures.mend()
-        watched.let_pass(3600)
-        failures.sweep()
-        until(lambda: set(watched.states().values()) == {"OK"}, 120)
+    def test_every_failure_sets_off_its_own_alarm_and_no_other_until_it_is_mended(self, watched: Watched) -> None:
+        with Failures(watched).emptied("UnansweredQueue"):  # of what was sent before
+            pass
+        until(Failures(watched).is_over, 120)
+        operator = Operator(watched, watched.subscribe())
+        for alarm in SLOW:
+            operator.failures.measure(alarm)
+            operator.expect(alarm)
+        break_queues(operator)
+        break_intents(operator)
+        take_away_what_functions_need(operator)
+        break_functions(operator)
+        assert operator.told.ever == set(watched.states())

@@ -3,18 +3,22 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from botocore.config import Config
+
 from tests.e2e.calling import Caller, make_token
-from tests.e2e.conftest import Deployed
+from tests.e2e.conftest import Deployed, until
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_sqs import SQSClient
 
+ONCE = Config(retries={"total_max_attempts": 1})  # for what a second try would do twice
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -24,6 +28,7 @@ class Subscribed:
 
     sqs: "SQSClient"
     url: str
+    ever: set[str] = field(default_factory=set)  # told of, and expected
     _alarms: set[str] = field(default_factory=set)
 
     def alarms(self) -> set[str]:
@@ -36,6 +41,14 @@ class Subscribed:
                 self._alarms.add(notice["AlarmName"].split("-")[2])
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return self._alarms
+
+    def expect(self, *alarms: str) -> None:
+        """Wait until exactly these were told of since the last time; then begin anew."""
+        with suppress(AssertionError):
+            until(lambda: self.alarms() >= {*alarms}, 60)
+        assert self.alarms() == {*alarms}, f"told of {sorted(self._alarms)}, not of {sorted(alarms)}"
+        self.ever |= self._alarms
+        self._alarms.clear()
 
 
 @dataclass
@@ -99,12 +112,10 @@ class Watched:
         alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
         return {one["AlarmName"].split("-")[2]: one["StateValue"] for one in alarms}
 
-    def alarms_of(self, metrics: Collection[str]) -> set[str]:
-        """Give the alarms of some metrics, by their logical ids."""
-        found = self.cloudwatch.describe_alarms()["MetricAlarms"]
-        return {one["AlarmName"].split("-")[2] for one in found if one["MetricName"] in metrics}
-
     def let_pass(self, seconds: float) -> None:
         """Let time pass for the metrics, and so for the alarms; for nothing else."""
         datum: Any = {"MetricName": "SecondsPassed", "Value": seconds}
-        self.cloudwatch.put_metric_data(Namespace="EmulatedTime", MetricData=[datum])
+        client = self.deployed.stack.session().client(
+            "cloudwatch", endpoint_url=self.deployed.stack.endpoint, config=ONCE
+        )
+        client.put_metric_data(Namespace="EmulatedTime", MetricData=[datum])

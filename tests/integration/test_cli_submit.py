@@ -141,6 +141,8 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Path, wor
     result = run(write(tmp_path, "intent-a.json", priority="high"), "--dry-run")
     assert (result.exit_code, world.listing()) == (0, [])
     assert result.stdout == "intent-a.json\toran-sim\tcnf-simulator\t3\thigh\n"
+    (told,) = json.loads(run(write(tmp_path, "intent-a.json"), "--dry-run", "--output", "json").stdout)
+    assert (told["replicas"], told["priority"]) == (3, "normal")
     assert f"would be sent to s3://{BUCKET}/; nothing was sent" in result.stderr
 
 

@@ -40,6 +40,7 @@ class Context:
 @pytest.fixture(autouse=True)
 def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("world")  # moto is up before the function makes its clients
+    sdk.end_at(0)  # of the invocation before: each says when it ends itself
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("CONDUCTOR_STATE_TABLE", "state")
     monkeypatch.setenv("CONDUCTOR_PORCH_PATH", str(PORCH))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from conductor_loop.cli import COMMANDS, main
 from dev import commands
@@ -100,3 +101,12 @@ def complete(program: Path, instruction: str, words: str) -> str:
 
 def test_the_examples_are_there_to_be_run() -> None:
     assert (ROOT / "examples/intents/intent-scale-up-001.json").is_file()
+
+
+def test_an_interrupted_command_is_no_failed_intent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS_OF_ALL["conductor-loop status"], "callback", interrupt)
+    result = CliRunner().invoke(main, ["status", "intent-a.json"])
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")

@@ -102,3 +102,17 @@ def test_the_flaky_porch_succeeds_at_the_third_attempt(tmp_path: Path) -> None:
 
     assert [attempt("/some/intent-a.json") for _ in range(3)] == [4, 4, 0]
     assert [attempt(f"/some/intent-{name}.json") for name in "ba"] == [4, 4], "each intent, and each time anew"
+
+
+def test_the_aws_of_a_stack_asks_that_stack_for_every_service(local: Path) -> None:
+    """Version 1 of the program has an endpoint of its own for SQS, whatever the environment says."""
+    program = local / "tools/bin/aws"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    stack.link_programs()
+    command = [str(local / "bin/aws"), "sqs", "list-queues"]
+    asked = subprocess.run(command, env={"AWS_ENDPOINT_URL": "http://here"}, capture_output=True, text=True, check=True)
+    assert asked.stdout == "--endpoint-url http://here sqs list-queues\n"
+    asked = subprocess.run(command, env={}, capture_output=True, text=True, check=True)
+    assert asked.stdout == "sqs list-queues\n"

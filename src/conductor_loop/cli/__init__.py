@@ -58,6 +58,7 @@ def main(context: click.Context, document: Path | None, stack: str | None, *, va
       2  wrong usage, or nothing of that name: the same call never succeeds
       3  no answer yet: call again
       4  AWS refuses, or does not answer
+      130  interrupted
 
     \b
     Completion of commands and options; put the line into the file that your shell reads first:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import click
 
+INTERRUPTED = 130  # an exit code
+
 
 class Entry(NamedTuple):
     """A command: where it is, and the first sentence of its help, which is shown without importing it."""
@@ -36,6 +38,14 @@ class LazyGroup(click.Group):
     def list_commands(self, _: click.Context) -> list[str]:
         """Name the commands, in the order of the help."""
         return list(self.entries)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; one that somebody interrupts ends with 130, as a shell says it, and not as a failed intent."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
 
     def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; ``None`` where there is none of that name."""

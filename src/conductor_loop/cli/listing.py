@@ -38,8 +38,12 @@ _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
 @click.option(
     "--state", type=click.Choice(_STATES), help="Only these: a folder (waiting, processed, failed), or one state."
 )
-@click.option("--priority", type=click.Choice([*map(str, Priority)]), help="Only those that are treated with it.")
-@click.option("--namespace", help="Only those of this namespace.")
+@click.option(
+    "--priority",
+    type=click.Choice([*map(str, Priority)]),
+    help="Only those that are treated with it; known from the first attempt on.",
+)
+@click.option("--namespace", help="Only those of this namespace; known from the first attempt on.")
 @click.option("--since", type=duration, default="7d", show_default=True, help="Only those that arrived since.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones.")
 @stack_option

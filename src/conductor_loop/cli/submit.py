@@ -22,6 +22,7 @@ from conductor_loop.cli.common import (
     speaks_to_aws,
     stack_option,
 )  # fmt: skip
+from conductor_loop.cli.lazy import INTERRUPTED
 from conductor_loop.cli.progress import Progress
 from conductor_loop.cli.summary import Sent, print_summary
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from conductor_loop.validation import Rules
 
 _POLL_SECONDS = 0.5
-_INTERRUPTED = 130  # as a shell says it
 
 
 @click.command()
@@ -167,11 +167,11 @@ def _of(broken: int, every: int) -> str:
 def _would_send(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -> None:
     found = {name: json.loads(body) for name, body in bodies.items()}
     columns = ("file", "namespace", "target", "replicas", "priority")
-    rows = [[name, *(str(one.get(key, "normal")) for key in columns[1:])] for name, one in found.items()]
+    rows = [[name, *(one.get(key, "normal") for key in columns[1:])] for name, one in found.items()]
     if as_json:
         console.print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        console.print_rows(columns, rows, flexible="file")
+        console.print_rows(columns, [[str(value) for value in row] for row in rows], flexible="file")
     click.echo(f"{len(rows)} valid; would be sent to s3://{bucket}/; nothing was sent", err=True)
 
 
@@ -204,7 +204,7 @@ def _follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
                 time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         click.echo("interrupted; what was sent goes on", err=True)
-        return _INTERRUPTED
+        return INTERRUPTED
     except operator.AWS_ERRORS as error:
         click.echo(f"{operator.explained(error).text}; what was sent goes on", err=True)
         return NO_AWS
