@@ -2,9 +2,9 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 
 from tests.e2e.calling import Caller, make_token
-from tests.e2e.conftest import Deployed, until
+from tests.e2e.conftest import Deployed
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -44,8 +44,9 @@ class Subscribed:
 
     def expect(self, *alarms: str) -> None:
         """Wait until exactly these were told of since the last time; then begin anew."""
-        with suppress(AssertionError):
-            until(lambda: self.alarms() >= {*alarms}, 60)
+        deadline = time.monotonic() + 60
+        while not self.alarms() >= {*alarms} and time.monotonic() < deadline:
+            time.sleep(0.2)
         assert self.alarms() == {*alarms}, f"told of {sorted(self._alarms)}, not of {sorted(alarms)}"
         self.ever |= self._alarms
         self._alarms.clear()

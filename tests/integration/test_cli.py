@@ -63,7 +63,9 @@ def retrying(world: World) -> Handoff:
     return handoff
 
 
-@pytest.mark.parametrize("wait", [(), ("--wait", "0.1")], ids=["at once", "after waiting"])
+@pytest.mark.parametrize(
+    "wait", [(), ("--wait", "0.1"), ("--wait", "100ms")], ids=["at once", "after waiting", "after a duration"]
+)
 def test_an_attempt_that_failed_is_shown_with_the_time_of_the_next(world: World, wait: tuple[str, ...]) -> None:
     retrying(world)
     result = run("status", "intent-a.json", *wait)

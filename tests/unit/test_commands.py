@@ -110,3 +110,10 @@ def test_an_interrupted_command_is_no_failed_intent(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(COMMANDS_OF_ALL["conductor-loop status"], "callback", interrupt)
     result = CliRunner().invoke(main, ["status", "intent-a.json"])
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("wait", ["-1", "nan", "86401", "2d", "soon"])
+def test_no_time_to_wait_for_is_wrong_usage(wait: str) -> None:
+    result = CliRunner().invoke(main, ["status", "intent-a.json", "--wait", wait])
+    assert result.exit_code == 2
+    assert wait in result.stderr

@@ -11,6 +11,7 @@ from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
+_DAY_SECONDS = 86_400.0
 _LONGEST_SECONDS = 30 * 86_400.0  # that anybody looks back
 _LONGEST_RETENTION_SECONDS = 3653 * 86_400.0  # of CloudWatch Logs
 
@@ -66,6 +67,17 @@ def duration(value: str, longest: float = _LONGEST_SECONDS) -> float:
 def long_duration(value: str) -> float:
     """Take a duration that may be as long as the longest retention of an audit trail; in seconds."""
     return duration(value, _LONGEST_RETENTION_SECONDS)
+
+
+def seconds(value: str) -> float:
+    """Take seconds, of a day at most, as a number or as a duration such as 30s."""
+    try:
+        found = float(value)
+    except ValueError:
+        return duration(value, _DAY_SECONDS)
+    if not 0 <= found <= _DAY_SECONDS:
+        raise click.BadParameter(f"{value}: from 0 to {_DAY_SECONDS:.0f} seconds")
+    return found
 
 
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:

@@ -14,6 +14,7 @@ from conductor_loop.cli.common import (
     file_name,
     handoff_bucket,
     output_option,
+    seconds,
     speaks_to_aws,
     stack_option,
 )
@@ -29,9 +30,7 @@ _POLL_SECONDS = 0.5
 @click.argument("name", type=file_name)
 @bucket_option
 @stack_option
-@click.option(
-    "--wait", type=click.FloatRange(0, 86_400), default=0, show_default=True, help="Seconds to wait for the answer."
-)
+@click.option("--wait", type=seconds, default=0, show_default=True, help="How long to wait for the answer: 30, or 30s.")
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),
