@@ -1,6 +1,6 @@
 """What every entry point imports first: until all is imported, the garbage collector waits.
 
-What an import makes stays for as long as the function; the collector would go through it a hundred times meanwhile.
+What an import makes stays for as long as the function; the collector went through it thirty times meanwhile.
 """
 
 import gc

@@ -191,6 +191,9 @@ class Operator:
 
     def expect(self, alarm: str, *others: str) -> None:
         self.told.expect(alarm, *others, *(["NotAnsweringAlarm"] if alarm in WAKING else []))
+        self.see_it_over()
+
+    def see_it_over(self) -> None:
         until(self.failures.is_over, 120)
 
     def repeat(self, fail: Callable[[], object], alarm: str) -> None:
@@ -215,8 +218,10 @@ class Operator:
 def break_queues(operator: Operator) -> None:
     with operator.failures.left_in("DeadLetterQueue"):
         operator.told.expect("DeadLetterAlarm", "NotAnsweringAlarm")
+    operator.see_it_over()
     with operator.failures.left_in("UnansweredQueue"):
         operator.told.expect("UnansweredAlarm")
+    operator.see_it_over()
 
 
 def break_intents(operator: Operator) -> None:
@@ -230,6 +235,7 @@ def break_intents(operator: Operator) -> None:
     with failures.emptied("UnansweredQueue"):  # where the event goes that finds nobody
         failures.send_with_a_row_without_sense()
         operator.told.expect("UnreadableRowAlarm", "UnansweredAlarm")
+    operator.see_it_over()
 
 
 def take_away_what_functions_need(operator: Operator) -> None:
@@ -240,6 +246,7 @@ def take_away_what_functions_need(operator: Operator) -> None:
     with failures.denied("AuditFunction", "logs:PutLogEvents"):
         failures.send("good")
         told.expect("AuditErrorAlarm", "AuditFailureAlarm")
+    operator.see_it_over()
     with failures.denied("ApiFunction", "dynamodb:Query"):
         operator.repeat(failures.ask, "ApiFailureAlarm")
     operator.expect("ApiFailureAlarm")
