@@ -1,0 +1,385 @@
+"""One scene as it is played: the parts in memory, the workers, and what may happen next."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import partial
+from itertools import combinations
+from typing import Any
+from zlib import crc32
+
+from conductor_loop import pipeline
+from conductor_loop.app import App, Message
+from conductor_loop.config import Config
+from conductor_loop.delivery import Later
+from conductor_loop.errors import Cause, StillHeld
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Claim, Outcome, State
+from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.rates import Memory
+from conductor_loop.retry import Policy
+from conductor_loop.sweep import take_turn
+from tests.explorer.actor import READS, Actor, Call, Part
+from tests.factories import BUCKET
+from tests.watched import WatchedBucket, WatchedState
+from tests.workers import Drop
+
+EPOCH = 1_800_000_000.0
+ONCALL = "AWS:oncall-7"
+INVOCATION_SECONDS = 120.0
+LEASE_SECONDS = 200.0  # more than a lease lasts; a worker that slept so long has lost it
+_LATEST_WRITE_SECONDS = 1100.0  # after which no worker writes any more
+_ROUNDS = 40  # of deliveries and sweeps after the workers' end; more means that something never ends
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may go wrong in one history."""
+
+    kills: int = 1
+    pauses: int = 1  # both workers sleep until every lease has run out
+    losses: int = 1  # answers lost after their effect
+    total: int = 2  # of all these together
+
+    def less(self, kind: str) -> "Budget":
+        return replace(self, total=self.total - 1, **{kind: getattr(self, kind) - 1})
+
+    def allows(self, kind: str) -> bool:
+        return self.total > 0 and getattr(self, kind) > 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens next: a worker goes on, is killed, loses an answer; or time passes."""
+
+    kind: str
+    actor: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.actor}" if self.kind != "pause" else self.kind
+
+
+class ExploredBucket(WatchedBucket):
+    """Version ids that do not depend on what was written to other keys, so that histories can meet again."""
+
+    def __init__(self, drops: dict[str, Drop]) -> None:
+        super().__init__(drops)
+        self.written: Counter[str] = Counter()
+
+    def _put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        super()._put(key, body, metadata)
+        self.written[key] += 1
+        version = replace(self.objects[key][-1], id=f"v{self.written[key]}-{crc32(key.encode()):08x}")
+        self.objects[key][-1] = version
+        return version.id
+
+
+class FilesOneByOne(Part):
+    """Each file of a package is a call of its own."""
+
+    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+        bucket: Any = self._part
+        refused: Exception | None = None
+        for key in sorted({*files, *replacing}):
+            one = {key: files[key]} if key in files else {}
+            write = partial(bucket.publish, claim, one, {k: tag for k, tag in replacing.items() if k == key})
+            try:
+                self._actor.call(Call(self._name, f"publish {key.rpartition('/')[2]}", write))
+            except Exception as error:  # noqa: BLE001 - one that is refused stops no other
+                refused = error
+        if refused is not None:
+            raise refused
+
+
+@dataclass
+class Play:
+    """A scene from its beginning. ``tests.watched`` holds each write against what must be true."""
+
+    config: Config = field(
+        default_factory=lambda: Config(
+            state_table="state",
+            handoff_bucket=BUCKET,
+            critical_principals=(ONCALL,),
+            retry=Policy(attempts=3, delay_seconds=2.0),
+        )
+    )
+    budget: Budget = field(default_factory=Budget)
+    redelivers: bool = True  # whether events are delivered again after a kill; else only the sweeper finds them
+    now: float = EPOCH
+    drops: dict[str, Drop] = field(default_factory=dict)
+    events: list[Handoff] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    packages: dict[str, bytes] = field(default_factory=dict)  # as each was when it was decided
+    counts: Counter[str] = field(default_factory=Counter)
+    steps: list[str] = field(default_factory=list)  # of the history so far, to be read
+    actors: list[Actor] = field(default_factory=list)
+    running: Actor | None = None
+    withdrawn: set[str] = field(default_factory=set)  # version ids
+    in_order: list[str] = field(default_factory=list)  # version ids, as they were decided
+
+    def __post_init__(self) -> None:
+        self.bucket, self.state, self.rates = ExploredBucket(self.drops), WatchedState(self), Memory()  # type: ignore[arg-type]
+        self.bucket.now = lambda: self.now
+
+    # -- the vocabulary of scenes
+
+    def put(self, file: str, body: bytes, *, script: tuple[Cause | None, ...] = (None,), at: float = 0.0) -> Handoff:
+        """Put an intent ``at`` seconds after the one before; its handoff as the event has it."""
+        self.now += at
+        put = self.bucket.drop(BUCKET, file, body)
+        time = f"{datetime.fromtimestamp(self.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        handoff = replace(put, event_time=time, sequencer=f"{len(self.drops):04X}", principal=ONCALL)
+        self.drops[put.version_id] = Drop(handoff, body, self.now + len(self.drops) * 1e-6, script)
+        return handoff
+
+    def withdraw(self, handoff: Handoff) -> None:
+        self.bucket.remove(handoff)
+        self.withdrawn.add(handoff.version_id)
+
+    def answer(self, handoff: Handoff) -> None:
+        """Deliver an event, undisturbed."""
+        pipeline.answer(self.app(), handoff, self.now + INVOCATION_SECONDS)
+
+    def work(self, message: Message) -> Any:
+        """Deliver a message, undisturbed."""
+        return pipeline.work(self.app(), message, self.now + INVOCATION_SECONDS)
+
+    def configured(self, **changes: Any) -> Config:
+        return replace(self.config, **changes)
+
+    def decide_only(self, message: Message) -> None:
+        """Deliver a message to a worker that is killed once the outcome is decided."""
+        actor = Actor(self, "the first worker", self.message(message))
+        while not self.in_order:
+            actor.go()
+        actor.kill()
+
+    def race(self, *tasks: Callable[[App], object]) -> None:
+        self.actors = [Actor(self, f"worker {number}", task) for number, task in enumerate(tasks)]
+
+    def event(self, handoff: Handoff) -> Callable[[App], object]:
+        """Deliver an event to a worker; one that does not come to its end leaves it to a later delivery."""
+        self.events.append(handoff)
+        return partial(self._answered, handoff)
+
+    def message(self, message: Message) -> Callable[[App], object]:
+        """Deliver a message that waits already to a worker."""
+        return partial(self._worked, message)
+
+    def sweep(self) -> Callable[[App], object]:
+        return lambda app: take_turn(app, self.now + INVOCATION_SECONDS)
+
+    # -- what may happen
+
+    def options(self) -> list[Step]:
+        live = [number for number, actor in enumerate(self.actors) if actor.live]
+        begun = [number for number in live if self.actors[number].started]
+        steps = [Step("go", number) for number in live]
+        if self.budget.allows("kills"):
+            steps += [Step("kill", number) for number in begun]
+        if self.budget.allows("losses"):
+            steps += [Step("lose", number) for number in begun if self._writes(self.actors[number])]
+        if self.budget.allows("pauses") and begun:
+            steps.append(Step("pause"))
+        return steps
+
+    def take(self, step: Step) -> None:
+        actor = self.actors[step.actor]
+        self.steps.append(self._told(step, actor))
+        match step.kind:
+            case "go":
+                actor.go()
+            case "kill":
+                actor.kill()
+                self.budget = self.budget.less("kills")
+            case "lose":
+                actor.lose()
+                self.budget = self.budget.less("losses")
+            case "pause":
+                self.now += LEASE_SECONDS
+                self.budget = self.budget.less("pauses")
+
+    def fingerprint(self) -> int:
+        """Give the same number where all that follows is the same."""
+        parts = [self.now, self.budget, self.events, sorted(map(repr, self.messages))]
+        actors = [(actor.seen, actor.started, actor.ended, actor.killed) for actor in self.actors]
+        drops = [(drop.runs, drop.decided) for drop in self.drops.values()]
+        return hash((*map(repr, parts), *actors, repr(drops), _text(self.bucket.__dict__), _text(_fields(self.state))))
+
+    def close(self) -> None:
+        """End the workers of a play that is not played on."""
+        for actor in self.actors:
+            if actor.live:
+                actor.kill()
+
+    # -- the end
+
+    def finish(self) -> None:
+        """Deliver and sweep, with nothing going wrong any more, until nothing is left to do."""
+        for actor in self.actors:
+            if actor.error is not None and isinstance(actor.error, AssertionError):
+                raise actor.error
+        if not self.redelivers:
+            self.events.clear()
+        for _ in range(_ROUNDS):
+            self._deliver_all()
+            if not (self.events or self.messages or self._root() or self.state.notes):
+                return
+            self.now += _LATEST_WRITE_SECONDS
+            if not (self.events or self.messages):
+                take_turn(self.app(), self.now + INVOCATION_SECONDS)
+        raise AssertionError(f"never settled: {self._root()}, {self.state.notes}, {self.state.rows}")
+
+    def decided(self, handoff: Handoff, outcome: Outcome) -> None:
+        drop = self.drops[handoff.version_id]
+        drop.decided.append(outcome)
+        self.in_order.append(handoff.version_id)
+        assert len(drop.decided) == 1, f"decided twice: {handoff}"
+        if outcome.state is not State.SUCCEEDED:
+            return
+        assert self.running is not None
+        mine = self.running.package
+        there = {key: self.bucket.get(BUCKET, key) for key in mine if self.bucket.objects.get(key)}
+        assert there == mine, f"decided with files that are not its own: {handoff}"
+        assert not mine.keys() & self.packages.keys(), f"two intents share a package: {handoff}"
+        self.packages |= mine
+
+    def state_order(self) -> Iterator[tuple[Drop, Drop]]:
+        """Give each pair of handoffs, the one decided first in front."""
+        return combinations([self.drops[version] for version in self.in_order], 2)
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    # -- the parts
+
+    def app(self, actor: Actor | None = None) -> App:
+        """Give the app as a worker has it; without one, calls are made at once."""
+        own: Actor = actor or Actor(self, "at once", lambda _: None)
+        bucket, state, queues, porch = self.bucket, self.state, _Queues(self), _Porch(self, own)
+        parts: dict[str, Any] = {"bucket": bucket, "state": state, "queues": queues, "redeliver": self.events.append}
+        take: Any = self.rates.take
+        if actor is None:
+            self.running = own
+        else:
+            parts = {"bucket": FilesOneByOne(actor, "bucket", bucket), "state": Part(actor, "state", state)}
+            parts |= {"queues": Part(actor, "queues", queues), "redeliver": Part(actor, "events", self.events).append}
+            take = Part(actor, "rates", self.rates).take
+            porch = Part(actor, "porch", porch).run  # type: ignore[assignment]
+        return App(
+            config=self.config,
+            **parts,
+            take=take,
+            run_porch=porch if callable(porch) else porch.run,
+            observe=lambda _: None,
+            note=lambda _: None,
+            trace=lambda _: None,
+            clock=lambda: self.now,
+            wait=self._wait,
+            turn=lambda _: nullcontext(),
+            jitter=lambda: 1.0,
+            new_owner=self._owners(own),
+            worker_id=7,
+        )
+
+    def _owners(self, actor: Actor) -> Callable[[], str]:
+        self.counts["apps"] += 1
+        at_once = self.counts["apps"]
+        numbers = iter(range(1_000_000))
+
+        def owner() -> str:
+            return f"owner {actor.name if actor in self.actors else at_once}.{next(numbers)}"
+
+        return owner
+
+    def _wait(self, _: float) -> None:
+        """Let the invocation end instead: whatever would come after the wait begins again with the next delivery."""
+        raise StillHeld
+
+    def _answered(self, handoff: Handoff, app: App) -> object:
+        result = pipeline.answer(app, handoff, self.now + INVOCATION_SECONDS)
+        if handoff in self.events:
+            self.events.remove(handoff)
+        return result
+
+    def _worked(self, message: Message, app: App) -> object:
+        result = pipeline.work(app, message, self.now + INVOCATION_SECONDS)
+        if not isinstance(result, Later) and message in self.messages:
+            self.messages.remove(message)
+        return result
+
+    def _deliver_all(self) -> None:
+        for handoff in list(self.events):
+            self._once(partial(self._answered, handoff, self.app()))
+        for message in list(self.messages):
+            self._once(partial(self._worked, message, self.app()))
+
+    def _once(self, deliver: Callable[[], object]) -> None:
+        try:
+            deliver()
+        except AssertionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is delivered again; what never ends is seen by ``finish``
+            self.steps.append(f"later: {error!r}")
+
+    def _root(self) -> list[str]:
+        return [key for key in self.bucket.keys(BUCKET) if "/" not in key]
+
+    @staticmethod
+    def _writes(actor: Actor) -> bool:
+        return actor.pending is not None and actor.pending.name not in READS
+
+    @staticmethod
+    def _told(step: Step, actor: Actor) -> str:
+        if step.kind == "pause":
+            return f"{LEASE_SECONDS:.0f} s pass: every lease has run out"
+        call = actor.pending or "begins"
+        what = {"go": f"{call}", "kill": f"is killed before {call}", "lose": f"{call}, and its answer is lost"}
+        return f"{actor.name}: {what[step.kind]}"
+
+
+class _Queues:
+    def __init__(self, play: Play) -> None:
+        self._play = play
+
+    def send(self, message: Message, group: str, delay_seconds: float = 0) -> None:
+        del group, delay_seconds
+        self._play.messages.append(message)
+
+
+class _Porch:
+    def __init__(self, play: Play, actor: Actor) -> None:
+        self._play, self._actor = play, actor
+
+    def run(self, request: Request) -> Result:
+        drops = self._play.drops.values()
+        drop = next(one for one in drops if one.body == json.dumps(dict(request.document)).encode())
+        cause = drop.next_cause()
+        run = Run(exit_code=1 if cause else 0, stdout="", stderr="", duration_seconds=0.5)
+        if cause is not None:
+            raise PorchFailed(cause, run, f"porch: {cause}")
+        patch = int(request.previous_version.rpartition(".")[2]) + 1 if request.previous_version else 0
+        name = f"{request.document['target']}-v1.0.{patch}"
+        mark = f"{drop.handoff.key} {drop.handoff.version_id} run {drop.runs}".encode()
+        files = {"Kptfile": b"constant", f"note-{drop.handoff.version_id}.yaml": mark}
+        prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
+        self._actor.package = {prefix + path: body for path, body in files.items()}
+        return Result(Package(name, files), run, "made")
+
+
+def _fields(part: object) -> dict[str, Any]:
+    return {one.name: getattr(part, one.name) for one in fields(part)} | {  # type: ignore[arg-type]
+        "in_force": part.in_force,  # type: ignore[attr-defined]
+        "applied": part.applied,  # type: ignore[attr-defined]
+    }
+
+
+def _text(state: dict[str, Any]) -> str:
+    return repr([(name, _sorted(value)) for name, value in sorted(state.items()) if not callable(value)])
+
+
+def _sorted(value: Any) -> Any:
+    return sorted(value.items(), key=repr) if isinstance(value, dict) else value

@@ -1,0 +1,166 @@
+"""The scenes: two workers that meet, and what was there before they did."""
+
+from collections.abc import Callable
+
+from conductor_loop.app import Message
+from conductor_loop.errors import Cause
+from tests.explorer.play import Play
+from tests.factories import intent
+
+SCENES: dict[str, Callable[[], Play]] = {}
+_OLD, _NEW = intent(replicas=5, timeout="30s"), intent(replicas=2, timeout="30s")
+_REFUSED = intent(replicas="2")
+
+
+def scene(build: Callable[[Play], None]) -> Callable[[Play], None]:
+    """Register a scene under its name in words, for events that are delivered again and for those that are not."""
+
+    def begin(*, redelivers: bool) -> Callable[[], Play]:
+        def play() -> Play:
+            one = Play(redelivers=redelivers)
+            build(one)
+            return one
+
+        return play
+
+    name = build.__name__.replace("_", " ")
+    SCENES[name] = begin(redelivers=True)
+    SCENES[f"{name}, only swept"] = begin(redelivers=False)
+    return build
+
+
+def _inline(play: Play) -> None:
+    play.config = play.configured(priority_queues=False)
+
+
+def _waiting(play: Play) -> Message:
+    """Give the only message that waits."""
+    (message,) = play.messages
+    return message
+
+
+@scene
+def one_event_twice(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.race(play.event(handoff), play.event(handoff))
+
+
+@scene
+def one_event_twice_inline(play: Play) -> None:
+    _inline(play)
+    handoff = play.put("intent-a.json", _NEW)
+    play.race(play.event(handoff), play.event(handoff))
+
+
+@scene
+def one_message_twice(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW))
+    message = _waiting(play)
+    play.race(play.message(message), play.message(message))
+
+
+@scene
+def one_message_twice_and_porch_fails_first(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW, script=(Cause.NETWORK_ERROR, None)))
+    message = _waiting(play)
+    play.race(play.message(message), play.message(message))
+
+
+@scene
+def an_event_and_the_message_it_has_made(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.race(play.event(handoff), play.message(_waiting(play)))
+
+
+@scene
+def two_intents_for_one_target(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    play.answer(play.put("intent-b.json", _NEW, at=2.0))
+    older, newer = play.messages
+    play.race(play.message(older), play.message(newer))
+
+
+@scene
+def two_intents_for_one_target_in_one_second(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD, at=0.1))
+    play.answer(play.put("intent-b.json", _NEW, at=0.8))
+    older, newer = play.messages
+    play.race(play.message(older), play.message(newer))
+
+
+@scene
+def two_intents_for_one_target_in_one_second_inline(play: Play) -> None:
+    _inline(play)
+    older, newer = play.put("intent-a.json", _OLD, at=0.1), play.put("intent-b.json", _NEW, at=0.8)
+    play.race(play.event(older), play.event(newer))
+
+
+@scene
+def two_versions_of_one_name(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    play.race(play.message(_waiting(play)), play.event(play.put("intent-a.json", _NEW, at=2.0)))
+
+
+@scene
+def two_versions_of_one_name_in_one_second(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD, at=0.1))
+    play.race(play.message(_waiting(play)), play.event(play.put("intent-a.json", _NEW, at=0.8)))
+
+
+@scene
+def two_versions_of_one_name_and_the_newer_is_refused(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    play.race(play.message(_waiting(play)), play.event(play.put("intent-a.json", _REFUSED, at=2.0)))
+
+
+@scene
+def two_versions_of_one_name_and_the_newer_was_refused_before(play: Play) -> None:
+    older = play.put("intent-a.json", _OLD)
+    play.answer(older)
+    play.answer(play.put("intent-a.json", _REFUSED, at=2.0))
+    message = _waiting(play)
+    play.race(play.message(message), play.message(message))
+
+
+@scene
+def two_versions_of_one_name_and_the_newer_is_withdrawn(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    newer = play.put("intent-a.json", _NEW, at=2.0)
+    play.answer(newer)
+    play.withdraw(newer)
+    older, gone = play.messages
+    play.race(play.message(older), play.message(gone))
+
+
+@scene
+def an_intent_that_is_withdrawn_while_its_message_waits(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.withdraw(handoff)
+    message = _waiting(play)
+    play.race(play.message(message), play.message(message))
+
+
+@scene
+def a_sweep_beside_a_late_event(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.now += 1000
+    play.race(play.event(handoff), play.sweep())
+
+
+@scene
+def a_sweep_beside_a_late_event_inline(play: Play) -> None:
+    _inline(play)
+    handoff = play.put("intent-a.json", _NEW)
+    play.now += 1000
+    play.race(play.event(handoff), play.sweep())
+
+
+@scene
+def two_sweeps_and_a_decision_without_its_effects(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.decide_only(_waiting(play))
+    play.now += 1000
+    play.race(play.sweep(), play.message(_waiting(play)))

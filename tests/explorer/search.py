@@ -1,0 +1,138 @@
+"""Every interleaving of a scene: a depth-first search over its histories that goes nowhere twice.
+
+A history is replayed from its beginning: code is deterministic, so that the state of the parts and the answers that each
+worker has seen say all that can follow. Two histories that come to the same point (calls that commute, most often) go
+on as one; how many there were is counted over the graph of points.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.explorer.play import Play, Step
+from tests.explorer.promises import check
+
+type Scene = Callable[[], Play]
+
+
+class Violation(AssertionError):
+    """A promise that a history broke, with that history."""
+
+    def __init__(self, path: Sequence[Step], play: Play, error: BaseException) -> None:
+        lines = "\n  ".join(play.steps)
+        super().__init__(f"{type(error).__name__}: {error}\n  {lines}\nreplay: --path {','.join(map(str, path))}")
+        self.path = tuple(path)
+
+
+@dataclass
+class Explored:
+    """What a search has seen."""
+
+    points: int = 0
+    endings: int = 0
+    replays: int = 0
+    complete: bool = True
+    seconds: float = 0.0
+    graph: dict[int, list[int]] = field(default_factory=dict, repr=False)
+
+    def interleavings(self) -> int:
+        """Count the histories: the ways through the graph of points."""
+        ways: dict[int, int] = {}
+        for point in reversed(self._in_order()):
+            ways[point] = sum(ways[after] for after in self.graph[point]) or 1
+        return ways[self._first()] if self.graph else 0
+
+    def _first(self) -> int:
+        return next(iter(self.graph))
+
+    def _in_order(self) -> list[int]:
+        """Give each point before those that follow it."""
+        done: dict[int, None] = {}
+        stack = [(self._first(), False)] if self.graph else []
+        seen = set()
+        while stack:
+            point, leaving = stack.pop()
+            if leaving:
+                done[point] = None
+            elif point not in seen:
+                seen.add(point)
+                stack.append((point, True))
+                stack += [(after, False) for after in self.graph[point]]
+        return list(reversed(done))
+
+
+def explore(scene: Scene, most_points: int | None = None) -> Explored:
+    """Play every interleaving of a scene, or as many as lead to ``most_points`` different points.
+
+    Raises:
+        Violation: with the history that broke a promise.
+
+    """
+    began, done = time.monotonic(), Explored()
+    todo: list[tuple[tuple[Step, ...], int | None]] = [((), None)]
+    while todo:
+        path, before = todo.pop()
+        if most_points is not None and done.points >= most_points:
+            done.complete = False
+            break
+        play = replay(scene, path)
+        done.replays += 1
+        _walk(play, list(path), before, done, todo)
+        play.close()
+    done.seconds = time.monotonic() - began
+    for followers in done.graph.values():
+        followers[:] = [point for point in followers if point in done.graph]
+    return done
+
+
+def replay(scene: Scene, path: Sequence[Step]) -> Play:
+    """Play a scene along a path."""
+    play = scene()
+    for number, step in enumerate(path):
+        _guarded(play, path[: number + 1], lambda step=step: play.take(step))  # type: ignore[misc]
+    return play
+
+
+def check_ending(play: Play, path: Sequence[Step]) -> None:
+    """Let a play come to its end, and hold what it left against the promises."""
+
+    def end() -> None:
+        play.finish()
+        check(play)
+
+    _guarded(play, path, end)
+
+
+def _walk(
+    play: Play,
+    path: list[Step],
+    before: int | None,
+    done: Explored,
+    todo: list[tuple[tuple[Step, ...], int | None]],
+) -> None:
+    """Go on until a point that was seen before, or the end; what else could happen on the way is left to do."""
+    while True:
+        point = play.fingerprint()
+        if before is not None:
+            done.graph[before].append(point)
+        if point in done.graph:
+            return
+        done.graph[point] = []
+        done.points += 1
+        options = play.options()
+        if not any(step.kind == "go" for step in options):
+            done.endings += 1
+            check_ending(play, path)
+            return
+        todo += [((*path, step), point) for step in reversed(options[1:])]
+        path.append(options[0])
+        _guarded(play, path, lambda: play.take(path[-1]))
+        before = point
+
+
+def _guarded(play: Play, path: Sequence[Step], act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception as error:
+        play.close()
+        raise Violation(path, play, error) from error
