@@ -21,8 +21,12 @@ class Killed(BaseException):
     """The process is gone: nothing catches it."""
 
 
-class AnswerLost(Exception):
+class AnswerLost(Exception):  # noqa: N818 - an answer, not an error
     """The call had its effect; its answer never arrived."""
+
+
+class CallFailed(Exception):  # noqa: N818 - as above
+    """The call was refused, and had no effect."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Actor:
     def __init__(self, play: "Play", name: str, task: Callable[[App], object]) -> None:
         self.name, self.play = name, play
         self.pending: Call | None = None
-        self.started = self.ended = self.killed = False
+        self.started = self.ended = self.killed = self.broken = False
         self.seen = 0
         self.result: object = None
         self.error: Exception | None = None
@@ -69,6 +73,15 @@ class Actor:
         self._made()
         self._resume(None, AnswerLost())
 
+    def fail(self) -> None:
+        """Have the pending call fail without an effect."""
+        self._resume(None, CallFailed())
+
+    def break_off(self) -> None:
+        """Have the pending call and all that come after it fail: the service is down for this worker."""
+        self.broken = True
+        self.fail()
+
     def kill(self) -> None:
         """End it where it stands: what it does in its ``finally`` blocks has no effect."""
         self.killed = True
@@ -88,6 +101,8 @@ class Actor:
 
     def _made(self) -> tuple[Any, Exception | None]:
         assert self.pending is not None
+        if self.broken and self.pending.part != "porch":
+            return None, CallFailed()
         self.play.running = self
         try:
             return self.pending.run(), None

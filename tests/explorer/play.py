@@ -42,6 +42,7 @@ class Budget:
     kills: int = 1
     pauses: int = 1  # both workers sleep until every lease has run out
     losses: int = 1  # answers lost after their effect
+    failures: int = 1  # calls that fail without an effect: one, or it and all that the worker makes after it
     total: int = 2  # of all these together
 
     def less(self, kind: str) -> "Budget":
@@ -51,9 +52,13 @@ class Budget:
         return self.total > 0 and getattr(self, kind) > 0
 
 
+_COSTS = {"kill": "kills", "pause": "pauses", "lose": "losses", "fail": "failures", "break": "failures"}
+_METHODS = {"break": "break_off"}
+
+
 @dataclass(frozen=True)
 class Step:
-    """What happens next: a worker goes on, is killed, loses an answer; or time passes."""
+    """What happens next: a worker goes on, is killed, loses an answer, or has a call fail; or time passes."""
 
     kind: str
     actor: int = 0
@@ -107,7 +112,6 @@ class Play:
         )
     )
     budget: Budget = field(default_factory=Budget)
-    redelivers: bool = True  # whether events are delivered again after a kill; else only the sweeper finds them
     now: float = EPOCH
     drops: dict[str, Drop] = field(default_factory=dict)
     events: list[Handoff] = field(default_factory=list)
@@ -117,6 +121,8 @@ class Play:
     steps: list[str] = field(default_factory=list)  # of the history so far, to be read
     actors: list[Actor] = field(default_factory=list)
     running: Actor | None = None
+    left_events: bool = False  # whether workers left events that are delivered again, or lost
+    late: list[Actor] = field(default_factory=list)  # who go on once all is decided
     withdrawn: set[str] = field(default_factory=set)  # version ids
     in_order: list[str] = field(default_factory=list)  # version ids, as they were decided
 
@@ -157,6 +163,14 @@ class Play:
             actor.go()
         actor.kill()
 
+    def leave_late(self, message: Message) -> None:
+        """Deliver a message to a worker that falls asleep before it publishes, and writes at the very end."""
+        late = Actor(self, "the late worker", self.message(message))
+        while late.pending is None or not late.pending.name.startswith("publish"):
+            late.go()
+        self.now += LEASE_SECONDS
+        self.late.append(late)
+
     def race(self, *tasks: Callable[[App], object]) -> None:
         self.actors = [Actor(self, f"worker {number}", task) for number, task in enumerate(tasks)]
 
@@ -182,6 +196,8 @@ class Play:
             steps += [Step("kill", number) for number in begun]
         if self.budget.allows("losses"):
             steps += [Step("lose", number) for number in begun if self._writes(self.actors[number])]
+        if self.budget.allows("failures"):
+            steps += [Step(kind, number) for number in begun if self._fails(number) for kind in ("fail", "break")]
         if self.budget.allows("pauses") and begun:
             steps.append(Step("pause"))
         return steps
@@ -190,42 +206,42 @@ class Play:
         actor = self.actors[step.actor]
         self.steps.append(self._told(step, actor))
         match step.kind:
-            case "go":
-                actor.go()
-            case "kill":
-                actor.kill()
-                self.budget = self.budget.less("kills")
-            case "lose":
-                actor.lose()
-                self.budget = self.budget.less("losses")
             case "pause":
                 self.now += LEASE_SECONDS
-                self.budget = self.budget.less("pauses")
+            case _:
+                getattr(actor, _METHODS.get(step.kind, step.kind))()
+        if step.kind in _COSTS:
+            self.budget = self.budget.less(_COSTS[step.kind])
 
     def fingerprint(self) -> int:
         """Give the same number where all that follows is the same."""
         parts = [self.now, self.budget, self.events, sorted(map(repr, self.messages))]
-        actors = [(actor.seen, actor.started, actor.ended, actor.killed) for actor in self.actors]
+        actors = [(actor.seen, actor.started, actor.ended, actor.killed, actor.broken) for actor in self.actors]
         drops = [(drop.runs, drop.decided) for drop in self.drops.values()]
         return hash((*map(repr, parts), *actors, repr(drops), _text(self.bucket.__dict__), _text(_fields(self.state))))
 
     def close(self) -> None:
         """End the workers of a play that is not played on."""
-        for actor in self.actors:
+        for actor in (*self.actors, *self.late):
             if actor.live:
                 actor.kill()
 
     # -- the end
 
-    def finish(self) -> None:
-        """Deliver and sweep, with nothing going wrong any more, until nothing is left to do."""
+    def finish(self, *, redelivers: bool) -> None:
+        """Deliver and sweep, with nothing going wrong any more, until nothing is left to do.
+
+        Without ``redelivers``, the events that workers have left are lost, and only the sweeper finds their handoffs.
+        """
         for actor in self.actors:
             if actor.error is not None and isinstance(actor.error, AssertionError):
                 raise actor.error
-        if not self.redelivers:
+        if not redelivers:
             self.events.clear()
         for _ in range(_ROUNDS):
             self._deliver_all()
+            while self.late and not (self.events or self.messages or self._root()):
+                self._go_on(self.late.pop())
             if not (self.events or self.messages or self._root() or self.state.notes):
                 return
             self.now += _LATEST_WRITE_SECONDS
@@ -317,6 +333,11 @@ class Play:
         for message in list(self.messages):
             self._once(partial(self._worked, message, self.app()))
 
+    @staticmethod
+    def _go_on(late: Actor) -> None:
+        while late.live:
+            late.go()
+
     def _once(self, deliver: Callable[[], object]) -> None:
         try:
             deliver()
@@ -337,8 +358,18 @@ class Play:
         if step.kind == "pause":
             return f"{LEASE_SECONDS:.0f} s pass: every lease has run out"
         call = actor.pending or "begins"
-        what = {"go": f"{call}", "kill": f"is killed before {call}", "lose": f"{call}, and its answer is lost"}
+        what = {
+            "go": f"{call}",
+            "kill": f"is killed before {call}",
+            "lose": f"{call}, and its answer is lost",
+            "fail": f"{call} fails",
+            "break": f"{call} fails, and so does every call after it",
+        }
         return f"{actor.name}: {what[step.kind]}"
+
+    def _fails(self, number: int) -> bool:
+        pending = self.actors[number].pending
+        return pending is not None and pending.part != "porch" and not self.actors[number].broken
 
 
 class _Queues:

@@ -13,19 +13,14 @@ _REFUSED = intent(replicas="2")
 
 
 def scene(build: Callable[[Play], None]) -> Callable[[Play], None]:
-    """Register a scene under its name in words, for events that are delivered again and for those that are not."""
+    """Register a scene under its name in words."""
 
-    def begin(*, redelivers: bool) -> Callable[[], Play]:
-        def play() -> Play:
-            one = Play(redelivers=redelivers)
-            build(one)
-            return one
-
+    def begin() -> Play:
+        play = Play()
+        build(play)
         return play
 
-    name = build.__name__.replace("_", " ")
-    SCENES[name] = begin(redelivers=True)
-    SCENES[f"{name}, only swept"] = begin(redelivers=False)
+    SCENES[build.__name__.replace("_", " ")] = begin
     return build
 
 
@@ -37,6 +32,98 @@ def _waiting(play: Play) -> Message:
     """Give the only message that waits."""
     (message,) = play.messages
     return message
+
+
+# -- one worker, at whom anything may go wrong
+
+
+@scene
+def alone(play: Play) -> None:
+    play.race(play.event(play.put("intent-a.json", _NEW)))
+
+
+@scene
+def alone_inline(play: Play) -> None:
+    _inline(play)
+    play.race(play.event(play.put("intent-a.json", _NEW)))
+
+
+@scene
+def alone_inline_and_porch_fails(play: Play) -> None:
+    _inline(play)
+    play.race(play.event(play.put("intent-a.json", _NEW, script=(Cause.PORCH_FAILED,))))
+
+
+@scene
+def alone_inline_and_porch_fails_first(play: Play) -> None:
+    _inline(play)
+    play.race(play.event(play.put("intent-a.json", _NEW, script=(Cause.NETWORK_ERROR, None))))
+
+
+@scene
+def alone_and_critical_and_porch_fails_first(play: Play) -> None:
+    body = intent(replicas=2, priority="critical")
+    play.race(play.event(play.put("intent-a.json", body, script=(Cause.NETWORK_ERROR, None))))
+
+
+@scene
+def alone_with_a_message(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW))
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_with_a_message_and_porch_fails(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW, script=(Cause.PORCH_FAILED,)))
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_with_a_message_and_porch_fails_for_good(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW, script=(Cause.NETWORK_ERROR,)))
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_and_rejected(play: Play) -> None:
+    play.race(play.event(play.put("intent-a.json", b"not JSON")))
+
+
+@scene
+def alone_and_superseded(play: Play) -> None:
+    older = play.put("intent-a.json", _OLD)
+    play.answer(play.put("intent-b.json", _NEW, at=2.0))
+    play.work(play.messages.pop())
+    play.race(play.event(older))
+
+
+@scene
+def alone_and_its_correlation_id_is_used(play: Play) -> None:
+    play.answer(play.put("intent-a.json", intent(replicas=5, correlation_id="c-1")))
+    play.work(play.messages.pop())
+    play.answer(play.put("intent-b.json", intent(replicas=2, correlation_id="c-1"), at=2.0))
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_and_withdrawn_between_two_attempts(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW, script=(Cause.NETWORK_ERROR,))
+    play.answer(handoff)
+    play.work(_waiting(play))
+    play.withdraw(handoff)
+    play.now += 100
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_behind_a_worker_that_is_late(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.leave_late(_waiting(play))
+    play.race(play.message(_waiting(play)))
+
+
+# -- two workers that meet
 
 
 @scene

@@ -1,21 +1,22 @@
 """Every interleaving of a scene: a depth-first search over its histories that goes nowhere twice.
 
-A history is replayed from its beginning: code is deterministic, so that the state of the parts and the answers that each
-worker has seen say all that can follow. Two histories that come to the same point (calls that commute, most often) go
-on as one; how many there were is counted over the graph of points.
+A history is replayed from its beginning. Code is deterministic: the state of the parts and the answers that each worker
+has seen determine all that can follow, so that two histories that come to the same point (calls that commute, most
+often) go on as one. How many there were is counted over the graph of points.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from tests.explorer.play import Play, Step
+from tests.explorer.play import Budget, Play, Step
 from tests.explorer.promises import check
 
 type Scene = Callable[[], Play]
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 - no error of the explorer's
     """A promise that a history broke, with that history."""
 
     def __init__(self, path: Sequence[Step], play: Play, error: BaseException) -> None:
@@ -30,17 +31,17 @@ class Explored:
 
     points: int = 0
     endings: int = 0
-    replays: int = 0
     complete: bool = True
     seconds: float = 0.0
+    histories: int = 0  # ways through the graph
     graph: dict[int, list[int]] = field(default_factory=dict, repr=False)
 
-    def interleavings(self) -> int:
+    def count(self) -> None:
         """Count the histories: the ways through the graph of points."""
         ways: dict[int, int] = {}
         for point in reversed(self._in_order()):
             ways[point] = sum(ways[after] for after in self.graph[point]) or 1
-        return ways[self._first()] if self.graph else 0
+        self.histories = ways[self._first()]
 
     def _first(self) -> int:
         return next(iter(self.graph))
@@ -48,7 +49,7 @@ class Explored:
     def _in_order(self) -> list[int]:
         """Give each point before those that follow it."""
         done: dict[int, None] = {}
-        stack = [(self._first(), False)] if self.graph else []
+        stack = [(self._first(), False)]
         seen = set()
         while stack:
             point, leaving = stack.pop()
@@ -61,7 +62,7 @@ class Explored:
         return list(reversed(done))
 
 
-def explore(scene: Scene, most_points: int | None = None) -> Explored:
+def explore(scene: Scene, budget: Budget, most_points: int | None = None) -> Explored:
     """Play every interleaving of a scene, or as many as lead to ``most_points`` different points.
 
     Raises:
@@ -75,32 +76,34 @@ def explore(scene: Scene, most_points: int | None = None) -> Explored:
         if most_points is not None and done.points >= most_points:
             done.complete = False
             break
-        play = replay(scene, path)
-        done.replays += 1
-        _walk(play, list(path), before, done, todo)
+        play = replay(scene, budget, path)
+        end = _walk(play, list(path), before, done, todo)
+        if end is not None:
+            check_ending(play, end, redelivers=True)
+            if play.left_events:
+                check_ending(replay(scene, budget, end), end, redelivers=False)
         play.close()
     done.seconds = time.monotonic() - began
     for followers in done.graph.values():
         followers[:] = [point for point in followers if point in done.graph]
+    done.count()
     return done
 
 
-def replay(scene: Scene, path: Sequence[Step]) -> Play:
+def replay(scene: Scene, budget: Budget, path: Sequence[Step]) -> Play:
     """Play a scene along a path."""
     play = scene()
+    play.budget = budget
     for number, step in enumerate(path):
-        _guarded(play, path[: number + 1], lambda step=step: play.take(step))  # type: ignore[misc]
+        _guarded(play, path[: number + 1], partial(play.take, step))
     return play
 
 
-def check_ending(play: Play, path: Sequence[Step]) -> None:
+def check_ending(play: Play, path: Sequence[Step], *, redelivers: bool) -> None:
     """Let a play come to its end, and hold what it left against the promises."""
-
-    def end() -> None:
-        play.finish()
-        check(play)
-
-    _guarded(play, path, end)
+    play.left_events = bool(play.events)
+    _guarded(play, path, partial(play.finish, redelivers=redelivers))
+    _guarded(play, path, partial(check, play))
 
 
 def _walk(
@@ -109,24 +112,23 @@ def _walk(
     before: int | None,
     done: Explored,
     todo: list[tuple[tuple[Step, ...], int | None]],
-) -> None:
-    """Go on until a point that was seen before, or the end; what else could happen on the way is left to do."""
+) -> list[Step] | None:
+    """Go on until a point that was seen before, or the end, whose path is returned; what else could happen is left."""
     while True:
         point = play.fingerprint()
         if before is not None:
             done.graph[before].append(point)
         if point in done.graph:
-            return
+            return None
         done.graph[point] = []
         done.points += 1
         options = play.options()
         if not any(step.kind == "go" for step in options):
             done.endings += 1
-            check_ending(play, path)
-            return
+            return path
         todo += [((*path, step), point) for step in reversed(options[1:])]
         path.append(options[0])
-        _guarded(play, path, lambda: play.take(path[-1]))
+        _guarded(play, path, partial(play.take, path[-1]))
         before = point
 
 
