@@ -68,6 +68,10 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 test: setup ## every test
 	@.venv/bin/pytest --numprocesses 3 --dist loadscope
 
+.PHONY: explore
+explore: setup ## every interleaving of two workers over small scenes; up to twenty minutes
+	@$(PYTHON) -m tests.explorer
+
 .PHONY: bench
 bench: setup ## speed, cost and scale against their targets; PEER=PATH
 	@$(PYTHON) -m bench $(if $(PEER),--peer $(PEER))

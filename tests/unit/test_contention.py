@@ -1,0 +1,32 @@
+"""Many intents at once: unrelated ones are not in one another's way."""
+
+from collections import Counter
+
+import pytest
+
+from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Applied, Claim, Outcome, State
+from tests.contention import Contended, TransactionCanceled
+
+_INTENTS = 640
+
+
+@pytest.mark.xfail(reason="each decision counts in one of 16 shared rows, within its transaction", strict=True)
+def test_decisions_of_unrelated_intents_do_not_run_out_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, given_up = Contended(), Counter[str]()
+    monkeypatch.setattr("conductor_loop.aws.writing.time.sleep", client.sleep)
+    table = StateTable(client, "state", keep_seconds=3600, jitter=client.dice.random)  # type: ignore[arg-type]
+
+    def decide(number: int) -> None:
+        handoff = Handoff("handoff", f"intent-{number}.json", f"v{number}", 100)
+        claim = Claim(handoff, f"oran-sim/target-{number}", f"owner-{number}", 1, 100.0)
+        try:
+            table.claim(claim, 0.0)
+            outcome = Outcome(State.SUCCEEDED, {"status": "success"}, "processed", tally={"files_success": 1})
+            table.decide(claim, outcome, Applied("v1.0.0", 3), 1.0)
+        except TransactionCanceled:
+            given_up["decisions"] += 1
+
+    client.run([lambda number=number: decide(number) for number in range(_INTENTS)])  # type: ignore[misc]
+    assert given_up["decisions"] == 0, f"{client.writes} writes, {client.conflicts} conflicts, {given_up} given up"

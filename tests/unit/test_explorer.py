@@ -1,0 +1,26 @@
+"""No interleaving of two workers breaks a promise, with a kill or a pause; ``make explore`` adds every other fault."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.explorer.play import Budget
+from tests.explorer.scenes import SCENES
+from tests.explorer.search import explore
+
+_ALONE, _BESIDE = Budget(total=2), Budget(total=1, losses=0, failures=0)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the failures that scenes consist of out of the log."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_no_interleaving_breaks_a_promise(name: str) -> None:
+    done = explore(SCENES[name], _ALONE if name.startswith("alone") else _BESIDE)
+    assert done.endings > 0
