@@ -198,7 +198,7 @@ class Play:
             steps += [Step("lose", number) for number in begun if self._writes(self.actors[number])]
         if self.budget.allows("failures"):
             steps += [Step(kind, number) for number in begun if self._fails(number) for kind in ("fail", "break")]
-        if self.budget.allows("pauses") and begun:
+        if self.budget.allows("pauses") and begun and self.state.in_force:  # else no lease runs out
             steps.append(Step("pause"))
         return steps
 
