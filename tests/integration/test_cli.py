@@ -17,8 +17,15 @@ from tests.factories import BUCKET, World
 
 @pytest.fixture(autouse=True)
 def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("HANDOFF_BUCKET", BUCKET)
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.clock.now = time.time() - 600  # what is dropped later is newer, by moto's clock, too
+    return world
 
 
 def run(*arguments: str) -> Result:

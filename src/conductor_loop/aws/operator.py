@@ -3,20 +3,23 @@
 import heapq
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from http import HTTPStatus
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from conductor_loop import messages
+from conductor_loop.aws import heads
+from conductor_loop.aws.inbox import put
+from conductor_loop.errors import Illegible
 from conductor_loop.intent import Priority
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 # What an endpoint answers that does not know the message-move task: emulators do not, AWS does.
 _UNKNOWN_ACTION = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "404"}
+_ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
 _RECEIVE = 10  # messages at once
 _LOOK_SECONDS = 60  # that messages are hidden while all of them are looked at
 
@@ -46,12 +49,8 @@ class Standing:
 
     waiting: str | None = None  # version id
     status: str | None = None  # the object, as it is
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The status; empty where there is none."""
-        found: Mapping[str, Any] = json.loads(self.status or "{}")
-        return found
+    document: Mapping[str, Any] = field(default_factory=dict)  # the status; empty where there is none
+    older: bool = False  # whether what lies in the root was put before the version that the status is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +90,38 @@ def outputs(stack: str) -> Outputs:
 
 
 def standing(bucket: str, file: str) -> Standing:
-    """Look at the root of the bucket, then at the status: an input is removed after its last status was written."""
+    """Look at the root of the bucket, then at the status: an input is removed after its last status was written.
+
+    What lies there as a status and is none counts for nothing.
+    """
     client = boto3.client("s3")
-    waiting = _version(bucket, file)
+    root = heads.head(client, bucket, file)
+    waiting = root.version_id if root else None
     try:
-        body = client.get_object(Bucket=bucket, Key=f"status/{file}.status")["Body"].read().decode()
+        answer = client.get_object(Bucket=bucket, Key=f"status/{file}.status")
     except client.exceptions.NoSuchKey:
         return Standing(waiting)
-    return Standing(waiting, body)
+    text = answer["Body"].read().decode(errors="replace")
+    document = _status(text)
+    if not document:
+        return Standing(waiting)
+    put = answer["Metadata"].get("order", "")[:19]  # the version that it is about; see lifecycle.order
+    older = root is not None and f"{root.modified.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" < put
+    return Standing(waiting, text, document, older=older)
+
+
+def _status(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("status"), str) else {}
 
 
 def kept(bucket: str, file: str) -> str | None:
     """Find the key under which the newest input of a name that failed, or else succeeded, is kept."""
-    keys = (f"failed/{file}", f"processed/{file}")
-    return next((key for key in keys if _version(bucket, key) is not None), None)
+    client = boto3.client("s3")
+    return next((key for key in (f"failed/{file}", f"processed/{file}") if heads.head(client, bucket, key)), None)
 
 
 def listing(bucket: str, state: str, since: datetime, limit: int) -> list[Listed]:
@@ -121,11 +138,23 @@ def _inputs(bucket: str, state: str) -> Iterator[Listed]:
 
 
 def resubmit(bucket: str, file: str) -> bool:
-    """Copy a failed input back to the root, where it is a new intent; whether there was one. ``failed/`` keeps it."""
-    if _version(bucket, f"failed/{file}") is None:
+    """Put a failed input into the root again, where it is a new intent; whether there was one. ``failed/`` keeps it.
+
+    Raises:
+        Overtaken: an input of that name lies there by now.
+        Illegible: it is kept, and S3 gives it to its sender alone.
+
+    """
+    client = boto3.client("s3")
+    try:
+        body = client.get_object(Bucket=bucket, Key=f"failed/{file}")["Body"].read()
+    except client.exceptions.NoSuchKey:
         return False
-    source = {"Bucket": bucket, "Key": f"failed/{file}"}
-    boto3.client("s3").copy_object(Bucket=bucket, Key=file, CopySource=source)  # type: ignore[arg-type]  # no version
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _ILLEGIBLE:
+            raise
+        raise Illegible(error.response["Error"]["Message"]) from error
+    put(client, bucket, file, body, replace=False)
     return True
 
 
@@ -182,13 +211,3 @@ def _priority(body: str) -> Priority:
         return messages.read(body).priority
     except ValueError:  # not ours: it becomes a dead letter again, for somebody to look at
         return Priority.NORMAL
-
-
-def _version(bucket: str, key: str) -> str | None:
-    """Find the newest version of an object; ``None`` where there is none."""
-    try:
-        return boto3.client("s3").head_object(Bucket=bucket, Key=key).get("VersionId", "null")
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
-            return None
-        raise

@@ -32,12 +32,12 @@ class Stage(Enum):
 
 def stage(name: str, found: "Standing") -> Stage:
     """Tell where a name stands."""
-    status = found.document
-    if found.waiting is not None and found.waiting == status.get("version_id"):
+    status, waiting = found.document, None if found.older else found.waiting
+    if waiting is not None and waiting == status.get("version_id"):
         return Stage.RETRYING if "next_retry" in status else Stage.ANSWERED
-    if found.waiting is not None and not FILE_NAME.fullmatch(name):
+    if waiting is not None and not FILE_NAME.fullmatch(name):
         return Stage.STRAY
-    if found.waiting is not None:
+    if waiting is not None:
         return Stage.REPLACED if status else Stage.WAITING
     if not status:
         return Stage.ABSENT
@@ -101,6 +101,9 @@ def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
         case Stage.ANSWERED if status["status"] in GOOD:
             newest = f"{status['status']} at {status['timestamp']} ({status['message']})"
             return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose if kept else ''}"
+        case Stage.ANSWERED if found.older:
+            left = f"an older {name} lies in the root still, and would be in the way"
+            return f"{left}: wait until it is gone, or remove it: aws s3 rm s3://{bucket}/{name}"
         case Stage.ANSWERED if found.waiting is not None:
             return f"{name} has failed just now, or cannot be read: its input still lies in the root; see its status"
         case _:

@@ -18,6 +18,7 @@ from conductor_loop.cli.common import (
     speaks_to_aws,
     stack_option,
 )
+from conductor_loop.errors import Illegible, Overtaken
 from conductor_loop.intent import FILE_NAME, Priority
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str) 
 def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
     """Send the failed intent NAME again, as it is.
 
-    Its input is copied from failed/ back to the root. Only where its newest answer is failed or timeout: an old failure
-    must not undo what came after it.
+    Its input is put into the root again, as failed/ keeps it. Only where its newest answer is failed or timeout, and
+    nothing of that name waits: an old failure must not undo what came after it.
 
     \b
     Example:
@@ -101,8 +102,14 @@ def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
     if refusal := answers.refusal(name, bucket, found, kept):
         nothing = answers.stage(name, found) is Stage.ABSENT
         raise WrongUsage(refusal) if nothing else click.ClickException(refusal)
-    if not operator.resubmit(bucket, name):
-        raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file there again")
+    try:
+        if not operator.resubmit(bucket, name):
+            raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file again")
+    except Illegible as error:
+        raise click.ClickException(f"failed/{name} cannot be read ({error}): its sender has to send it again") from None
+    except Overtaken:
+        follow = f"follow it with: conductor-loop status {name} --wait 30"
+        raise click.ClickException(f"{name} was sent again just now, and is left as it is; {follow}") from None
     if warning := answers.warning(found):
         click.echo(warning, err=True)
     if as_json:

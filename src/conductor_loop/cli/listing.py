@@ -105,17 +105,21 @@ def _rows(table: "Listing", wanted: "Wanted", now: float) -> "Iterator[Listed]":
 
 
 def _strangers(table: "Listing", lying: "list[Lying]", met: set[str]) -> "list[Listed]":
-    """Give what lies in the root of which the table knows nothing, or only answers to earlier versions."""
+    """Give what lies in the root of which the table knows nothing, or only answers to what was put before."""
     from conductor_loop.api.parts import Listed  # noqa: PLC0415 - see common
 
     waiting = [one for one in lying if one.name not in met]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         answers = list(pool.map(lambda one: table.newest(one.name), waiting))
     return [
-        Listed(one.name, "", _RECEIVED, f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
+        Listed(one.name, "", _RECEIVED, f"{_second(one)}.000Z")
         for one, answer in zip(waiting, answers, strict=True)
-        if answer is None or answer.listed.state not in _UNDECIDED
+        if answer is None or (answer.listed.state not in _UNDECIDED and answer.listed.arrived[:19] < _second(one))
     ]
+
+
+def _second(one: "Lying") -> str:
+    return f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _cells(one: "Listed") -> list[Any]:
