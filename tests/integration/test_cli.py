@@ -243,16 +243,6 @@ def test_a_place_that_does_not_exist_is_wrong_usage(option: str, value: str, say
     result = run("status", "intent-a.json", option, value)
     assert result.exit_code == 2
     assert says in result.stderr
-    assert "Check the profile" not in result.stderr
-
-
-@pytest.mark.usefixtures("aws")
-def test_an_aws_that_does_not_answer_is_said_in_a_line_and_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    result = run("status", "intent-a.json", "--stack", "conductor-loop")
-    assert result.exit_code == 4
-    assert result.stderr.startswith("AWS does not answer: ")
-    assert "Traceback" not in result.stderr
 
 
 def test_a_stack_that_was_typed_beats_the_bucket_of_the_environment(

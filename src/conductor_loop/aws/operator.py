@@ -5,27 +5,34 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import ClientError
 
 from conductor_loop import messages
 from conductor_loop.aws import heads
 from conductor_loop.aws.inbox import put
+from conductor_loop.aws.refusals import NotThere, WrongPlace
 from conductor_loop.errors import Illegible
 from conductor_loop.intent import Priority
 
-AWS_ERRORS = (BotoCoreError, ClientError)
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
 # What an endpoint answers that does not know the message-move task: emulators do not, AWS does.
 _UNKNOWN_ACTION = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "404"}
 _ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
-_RECEIVE = 10  # messages at once
+# Ten at once. Without waiting SQS asks some of its servers only, and may find none of the messages that are there.
+_RECEIVE: Mapping[str, int] = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+_COUNTS: "tuple[QueueAttributeNameType, ...]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+_MOST_NAMES = 100
 _LOOK_SECONDS = 60  # that messages are hidden while all of them are looked at
-
-
-class NotThere(Exception):  # noqa: N818 - reads as what it is
-    """What the command names does not exist; the message says what, and how to name another."""
 
 
 class Outputs(dict[str, str]):
@@ -33,14 +40,6 @@ class Outputs(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         raise NotThere(f"the stack has no output {name}: it is none of ours, or of another version")
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why AWS did not do as it was asked, in one line; and whether what the command named cannot be there."""
-
-    text: str
-    misnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +61,6 @@ class Listed:
     name: str
 
 
-def explained(error: BaseException) -> Refusal:
-    """Put an error of AWS, or of the way to it, into a line."""
-    line = " ".join(str(error).split())
-    if isinstance(error, ParamValidationError):
-        return Refusal(f"AWS takes no such name: {line}", misnamed=True)
-    if not isinstance(error, ClientError):
-        return Refusal(f"AWS does not answer: {line}")
-    if error.response["Error"]["Code"] in {"NoSuchBucket", "InvalidBucketName"}:
-        bucket = error.response["Error"].get("BucketName", "of that name")
-        return Refusal(f"there is no bucket {bucket}: see --bucket, --stack and HANDOFF_BUCKET", misnamed=True)
-    return Refusal(f"AWS refuses: {line}")
-
-
 def outputs(stack: str) -> Outputs:
     """Read the outputs of a deployed stack. Raises NotThere."""
     client = boto3.client("cloudformation")
@@ -85,7 +71,8 @@ def outputs(stack: str) -> Outputs:
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        raise NotThere(f"there is no stack {stack} in {client.meta.region_name}: name one with --stack") from None
+        wrong = f"there is no stack {stack} in {client.meta.region_name}"
+        raise WrongPlace(f"{wrong}: name another with --stack, or another region with AWS_REGION") from None
     return Outputs({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
 
 
@@ -137,6 +124,16 @@ def _inputs(bucket: str, state: str) -> Iterator[Listed]:
             yield Listed(found["LastModified"], state, found["Key"].removeprefix(prefix))
 
 
+def names(bucket: str, beginning: str) -> list[str]:
+    """Give the first names of inputs that lie in the root, and of statuses, which begin so; sorted."""
+    client, status = boto3.client("s3"), "status/"
+    waiting: Any = {"Bucket": bucket, "Prefix": beginning, "Delimiter": "/", "MaxKeys": _MOST_NAMES}
+    keys = [one["Key"] for one in client.list_objects_v2(**waiting).get("Contents", [])]
+    answered = client.list_objects_v2(Bucket=bucket, Prefix=status + beginning, MaxKeys=_MOST_NAMES)
+    keys += [one["Key"].removeprefix(status).removesuffix(".status") for one in answered.get("Contents", [])]
+    return sorted({key for key in keys if "@" not in key})  # behind which is a version; see s3.put_status
+
+
 def resubmit(bucket: str, file: str) -> bool:
     """Put a failed input into the root again, where it is a new intent; whether there was one. ``failed/`` keeps it.
 
@@ -176,15 +173,30 @@ def redrive(dead_letters: str, queues: Mapping[Priority, str]) -> int | None:
     return None
 
 
-def dead_letters(queue: str) -> list[str]:
-    """Look at the dead letters, and leave them: what each is about, or its text where it is none of ours."""
-    client, seen = boto3.client("sqs"), dict[str, str]()  # receipt to body
-    looking: Any = {"QueueUrl": queue, "MaxNumberOfMessages": _RECEIVE, "VisibilityTimeout": _LOOK_SECONDS}
-    while received := client.receive_message(**looking).get("Messages"):
-        seen |= {message["ReceiptHandle"]: message["Body"] for message in received}
-    for receipt in seen:
-        client.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
-    return [_about(body) for body in seen.values()]
+def dead_letters(queue: str) -> tuple[list[str], int]:
+    """Look at the dead letters, and leave them.
+
+    Returns:
+        What each is about, or its text where it is none of ours; and how many the queue has, for all that it knows.
+
+    """
+    client, seen = boto3.client("sqs"), dict[str, Any]()  # by id: one that comes up twice is the same
+    there = _depth(client, queue)
+    looking: Any = {"QueueUrl": queue, "VisibilityTimeout": _LOOK_SECONDS, **_RECEIVE}
+    try:
+        while received := client.receive_message(**looking).get("Messages"):
+            seen |= {message["MessageId"]: message for message in received}
+    finally:
+        for message in seen.values():
+            client.change_message_visibility(
+                QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+    return [_about(message["Body"]) for message in seen.values()], max(there, len(seen))
+
+
+def _depth(client: "SQSClient", queue: str) -> int:
+    found = client.get_queue_attributes(QueueUrl=queue, AttributeNames=[*_COUNTS])["Attributes"]
+    return sum(int(found.get(name, 0)) for name in _COUNTS)
 
 
 def _about(body: str) -> str:
@@ -198,7 +210,8 @@ def _about(body: str) -> str:
 def _move(dead_letters: str, queues: Mapping[Priority, str]) -> int:
     """Move by hand: send first, delete then, so that a crash between doubles a message and loses none."""
     client, moved = boto3.client("sqs"), 0
-    while received := client.receive_message(QueueUrl=dead_letters, MaxNumberOfMessages=_RECEIVE).get("Messages"):
+    receiving: Any = {"QueueUrl": dead_letters, **_RECEIVE}
+    while received := client.receive_message(**receiving).get("Messages"):
         for message in received:
             client.send_message(QueueUrl=queues[_priority(message["Body"])], MessageBody=message["Body"])
             client.delete_message(QueueUrl=dead_letters, ReceiptHandle=message["ReceiptHandle"])

@@ -55,7 +55,8 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
     """Say what the status alone does not tell, and the next step; nothing beside a final answer."""
     match stage(name, found):
         case Stage.ABSENT:
-            return f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
+            nothing = f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
+            return nothing + suggestion(name)
         case Stage.STRAY:
             return f"{name} lies in {bucket}, but is not an intent's name; the next sweep moves it to failed/"
         case Stage.WAITING:
@@ -72,11 +73,19 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
             return ""
 
 
+def suggestion(name: str) -> str:
+    """Give the end of a message about a name of which nothing is known: the intent's name that may be meant."""
+    bare = name.removesuffix(".status").removesuffix(".json").removesuffix(".")
+    meant = next((one for one in (f"{bare}.json", f"intent-{bare}.json") if FILE_NAME.fullmatch(one)), name)
+    return f"; did you mean {meant}?" if meant != name else ""
+
+
 def misnamed(name: str, bucket: str, kept: str | None) -> str:
     """Say why a name that no intent can have is not sent again; ``kept`` is the key of its input, if there is one."""
     rule = f"{name} is no intent's name"
     if kept is None:
-        return f"{rule}, and nothing of it is kept in {bucket}: see conductor-loop list --state failed"
+        nothing = f"{rule}, and nothing of it is kept in {bucket}: see conductor-loop list --state failed"
+        return nothing + suggestion(name)
     renamed = f"aws s3 cp s3://{bucket}/{kept} s3://{bucket}/intent-<letters, digits, - or _>.json"
     return f"{rule}, and would be rejected again; send it under another: {renamed}"
 
