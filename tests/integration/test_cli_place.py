@@ -1,6 +1,7 @@
 """What is said where the region, the endpoint, the profile or the network is not what the command needs."""
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from conductor_loop.aws import sdk
@@ -57,7 +59,6 @@ def line(result: Result, code: int) -> str:
 
 @pytest.mark.usefixtures("stacks")
 def test_aws_region_counts_and_the_region_that_was_looked_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     said = line(run("list", "--stack", "conductor-loop"), 2)
@@ -179,6 +180,65 @@ def test_a_captive_portal_is_not_taken_for_aws(code: int, kind: str, body: bytes
         for command in (("list",), ("status", "intent-a.json", "--bucket", BUCKET), ("logs",), ("token", "list")):
             said = line(run(*command), 2)
             assert f"what answered is not AWS (HTTP {code}, {kind}); check AWS_ENDPOINT_URL, HTTPS_PROXY" in said
+
+
+# ---------------------------------------------------------------- what is said before AWS is asked
+
+
+@pytest.mark.parametrize("command", ["push", "diff"])
+def test_a_document_that_is_not_json_is_said_to_be_none_before_anybody_asks_aws(
+    command: str, set_up: Set, tmp_path: Path
+) -> None:
+    set_up()  # no region, no keys: AWS could not be asked
+    (tmp_path / "config.json").write_text("{not json")
+    result = run("config", command, "config.json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("$: is not JSON (")
+    assert "region" not in result.stderr
+
+
+# ---------------------------------------------------------------- completion
+
+
+def completed(*typed: str, beginning: str) -> list[str]:
+    """Give what Tab offers."""
+    return [one.value for one in ShellComplete(main, {}, "conductor-loop", "").get_completions([*typed], beginning)]
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "package", "diff", "retry", "audit show"])
+def test_tab_completes_names_of_what_waits_and_of_what_was_answered(
+    command: str, aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("HANDOFF_BUCKET", BUCKET)
+    keys = ("intent-b.json", "status/intent-a.json.status", "status/intent-a.json@v1.status", "status/x.json.status")
+    for key in (*keys, "processed/intent-c.json", "packages/ns/intent-d/Kptfile"):
+        aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"")
+    asked = command.split() + (["--bucket", BUCKET] if command not in {"logs", "audit show"} else [])
+    found = completed(*asked, beginning="intent-")
+    assert found == (["intent-a.json", "intent-b.json"] if "--bucket" in asked else [])  # there is no stack
+    assert completed("status", beginning="x") == ["x.json"]
+
+
+def test_tab_finds_the_bucket_of_the_stack(
+    aws: boto3.session.Session, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    stacks["mine"] = {"HandoffBucket": BUCKET}
+    aws.client("s3").put_object(Bucket=BUCKET, Key="intent-b.json", Body=b"")
+    assert completed("logs", "--stack", "mine", beginning="intent-") == ["intent-b.json"]
+    assert completed("logs", "--stack", "yours", beginning="intent-") == []
+
+
+@pytest.mark.parametrize("endpoint", ["foo", "http://127.0.0.1:9", "silent", ""])
+def test_tab_is_silent_and_does_not_hang_where_aws_cannot_be_asked(
+    endpoint: str, set_up: Set, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never answers
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}" if endpoint == "silent" else endpoint
+        set_up(**({**HERE, "AWS_ENDPOINT_URL": url} if url else {}))
+        assert completed("status", beginning="intent-") == []
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------------------------------------------------------------- the profile

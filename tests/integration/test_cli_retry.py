@@ -17,7 +17,6 @@ from tests.integration.sealed import seal
 
 @pytest.fixture(autouse=True)
 def place(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("HANDOFF_BUCKET", BUCKET)
     world.clock.now = time.time() - 600  # what is dropped later is newer, by moto's clock, too
@@ -130,6 +129,36 @@ def test_what_was_answered_and_stays_is_not_listed_as_received(world: World, sta
     answered_with_own_key(world)
     listed = json.loads(run("list", "--output", "json", "--stack", "conductor-loop").stdout)
     assert [(one["name"], one["state"]) for one in listed] == [("intent-a.json", "failed")]
+
+
+# ---------------------------------------------------------------- names, and what others wrote
+
+
+@pytest.mark.parametrize("command", ["status", "retry", "package", "diff"])
+def test_a_name_without_its_ending_is_suggested(command: str) -> None:
+    result = run(command, "intent-a")
+    assert result.exit_code == (3 if command == "nothing" else 2)
+    assert result.stderr.rstrip().endswith("did you mean intent-a.json?")
+
+
+def test_a_status_shows_what_others_wrote_without_moving_the_cursor(world: World) -> None:
+    evil = "\x1b[2J\u202e"
+    texts = ("intent_file", "status", "message", "timestamp", "processing_duration", "correlation_id")
+    document = dict.fromkeys(texts, f"a{evil}b") | {
+        "attempt": evil,
+        "package": {"prefix": evil},
+        "error_details": {"code": evil, "error_code": evil, "validation_errors": [{"message": evil}]},
+    }
+    world.bucket.drop(BUCKET, "status/intent-a.json.status", json.dumps(document).encode())
+    result = run("status", "intent-a.json", "--output", "text")
+    assert "a\ufffd[2J\ufffdb" in result.stdout
+    assert not set(evil[::4]) & set(result.output)
+
+
+def test_a_status_is_json_in_a_pipe_and_text_where_it_is_asked_for(world: World) -> None:
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    assert run("status", "intent-a.json").stdout == run("status", "intent-a.json", "--output", "json").stdout
+    assert run("status", "intent-a.json", "--output", "text").stdout.startswith("intent-a.json  success\n")
 
 
 # ---------------------------------------------------------------- what is no status
