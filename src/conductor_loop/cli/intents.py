@@ -57,7 +57,7 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str |
     Exit codes:
       0  success or skipped
       1  failed or timeout
-      2  wrong usage: a name that no intent can have
+      2  wrong usage: a name that no intent can have, nothing to reach AWS with
       3  no answer yet, or nothing of that name yet
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
