@@ -1,7 +1,7 @@
 """Why a command cannot do its work: what AWS refuses, what is silent, and what is set wrongly on this machine."""
 
-import os
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -63,12 +63,7 @@ class Refusal:
 
 
 def connect() -> None:
-    """Set the SDK up for a command. Raises an error of the SDK, which ``understood`` explains.
-
-    As for AWS CLI v2, AWS_REGION comes before AWS_DEFAULT_REGION, the only one that botocore reads.
-    """
-    if region := os.environ.get("AWS_REGION"):
-        os.environ["AWS_DEFAULT_REGION"] = region
+    """Set the SDK up for a command. Raises an error of the SDK, which ``understood`` explains."""
     if boto3.DEFAULT_SESSION is None:
         boto3.setup_default_session(botocore_session=sdk.session())
     sdk.session().register("before-parse", _check_origin, unique_id="conductor-loop")
@@ -83,23 +78,29 @@ def _check_origin(**event: Any) -> None:  # noqa: ANN401 - what botocore tells
         raise ForeignAnswer(status=status, kind=headers.get("content-type", "no content type"))
 
 
-def understood(error: Exception) -> Refusal | None:
-    """Explain whatever a command has raised; ``None`` for what is a mistake of ours."""
+def understood(error: Exception, endpoints: Sequence[str]) -> Refusal | None:
+    """Explain whatever a command has raised; ``None`` for what is a mistake of ours.
+
+    Args:
+        error: Is explained.
+        endpoints: Variables of the environment that set an endpoint.
+
+    """
     match error:
         case WrongPlace():
             return Refusal(str(error), usage=True)
         case NotThere():
             return Refusal(str(error), usage=True, of_place=False)
         case NotAnswering():
-            return explained(error.__cause__ or error)
+            return explained(error.__cause__ or error, endpoints)
         case ValueError() | OSError() if not isinstance(error, AWS_ERRORS) and not _is_of_sdk(error):
             return None
         case ValueError() | OSError() | BotoCoreError() | ClientError() | ResponseParserError():
-            return explained(error)
+            return explained(error, endpoints)
     return None
 
 
-def explained(error: BaseException) -> Refusal:
+def explained(error: BaseException, endpoints: Sequence[str] = ()) -> Refusal:
     """Put an error of AWS, of the way to it, or of what is set on this machine, into a line."""
     line = " ".join(str(error).split()).rstrip(".:")
     match error:
@@ -114,17 +115,13 @@ def explained(error: BaseException) -> Refusal:
             return Refusal(f"{line}; check AWS_ENDPOINT_URL, HTTPS_PROXY and the network's login page", usage=True)
         case _ if isinstance(error, _SILENT) and not _is_unsendable(error):
             return Refusal(f"AWS does not answer: {line}")
-    return Refusal(f"{line}; {_advice(error)}", usage=True)
+    return Refusal(f"{line}; {_advice(error, endpoints)}", usage=True)
 
 
-def _advice(error: BaseException) -> str:
-    if (isinstance(error, ValueError) or _is_unsendable(error)) and (names := _endpoints()):
-        return f"correct {' or '.join(names)}, e.g. http://127.0.0.1:4566, or unset it"
+def _advice(error: BaseException, endpoints: Sequence[str]) -> str:
+    if endpoints and (isinstance(error, ValueError) or _is_unsendable(error)):
+        return f"correct {' or '.join(endpoints)}, e.g. http://127.0.0.1:4566, or unset it"
     return next((text for kinds, text in _ADVICE if isinstance(error, kinds)), "correct the AWS_ variables or ~/.aws")
-
-
-def _endpoints() -> list[str]:
-    return sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
 
 
 def _is_unsendable(error: BaseException) -> bool:
@@ -139,13 +136,9 @@ def _is_of_sdk(error: BaseException) -> bool:
     return any(name.startswith(("botocore.", "boto3.")) for name in names[ours + 1 :])
 
 
-def used() -> str:
-    """Say which profile, region and endpoint the SDK takes."""
+def region() -> str:
+    """Say which region the SDK takes."""
     try:
-        region = sdk.session().get_config_variable("region") or "none"
+        return str(sdk.session().get_config_variable("region") or "none")
     except BotoCoreError:
-        region = "unknown"
-    profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
-    keys = "keys of AWS_ACCESS_KEY_ID" if os.environ.get("AWS_ACCESS_KEY_ID") else f"profile {profile}"
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    return ", ".join([keys, f"region {region}", *([f"endpoint {endpoint}"] if endpoint else [])])
+        return "unknown"

@@ -7,8 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from conductor_loop.cli import console
-from conductor_loop.cli.place import stack_name, warn_of_profile
+from conductor_loop.cli import console, place
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
@@ -17,7 +16,7 @@ DAY_SECONDS = 86_400.0
 stack_option = click.option(
     "--stack",
     envvar=["CONDUCTOR_STACK", "STACK_NAME"],
-    callback=stack_name,
+    callback=place.stack_name,
     help="Stack's name; by default CONDUCTOR_STACK, the local stack, or conductor-loop.",
 )
 output_option = click.option(
@@ -90,12 +89,13 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         from conductor_loop.aws import refusals  # noqa: PLC0415 - most of the time that `--help` would take
 
-        warn_of_profile()
+        place.warn_of_profile()
+        place.take_region()
         try:
             refusals.connect()
             return command(*args, **kwargs)
         except Exception as error:
-            refusal = refusals.understood(error)
+            refusal = refusals.understood(error, place.endpoints())
             if refusal is None:
                 raise
         text = console.printable(f"{refusal.text} (used: {_used()})" if refusal.of_place else refusal.text)
@@ -111,7 +111,7 @@ def _used() -> str:
     from conductor_loop.aws import refusals  # noqa: PLC0415 - see speaks_to_aws
 
     stack = click.get_current_context().params.get("stack")
-    return refusals.used() + (f", stack {stack}" if stack else "")
+    return place.used(refusals.region()) + (f", stack {stack}" if stack else "")
 
 
 def handoff_bucket(bucket: str | None, stack: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from conductor_loop.cli.place import DEFAULT, take_local
+from conductor_loop.cli.place import DEFAULT, take_local, take_region
 
 _MOST_SECONDS = 2.0  # that somebody waits who has pressed Tab
 
@@ -28,6 +28,7 @@ def _look(typed: Mapping[str, Any], incomplete: str, found: list[str]) -> None:
         from conductor_loop.aws import operator, refusals  # noqa: PLC0415 - see common
 
         stack = typed.get("stack") or take_local().get("STACK_NAME", DEFAULT)
+        take_region()
         refusals.connect()
         bucket = typed.get("bucket") or operator.outputs(stack)["HandoffBucket"]
         found += operator.names(bucket, incomplete)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conductor_loop.lifecycle import SPELLINGS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ STYLES: Mapping[str, str] = {
 }  # fmt: skip
 _READABLE = 30  # characters of a name that say which it is
 _GAP = 2  # between two columns
-_WORDS = {"succeeded": "success", "timed_out": "timeout"}
+_WORDS = {str(state): word for word, state in SPELLINGS.items()}
 
 
 def stdout() -> "Console":

@@ -34,9 +34,31 @@ def take_local() -> dict[str, str]:
     return local
 
 
+def take_region() -> None:
+    """Have AWS_REGION count before AWS_DEFAULT_REGION, the only one that botocore reads, as for AWS CLI v2."""
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
+
+
+def endpoints() -> list[str]:
+    """Name the variables that set an endpoint."""
+    return sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+
+
+def used(region: str) -> str:
+    """Say whose credentials, which region and which endpoint the SDK takes."""
+    keys = "keys of AWS_ACCESS_KEY_ID" if os.environ.get("AWS_ACCESS_KEY_ID") else f"profile {_profile() or 'default'}"
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    return ", ".join([keys, f"region {region}", *([f"endpoint {endpoint}"] if endpoint else [])])
+
+
+def _profile() -> str | None:
+    return next((found for one in _PROFILES if (found := os.environ.get(one))), None)
+
+
 def warn_of_profile() -> None:
     """Say that a profile which is named is not used, as the SDK takes the keys of the environment first."""
-    name = next((found for one in _PROFILES if (found := os.environ.get(one))), None)
+    name = _profile()
     if name and os.environ.get("AWS_ACCESS_KEY_ID"):
         endpoint = os.environ.get("AWS_ENDPOINT_URL")
         taken = f" and the endpoint {endpoint}" if endpoint else ""
