@@ -51,7 +51,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
         Duration().convert(text, None, None)
 
 
-@pytest.mark.parametrize(("text", "says"), [("2d", "2d: from 1s to 1d"), ("0", "0: from 1s to 1d")])
+@pytest.mark.parametrize(("text", "says"), [("2d", "2d: from 1s to 1d"), ("0", "0: from 1s to 1d"), ("0.5", "to 1d")])
 def test_a_duration_out_of_range_is_refused_with_the_range(text: str, says: str) -> None:
     with pytest.raises(click.BadParameter, match=says):
         Duration(1, 86_400).convert(text, None, None)

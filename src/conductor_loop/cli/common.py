@@ -12,6 +12,7 @@ from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
 DAY_SECONDS = 86_400.0
+_UNITS = (("d", DAY_SECONDS), ("h", 3600.0), ("m", 60.0))
 
 stack_option = click.option(
     "--stack",
@@ -79,7 +80,8 @@ class Duration(click.ParamType[float]):
 
 
 def _written(seconds: float) -> str:
-    return f"{seconds / DAY_SECONDS:g}d" if seconds >= DAY_SECONDS else f"{seconds:g}s"
+    unit, length = next((one for one in _UNITS if seconds >= one[1]), ("s", 1.0))
+    return f"{seconds / length:g}{unit}"
 
 
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:

@@ -31,7 +31,7 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; say which are meant where there is none."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            found = get_close_matches(args[0], self.list_commands(ctx), n=2, cutoff=0.5) or self._within(ctx, args[0])
+            found = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5) or self._within(ctx, args[0])
             meant = " or ".join(f"{ctx.command_path} {name}" for name in found)
             hint = f"did you mean {meant}?" if meant else f"see {ctx.command_path} --help"
             ctx.fail(f"there is no command {args[0]!a}; {hint}")
