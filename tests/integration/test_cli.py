@@ -371,7 +371,7 @@ def test_dead_letters_are_looked_at_without_being_moved(
     assert sorted(shown) == sorted(["intent-a.json high v1", *(f"not a message of ours: {body!r}" for body in odd)])
     again = run("redrive", "--dry-run", "--stack", "another")
     assert (again.stdout.splitlines().sort(), again.stderr) == (shown.sort(), ""), "there, and not hidden"
-    client.receive_message(QueueUrl=url, MaxNumberOfMessages=1)  # somebody else looks at one
+    client.receive_message(QueueUrl=url, MaxNumberOfMessages=1)  # another reader looks at one
     partly = run("redrive", "--dry-run", "--stack", "another", "--output", "json")
     document = json.loads(partly.stdout)
     assert (len(document["dead_letters"]), document["in_queue"]) == (4, 5)

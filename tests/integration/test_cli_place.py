@@ -186,7 +186,7 @@ def test_a_captive_portal_is_not_taken_for_aws(code: int, kind: str, body: bytes
 
 
 @pytest.mark.parametrize("command", ["push", "diff"])
-def test_a_document_that_is_not_json_is_said_to_be_none_before_anybody_asks_aws(
+def test_a_document_that_is_not_json_is_reported_before_any_call_to_aws(
     command: str, set_up: Set, tmp_path: Path
 ) -> None:
     set_up()  # no region, no keys: AWS could not be asked

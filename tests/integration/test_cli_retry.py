@@ -38,7 +38,7 @@ def put_with_own_key(world: World, file: str = "intent-a.json") -> None:
 
 
 def answered_with_own_key(world: World) -> None:
-    """Have a file answered that nobody can read: it stays in the root."""
+    """Answer a file that cannot be read: it stays in the root."""
     put_with_own_key(world)
     version = world.bucket.client.list_object_versions(Bucket=BUCKET, Prefix="intent-a.json")["Versions"][0]
     handoff = world.drop("intent-z.json")
@@ -47,7 +47,7 @@ def answered_with_own_key(world: World) -> None:
     pipeline.answer(world.app, mine, world.deadline)
 
 
-# ---------------------------------------------------------------- somebody puts the name while it is sent again
+# ---------------------------------------------------------------- the name is put while it is sent again
 
 
 def test_a_version_put_meanwhile_is_not_undone_by_sending_the_failed_one_again(

@@ -232,11 +232,13 @@ def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, wo
     boto3._get_default_session().events.register("before-call.s3.PutObject", put)
     result = run(*files, "--wait", "--output", "json")
     assert result.exit_code == 130
-    told = {one["file"]: one for one in json.loads(result.stdout)}
-    sent = {name for name, one in told.items() if one["version_id"]}
+    reported = {one["file"]: one for one in json.loads(result.stdout)}
+    sent = {name for name, one in reported.items() if one["version_id"]}
     assert sent == set(world.listing())
     assert 20 <= len(sent) < 200
-    assert {one.get("error") for name, one in told.items() if name not in sent} == {"interrupted before it was sent"}
+    assert {one.get("error") for name, one in reported.items() if name not in sent} == {
+        "interrupted before it was sent"
+    }
     assert f"interrupted; {len(sent)} of 200 were sent and go on, the others were not sent\n" in result.stderr
 
 

@@ -32,7 +32,7 @@ def put(bucket: str, files: Mapping[str, bytes], note: Callable[[str, Handoff | 
         note: Is called with what became of each, as it is known.
 
     Raises:
-        KeyboardInterrupt: somebody has interrupted; what was begun has ended and is noted, the rest was not begun.
+        KeyboardInterrupt: the caller interrupts; what was begun has ended and is noted, the rest was not begun.
 
     """
     client = boto3.client("s3", config=_CONFIG)

@@ -72,7 +72,7 @@ def connect() -> None:
 
 
 def _check_origin(**event: Any) -> None:  # noqa: ANN401 - what botocore tells
-    """Raise ForeignAnswer, before somebody takes a page for an answer; a failure of AWS itself is tried again."""
+    """Raise ForeignAnswer, before a page is parsed as an answer of AWS; failures of AWS itself are retried."""
     headers, status = event["response_dict"]["headers"], event["response_dict"]["status_code"]
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and not any(headers.get(name) for name in _REQUEST_IDS):
         raise ForeignAnswer(status=status, kind=headers.get("content-type", "no content type"))

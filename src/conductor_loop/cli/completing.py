@@ -10,13 +10,13 @@ from click.shell_completion import CompletionItem
 
 from conductor_loop.cli.place import DEFAULT, take_local, take_region
 
-_MOST_SECONDS = 2.0  # that somebody waits who has pressed Tab
+_MOST_SECONDS = 2.0  # that a shell waits after Tab
 
 
 def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Give the names of inputs and answers that begin so (click asks); none where something goes wrong."""
+    """Give the names of inputs and answers that begin so (click asks); none where a call fails."""
     found: list[str] = []
-    # A thread that nobody waits for: credentials alone may take minutes, from a program or a service that is away.
+    # A daemon thread, so that the process can end before it: credentials alone may take minutes, from a program or a service that is away.
     looking = Thread(target=_look, args=(dict(context.params), incomplete, found), daemon=True)
     looking.start()
     looking.join(_MOST_SECONDS)

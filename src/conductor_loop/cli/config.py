@@ -171,7 +171,7 @@ def _pushed(version: str | int, *, changed: bool, as_json: bool) -> None:
 
 
 def _read(file: Path) -> str:
-    """Read a document, and end the command where it is none, before anybody asks AWS."""
+    """Read a document, and end the command where it is none, before any call to AWS."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -167,7 +167,7 @@ def _tell(document: Mapping[str, Any]) -> None:
     colour = "green" if document["status"] in answers.GOOD else "red"
     name, status = (console.printable(str(document.get(key, "-"))) for key in ("intent_file", "status"))
     click.echo(f"{name}  {click.style(status, fg=colour, bold=True)}")
-    told = {
+    fields = {
         "message": document.get("message"),
         "error": f"{details.get('code')} {details.get('error_code')}" if details else None,
         "next retry": document.get("next_retry"),
@@ -176,7 +176,7 @@ def _tell(document: Mapping[str, Any]) -> None:
         "attempt": document.get("attempt"),
         "correlation": document.get("correlation_id"),
     }
-    for key, text in told.items():
+    for key, text in fields.items():
         if text:
             click.echo(f"  {key:11}  {console.printable(str(text))}")
     for violation in details.get("validation_errors", []):

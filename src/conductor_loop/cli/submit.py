@@ -195,7 +195,7 @@ def _would_send(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -> N
 
 
 def _send(bodies: Mapping[str, bytes], bucket: str) -> dict[str, Sent]:
-    """Send the files; what became of each. Where somebody interrupts, of those alone that were begun."""
+    """Send the files; what became of each. After an interruption, only of those that were begun."""
     from conductor_loop.aws import following, refusals  # noqa: PLC0415 - see common
 
     sent: dict[str, Sent] = {}
@@ -213,7 +213,7 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> dict[str, Sent]:
 
 
 def _tell_of_interruption(sent: Mapping[str, Sent], bodies: Mapping[str, bytes], *, as_json: bool) -> NoReturn:
-    """Say what was sent before somebody interrupted, and end the command."""
+    """Say what was sent before the interruption, and end the command."""
     left = [Sent(name, unsent="interrupted before it was sent") for name in bodies if name not in sent]
     print_summary([*sent.values(), *left], waited=False, as_json=as_json)
     done = sum(not one.unsent for one in sent.values())
