@@ -239,7 +239,19 @@ def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, wo
     assert {one.get("error") for name, one in reported.items() if name not in sent} == {
         "interrupted before it was sent"
     }
-    assert f"interrupted; {len(sent)} of 200 were sent and go on, the others were not sent\n" in result.stderr
+    assert f"interrupted; {len(sent)} of 200 were sent, and go on\n" in result.stderr
+
+
+def test_an_interruption_while_the_last_file_is_sent_ends_the_command_too(tmp_path: Path, world: World) -> None:
+    def put(**_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        threading.Event().wait(0.2)
+
+    boto3._get_default_session().events.register("before-call.s3.PutObject", put)
+    result = run(write(tmp_path, "intent-a.json"), "--wait")
+    assert result.exit_code == 130
+    assert world.listing() == ["intent-a.json"], "and not waited for, which the pipeline would have answered"
+    assert "interrupted; 1 of 1 were sent, and go on" in result.stderr
 
 
 def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: dict[str, dict[str, str]]) -> None:

@@ -16,7 +16,7 @@ _MOST_SECONDS = 2.0  # that a shell waits after Tab
 def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Give the names of inputs and answers that begin so (click asks); none where a call fails."""
     found: list[str] = []
-    # A daemon thread, so that the process can end before it: credentials alone may take minutes, from a program or a service that is away.
+    # A daemon thread, so that the process can end before it: credentials alone may take minutes.
     looking = Thread(target=_look, args=(dict(context.params), incomplete, found), daemon=True)
     looking.start()
     looking.join(_MOST_SECONDS)

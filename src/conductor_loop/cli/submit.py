@@ -76,8 +76,8 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     if call.dry_run:
         _would_send(bodies, outputs["HandoffBucket"], as_json=call.as_json)
         return
-    sent = _send(bodies, outputs["HandoffBucket"])
-    if len(sent) < len(bodies):
+    sent, whole = _send(bodies, outputs["HandoffBucket"])
+    if not whole:
         _tell_of_interruption(sent, bodies, as_json=call.as_json)
     code = _follow(sent, outputs["StateTable"], call.timeout) if call.wait else 0
     print_summary(sent.values(), waited=call.wait, as_json=call.as_json)
@@ -194,11 +194,17 @@ def _would_send(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -> N
     click.echo(f"{len(rows)} valid; would be sent to s3://{bucket}/; nothing was sent", err=True)
 
 
-def _send(bodies: Mapping[str, bytes], bucket: str) -> dict[str, Sent]:
-    """Send the files; what became of each. After an interruption, only of those that were begun."""
+def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[dict[str, Sent], bool]:
+    """Send the files.
+
+    Returns:
+        What became of each, after an interruption only of those that were begun; and whether there was none.
+
+    """
     from conductor_loop.aws import following, refusals  # noqa: PLC0415 - see common
 
     sent: dict[str, Sent] = {}
+    whole = False
     with Progress("sending", len(bodies)) as bar, suppress(KeyboardInterrupt):
 
         def note(name: str, answer: "Handoff | Exception") -> None:
@@ -209,7 +215,8 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> dict[str, Sent]:
             bar.show(len(sent), "")
 
         following.put(bucket, bodies, note)
-    return {name: sent[name] for name in bodies if name in sent}
+        whole = True
+    return {name: sent[name] for name in bodies if name in sent}, whole
 
 
 def _tell_of_interruption(sent: Mapping[str, Sent], bodies: Mapping[str, bytes], *, as_json: bool) -> NoReturn:
@@ -217,7 +224,7 @@ def _tell_of_interruption(sent: Mapping[str, Sent], bodies: Mapping[str, bytes],
     left = [Sent(name, unsent="interrupted before it was sent") for name in bodies if name not in sent]
     print_summary([*sent.values(), *left], waited=False, as_json=as_json)
     done = sum(not one.unsent for one in sent.values())
-    click.echo(f"interrupted; {done} of {len(bodies)} were sent and go on, the others were not sent", err=True)
+    click.echo(f"interrupted; {done} of {len(bodies)} were sent, and go on", err=True)
     raise click.exceptions.Exit(INTERRUPTED)
 
 
