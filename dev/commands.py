@@ -16,7 +16,9 @@ are aligned in a terminal; in a pipe they are lines with tabs between the column
 programs. There are no colours in a pipe, with `NO_COLOR` set, or on a dumb terminal. What is asked for goes to standard
 output, everything said about it to standard error.
 
-Install them by themselves, without this repository's environment, with `pipx install .` or `uv tool install .`.
+Install them by themselves, without this repository's environment, with `uv tool install --python 3.13 .`, or with
+`pipx install .` where Python is 3.13 or newer. They need Python 3.13: uv fetches one where there is none, and pip
+refuses an older one (`requires a different Python`).
 """
 
 

@@ -238,6 +238,7 @@ def _in_a_shell(stack: Stack, outputs: Mapping[str, str]) -> dict[str, str]:
         "AWS_ENDPOINT_URL": stack.endpoint,
         "AWS_ACCESS_KEY_ID": _KEY,
         "AWS_SECRET_ACCESS_KEY": _KEY,
+        "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "HANDOFF_BUCKET": outputs["HandoffBucket"],
         "AUDIT_BUCKET": outputs.get("AuditBucket", ""),

@@ -27,6 +27,7 @@ class State(StrEnum):
         return self in _DECIDED
 
 
+SPELLINGS: Mapping[str, State] = {"success": State.SUCCEEDED, "timeout": State.TIMED_OUT}  # as a status spells them
 _DECIDED = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.SKIPPED})
 _UNCLAIMED = frozenset({State.PROCESSING, State.QUEUED, State.FAILED, State.SKIPPED})  # what may follow without a claim
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {

@@ -20,8 +20,8 @@ def read(body: str) -> Message:
 
     """
     try:
-        document = json.loads(body)
+        document = dict(json.loads(body))
         swept, head = document.get("swept", False), document.get("head", "")  # not in messages of older releases
         return Message(Handoff(**document["handoff"]), Priority(document["priority"]), document["note"], swept, head)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message of ours: {body[:200]!r}") from error

@@ -40,7 +40,7 @@ def test_intents_are_listed_newest_first_and_so_is_what_nobody_has_come_to_yet(w
     answered(world, "intent-b.json", replicas=5000)
     world.drop("intent-c.json")
     world.bucket.drop(BUCKET, "failed/state/intent-b.json.v1.json", b"{}")
-    assert rows() == [["received", "intent-c.json"], ["failed", "intent-b.json"], ["succeeded", "intent-a.json"]]
+    assert rows() == [["received", "intent-c.json"], ["failed", "intent-b.json"], ["success", "intent-a.json"]]
 
 
 def test_a_folder_is_a_filter_and_so_is_a_state(world: World) -> None:
@@ -48,7 +48,7 @@ def test_a_folder_is_a_filter_and_so_is_a_state(world: World) -> None:
     answered(world, "intent-b.json", replicas=5000)
     world.drop("intent-c.json")
     assert rows("--state", "waiting") == [["received", "intent-c.json"]]
-    assert rows("--state", "processed") == rows("--state", "succeeded") == [["succeeded", "intent-a.json"]]
+    assert rows("--state", "processed") == rows("--state", "succeeded") == [["success", "intent-a.json"]]
     assert rows("--state", "failed") == [["failed", "intent-b.json"]]
     assert rows("--state", "timed_out") == []
 
@@ -63,7 +63,7 @@ def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
 def test_a_name_that_was_sent_again_has_a_line_for_each(world: World) -> None:
     answered(world, "intent-a.json")
     world.drop("intent-a.json")
-    assert rows() == [["received", "intent-a.json"], ["succeeded", "intent-a.json"]]
+    assert rows() == [["received", "intent-a.json"], ["success", "intent-a.json"]]
 
 
 def test_namespace_priority_limit_and_age_are_filters(world: World) -> None:
@@ -81,7 +81,7 @@ def test_programs_get_objects(world: World) -> None:
     (told,) = json.loads(run("--output", "json").stdout)
     assert told == {
         "arrived": told["arrived"],
-        "state": "succeeded",
+        "state": "success",
         "priority": "normal",
         "namespace": "oran-sim",
         "attempts": 1,

@@ -1,6 +1,9 @@
 """``conductor-loop submit``, on moto; while it sleeps, the pipeline works."""
 
+import itertools
 import json
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -215,6 +218,40 @@ def test_who_stops_waiting_is_told_what_was_sent(
     assert result.exit_code == (130 if interrupted else 4)
     assert "what was sent goes on" in result.stderr
     assert "received  intent-a.json  no answer yet" in result.stderr
+
+
+def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, world: World) -> None:
+    files = [write(tmp_path, f"intent-{number}.json", target=f"cnf-{number}") for number in range(200)]
+    begun = itertools.count(1)
+
+    def put(**_: Any) -> None:
+        if next(begun) == 20:
+            signal.raise_signal(signal.SIGINT)
+        threading.Event().wait(0.02)
+
+    boto3._get_default_session().events.register("before-call.s3.PutObject", put)
+    result = run(*files, "--wait", "--output", "json")
+    assert result.exit_code == 130
+    reported = {one["file"]: one for one in json.loads(result.stdout)}
+    sent = {name for name, one in reported.items() if one["version_id"]}
+    assert sent == set(world.listing())
+    assert 20 <= len(sent) < 200
+    assert {one.get("error") for name, one in reported.items() if name not in sent} == {
+        "interrupted before it was sent"
+    }
+    assert f"interrupted; {len(sent)} of 200 were sent, and go on\n" in result.stderr
+
+
+def test_an_interruption_while_the_last_file_is_sent_ends_the_command_too(tmp_path: Path, world: World) -> None:
+    def put(**_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        threading.Event().wait(0.2)
+
+    boto3._get_default_session().events.register("before-call.s3.PutObject", put)
+    result = run(write(tmp_path, "intent-a.json"), "--wait")
+    assert result.exit_code == 130
+    assert world.listing() == ["intent-a.json"], "and not waited for, which the pipeline would have answered"
+    assert "interrupted; 1 of 1 were sent, and go on" in result.stderr
 
 
 def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: dict[str, dict[str, str]]) -> None:

@@ -1,6 +1,8 @@
 """Which stack a command is about, where nobody has said."""
 
 import os
+import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 from conductor_loop.cli import console
 from conductor_loop.cli.common import stack_option
 from conductor_loop.cli.place import local_variables
+from dev.stack import Stack, write_env
 
 WRITTEN = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:4600",
@@ -71,6 +74,21 @@ def test_a_stack_that_is_named_is_taken_before_the_local_one(monkeypatch: pytest
     monkeypatch.setenv("CONDUCTOR_STACK", "said")
     assert stack() == "said -"
     assert stack("--stack", "typed") == "typed -"
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_region_that_is_named_stays_and_the_local_stack_is_looked_for_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert stack() == "local-stack http://127.0.0.1:4600"
+    assert os.environ["AWS_REGION"] == "eu-west-1"
+
+
+def test_a_shell_with_a_region_of_its_own_is_led_to_the_local_stack(tmp_path: Path) -> None:
+    write_env(Stack(4600), defaultdict(str), tmp_path)
+    asked = f". {tmp_path}/env && echo $AWS_REGION $AWS_DEFAULT_REGION"
+    environment = {"AWS_REGION": "eu-west-1", "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "us-east-1 us-east-1\n"
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from conductor_loop.api.problem import Problem, invalid
 from conductor_loop.api.route import Call
 from conductor_loop.api.sending import named
 from conductor_loop.intent import Priority
-from conductor_loop.lifecycle import State
+from conductor_loop.lifecycle import SPELLINGS, State
 
 DEFAULT_LIMIT, MOST = 50, 200  # intents of a page
 _NAMESPACE_CHARACTERS = 63
-_KNOWN = {"state": frozenset(State), "priority": frozenset(Priority)}
+_KNOWN = {"state": frozenset({*State, *SPELLINGS}), "priority": frozenset(Priority)}
 _PARAMETERS = frozenset({"state", "priority", "namespace", "limit", "next"})
 _POSITION, _DAY = frozenset({"arrival_day", "arrived", "pk", "sk"}), frozenset({"arrival_day"})
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -75,6 +75,8 @@ def _wanted(request: Request) -> Wanted:
     if errors:
         raise invalid(*errors)
     filters = {name: query[name] for name in ("state", "priority", "namespace") if query.get(name)}
+    if "state" in filters:
+        filters["state"] = str(SPELLINGS.get(filters["state"], filters["state"]))
     return Wanted(int(limit), filters, position)
 
 

@@ -1,6 +1,6 @@
 """Sending intents, and following each version to its end, many at once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from http import HTTPStatus
@@ -23,8 +23,18 @@ def denied(error: Exception) -> bool:
     return isinstance(error, ClientError) and error.response["Error"]["Code"] in _DENIED
 
 
-def put(bucket: str, files: Mapping[str, bytes]) -> Iterator[tuple[str, Handoff | Exception]]:
-    """Put files into the root of the bucket, side by side: name to content; what became of each, as it is known."""
+def put(bucket: str, files: Mapping[str, bytes], note: Callable[[str, Handoff | Exception], None]) -> None:
+    """Put files into the root of the bucket, side by side.
+
+    Args:
+        bucket: Its name.
+        files: Name to content.
+        note: Is called with what became of each, as it is known.
+
+    Raises:
+        KeyboardInterrupt: the caller interrupts; what was begun has ended and is noted, the rest was not begun.
+
+    """
     client = boto3.client("s3", config=_CONFIG)
 
     def one(name: str, body: bytes) -> Handoff | Exception:
@@ -36,8 +46,15 @@ def put(bucket: str, files: Mapping[str, bytes]) -> Iterator[tuple[str, Handoff 
 
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         asked = {pool.submit(partial(one, name, body)): name for name, body in files.items()}
-        for done in as_completed(asked):
-            yield asked[done], done.result()
+        try:
+            for done in as_completed(asked):
+                note(asked[done], done.result())
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            for begun, name in asked.items():
+                if not begun.cancelled():
+                    note(name, begun.result())
+            raise
 
 
 class Follower:

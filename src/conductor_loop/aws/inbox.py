@@ -33,20 +33,8 @@ class Inbox:
             NotAnswering: S3 does not; the intent may have arrived all the same.
 
         """
-        given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
-        given |= {} if replace else {"IfNoneMatch": "*"}
         with translated("S3"):
-            for tries_left in reversed(range(_TRIES)):
-                try:
-                    return self._client.put_object(Bucket=self._bucket, **given)["VersionId"]
-                except ClientError as error:
-                    if _status(error) == HTTPStatus.PRECONDITION_FAILED:
-                        raise Overtaken from error
-                    # 409: put at the same moment as another one, and certainly not taken. That one may fail, too, so
-                    # nobody can say yet that the name is taken: S3 wants to be asked again.
-                    if _status(error) != HTTPStatus.CONFLICT or not tries_left:
-                        raise
-        raise AssertionError  # the last try returns or raises
+            return put(self._client, self._bucket, name, body, replace=replace)
 
     def waiting(self, name: str) -> Listed | None:
         """Look for an input of that name that has no settled answer. Raises NotAnswering."""
@@ -88,6 +76,28 @@ class Inbox:
                 return None
             with answer["Body"] as body:
                 return body.read() if answer["ContentLength"] <= max_bytes else None
+
+
+def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: bool) -> str:
+    """Put an intent into the root of the bucket; the version that it became.
+
+    Raises:
+        Overtaken: one of that name waits already, and is not to be replaced.
+
+    """
+    given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
+    given |= {} if replace else {"IfNoneMatch": "*"}
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return client.put_object(Bucket=bucket, **given)["VersionId"]
+        except ClientError as error:
+            if _status(error) == HTTPStatus.PRECONDITION_FAILED:
+                raise Overtaken from error
+            # 409: put at the same moment as another one, and certainly not taken. That one may fail, too, so nobody
+            # can say yet that the name is taken: S3 wants to be asked again.
+            if _status(error) != HTTPStatus.CONFLICT or not tries_left:
+                raise
+    raise AssertionError  # the last try returns or raises
 
 
 def _status(error: ClientError) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import boto3
 
-from conductor_loop.aws.operator import NotThere
+from conductor_loop.aws.refusals import WrongPlace
 
 _FUNCTIONS = ("conductor", "sweeper", "api")
 
@@ -22,7 +22,7 @@ def lines(stack: str, word: str | None, since: float) -> list[Line]:
     """Read what the functions have logged since (epoch seconds), oldest first; with ``word``, what may hold it.
 
     Raises:
-        NotThere: there are no such log groups.
+        WrongPlace: there are no such log groups.
 
     """
     found = (line for function in _FUNCTIONS for line in group(f"/conductor-loop/{stack}/{function}", word, since))
@@ -30,7 +30,7 @@ def lines(stack: str, word: str | None, since: float) -> list[Line]:
 
 
 def group(name: str, word: str | None, since: float) -> Iterator[Line]:
-    """Read a log group since (epoch seconds), oldest first; with ``word``, what may hold it. Raises NotThere."""
+    """Read a log group since (epoch seconds), oldest first; with ``word``, what may hold it. Raises WrongPlace."""
     client = boto3.client("logs")
     pattern = {"filterPattern": f'"{word}"'} if word else {}
     pages = client.get_paginator("filter_log_events")
@@ -39,6 +39,5 @@ def group(name: str, word: str | None, since: float) -> Iterator[Line]:
             for event in page["events"]:
                 yield Line(event["timestamp"] / 1000, event["message"])
     except client.exceptions.ResourceNotFoundException:
-        raise NotThere(
-            f"there is no log group {name} in {client.meta.region_name}: name a stack with --stack"
-        ) from None
+        wrong = f"there is no log group {name} in {client.meta.region_name}"
+        raise WrongPlace(f"{wrong}: name another stack with --stack, or another region with AWS_REGION") from None

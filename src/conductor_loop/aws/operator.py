@@ -3,26 +3,36 @@
 import heapq
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from http import HTTPStatus
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import ClientError
 
 from conductor_loop import messages
+from conductor_loop.aws import heads
+from conductor_loop.aws.inbox import put
+from conductor_loop.aws.refusals import NotThere, WrongPlace
+from conductor_loop.errors import Illegible
 from conductor_loop.intent import Priority
 
-AWS_ERRORS = (BotoCoreError, ClientError)
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
 # What an endpoint answers that does not know the message-move task: emulators do not, AWS does.
 _UNKNOWN_ACTION = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "404"}
-_RECEIVE = 10  # messages at once
+_ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
+# Ten at once. Without waiting SQS asks some of its servers only, and may find none of the messages that are there.
+_RECEIVE: Mapping[str, int] = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+_COUNTS: "tuple[QueueAttributeNameType, ...]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+_MOST_NAMES = 100
 _LOOK_SECONDS = 60  # that messages are hidden while all of them are looked at
-
-
-class NotThere(Exception):  # noqa: N818 - reads as what it is
-    """What the command names does not exist; the message says what, and how to name another."""
 
 
 class Outputs(dict[str, str]):
@@ -33,25 +43,13 @@ class Outputs(dict[str, str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why AWS did not do as it was asked, in one line; and whether what the command named cannot be there."""
-
-    text: str
-    misnamed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Standing:
     """Where a name stands: the newest version that lies in the root, if any, and the newest status, if any."""
 
     waiting: str | None = None  # version id
     status: str | None = None  # the object, as it is
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The status; empty where there is none."""
-        found: Mapping[str, Any] = json.loads(self.status or "{}")
-        return found
+    document: Mapping[str, Any] = field(default_factory=dict)  # the status; empty where there is none
+    older: bool = False  # whether what lies in the root was put before the version that the status is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +59,6 @@ class Listed:
     since: datetime
     state: str  # waiting, processed, failed
     name: str
-
-
-def explained(error: BaseException) -> Refusal:
-    """Put an error of AWS, or of the way to it, into a line."""
-    line = " ".join(str(error).split())
-    if isinstance(error, ParamValidationError):
-        return Refusal(f"AWS takes no such name: {line}", misnamed=True)
-    if not isinstance(error, ClientError):
-        return Refusal(f"AWS does not answer: {line}")
-    if error.response["Error"]["Code"] in {"NoSuchBucket", "InvalidBucketName"}:
-        bucket = error.response["Error"].get("BucketName", "of that name")
-        return Refusal(f"there is no bucket {bucket}: see --bucket, --stack and HANDOFF_BUCKET", misnamed=True)
-    return Refusal(f"AWS refuses: {line}")
 
 
 def outputs(stack: str) -> Outputs:
@@ -86,25 +71,44 @@ def outputs(stack: str) -> Outputs:
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        raise NotThere(f"there is no stack {stack} in {client.meta.region_name}: name one with --stack") from None
+        wrong = f"there is no stack {stack} in {client.meta.region_name}"
+        raise WrongPlace(f"{wrong}: name another with --stack, or another region with AWS_REGION") from None
     return Outputs({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
 
 
 def standing(bucket: str, file: str) -> Standing:
-    """Look at the root of the bucket, then at the status: an input is removed after its last status was written."""
+    """Look at the root of the bucket, then at the status: an input is removed after its last status was written.
+
+    What lies there as a status and is none counts for nothing.
+    """
     client = boto3.client("s3")
-    waiting = _version(bucket, file)
+    root = heads.head(client, bucket, file)
+    waiting = root.version_id if root else None
     try:
-        body = client.get_object(Bucket=bucket, Key=f"status/{file}.status")["Body"].read().decode()
+        answer = client.get_object(Bucket=bucket, Key=f"status/{file}.status")
     except client.exceptions.NoSuchKey:
         return Standing(waiting)
-    return Standing(waiting, body)
+    text = answer["Body"].read().decode(errors="replace")
+    document = _status(text)
+    if not document:
+        return Standing(waiting)
+    put = answer["Metadata"].get("order", "")[:19]  # the version that it is about; see lifecycle.order
+    older = root is not None and f"{root.modified.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" < put
+    return Standing(waiting, text, document, older=older)
+
+
+def _status(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("status"), str) else {}
 
 
 def kept(bucket: str, file: str) -> str | None:
     """Find the key under which the newest input of a name that failed, or else succeeded, is kept."""
-    keys = (f"failed/{file}", f"processed/{file}")
-    return next((key for key in keys if _version(bucket, key) is not None), None)
+    client = boto3.client("s3")
+    return next((key for key in (f"failed/{file}", f"processed/{file}") if heads.head(client, bucket, key)), None)
 
 
 def listing(bucket: str, state: str, since: datetime, limit: int) -> list[Listed]:
@@ -120,12 +124,34 @@ def _inputs(bucket: str, state: str) -> Iterator[Listed]:
             yield Listed(found["LastModified"], state, found["Key"].removeprefix(prefix))
 
 
+def names(bucket: str, beginning: str) -> list[str]:
+    """Give the first names of inputs that lie in the root, and of statuses, which begin so; sorted."""
+    client, status = boto3.client("s3"), "status/"
+    waiting: Any = {"Bucket": bucket, "Prefix": beginning, "Delimiter": "/", "MaxKeys": _MOST_NAMES}
+    keys = [one["Key"] for one in client.list_objects_v2(**waiting).get("Contents", [])]
+    answered = client.list_objects_v2(Bucket=bucket, Prefix=status + beginning, MaxKeys=_MOST_NAMES)
+    keys += [one["Key"].removeprefix(status).removesuffix(".status") for one in answered.get("Contents", [])]
+    return sorted({key for key in keys if "@" not in key})  # behind which is a version; see s3.put_status
+
+
 def resubmit(bucket: str, file: str) -> bool:
-    """Copy a failed input back to the root, where it is a new intent; whether there was one. ``failed/`` keeps it."""
-    if _version(bucket, f"failed/{file}") is None:
+    """Put a failed input into the root again, where it is a new intent; whether there was one. ``failed/`` keeps it.
+
+    Raises:
+        Overtaken: an input of that name lies there by now.
+        Illegible: it is kept, and S3 gives it to its sender alone.
+
+    """
+    client = boto3.client("s3")
+    try:
+        body = client.get_object(Bucket=bucket, Key=f"failed/{file}")["Body"].read()
+    except client.exceptions.NoSuchKey:
         return False
-    source = {"Bucket": bucket, "Key": f"failed/{file}"}
-    boto3.client("s3").copy_object(Bucket=bucket, Key=file, CopySource=source)  # type: ignore[arg-type]  # no version
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _ILLEGIBLE:
+            raise
+        raise Illegible(error.response["Error"]["Message"]) from error
+    put(client, bucket, file, body, replace=False)
     return True
 
 
@@ -147,15 +173,30 @@ def redrive(dead_letters: str, queues: Mapping[Priority, str]) -> int | None:
     return None
 
 
-def dead_letters(queue: str) -> list[str]:
-    """Look at the dead letters, and leave them: what each is about, or its text where it is none of ours."""
-    client, seen = boto3.client("sqs"), dict[str, str]()  # receipt to body
-    looking: Any = {"QueueUrl": queue, "MaxNumberOfMessages": _RECEIVE, "VisibilityTimeout": _LOOK_SECONDS}
-    while received := client.receive_message(**looking).get("Messages"):
-        seen |= {message["ReceiptHandle"]: message["Body"] for message in received}
-    for receipt in seen:
-        client.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
-    return [_about(body) for body in seen.values()]
+def dead_letters(queue: str) -> tuple[list[str], int]:
+    """Look at the dead letters, and leave them.
+
+    Returns:
+        What each is about, or its text where it is none of ours; and how many the queue has, for all that it knows.
+
+    """
+    client, seen = boto3.client("sqs"), dict[str, Any]()  # by id: one that comes up twice is the same
+    there = _depth(client, queue)
+    looking: Any = {"QueueUrl": queue, "VisibilityTimeout": _LOOK_SECONDS, **_RECEIVE}
+    try:
+        while received := client.receive_message(**looking).get("Messages"):
+            seen |= {message["MessageId"]: message for message in received}
+    finally:
+        for message in seen.values():
+            client.change_message_visibility(
+                QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+    return [_about(message["Body"]) for message in seen.values()], max(there, len(seen))
+
+
+def _depth(client: "SQSClient", queue: str) -> int:
+    found = client.get_queue_attributes(QueueUrl=queue, AttributeNames=[*_COUNTS])["Attributes"]
+    return sum(int(found.get(name, 0)) for name in _COUNTS)
 
 
 def _about(body: str) -> str:
@@ -169,7 +210,8 @@ def _about(body: str) -> str:
 def _move(dead_letters: str, queues: Mapping[Priority, str]) -> int:
     """Move by hand: send first, delete then, so that a crash between doubles a message and loses none."""
     client, moved = boto3.client("sqs"), 0
-    while received := client.receive_message(QueueUrl=dead_letters, MaxNumberOfMessages=_RECEIVE).get("Messages"):
+    receiving: Any = {"QueueUrl": dead_letters, **_RECEIVE}
+    while received := client.receive_message(**receiving).get("Messages"):
         for message in received:
             client.send_message(QueueUrl=queues[_priority(message["Body"])], MessageBody=message["Body"])
             client.delete_message(QueueUrl=dead_letters, ReceiptHandle=message["ReceiptHandle"])
@@ -182,13 +224,3 @@ def _priority(body: str) -> Priority:
         return messages.read(body).priority
     except ValueError:  # not ours: it becomes a dead letter again, for somebody to look at
         return Priority.NORMAL
-
-
-def _version(bucket: str, key: str) -> str | None:
-    """Find the newest version of an object; ``None`` where there is none."""
-    try:
-        return boto3.client("s3").head_object(Bucket=bucket, Key=key).get("VersionId", "null")
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
-            return None
-        raise

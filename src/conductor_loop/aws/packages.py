@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from conductor_loop.aws.operator import NotThere
+from conductor_loop.aws.refusals import NotThere
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -49,19 +49,23 @@ def main(context: click.Context, document: Path | None, stack: str | None, *, va
 
     The stack is the one of --stack, else of CONDUCTOR_STACK, else the local one of `make up` (.local/env here or in a
     folder above, where neither a profile, keys nor an endpoint is set), else conductor-loop. Profile, region, endpoint
-    and credentials are those of the AWS command line: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, ~/.aws.
+    and credentials are those of the AWS command line, version 2: AWS_PROFILE, AWS_REGION before AWS_DEFAULT_REGION,
+    AWS_ENDPOINT_URL, ~/.aws.
+
+    Durations are written as 30s, 5m or 7d, or as plain seconds. States are shown as success and timeout; succeeded and
+    timed_out are accepted as well.
 
     \b
     Exit codes:
       0  good
       1  an intent failed, or a rule is broken
-      2  wrong usage, or nothing of that name: the same call never succeeds
+      2  wrong usage, nothing of that name, or AWS cannot be reached as it is set up: correct the call
       3  no answer yet: call again
       4  AWS refuses, or does not answer
       130  interrupted
 
     \b
-    Completion of commands and options; put the line into the file that your shell reads first:
+    Completion of commands, options and names of intents; put the line into the file that your shell reads first:
       bash  eval "$(_CONDUCTOR_LOOP_COMPLETE=bash_source conductor-loop)"
       zsh   eval "$(_CONDUCTOR_LOOP_COMPLETE=zsh_source conductor-loop)"
       fish  _CONDUCTOR_LOOP_COMPLETE=fish_source conductor-loop | source

@@ -32,12 +32,12 @@ class Stage(Enum):
 
 def stage(name: str, found: "Standing") -> Stage:
     """Tell where a name stands."""
-    status = found.document
-    if found.waiting is not None and found.waiting == status.get("version_id"):
+    status, waiting = found.document, None if found.older else found.waiting
+    if waiting is not None and waiting == status.get("version_id"):
         return Stage.RETRYING if "next_retry" in status else Stage.ANSWERED
-    if found.waiting is not None and not FILE_NAME.fullmatch(name):
+    if waiting is not None and not FILE_NAME.fullmatch(name):
         return Stage.STRAY
-    if found.waiting is not None:
+    if waiting is not None:
         return Stage.REPLACED if status else Stage.WAITING
     if not status:
         return Stage.ABSENT
@@ -55,7 +55,8 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
     """Say what the status alone does not tell, and the next step; nothing beside a final answer."""
     match stage(name, found):
         case Stage.ABSENT:
-            return f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
+            nothing = f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
+            return nothing + suggestion(name)
         case Stage.STRAY:
             return f"{name} lies in {bucket}, but is not an intent's name; the next sweep moves it to failed/"
         case Stage.WAITING:
@@ -72,11 +73,19 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
             return ""
 
 
+def suggestion(name: str) -> str:
+    """Give the end of a message about a name of which nothing is known: the intent's name that may be meant."""
+    bare = name.removesuffix(".status").removesuffix(".json").removesuffix(".")
+    meant = next((one for one in (f"{bare}.json", f"intent-{bare}.json") if FILE_NAME.fullmatch(one)), name)
+    return f"; did you mean {meant}?" if meant != name else ""
+
+
 def misnamed(name: str, bucket: str, kept: str | None) -> str:
     """Say why a name that no intent can have is not sent again; ``kept`` is the key of its input, if there is one."""
     rule = f"{name} is no intent's name"
     if kept is None:
-        return f"{rule}, and nothing of it is kept in {bucket}: see conductor-loop list --state failed"
+        nothing = f"{rule}, and nothing of it is kept in {bucket}: see conductor-loop list --state failed"
+        return nothing + suggestion(name)
     renamed = f"aws s3 cp s3://{bucket}/{kept} s3://{bucket}/intent-<letters, digits, - or _>.json"
     return f"{rule}, and would be rejected again; send it under another: {renamed}"
 
@@ -101,6 +110,9 @@ def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
         case Stage.ANSWERED if status["status"] in GOOD:
             newest = f"{status['status']} at {status['timestamp']} ({status['message']})"
             return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose if kept else ''}"
+        case Stage.ANSWERED if found.older:
+            left = f"an older {name} lies in the root still, and would be in the way"
+            return f"{left}: wait until it is gone, or remove it: aws s3 rm s3://{bucket}/{name}"
         case Stage.ANSWERED if found.waiting is not None:
             return f"{name} has failed just now, or cannot be read: its input still lies in the root; see its status"
         case _:

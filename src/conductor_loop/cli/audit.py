@@ -11,22 +11,25 @@ import click
 
 from conductor_loop.audit.chain import Found, read
 from conductor_loop.audit.verifying import Verdict, verify
-from conductor_loop.cli import console
+from conductor_loop.cli import answers, console
 from conductor_loop.cli.common import (
+    DAY_SECONDS,
     FAILED,
+    Duration,
     WrongUsage,
-    duration,
     file_name,
-    long_duration,
     output_option,
     speaks_to_aws,
     stack_option,
 )
+from conductor_loop.cli.completing import names
+from conductor_loop.cli.lazy import Group
 
+_SINCE = Duration(most=3653 * DAY_SECONDS)  # the longest retention of CloudWatch Logs
 _FIRST = ("chain", "seq", "prev", "hash", "at", "event")  # not shown, or at the beginning of a line
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """See who dropped what, what was decided, and whether that record is whole.
 
@@ -38,9 +41,9 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("name", type=file_name)
+@click.argument("name", type=file_name, shell_complete=names)
 @stack_option
-@click.option("--since", type=long_duration, default="90d", show_default=True, help="How far to look back.")
+@click.option("--since", type=_SINCE, default="90d", show_default=True, help="How far to look back.")
 @output_option
 @speaks_to_aws
 def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
@@ -62,14 +65,15 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
         click.echo(line if as_json else console.printable(readable(found.document, sound=found.sound)))
     if not entries:
         when = "entries appear there a few seconds after the event"
-        raise WrongUsage(f"no entry of {name} is in the audit trail yet; {when}")
+        wrong = f"no entry of {name} is in the audit trail yet; {when}"
+        raise WrongUsage(console.printable(wrong + answers.suggestion(name)))
 
 
 @audit.command("verify")
 @stack_option
-@click.option("--since", type=long_duration, default="24h", show_default=True, help="How far to look back.")
+@click.option("--since", type=_SINCE, default="24h", show_default=True, help="How far to look back.")
 @click.option(
-    "--grace", type=duration, default="5m", show_default=True, help="How long an entry may be on its way to the log."
+    "--grace", type=Duration(), default="5m", show_default=True, help="How long an entry may be on its way to the log."
 )
 @click.option(
     "--file",
@@ -119,7 +123,7 @@ def readable(entry: Mapping[str, Any], *, sound: bool = True) -> str:
     """Put an entry into a line; one that is not ``sound`` is whatever somebody has made of it."""
     rest = " ".join(f"{name}={_short(value)}" for name, value in entry.items() if name not in _FIRST)
     warning = "" if sound else "ALTERED: "
-    return f"{entry.get('at', '-')} {entry['seq']:>2} {entry.get('event', '-')!s:10} {warning}{rest}"
+    return f"{entry.get('at', '-')} {entry['seq']:>2} {console.word(str(entry.get('event', '-'))):10} {warning}{rest}"
 
 
 def _is_about(found: Found, name: str) -> bool:

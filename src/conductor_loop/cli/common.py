@@ -2,23 +2,22 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from conductor_loop.cli.place import stack_name
-from conductor_loop.errors import NotAnswering
+from conductor_loop.cli import console, place
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
-_DAY_SECONDS = 86_400.0
-_LONGEST_SECONDS = 30 * 86_400.0  # that anybody looks back
-_LONGEST_RETENTION_SECONDS = 3653 * 86_400.0  # of CloudWatch Logs
+DAY_SECONDS = 86_400.0
+_UNITS = (("d", DAY_SECONDS), ("h", 3600.0), ("m", 60.0))
 
 stack_option = click.option(
     "--stack",
     envvar=["CONDUCTOR_STACK", "STACK_NAME"],
-    callback=stack_name,
+    callback=place.stack_name,
     help="Stack's name; by default CONDUCTOR_STACK, the local stack, or conductor-loop.",
 )
 output_option = click.option(
@@ -51,33 +50,38 @@ def file_name(value: str) -> str:
     raise click.BadParameter(f"{value} is a path: {where}{meant}")
 
 
-def duration(value: str, longest: float = _LONGEST_SECONDS) -> float:
-    """Take a duration such as 10m, as a configuration's durations are written; in seconds."""
-    from conductor_loop.config import values  # noqa: PLC0415 - see speaks_to_aws
+class Duration(click.ParamType[float]):
+    """A duration such as 500ms, 30s or 7d, or plain seconds; in seconds.
 
-    try:
-        found = values.seconds(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!a}: {error}") from None
-    if found > longest:
-        raise click.BadParameter(f"{value}: at most {longest / 86_400:.0f}d")
-    return found
+    Args:
+        least: In seconds.
+        most: In seconds.
+
+    """
+
+    name = "duration"
+
+    def __init__(self, least: float = 0.0, most: float = 30 * DAY_SECONDS) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Read it (click asks)."""
+        from conductor_loop.config import values  # noqa: PLC0415 - see speaks_to_aws
+
+        if isinstance(value, float):  # read before
+            return value
+        try:
+            found = values.seconds(f"{value}s" if value[-1:].isdigit() else value)
+        except ValueError as error:
+            self.fail(f"{value!a}: {error}, or plain seconds", param, ctx)
+        if not self._least <= found <= self._most:
+            self.fail(f"{value}: from {_written(self._least)} to {_written(self._most)}", param, ctx)
+        return found
 
 
-def long_duration(value: str) -> float:
-    """Take a duration that may be as long as the longest retention of an audit trail; in seconds."""
-    return duration(value, _LONGEST_RETENTION_SECONDS)
-
-
-def seconds(value: str) -> float:
-    """Take seconds, of a day at most, as a number or as a duration such as 30s."""
-    try:
-        found = float(value)
-    except ValueError:
-        return duration(value, _DAY_SECONDS)
-    if not 0 <= found <= _DAY_SECONDS:
-        raise click.BadParameter(f"{value}: from 0 to {_DAY_SECONDS:.0f} seconds")
-    return found
+def _written(seconds: float) -> str:
+    unit, length = next((one for one in _UNITS if seconds >= one[1]), ("s", 1.0))
+    return f"{seconds / length:g}{unit}"
 
 
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
@@ -85,23 +89,31 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        from conductor_loop.aws import operator  # noqa: PLC0415 - most of the time that `--help` would take
+        from conductor_loop.aws import refusals  # noqa: PLC0415 - most of the time that `--help` would take
 
+        place.warn_of_profile()
+        place.take_region()
         try:
+            refusals.connect()
             return command(*args, **kwargs)
-        except operator.AWS_ERRORS as error:
-            refusal = operator.explained(error)
-        except NotAnswering as error:
-            refusal = operator.explained(error.__cause__ or error)
-        except operator.NotThere as error:
-            raise WrongUsage(str(error)) from None
-        if refusal.misnamed:
-            raise WrongUsage(refusal.text)
-        click.echo(refusal.text, err=True)
-        click.echo("Check the profile, region and endpoint; on a local stack: make up, then . .local/env", err=True)
+        except Exception as error:
+            refusal = refusals.understood(error, place.endpoints())
+            if refusal is None:
+                raise
+        text = console.printable(f"{refusal.text} (used: {_used()})" if refusal.of_place else refusal.text)
+        if refusal.usage:
+            raise WrongUsage(text)
+        click.echo(text, err=True)
         raise click.exceptions.Exit(NO_AWS)
 
     return wrapped
+
+
+def _used() -> str:
+    from conductor_loop.aws import refusals  # noqa: PLC0415 - see speaks_to_aws
+
+    stack = click.get_current_context().params.get("stack")
+    return place.used(refusals.region()) + (f", stack {stack}" if stack else "")
 
 
 def handoff_bucket(bucket: str | None, stack: str) -> str:

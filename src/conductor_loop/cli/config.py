@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 from conductor_loop.cli import console
 from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.lazy import Group
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 PASSED, FAILED = 0, 1
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """See and change the configuration; a change needs no deploy.
 
@@ -76,7 +78,8 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
-    deployed, text = configuring.deployed(stack), _read(file)
+    text = _read(file)
+    deployed = configuring.deployed(stack)
     _good(text, deployed.environment)
     if deployed.newest.version and text == deployed.newest.text:
         click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
@@ -102,8 +105,9 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
 
+    text = _read(file)
     deployed = configuring.deployed(stack)
-    (_, now), then = in_force(deployed), _good(_read(file), deployed.environment)
+    (_, now), then = in_force(deployed), _good(text, deployed.environment)
     found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
     changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
     if as_json:
@@ -167,15 +171,26 @@ def _pushed(version: str | int, *, changed: bool, as_json: bool) -> None:
 
 
 def _read(file: Path) -> str:
+    """Read a document, and end the command where it is none, before any call to AWS."""
     try:
-        return file.read_text("utf-8")
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{file} cannot be read: {error}") from None
+    with _refused():
+        parsed(text)
+    return text
 
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:
-    try:
+    with _refused():
         return effective(parsed(text), environment)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Print what is wrong with a document, and end the command."""
+    try:
+        yield
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)

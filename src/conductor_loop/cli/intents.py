@@ -1,5 +1,6 @@
 """What became of intents, and sending them again."""
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,18 @@ import click
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.answers import Stage
 from conductor_loop.cli.common import (
+    DAY_SECONDS,
+    Duration,
     WrongUsage,
     bucket_option,
     file_name,
     handoff_bucket,
     output_option,
-    seconds,
     speaks_to_aws,
     stack_option,
 )
+from conductor_loop.cli.completing import names
+from conductor_loop.errors import Illegible, Overtaken
 from conductor_loop.intent import FILE_NAME, Priority
 
 if TYPE_CHECKING:
@@ -27,19 +31,19 @@ _POLL_SECONDS = 0.5
 
 
 @click.command()
-@click.argument("name", type=file_name)
+@click.argument("name", type=file_name, shell_complete=names)
 @bucket_option
 @stack_option
-@click.option("--wait", type=seconds, default=0, show_default=True, help="How long to wait for the answer: 30, or 30s.")
+@click.option(
+    "--wait", type=Duration(most=DAY_SECONDS), default="0s", show_default=True, help="How long to wait for the answer."
+)
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),
-    default="json",
-    show_default=True,
-    help="json: the document as it lies in the bucket. text: a few lines for people.",
+    help="text: a few lines for people, by default in a terminal. json: the document as it lies in the bucket.",
 )
 @speaks_to_aws
-def status(name: str, bucket: str | None, stack: str, wait: float, output: str) -> None:
+def status(name: str, bucket: str | None, stack: str, wait: float, output: str | None) -> None:
     """Print the status of the intent NAME.
 
     With --wait, that of the file which is in the bucket now, even if the name was used before.
@@ -53,7 +57,7 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str) 
     Exit codes:
       0  success or skipped
       1  failed or timeout
-      2  wrong usage: a name that no intent can have
+      2  wrong usage: a name that no intent can have, nothing to reach AWS with
       3  no answer yet, or nothing of that name yet
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
@@ -62,19 +66,20 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str) 
     reached = answers.stage(name, found)
     if reached is Stage.ABSENT and not FILE_NAME.fullmatch(name):
         rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
-        raise WrongUsage(f"{name} is no intent's name, and nothing of that name was answered: {rule}")
+        wrong = f"{name} is no intent's name, and nothing of that name was answered: {rule}"
+        raise WrongUsage(console.printable(wrong + answers.suggestion(name)))
     if found.status is not None and not (reached is Stage.REPLACED and wait):
-        if output == "json":
-            click.echo(found.status, nl=False)
-        else:
+        if output == "text" or (output is None and sys.stdout.isatty()):
             _tell(found.document)
+        else:
+            click.echo(found.status, nl=False)
     if (remark := answers.remark(name, bucket, found)) not in {"", said}:
-        click.echo(remark, err=True)
+        click.echo(console.printable(remark), err=True)
     raise click.exceptions.Exit(answers.exit_code(name, found))
 
 
 @click.command()
-@click.argument("name", type=file_name)
+@click.argument("name", type=file_name, shell_complete=names)
 @bucket_option
 @stack_option
 @output_option
@@ -82,8 +87,8 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str) 
 def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
     """Send the failed intent NAME again, as it is.
 
-    Its input is copied from failed/ back to the root. Only where its newest answer is failed or timeout: an old failure
-    must not undo what came after it.
+    Its input is put into the root again, as failed/ keeps it. Only where its newest answer is failed or timeout, and
+    nothing of that name waits: an old failure must not undo what came after it.
 
     \b
     Example:
@@ -101,8 +106,14 @@ def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
     if refusal := answers.refusal(name, bucket, found, kept):
         nothing = answers.stage(name, found) is Stage.ABSENT
         raise WrongUsage(refusal) if nothing else click.ClickException(refusal)
-    if not operator.resubmit(bucket, name):
-        raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file there again")
+    try:
+        if not operator.resubmit(bucket, name):
+            raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file again")
+    except Illegible as error:
+        raise click.ClickException(f"failed/{name} cannot be read ({error}): its sender has to send it again") from None
+    except Overtaken:
+        follow = f"follow it with: conductor-loop status {name} --wait 30"
+        raise click.ClickException(f"{name} was sent again just now, and is left as it is; {follow}") from None
     if warning := answers.warning(found):
         click.echo(warning, err=True)
     if as_json:
@@ -127,13 +138,7 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
 
     found = operator.outputs(stack)
     if dry_run:
-        letters = operator.dead_letters(found["DeadLetterQueue"])
-        if as_json:
-            console.print_json({"dead_letters": letters})
-        for letter in [] if as_json else letters:
-            click.echo(console.printable(letter))
-        if not letters:
-            click.echo("no dead letters", err=True)
+        _show_dead_letters(*operator.dead_letters(found["DeadLetterQueue"]), as_json=as_json)
         return
     queues: dict[Priority, str] = {
         one: found[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL
@@ -144,23 +149,38 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
     click.echo("SQS is moving the dead letters back" if moved is None else f"{moved} moved back", err=True)
 
 
+def _show_dead_letters(letters: list[str], there: int, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json({"dead_letters": letters, "in_queue": there})
+    for letter in [] if as_json else letters:
+        click.echo(console.printable(letter))
+    if len(letters) < there:
+        hidden = "others are looking at the rest, or have just looked; try again in a minute"
+        click.echo(f"{len(letters)} of about {there} dead letters: {hidden}", err=True)
+    elif not letters:
+        click.echo("no dead letters", err=True)
+
+
 def _tell(document: Mapping[str, Any]) -> None:
     """Print what a reader of a status looks for first."""
     details, package = document.get("error_details", {}), document.get("package", {})
     colour = "green" if document["status"] in answers.GOOD else "red"
-    click.echo(f"{document['intent_file']}  {click.style(document['status'], fg=colour, bold=True)}")
-    told = {
-        "message": document["message"],
-        "error": f"{details['code']} {details['error_code']}" if details else None,
+    name, status = (console.printable(str(document.get(key, "-"))) for key in ("intent_file", "status"))
+    click.echo(f"{name}  {click.style(status, fg=colour, bold=True)}")
+    fields = {
+        "message": document.get("message"),
+        "error": f"{details.get('code')} {details.get('error_code')}" if details else None,
+        "next retry": document.get("next_retry"),
         "package": package.get("prefix"),
-        "answered": f"{document['timestamp']}, attempt {document['attempt']}, {document['processing_duration']}",
+        "answered": ", ".join(str(document[key]) for key in ("timestamp", "processing_duration") if key in document),
+        "attempt": document.get("attempt"),
         "correlation": document.get("correlation_id"),
     }
-    for name, text in told.items():
+    for key, text in fields.items():
         if text:
-            click.echo(f"  {name:11}  {console.printable(text)}")
+            click.echo(f"  {key:11}  {console.printable(str(text))}")
     for violation in details.get("validation_errors", []):
-        click.echo(f"  {'':11}  {console.printable(violation['message'])}")
+        click.echo(f"  {'':11}  {console.printable(str(violation.get('message')))}")
 
 
 def _awaited(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
@@ -175,6 +195,6 @@ def _awaited(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
         if reached.over or hopeless or not time.monotonic() < deadline:  # not a number, either
             return found, said
         if reached is Stage.RETRYING and (remark := answers.remark(name, bucket, found)) != said:
-            click.echo(remark, err=True)
+            click.echo(console.printable(remark), err=True)
             said = remark
         time.sleep(_POLL_SECONDS)

@@ -1,6 +1,7 @@
 """A group whose commands are imported when they are called, so that help and completion start at once."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -22,7 +23,29 @@ class Entry(NamedTuple):
         return command
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """Suggests a command for one that it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; say which are meant where there is none."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            found = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5) or self._within(ctx, args[0])
+            meant = " or ".join(f"{ctx.command_path} {name}" for name in found)
+            hint = f"did you mean {meant}?" if meant else f"see {ctx.command_path} --help"
+            ctx.fail(f"there is no command {args[0]!a}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def _within(self, ctx: click.Context, name: str) -> list[str]:
+        """Give the commands of that name in the groups of this one."""
+        groups = {outer: self.get_command(ctx, outer) for outer in self.list_commands(ctx)}
+        return [
+            f"{outer} {name}" for outer, one in groups.items() if isinstance(one, click.Group) and name in one.commands
+        ]
+
+
+class LazyGroup(Group):
     """Knows its commands by name only.
 
     Args:

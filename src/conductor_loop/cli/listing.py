@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import duration, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
 from conductor_loop.intent import Priority
 from conductor_loop.lifecycle import State
 
@@ -28,23 +28,28 @@ _GROUPS: Mapping[str, set[str]] = {  # by where the file lies
     "processed": {State.SUCCEEDED, State.SKIPPED},
     "failed": {State.FAILED, State.TIMED_OUT},
 }
-_STATES = (*_GROUPS, _RECEIVED, *(str(state) for state in State if state not in _GROUPS))
+_STATES = {console.word(state): state for state in (*_GROUPS, _RECEIVED, *State)}  # by the words that are shown
 _PAGE = 100
 _AT_ONCE = 8  # calls
 _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
 
 
+class _State(click.Choice[str]):
+    """A state by the word that is shown, or by the one that the API has for it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        return str(_STATES[super().convert(console.word(value), param, ctx)])
+
+
 @click.command("list")
-@click.option(
-    "--state", type=click.Choice(_STATES), help="Only these: a folder (waiting, processed, failed), or one state."
-)
+@click.option("--state", type=_State(_STATES), help="Only these: a folder (waiting, processed, failed), or one state.")
 @click.option(
     "--priority",
     type=click.Choice([*map(str, Priority)]),
     help="Only those that are treated with it; known from the first attempt on.",
 )
 @click.option("--namespace", help="Only those of this namespace; known from the first attempt on.")
-@click.option("--since", type=duration, default="7d", show_default=True, help="Only those that arrived since.")
+@click.option("--since", type=Duration(), default="7d", show_default=True, help="Only those that arrived since.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones.")
 @stack_option
 @output_option
@@ -52,8 +57,8 @@ _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
 def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options, by name
     """List intents, newest first.
 
-    When they arrived, their state, priority, namespace and attempts, and their name. In a pipe the columns have tabs
-    between them, and no heading.
+    When they arrived, their state, priority, namespace and attempts, and their name; a narrow terminal goes without
+    some of it. In a pipe the columns have tabs between them, and no heading.
 
     \b
     Examples:
@@ -69,7 +74,7 @@ def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
     rows = [[str(value) for value in _cells(one)] for one in found]
     if sys.stdout.isatty():  # of which the name needs more than the year
         rows = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in rows]
-    console.print_rows(_COLUMNS, rows, flexible="name")
+    console.print_rows(_COLUMNS, rows, flexible="name", least=("attempts", "priority", "namespace"))
     if not found:
         click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
 
@@ -105,19 +110,23 @@ def _rows(table: "Listing", wanted: "Wanted", now: float) -> "Iterator[Listed]":
 
 
 def _strangers(table: "Listing", lying: "list[Lying]", met: set[str]) -> "list[Listed]":
-    """Give what lies in the root of which the table knows nothing, or only answers to earlier versions."""
+    """Give what lies in the root of which the table knows nothing, or only answers to what was put before."""
     from conductor_loop.api.parts import Listed  # noqa: PLC0415 - see common
 
     waiting = [one for one in lying if one.name not in met]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         answers = list(pool.map(lambda one: table.newest(one.name), waiting))
     return [
-        Listed(one.name, "", _RECEIVED, f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
+        Listed(one.name, "", _RECEIVED, f"{_second(one)}.000Z")
         for one, answer in zip(waiting, answers, strict=True)
-        if answer is None or answer.listed.state not in _UNDECIDED
+        if answer is None or (answer.listed.state not in _UNDECIDED and answer.listed.arrived[:19] < _second(one))
     ]
+
+
+def _second(one: "Lying") -> str:
+    return f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _cells(one: "Listed") -> list[Any]:
     arrived = f"{one.arrived[:19]}Z" if one.arrived else "-"
-    return [arrived, str(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]
+    return [arrived, console.word(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli import console
-from conductor_loop.cli.common import WrongUsage, duration, file_name, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli import answers, console
+from conductor_loop.cli.common import Duration, WrongUsage, file_name, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.completing import names
 
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
     "level", "location", "message", "timestamp", "service", "handoff", "intent", "worker_id", "config_version",
@@ -20,9 +21,9 @@ _DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
 
 
 @click.command()
-@click.argument("name", type=file_name, required=False)
+@click.argument("name", type=file_name, shell_complete=names, required=False)
 @stack_option
-@click.option("--since", type=duration, help="How far to look back; 10m by default, 7d for one intent.")
+@click.option("--since", type=Duration(), help="How far to look back; 10m by default, 7d for one intent.")
 @output_option
 @speaks_to_aws
 def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) -> None:
@@ -48,7 +49,7 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
         click.echo(json.dumps({"at": at, **_fields(line.text)}) if as_json else f"{at} {console.printable(text)}")
     if not told and name:
         more = f"look further back with --since 30d, or see: conductor-loop status {name}"
-        raise WrongUsage(f"nothing is logged of {name}; {more}")
+        raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{answers.suggestion(name)}"))
 
 
 def readable(text: str, name: str | None) -> str | None:

@@ -18,6 +18,7 @@ from conductor_loop.cli.common import (
     speaks_to_aws,
     stack_option,
 )  # fmt: skip
+from conductor_loop.cli.completing import names
 
 if TYPE_CHECKING:
     from conductor_loop.aws.packages import Stored
@@ -26,7 +27,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command()
-@click.argument("name", type=file_name)
+@click.argument("name", type=file_name, shell_complete=names)
 @click.option(
     "--to", "folder", type=click.Path(path_type=Path), help="Write its files into this folder, which must be new."
 )
@@ -70,7 +71,7 @@ def package(name: str, folder: Path | None, bucket: str | None, stack: str, *, a
 
 
 @click.command()
-@click.argument("name", type=file_name)
+@click.argument("name", type=file_name, shell_complete=names)
 @bucket_option
 @stack_option
 @output_option

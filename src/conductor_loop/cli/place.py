@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-_DEFAULT = "conductor-loop"
-_CHOSEN = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "HANDOFF_BUCKET")  # who sets one means that place
+DEFAULT = "conductor-loop"
+_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+_CHOSEN = ("AWS_ENDPOINT_URL", *_PROFILES, "AWS_ACCESS_KEY_ID", "HANDOFF_BUCKET")  # who sets one means that place
 _TAKEN = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "STACK_NAME")
 _LINE = re.compile(r"export ([A-Z_]+)='([^']*)'")
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]+")
@@ -18,13 +19,51 @@ def stack_name(context: click.Context, parameter: click.Parameter, value: str | 
     """Give the stack of --stack or the environment, else that of `make up`, else the usual one."""
     if value is not None or context.resilient_parsing:
         return value or ""
-    local = {} if any(os.environ.get(name) for name in _CHOSEN) else local_variables(Path.cwd())
+    local = take_local()
     if not local:
-        return _DEFAULT
-    os.environ.update(local)
+        return DEFAULT
     context.set_parameter_source(parameter.name or "", ParameterSource.ENVIRONMENT)
     click.echo(f"the local stack on {local['AWS_ENDPOINT_URL']} (.local/env)", err=True)
     return local["STACK_NAME"]
+
+
+def take_local() -> dict[str, str]:
+    """Take what `make up` has written into the environment, where nothing there says otherwise; what was taken."""
+    local = {} if any(os.environ.get(name) for name in _CHOSEN) else local_variables(Path.cwd())
+    os.environ.update(local)
+    return local
+
+
+def take_region() -> None:
+    """Have AWS_REGION count before AWS_DEFAULT_REGION, the only one that botocore reads, as for AWS CLI v2."""
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
+
+
+def endpoints() -> list[str]:
+    """Name the variables that set an endpoint."""
+    return sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+
+
+def used(region: str) -> str:
+    """Say whose credentials, which region and which endpoint the SDK takes."""
+    keys = "keys of AWS_ACCESS_KEY_ID" if os.environ.get("AWS_ACCESS_KEY_ID") else f"profile {_profile() or 'default'}"
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    return ", ".join([keys, f"region {region}", *([f"endpoint {endpoint}"] if endpoint else [])])
+
+
+def _profile() -> str | None:
+    return next((found for one in _PROFILES if (found := os.environ.get(one))), None)
+
+
+def warn_of_profile() -> None:
+    """Say that a profile which is named is not used, as the SDK takes the keys of the environment first."""
+    name = _profile()
+    if name and os.environ.get("AWS_ACCESS_KEY_ID"):
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        taken = f" and the endpoint {endpoint}" if endpoint else ""
+        unset = "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_ENDPOINT_URL STACK_NAME HANDOFF_BUCKET"
+        click.echo(f"profile {name} is not used, but the keys{taken} of the environment; for it: {unset}", err=True)
 
 
 def local_variables(folder: Path) -> dict[str, str]:

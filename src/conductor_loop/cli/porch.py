@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from conductor_loop.cli.common import output_option
+from conductor_loop.cli.common import Duration, output_option
 from conductor_loop.errors import NoCredentials
 from conductor_loop.porch import RESERVED, Kubeconfig, read_kubeconfig
 
@@ -68,10 +68,10 @@ _FILE = click.File("rb")
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(0.1, 900),
-    default=30,
+    type=Duration(0.1, 900),
+    default="30s",
     show_default=True,
-    help="Seconds for one run.",
+    help="How long one run may take.",
 )
 @click.option("--only", multiple=True, metavar="RULE", help="Try only this rule and those it rests on; repeatable.")
 @output_option

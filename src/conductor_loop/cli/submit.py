@@ -2,12 +2,14 @@
 
 import json
 import math
+import shlex
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -16,8 +18,8 @@ from conductor_loop.cli.common import (
     FAILED,
     NO_AWS,
     NOT_YET,
+    Duration,
     WrongUsage,
-    duration,
     output_option,
     speaks_to_aws,
     stack_option,
@@ -36,7 +38,7 @@ _POLL_SECONDS = 0.5
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--wait", is_flag=True, help="Follow each to its end, and say what became of it.")
-@click.option("--timeout", type=duration, default="10m", show_default=True, help="With --wait: how long, at most.")
+@click.option("--timeout", type=Duration(), default="10m", show_default=True, help="With --wait: how long, at most.")
 @click.option("--dry-run", is_flag=True, help="Validate, say what would be sent, and send nothing.")
 @stack_option
 @output_option
@@ -74,7 +76,9 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     if call.dry_run:
         _would_send(bodies, outputs["HandoffBucket"], as_json=call.as_json)
         return
-    sent = _send(bodies, outputs["HandoffBucket"])
+    sent, whole = _send(bodies, outputs["HandoffBucket"])
+    if not whole:
+        _tell_of_interruption(sent, bodies, as_json=call.as_json)
     code = _follow(sent, outputs["StateTable"], call.timeout) if call.wait else 0
     print_summary(sent.values(), waited=call.wait, as_json=call.as_json)
     raise click.exceptions.Exit(code or _exit_code(sent.values(), waited=call.wait))
@@ -98,6 +102,9 @@ def _read(files: Sequence[Path]) -> dict[str, bytes]:
     bodies: dict[str, bytes] = {}
     problems = []
     for file in files:
+        if (wrong := _no_file(file)) is not None:
+            problems.append(wrong)
+            continue
         if file.name in bodies:
             problems.append(f"two files are called {file.name}, and the later would replace the other: rename one")
         try:
@@ -109,12 +116,24 @@ def _read(files: Sequence[Path]) -> dict[str, bytes]:
     return bodies
 
 
+def _no_file(file: Path) -> str | None:
+    """Say what to type in place of a folder or of standard input; ``None`` for anything else."""
+    if str(file) == "-":
+        write = (
+            "write it to a file, e.g. cat >intent-a.json, and name that; to check it alone: conductor-loop validate -"
+        )
+        return f"standard input has no name, and an intent is called as its file is: {write}"
+    if file.is_dir():
+        return f"{file} is a folder: name its files, e.g. conductor-loop submit {shlex.quote(str(file))}/intent-*.json"
+    return None
+
+
 def _limits(stack: str) -> "tuple[Rules, float]":
     """Take the rules of the stack, and the seconds that porch has at most.
 
     Where the caller may not see them: the built-in rules, with a word about it, and no limit.
     """
-    from conductor_loop.aws import configuring, following, operator  # noqa: PLC0415 - see common
+    from conductor_loop.aws import configuring, following, refusals  # noqa: PLC0415 - see common
     from conductor_loop.claiming import SETTLE_SECONDS  # noqa: PLC0415 - see common
     from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
     from conductor_loop.config import typed  # noqa: PLC0415 - see common
@@ -126,7 +145,7 @@ def _limits(stack: str) -> "tuple[Rules, float]":
         _, known = in_force(deployed)
         most = seconds(known.values["porch"]["execution_timeout"])
         return typed.rules(known.values), min(most, deployed.function_seconds - SETTLE_SECONDS)
-    except operator.AWS_ERRORS as error:
+    except refusals.AWS_ERRORS as error:
         if not following.denied(error):
             raise
         click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
@@ -175,23 +194,43 @@ def _would_send(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -> N
     click.echo(f"{len(rows)} valid; would be sent to s3://{bucket}/; nothing was sent", err=True)
 
 
-def _send(bodies: Mapping[str, bytes], bucket: str) -> dict[str, Sent]:
-    from conductor_loop.aws import following, operator  # noqa: PLC0415 - see common
+def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[dict[str, Sent], bool]:
+    """Send the files.
 
-    sent = {}
-    with Progress("sending", len(bodies)) as bar:
-        for name, answer in following.put(bucket, bodies):
+    Returns:
+        What became of each, after an interruption only of those that were begun; and whether there was none.
+
+    """
+    from conductor_loop.aws import following, refusals  # noqa: PLC0415 - see common
+
+    sent: dict[str, Sent] = {}
+    whole = False
+    with Progress("sending", len(bodies)) as bar, suppress(KeyboardInterrupt):
+
+        def note(name: str, answer: "Handoff | Exception") -> None:
             if isinstance(answer, Exception):
-                sent[name] = Sent(name, unsent=operator.explained(answer).text)
+                sent[name] = Sent(name, unsent=refusals.explained(answer).text)
             else:
                 sent[name] = Sent(name, answer, since=time.monotonic())
             bar.show(len(sent), "")
-    return {name: sent[name] for name in bodies}
+
+        following.put(bucket, bodies, note)
+        whole = True
+    return {name: sent[name] for name in bodies if name in sent}, whole
+
+
+def _tell_of_interruption(sent: Mapping[str, Sent], bodies: Mapping[str, bytes], *, as_json: bool) -> NoReturn:
+    """Say what was sent before the interruption, and end the command."""
+    left = [Sent(name, unsent="interrupted before it was sent") for name in bodies if name not in sent]
+    print_summary([*sent.values(), *left], waited=False, as_json=as_json)
+    done = sum(not one.unsent for one in sent.values())
+    click.echo(f"interrupted; {done} of {len(bodies)} were sent, and go on", err=True)
+    raise click.exceptions.Exit(INTERRUPTED)
 
 
 def _follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
     """Wait for the answers; the exit code, if the waiting itself did not end well."""
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+    from conductor_loop.aws import refusals  # noqa: PLC0415 - see common
 
     pending = {one.handoff: one for one in sent.values() if one.handoff}
     deadline = time.monotonic() + timeout
@@ -205,8 +244,8 @@ def _follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
     except KeyboardInterrupt:
         click.echo("interrupted; what was sent goes on", err=True)
         return INTERRUPTED
-    except operator.AWS_ERRORS as error:
-        click.echo(f"{operator.explained(error).text}; what was sent goes on", err=True)
+    except refusals.AWS_ERRORS as error:
+        click.echo(f"{refusals.explained(error).text}; what was sent goes on", err=True)
         return NO_AWS
     return 0
 

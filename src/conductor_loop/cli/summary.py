@@ -38,7 +38,7 @@ class Sent:
             return "not sent"
         if self.document:
             return str(self.document["status"])
-        return str(self.row.state) if self.row else "received"
+        return console.word(self.row.state) if self.row else "received"
 
     @property
     def failed(self) -> bool:

@@ -1,18 +1,19 @@
 """``conductor-loop token``: who may use the API."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import Duration, WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.config import in_force
-from conductor_loop.config.values import seconds
+from conductor_loop.cli.lazy import Group
 from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
 from conductor_loop.tokens.file import TokensFile
 
@@ -34,7 +35,7 @@ document_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Make, list and revoke the tokens of the API. Only digests are kept: a token is shown once.
 
@@ -54,12 +55,14 @@ def token() -> None:
     "--scope", "scopes", multiple=True, required=True, type=click.Choice([*map(str, Scope)]), help="Repeatable."
 )
 @click.option("--name", default="unnamed", show_default=True, help="Who or what uses it.")
-@click.option("--expires", default="90d", show_default=True, help="How long it is good, e.g. 12h or 365d.")
+@click.option(
+    "--expires", type=Duration(most=math.inf), default="90d", show_default=True, help="How long it is good, e.g. 12h."
+)
 @stack_option
 @document_option
 @output_option
 @speaks_to_aws
-def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_json: bool, **about: str) -> None:
+def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_json: bool, **about: Any) -> None:  # noqa: ANN401 - the options, by name
     """Make a token and print it, once. It is good within a minute.
 
     \b
@@ -69,7 +72,7 @@ def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_jso
     name, expires = about["name"], about["expires"]
     now = time.time()
     try:
-        made, clear = mint(name, map(Scope, scopes), now, now + seconds(expires), random=secrets.token_bytes(40))
+        made, clear = mint(name, map(Scope, scopes), now, now + expires, random=secrets.token_bytes(40))
     except (ValueError, OverflowError) as error:
         raise click.UsageError(str(error)) from None
     _change(_store(stack, document), lambda found: found.added(made, now))

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from conductor_loop.cli.console import STYLES, printable
+from conductor_loop.cli.console import STYLES, printable, word
 from conductor_loop.cli.rates import Growth
 from conductor_loop.counting import DECIDED, FILES, RETRIED
 
@@ -97,7 +97,7 @@ class View:
 
 
 def _cells(one: "Listed") -> list[Text | str]:
-    state = Text(one.state, style=STYLES.get(one.state, ""))
+    state = Text(word(one.state), style=STYLES.get(word(one.state), ""))
     name, namespace = (
         Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-")
     )

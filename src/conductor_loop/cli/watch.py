@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conductor_loop.cli import console
-from conductor_loop.cli.common import output_option, speaks_to_aws, stack_option
+from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ type Look = Callable[[], "Snapshot"]
 
 @click.command()
 @click.option(
-    "--interval", type=click.FloatRange(0.5, 3600), default=2, show_default=True, help="Seconds between two looks."
+    "--interval", type=Duration(0.5, 3600), default="2s", show_default=True, help="How long to wait between two looks."
 )
 @click.option("--once", is_flag=True, help="Look once, print it, and end.")
 @stack_option
@@ -89,13 +89,13 @@ def live(screen: "Console", stack: str, look: Look, interval: float, looks: int 
 
 
 def _again(look: Look, last: "Snapshot") -> "tuple[Snapshot, str]":
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+    from conductor_loop.aws import refusals  # noqa: PLC0415 - see common
     from conductor_loop.errors import NotAnswering  # noqa: PLC0415 - see common
 
     try:
         return look(), ""
-    except (*operator.AWS_ERRORS, NotAnswering) as error:
-        return last, operator.explained(error.__cause__ or error).text
+    except (*refusals.AWS_ERRORS, NotAnswering) as error:
+        return last, refusals.explained(error.__cause__ or error).text
 
 
 def _print(stack: str, found: "Snapshot") -> None:
@@ -117,5 +117,7 @@ def _lines(look: Look, interval: float | None) -> None:
 
 def _document(found: "Snapshot") -> dict[str, Any]:
     document = asdict(found)
-    document["latest"] = [{key: value for key, value in one.items() if key != "position"} for one in document["latest"]]
+    for one in document["latest"]:
+        del one["position"]
+        one["state"] = console.word(one["state"])
     return document

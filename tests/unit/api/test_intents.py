@@ -204,6 +204,17 @@ def test_a_list_is_filtered_and_goes_on_where_it_ended() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "meant"),
+    [("success", "succeeded"), ("succeeded", "succeeded"), ("timeout", "timed_out"), ("timed_out", "timed_out")],
+)
+def test_a_state_is_taken_as_a_status_spells_it_too(asked: str, meant: str) -> None:
+    api = Api()
+    api.intents.listing = Page((), None)
+    assert body(api.ask("GET", f"/intents?state={asked}", token=api.client()))["intents"] == []
+    assert api.intents.asked[0].filters == {"state": meant}
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "state=done",
