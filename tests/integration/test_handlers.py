@@ -7,14 +7,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import boto3
 import pytest
 
 from conductor_loop import handlers, pipeline
-from conductor_loop.aws import sdk
+from conductor_loop.aws import operator, sdk
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
@@ -205,6 +207,24 @@ def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_wh
     assert queue.receive() == [], "hidden until the next attempt is due"
     (told,) = [line["answer"] for line in lines(capsys) if line.get("message") == "answered"]
     assert re.fullmatch(r"not now, in \d+ s", told)
+
+
+@pytest.mark.parametrize("key", ["intent-archive/schema.json", "intent-batch/intent-001.json", "intent-%2F.json"])
+def test_an_object_in_a_folder_is_left_alone(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    record = put(world, unquote_plus(key), b"{}")
+    record["s3"]["object"]["key"] = key
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
+    assert invoke(record) == {}
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 90_000)
+    assert set(handlers.sweeper({}, Context()).values()) == {0}  # type: ignore[arg-type]
+    assert world.listing() == [unquote_plus(key)]
+    assert world.bucket.get(BUCKET, unquote_plus(key)) == b"{}"
+    assert operator.listing(BUCKET, "waiting", datetime.fromtimestamp(0, UTC), limit=9) == []
+    assert queue.receive() == []
+    assert not [line for line in lines(capsys) if line.get("message") == "decided"]
 
 
 def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
