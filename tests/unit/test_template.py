@@ -102,7 +102,7 @@ def test_the_api_may_do_this_and_no_more() -> None:
     )
     assert granted(statements) == {
         ("s3:PutObject", "${HandoffBucket.Arn}/intent-*"),
-        ("s3:GetObject", "${HandoffBucket.Arn}/intent-*"),
+        ("s3:ListBucketVersions", "HandoffBucket.Arn"),
         ("s3:GetObject", "${HandoffBucket.Arn}/status/*"),
         ("s3:GetObject", "${HandoffBucket.Arn}/failed/intent-*"),
         ("s3:ListBucket", "HandoffBucket.Arn"),
