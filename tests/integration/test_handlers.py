@@ -2,11 +2,13 @@
 
 import json
 import logging
+import math
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from urllib.parse import unquote_plus
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop import handlers, pipeline
 from conductor_loop.aws import operator, sdk
@@ -356,3 +361,57 @@ def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_n
     told = {(line["handoff"], line.get("correlation_id")) for line in said if line["message"] != "decided"}
     assert told == {("intent-a.json", "c-a"), ("intent-b.json", None)}
     assert {line["xray_trace_id"] for line in said} == {"1-abc-def"}
+
+
+def test_a_batch_that_starts_while_its_configuration_is_throttled_comes_again_within_seconds(
+    world: World, queue: Queue, aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        invoke(put(world, f"intent-{name}.json", intent(target=name)))
+    records = queue.receive()
+    failures = [{"itemIdentifier": record["messageId"]} for record in records]
+    hidden: list[float] = []
+    with throttled(aws, monkeypatch) as reads, monkeypatch.context() as receiving:
+        receiving.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
+        assert invoke(*records) == {"batchItemFailures": failures}, "no error, which would hide them for much longer"
+    assert len(hidden) == len(records) == 3
+    assert all(0 <= seconds <= 30 for seconds in hidden)
+    assert len(reads) > 4, "it has waited before"
+    assert [invoke(record) for record in records] == [{"batchItemFailures": []}] * 3
+    assert {world.status(f"intent-{name}.json")["status"] for name in "abc"} == {"success"}
+
+
+def test_an_event_whose_configuration_is_throttled_is_answered_in_its_first_delivery(
+    world: World, queue: Queue, aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = put(world, "intent-a.json")
+    with throttled(aws, monkeypatch, times=6) as reads:
+        assert list(invoke(record).values()) == ["queued"]
+    assert len(reads) == 7
+    assert len(queue.receive()) == 1
+
+
+@contextmanager
+def throttled(
+    aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch, times: float = math.inf
+) -> Iterator[list[str]]:
+    """Have a function start anew while SSM throttles its first reads; those it makes, and waiting takes no time."""
+    aws.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
+    monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/c/config")
+    for cached in (handlers._live, handlers._built, sdk.starting_ssm_client):
+        cached.cache_clear()
+    reads: list[str] = []
+    waits: list[float] = []
+
+    def throttle(request: Any, **_: Any) -> AWSResponse | None:
+        reads.append(request.url)
+        text = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
+        return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(text)) if len(reads) <= times else None
+
+    events: Any = sdk.starting_ssm_client().meta.events
+    events.register_first("before-send.ssm", throttle)
+    with monkeypatch.context() as waiting:
+        waiting.setattr("time.monotonic", lambda real=time.monotonic: real() + sum(waits))
+        waiting.setattr("time.sleep", waits.append)
+        yield reads
+    events.unregister("before-send.ssm", throttle)

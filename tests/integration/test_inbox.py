@@ -103,7 +103,8 @@ def test_an_input_that_is_encrypted_with_its_senders_key_has_the_state_that_its_
     world: World, aws: boto3.session.Session, table: Any, *, plain_since: bool
 ) -> None:
     """It is answered, and stays in the root, where it is the newest version again once a plain one is settled."""
-    api = Api(intents=Inbox(_refusing(aws.client("s3"), "/intent-a.json"), BUCKET, Listing(table, TABLE, 10**9)))
+    inbox: Any = Inbox(_refusing(aws.client("s3"), "/intent-a.json"), BUCKET, Listing(table, TABLE, 10**9))
+    api = Api(intents=inbox)
     api.clock.now = world.clock.now
 
     def state() -> tuple[str, str | None]:
@@ -130,14 +131,14 @@ def _illegible(*_: Any) -> Any:
     raise Illegible("its sender's key")
 
 
-def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session) -> None:
+def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session, table: Any) -> None:
     assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
     s3 = aws.client("s3")
     s3.put_object(Bucket=BUCKET, Key="failed/intent-a.json", Body=b"0123456789")
     s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
     assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
     assert inbox.status("intent-a.json") == {"status": "failed"}
-    sealed = Inbox(_refusing(s3, "/intent-a.json", "/intent-a.json.status"), BUCKET, Listing(s3, TABLE, 86_400))
+    sealed = Inbox(_refusing(s3, "/intent-a.json", "/intent-a.json.status"), BUCKET, Listing(table, TABLE, 86_400))
     assert (sealed.failed("intent-a.json", 10), sealed.status("intent-a.json")) == (None, None)
     s3 = aws.client("s3")
     for nonsense in (b"{", b"[]", b"\xff"):
