@@ -1,4 +1,4 @@
-"""The roles of the template: whose they are, and what they let somebody do, as IAM decides it."""
+"""The roles of the template: whose they are, and what they allow, as IAM decides it."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -29,7 +29,7 @@ starting.over()
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
-_THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration comes again
+_THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration is delivered again
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly comes again
 
 type Batch = dict[str, list[dict[str, str]]]
@@ -126,7 +126,7 @@ def _put_back(records: list[dict[str, Any]]) -> Batch:
         InvalidConfig: the environment does not say which queues there are.
 
     """
-    _logger().warning("the configuration is throttled: the batch comes again", messages=len(records))
+    _logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
     for record in records:
         _hide(queues, record, _THROTTLED_SECONDS * bootstrap.jitter())

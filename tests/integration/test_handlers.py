@@ -363,7 +363,7 @@ def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_n
     assert {line["xray_trace_id"] for line in said} == {"1-abc-def"}
 
 
-def test_a_batch_that_starts_while_its_configuration_is_throttled_comes_again_within_seconds(
+def test_a_batch_that_starts_while_its_configuration_is_throttled_is_delivered_again_within_seconds(
     world: World, queue: Queue, aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in "abc":

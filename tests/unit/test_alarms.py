@@ -85,7 +85,7 @@ def test_the_composite_alarm_is_on_where_intents_are_not_answered(on: tuple[str,
     assert not_answering(*on) is wakes
 
 
-def test_what_keeps_no_intent_from_its_answer_wakes_nobody() -> None:
+def test_what_keeps_no_intent_from_its_answer_does_not_set_off_the_composite_alarm() -> None:
     about_others = ("Validation", "Configuration", "Resource", "Api", "Audit", "UnreadableRow", "ConfigRefused")
     assert not not_answering(*(name for name in ALARMS if name.startswith(about_others)))
 

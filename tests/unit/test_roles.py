@@ -149,7 +149,7 @@ def test_the_conductor_may_take_back_what_came_to_nothing() -> None:
 @pytest.mark.parametrize(
     "action", ["ssm:PutParameter", "secretsmanager:PutSecretValue", "iam:PassRole", "s3:PutBucketPolicy"]
 )
-def test_no_function_changes_what_it_goes_by(action: str) -> None:
+def test_no_function_changes_configuration_tokens_or_policies(action: str) -> None:
     assert [role for role in ROLES if any(may(role, action, resource) for _, resource in granted(role))] == []
 
 

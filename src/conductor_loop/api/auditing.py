@@ -51,10 +51,10 @@ def about(request: Request, response: Response, client: Known | None) -> Fields 
 
 
 def is_noted(parts: Parts, response: Response, client: Known | None) -> bool:
-    """Decide whether a call that there is something to tell of becomes an entry.
+    """Decide whether a call becomes an entry.
 
-    Of anonymous callers only refusals do, and few a minute: their number costs an attacker nothing. The access log has
-    them all.
+    Of anonymous callers only refusals do, and few a minute: a flood of them costs an attacker nothing. The access log
+    has them all.
     """
     if client is not None:
         return True
