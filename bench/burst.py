@@ -1,6 +1,7 @@
 """A burst through an embedded AWS: intents dropped at once, every one followed to its answer.
 
-Prints rates and what was lost or run twice. The critical ones are dropped last, into the full backlog.
+Prints rates, what was not settled in its time, and of the settled ones what was lost, or run or decided twice. The
+critical ones are dropped last, into the full backlog.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -19,11 +21,10 @@ import boto3
 from botocore.config import Config
 
 from bench.lines import Line, bounded, text, told
+from bench.verdicts import Seen, Verdict, allowed_seconds, judge, wait_until_settled
 from dev.stack import Stack, free_port
 
 _THREADS = 16
-_WAIT_SECONDS = 900
-_STILL_SECONDS = 120  # without one more answer: something is broken
 _CONFIG = Config(max_pool_connections=_THREADS, retries={"total_max_attempts": 5})
 
 
@@ -64,9 +65,9 @@ class Burst:
         """Drop one."""
         self.s3.put_object(Bucket=self.bucket, Key=file, Body=self.body(file))
 
-    def waiting(self) -> int:
-        """Count the inputs that have no settled answer."""
-        return len(self.keys(f"intent-{self.name}-"))
+    def waiting(self) -> frozenset[str]:
+        """List the inputs that have no settled answer."""
+        return frozenset(self.keys(f"intent-{self.name}-"))
 
     def keys(self, prefix: str) -> list[str]:
         """List keys."""
@@ -89,6 +90,7 @@ class Burst:
             TableName=self.table.name,
             FilterExpression="begins_with(pk, :prefix)",
             ExpressionAttributeValues={":prefix": prefix},
+            ConsistentRead=True,
         )
         return [row for page in pages for row in page["Items"]]
 
@@ -98,62 +100,51 @@ class Burst:
             int(value) for row in self.rows("counter#") for name, value in row.items() if name.startswith("files_")
         )
 
+    def packages(self) -> dict[str, frozenset[str]]:
+        """List the packages of each file's target."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for key in self.keys(f"packages/{self.name}/"):
+            _, _, target, package, *_ = key.split("/")
+            found[f"{target}.json"].add(package)
+        return {file: frozenset(packages) for file, packages in found.items()}
+
+    def attempts(self) -> dict[str, tuple[int, ...]]:
+        """Read the attempts of each row, by file."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for row in self.rows(f"intent#intent-{self.name}-"):
+            found[row["pk"].removeprefix("intent#")].append(int(row["attempt"]))
+        return {file: tuple(attempts) for file, attempts in found.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of a burst."""
 
-    count: int
     dropped_seconds: float
     settled_seconds: float
-    left: int
-    lost: int
-    doubled: int
-    succeeded: int
+    verdict: Verdict
     critical_rank: int  # median place of the critical ones in the order of answers
-
-    @property
-    def good(self) -> bool:
-        """Say whether every intent had its answer, once."""
-        return not (self.left or self.lost or self.doubled)
 
 
 def burst(target: Target, count: int, critical: int) -> Result:
-    """Drop a burst, and wait until it is settled."""
+    """Drop a burst, wait until it is settled, and read once what became of it."""
     one = Burst(count, critical, target.s3, target.bucket, target.table, f"b{int(time.time())}")
     decided, started = one.decided(), time.monotonic()
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(one.drop, one.files()))
     dropped = time.monotonic() - started
-    _wait(one, started)
-    return _result(one, dropped, time.monotonic() - started, one.decided() - decided)
-
-
-def _wait(one: Burst, started: float) -> None:
-    """Wait until everything is settled, or nothing has been for a while."""
-    left, moved = one.waiting(), time.monotonic()
-    while left and time.monotonic() - moved < _STILL_SECONDS and time.monotonic() - started < _WAIT_SECONDS:
-        time.sleep(1)
-        before, left = left, one.waiting()
-        moved = time.monotonic() if left != before else moved
-
-
-def _result(one: Burst, dropped: float, settled: float, decided: int) -> Result:
-    statuses, files = one.statuses(), one.files()
-    packages = {key.rpartition("/")[0] for key in one.keys(f"packages/{one.name}/")}
-    succeeded = sum(status["status"] == "success" for status in statuses.values())
-    again = sum(int(row["attempt"]) > 1 for row in one.rows(f"intent#intent-{one.name}-"))
-    ranks = critical_places({file: status["timestamp"] for file, status in statuses.items()})
-    return Result(
-        count=one.count,
-        dropped_seconds=dropped,
-        settled_seconds=settled,
-        left=one.waiting(),
-        lost=sum(file not in statuses for file in files),
-        doubled=abs(len(packages) - succeeded) + abs(decided - len(statuses)) + again,
-        succeeded=succeeded,
-        critical_rank=ranks[len(ranks) // 2] if ranks else 0,
+    wait_until_settled(lambda: len(one.waiting()), allowed_seconds(count), time.monotonic, time.sleep)
+    settled, waiting = time.monotonic() - started, one.waiting()
+    statuses = one.statuses()
+    seen = Seen(
+        waiting=waiting,
+        statuses={file: status["status"] for file, status in statuses.items()},
+        packages=one.packages(),
+        attempts=one.attempts(),
+        decided=one.decided() - decided,
     )
+    ranks = critical_places({file: status["timestamp"] for file, status in statuses.items()})
+    return Result(dropped, settled, judge(one.files(), seen), ranks[len(ranks) // 2] if ranks else 0)
 
 
 def critical_places(answered: dict[str, str]) -> list[int]:
@@ -165,13 +156,17 @@ def critical_places(answered: dict[str, str]) -> list[int]:
 def run(target: Target, count: int, critical: int = 20) -> list[Line]:
     """Drop a burst, and hold it against what must never be."""
     result = burst(target, count, critical)
-    rate = f"{count / result.settled_seconds:.1f}/s"
+    verdict = result.verdict
+    rate = f"{(count - verdict.unsettled) / result.settled_seconds:.1f}/s"
     note = f"dropped in {result.dropped_seconds:.0f} s; the embedded AWS starts a process for each function"
     what = f"a burst of {count:,}"
     return [
         told("scale", f"{what}, settled", f"{result.settled_seconds:.0f} s, {rate}", note=note),
-        bounded("scale", f"{what}, lost", result.lost + result.left, 0),
-        bounded("scale", f"{what}, run or decided twice", result.doubled, 0),
+        bounded(
+            "scale", f"{what}, not settled", verdict.unsettled, 0, note=f"in at most {allowed_seconds(count):,.0f} s"
+        ),
+        bounded("scale", f"{what}, lost", verdict.lost, 0),
+        bounded("scale", f"{what}, run or decided twice", verdict.doubled, 0),
         told("scale", f"{what}, median answer of the critical ones", f"{result.critical_rank} of {count}"),
     ]
 
@@ -198,7 +193,7 @@ def started() -> Iterator[Target]:
 
 
 def main() -> None:
-    """Run the burst through the running stack, or one of its own; exit 1 if anything was lost or run twice."""
+    """Run the burst through the running stack, or one of its own; exit 1 if anything is unsettled, lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--critical", type=int, default=20)

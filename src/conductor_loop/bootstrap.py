@@ -13,7 +13,7 @@ from typing import Any
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
-from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.aws.sdk import (
@@ -22,33 +22,53 @@ from conductor_loop.aws.sdk import (
     end_at,
     lambda_client,
     s3_client,
+    seconds_left,
     secretsmanager_client,
     sqs_client,
     ssm_client,
+    starting_ssm_client,
     sts_client,
 )
 from conductor_loop.aws.sqs import Queues
-from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import Credentials, Limits, Porch
 from conductor_loop.turns import Turns
 
-__all__ = ["build", "end_at", "live"]
+__all__ = ["build", "end_at", "jitter", "live", "queues"]
+
+_STARTING_SECONDS = 60.0  # to wait for the configuration, or half of what the invocation has: the rest is for its work
 
 _turns = Turns()  # of this process
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
-    """Give the configuration of a function.
+    """Give the configuration of a function. Its first read, by a function that starts, waits while SSM throttles.
 
     Args:
         environment: Of the function.
         refused: Called once for each version of the document that is broken.
 
     """
-    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
-    return Live(environment, parameter.newest, parameter.earlier, refused, time.monotonic)
+    clients = (starting_ssm_client, ssm_client)
+    first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
+
+    def start() -> Stored:
+        seconds = min(_STARTING_SECONDS, seconds_left() / 2)
+        return retry_throttled(first.newest, seconds, Waiting(time.monotonic, time.sleep, jitter))
+
+    return Live(environment, first_then(start, later.newest), later.earlier, refused, time.monotonic)
+
+
+def jitter() -> float:
+    """Give a number from 0 to 1, of the kernel's: copies of one snapshot (SnapStart) share Python's own."""
+    return random.SystemRandom().random()
+
+
+def queues(config: Config) -> Queues:
+    """Give the queues of a configuration."""
+    return Queues(sqs_client(), config.queues)
 
 
 def build(
@@ -77,14 +97,13 @@ def build(
         cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
     )
-    jitter = random.SystemRandom().random  # the kernel's: copies of one snapshot (SnapStart) share Python's own numbers
     return App(
         config=config,
         bucket=Bucket(s3_client()),
         state=StateTable(
             dynamodb_client(), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),
-        queues=Queues(sqs_client(), config.queues),
+        queues=queues(config),
         take=RateLimits(dynamodb_client(), config.state_table).take,
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,

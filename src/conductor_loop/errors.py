@@ -147,5 +147,9 @@ class Unreadable(Exception):  # noqa: N818 - likewise
         self.fields = fields
 
 
+class Throttled(Exception):  # noqa: N818 - likewise
+    """A service refuses a call since there are too many at once, again and again for as long as could be waited."""
+
+
 class NotAnswering(Exception):  # noqa: N818 - likewise
     """A service that we rest on does not answer, or not in time; the message names it and is not for callers."""

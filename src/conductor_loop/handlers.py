@@ -15,11 +15,11 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import bootstrap, counting, messages, metrics, pipeline
-from conductor_loop.app import App, Measured, Message
+from conductor_loop.app import App, Measured, Message, Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.delivery import Later
-from conductor_loop.errors import Overtaken, StillHeld
+from conductor_loop.errors import Overtaken, StillHeld, Throttled
 from conductor_loop.events import handoffs
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.sweep import Swept, take_turn
@@ -29,6 +29,7 @@ starting.over()
 SERVICE = "conductor-loop"
 _SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
+_THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration is delivered again
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly comes again
 
 type Batch = dict[str, list[dict[str, str]]]
@@ -37,11 +38,15 @@ type Batch = dict[str, list[dict[str, str]]]
 def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str] | Batch:
     """Answer S3's events and the messages of our queues: one function for both, so that there is one way to process."""
     deadline = _deadline(context)
-    app = _app(context.log_stream_name)
     records = event.get("Records", [])
-    if records and records[0].get("eventSource") == "aws:sqs":
-        return _work_batch(app, records, deadline)
-    return _answer_event(app, event, deadline)
+    is_batch = bool(records) and records[0].get("eventSource") == "aws:sqs"
+    try:
+        app = _app(context.log_stream_name)
+    except Throttled:
+        if not is_batch:
+            raise
+        return _put_back(records)
+    return _work_batch(app, records, deadline) if is_batch else _answer_event(app, event, deadline)
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
@@ -114,6 +119,20 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
     return answers
 
 
+def _put_back(records: list[dict[str, Any]]) -> Batch:
+    """Have a batch delivered again within seconds: the queue's own timeout is for workers that died.
+
+    Raises:
+        InvalidConfig: the environment does not say which queues there are.
+
+    """
+    _logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
+    queues = bootstrap.queues(_live().known())
+    for record in records:
+        _hide(queues, record, _THROTTLED_SECONDS * bootstrap.jitter())
+    return _again(records, [False] * len(records))
+
+
 def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> Batch:
     """Work on a batch of messages side by side; those that come again are reported as failures."""
     if len(records) == 1:  # as most are: a thread for it would cost more than its claim
@@ -142,11 +161,15 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
         result = Later(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
     if not isinstance(result, Later):
         return True
+    _hide(app.queues, record, result.seconds)
+    return False
+
+
+def _hide(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
     try:
-        app.queues.hide(record, result.seconds)
+        queues.hide(record, seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
         _logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
-    return False
 
 
 def _renew(app: App, record: Mapping[str, Any], message: Message, later: Later) -> None:

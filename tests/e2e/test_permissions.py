@@ -12,7 +12,7 @@ from tests.e2e.conftest import Deployed, until
 from tests.unit.test_template import RESOURCES
 
 POLICY = "intents"
-_HELD_BY_TEST_TEMPLATE = {
+_HELD_BY_TEST_ROLES = {
     (
         "ReplaceWhatAnEarlierAttemptLeft",
         "s3:GetObject",
@@ -37,7 +37,7 @@ def _grants() -> list[tuple[str, str, int]]:
         for statement in statements
         for action in _many(statement["Action"])
         for number in range(len(_many(statement["Resource"])))
-        if (statement["Sid"], action) not in _HELD_BY_TEST_TEMPLATE
+        if (statement["Sid"], action) not in _HELD_BY_TEST_ROLES
     ]
 
 

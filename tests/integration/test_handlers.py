@@ -2,19 +2,26 @@
 
 import json
 import logging
+import math
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop import handlers, pipeline
-from conductor_loop.aws import sdk
+from conductor_loop.aws import operator, sdk
 from conductor_loop.aws.sqs import Queues
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
@@ -207,6 +214,24 @@ def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_wh
     assert re.fullmatch(r"not now, in \d+ s", told)
 
 
+@pytest.mark.parametrize("key", ["intent-archive/schema.json", "intent-batch/intent-001.json", "intent-%2F.json"])
+def test_an_object_in_a_folder_is_left_alone(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    record = put(world, unquote_plus(key), b"{}")
+    record["s3"]["object"]["key"] = key
+    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
+    assert invoke(record) == {}
+    monkeypatch.setattr("time.time", lambda now=time.time: now() + 90_000)
+    assert set(handlers.sweeper({}, Context()).values()) == {0}  # type: ignore[arg-type]
+    assert world.listing() == [unquote_plus(key)]
+    assert world.bucket.get(BUCKET, unquote_plus(key)) == b"{}"
+    assert operator.listing(BUCKET, "waiting", datetime.fromtimestamp(0, UTC), limit=9) == []
+    assert queue.receive() == []
+    assert not [line for line in lines(capsys) if line.get("message") == "decided"]
+
+
 def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     put(world, "intent-a.json")
     monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
@@ -336,3 +361,57 @@ def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_n
     told = {(line["handoff"], line.get("correlation_id")) for line in said if line["message"] != "decided"}
     assert told == {("intent-a.json", "c-a"), ("intent-b.json", None)}
     assert {line["xray_trace_id"] for line in said} == {"1-abc-def"}
+
+
+def test_a_batch_that_starts_while_its_configuration_is_throttled_is_delivered_again_within_seconds(
+    world: World, queue: Queue, aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        invoke(put(world, f"intent-{name}.json", intent(target=name)))
+    records = queue.receive()
+    failures = [{"itemIdentifier": record["messageId"]} for record in records]
+    hidden: list[float] = []
+    with throttled(aws, monkeypatch) as reads, monkeypatch.context() as receiving:
+        receiving.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
+        assert invoke(*records) == {"batchItemFailures": failures}, "no error, which would hide them for much longer"
+    assert len(hidden) == len(records) == 3
+    assert all(0 <= seconds <= 30 for seconds in hidden)
+    assert len(reads) > 4, "it has waited before"
+    assert [invoke(record) for record in records] == [{"batchItemFailures": []}] * 3
+    assert {world.status(f"intent-{name}.json")["status"] for name in "abc"} == {"success"}
+
+
+def test_an_event_whose_configuration_is_throttled_is_answered_in_its_first_delivery(
+    world: World, queue: Queue, aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = put(world, "intent-a.json")
+    with throttled(aws, monkeypatch, times=6) as reads:
+        assert list(invoke(record).values()) == ["queued"]
+    assert len(reads) == 7
+    assert len(queue.receive()) == 1
+
+
+@contextmanager
+def throttled(
+    aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch, times: float = math.inf
+) -> Iterator[list[str]]:
+    """Have a function start anew while SSM throttles its first reads; those it makes, and waiting takes no time."""
+    aws.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
+    monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/c/config")
+    for cached in (handlers._live, handlers._built, sdk.starting_ssm_client):
+        cached.cache_clear()
+    reads: list[str] = []
+    waits: list[float] = []
+
+    def throttle(request: Any, **_: Any) -> AWSResponse | None:
+        reads.append(request.url)
+        text = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
+        return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(text)) if len(reads) <= times else None
+
+    events: Any = sdk.starting_ssm_client().meta.events
+    events.register_first("before-send.ssm", throttle)
+    with monkeypatch.context() as waiting:
+        waiting.setattr("time.monotonic", lambda real=time.monotonic: real() + sum(waits))
+        waiting.setattr("time.sleep", waits.append)
+        yield reads
+    events.unregister("before-send.ssm", throttle)

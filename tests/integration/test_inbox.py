@@ -12,13 +12,16 @@ from botocore.exceptions import ConnectionClosedError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
+from conductor_loop import pipeline
 from conductor_loop.aws import quick
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
-from conductor_loop.errors import NotAnswering, Overtaken
-from tests.factories import BUCKET
+from conductor_loop.errors import Illegible, NotAnswering, Overtaken
+from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, send
+from tests.serving import Api, body
 
+_SENDERS_KEY = b"<Error><Code>InvalidRequest</Code><Message>Server Side Encryption with a key</Message></Error>"
 _CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>At the same time</Message></Error>"
 
 
@@ -79,13 +82,65 @@ def test_who_puts_in_the_same_moment_as_another_asks_again_who_was_first(
     assert (inbox.waiting("intent-a.json") is None) == bool(answer)
 
 
-def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session) -> None:
+def _refusing(s3: Any, *keys: str) -> Any:
+    """Have S3 refuse what reads objects that are encrypted with their senders' keys; moto would give them."""
+
+    def refuse(request: Any) -> AWSResponse | None:
+        if request.method not in {"GET", "HEAD"} or not request.url.partition("?")[0].endswith(keys):
+            return None
+        text = b"" if request.method == "HEAD" else _SENDERS_KEY
+        return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(text))
+
+    s3.meta.events.unregister("before-send", botocore_stubber)
+    s3.meta.events.register(
+        "before-send", lambda event_name, request, **_: refuse(request) or send(event_name, request)
+    )
+    return s3
+
+
+@pytest.mark.parametrize("plain_since", [False, True])
+def test_an_input_that_is_encrypted_with_its_senders_key_has_the_state_that_its_name_has(
+    world: World, aws: boto3.session.Session, table: Any, *, plain_since: bool
+) -> None:
+    """It is answered, and stays in the root, where it is the newest version again once a plain one is settled."""
+    inbox: Any = Inbox(_refusing(aws.client("s3"), "/intent-a.json"), BUCKET, Listing(table, TABLE, 10**9))
+    api = Api(intents=inbox)
+    api.clock.now = world.clock.now
+
+    def state() -> tuple[str, str | None]:
+        found = body(api.ask("GET", "/intents/intent-a.json", token=api.client()))
+        return found["state"], found["status"] and found["status"]["status"]
+
+    sealed = world.drop()
+    assert state() == ("received", None)
+    read, world.bucket.read = world.bucket.read, _illegible
+    archive, world.bucket.archive = world.bucket.archive, _illegible
+    pipeline.answer(world.app, sealed, world.deadline)
+    assert state() == ("failed", "failed")
+    assert api.ask("POST", "/intents/intent-a.json/retry", token="token")["statusCode"] == 409
+    if plain_since:
+        world.bucket.read, world.bucket.archive = read, archive
+        plain = world.drop()
+        assert state() == ("received", None)
+        pipeline.answer(world.app, plain, world.deadline)
+        assert state() == ("succeeded", "success")
+    assert "intent-a.json" in world.listing()
+
+
+def _illegible(*_: Any) -> Any:
+    raise Illegible("its sender's key")
+
+
+def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session, table: Any) -> None:
     assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
     s3 = aws.client("s3")
     s3.put_object(Bucket=BUCKET, Key="failed/intent-a.json", Body=b"0123456789")
     s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
     assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
     assert inbox.status("intent-a.json") == {"status": "failed"}
+    sealed = Inbox(_refusing(s3, "/intent-a.json", "/intent-a.json.status"), BUCKET, Listing(table, TABLE, 86_400))
+    assert (sealed.failed("intent-a.json", 10), sealed.status("intent-a.json")) == (None, None)
+    s3 = aws.client("s3")
     for nonsense in (b"{", b"[]", b"\xff"):
         s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=nonsense)
         assert inbox.status("intent-a.json") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_layers import _imports
+from tests.imports import imports
 
 SOURCE = Path(__file__).parents[2] / "src"
 ENTRY_POINTS = ("conductor_loop.handlers", "conductor_loop.api.handler", "conductor_loop.audit.handler")
@@ -45,7 +45,7 @@ def needed() -> set[str]:
             continue
         found.add(name)
         left += [".".join(name.split(".")[:length]) for length in range(1, name.count(".") + 1)]
-        left += _imports(files[name])
+        left += imports(files[name])
     return found
 
 
@@ -57,7 +57,7 @@ def test_the_artifact_has_what_its_entry_points_import_and_nothing_else(artifact
 
 def test_nothing_in_the_artifact_imports_a_library_of_the_command_line(artifact: Path) -> None:
     for path in artifact.rglob("*.py"):
-        imported = {name.partition(".")[0] for name in _imports(path)}
+        imported = {name.partition(".")[0] for name in imports(path)}
         assert not imported & {*OF_THE_COMMAND_LINE}, path
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_template import RESOURCES, TEMPLATE, granted
+from tests.roles import many
+from tests.unit.test_template import RESOURCES, TEMPLATE
 
 OWN = ["HasOwnKey", "KmsKeyArn", "AWS::NoValue"]  # !If [HasOwnKey, !Ref KmsKeyArn, !Ref AWS::NoValue]
 
@@ -52,7 +53,7 @@ def test_a_functions_variables_are_encrypted_with_the_key_which_its_role_may_use
 
 def test_roles_may_use_the_key_through_the_services_that_store_and_not_otherwise() -> None:
     statements = properties("KeyPolicy")["PolicyDocument"]["Statement"]
-    assert {resource for _, resource in granted(statements)} == {"KmsKeyArn"}
+    assert {one for statement in statements for one in many(statement["Resource"])} == {"KmsKeyArn"}
     assert all("kms:ViaService" in statement["Condition"]["StringEquals"] for statement in statements)
     assert RESOURCES["KeyPolicy"]["Condition"] == "HasOwnKey"
 

@@ -33,7 +33,13 @@ def test_keys_are_decoded() -> None:
     assert handoff.key == "intent-a b+cü.json"
 
 
-@pytest.mark.parametrize("key", ["status/intent-a.json.status", "readme.json", "intent-a.txt", "a/intent-a.json"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("status/intent-a.json.status", "readme.json", "intent-a.txt", "a/intent-a.json"),
+        *("intent-archive/schema.json", "intent-batch/intent-001.json", "intent-a%2Fb.json", "intent-/.json"),
+    ],
+)
 def test_other_keys_are_none_of_ours(key: str) -> None:
     assert list(handoffs(event(object={"key": key}))) == []
 

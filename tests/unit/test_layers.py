@@ -1,11 +1,11 @@
 """Which module may import what: the rules that keep the core free of where it runs."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src/conductor_loop"
+from tests.imports import SOURCE, imports
+
 MODULES = sorted(SOURCE.rglob("*.py"))
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only place that may do so
     "boto3": "aws/",
@@ -21,28 +21,10 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
 PURE = ("lifecycle.py", "intent.py", "errors.py", "events.py", "audit/chain.py", "audit/entries.py")
 
 
-def _imports(module: Path) -> set[str]:
-    """Name every module that is imported, anywhere in the file, but for type checking only."""
-    tree = ast.parse(module.read_text())
-    typing_only = {
-        id(node)
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
-        for node in ast.walk(branch)
-    }
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and id(node) not in typing_only:
-            found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
-
-
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_module_imports_only_what_its_place_allows(module: Path) -> None:
     place = str(module.relative_to(SOURCE))
-    for imported in _imports(module):
+    for imported in imports(module):
         for restricted, places in ONLY_IN.items():
             if imported == restricted or imported.startswith(f"{restricted}."):
                 assert place.startswith(places), f"{place} imports {imported}"
@@ -53,7 +35,7 @@ def test_the_nouns_do_no_input_or_output(place: str) -> None:
     ours = ("intent", "errors", "lifecycle", "audit.chain")
     others = ("collections", "dataclasses", "datetime", "enum", "hashlib", "json", "re", "typing", "urllib.parse")
     allowed = (*(f"conductor_loop.{name}" for name in ours), *others)
-    for imported in _imports(SOURCE / place):
+    for imported in imports(SOURCE / place):
         assert imported.startswith(allowed), imported
 
 

@@ -89,7 +89,6 @@ def test_porch_is_told_of_the_last_version_and_replicas_of_the_target(world: Wor
         ("intent-a.json", intent(replicas=101), "E003"),
         ("intent-a.json", b" " * 11_000_000, "E002"),
         ("intent-a b.json", intent(), "E001"),
-        ("intent-a/b.json", intent(), "E001"),
     ],
 )
 def test_a_wrong_input_fails_with_its_code_and_is_kept(world: World, file: str, body: bytes, code: str) -> None:

@@ -32,7 +32,7 @@ def test_the_layer_carries_a_description_of_every_service_that_is_called() -> No
     makefile = (ROOT / "layers/library/Makefile").read_text()
     carried = set(re.findall(r"^SERVICES := (.*)$", makefile, re.MULTILINE)[0].split())
     sources = [(ROOT / "src/conductor_loop/aws" / name).read_text() for name in ("sdk.py", "quick.py")]
-    assert {name for source in sources for name in re.findall(r'client_of\("([a-z0-9]+)"', source)} == carried
+    assert {name for source in sources for name in re.findall(r'client(?:_of)?\("([a-z0-9]+)"', source)} == carried
 
 
 def _variables(function: str) -> dict[str, str]:

@@ -23,11 +23,12 @@ class Certified:
     scopes: frozenset[str]
 
 
-def identify(parts: Parts, request: Request, *, asked: bool) -> Known | None:
-    """Say who sends a request, by bearer token, API key or client certificate; ``None`` for nobody that is known.
+def identify(parts: Parts, request: Request) -> Known | NotAnswering | None:
+    """Find out who sends a request, by bearer token, API key or client certificate.
 
-    Raises:
-        NotAnswering: nobody can be told apart for the moment. Where nobody has to be (not ``asked``), nobody is.
+    Returns:
+        The client; ``None`` for an anonymous one; or why the token cannot be verified for the moment, which matters
+        only where the route asks for one, and after the rate limit.
 
     """
     token = _token(request)
@@ -35,19 +36,20 @@ def identify(parts: Parts, request: Request, *, asked: bool) -> Known | None:
         return _certified(parts.config.serving.certificates, request.certificate)
     try:
         return parts.verify(token, parts.clock())
-    except NotAnswering:
-        if asked:
-            raise
-        return None
+    except NotAnswering as error:
+        return error
 
 
-def authorize(route: Route, request: Request, client: Known | None) -> None:
+def authorize(route: Route, request: Request, client: Known | NotAnswering | None) -> None:
     """Let a caller pass who may ask for the route.
 
     Raises:
-        Problem: 401 for nobody that is known, 403 for one without the scope.
+        Problem: 401 for an anonymous caller, 403 for a client without the scope.
+        NotAnswering: its token cannot be verified for the moment.
 
     """
+    if isinstance(client, NotAnswering):
+        raise client
     if client is None:
         invalid = ', error="invalid_token"' if _token(request) is not None else ""
         headers = {"WWW-Authenticate": _REALM + invalid}

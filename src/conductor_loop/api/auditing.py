@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from conductor_loop.api.http import Request, Response
-from conductor_loop.api.parts import Known
+from conductor_loop.api.parts import Known, Parts
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import FILE_NAME
+from conductor_loop.rates import Rate
 
 logger = logging.getLogger("conductor-loop")
 
@@ -16,6 +17,8 @@ _INTENTS = "/intents"
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _LONGEST_NAME = 255
 _MOST_PENDING = 1000  # entries that wait for the table; of more, the log has them
+
+_ANONYMOUS = Rate(quota=10, window_seconds=60, burst=10)  # entries about anonymous callers, all of them together
 
 type Fields = Mapping[str, object]
 type Write = Callable[[str, Fields, float], None]
@@ -45,6 +48,22 @@ def about(request: Request, response: Response, client: Known | None) -> Fields 
         "intent": body.get("name") or _named(request),
         "version_id": body.get("version_id"),
     }
+
+
+def is_noted(parts: Parts, response: Response, client: Known | None) -> bool:
+    """Decide whether a call becomes an entry.
+
+    Of anonymous callers only refusals do, and few a minute: a flood of them costs an attacker nothing. The access log
+    has them all.
+    """
+    if client is not None:
+        return True
+    if response.status != HTTPStatus.UNAUTHORIZED:
+        return False
+    try:
+        return parts.take("audit#anonymous", _ANONYMOUS, parts.clock()).allowed
+    except NotAnswering:
+        return False
 
 
 def _named(request: Request) -> str | None:

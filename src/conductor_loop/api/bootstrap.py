@@ -15,7 +15,7 @@ from conductor_loop.aws.identity import identity
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
-from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.trails import Trails
@@ -29,19 +29,20 @@ from conductor_loop.tokens.vault import VaultTokens
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, in lower case: as in a ULID
 _RANDOM_BITS = 80
+_STARTING_SECONDS = 1.0  # to wait for the configuration while SSM throttles: a caller waits, too, and asks again
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
     """Give the configuration, as ``bootstrap.live`` does, and wait less for it once there is one."""
     clients = (quick.starting_ssm_client, quick.ssm_client)
     first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
-    read: list[Stored] = []
 
-    def newest() -> Stored:
-        read[:] = [(later if read else first).newest()]
-        return read[0]
+    def start() -> Stored:
+        return retry_throttled(
+            first.newest, _STARTING_SECONDS, Waiting(time.monotonic, time.sleep, secrets.SystemRandom().random)
+        )
 
-    return Live(environment, newest, first.earlier, refused, time.monotonic)
+    return Live(environment, first_then(start, later.newest), first.earlier, refused, time.monotonic)
 
 
 def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Intent], None]) -> Parts:

@@ -1,4 +1,7 @@
-"""One request, from its event to its answer: find, identify, limit, authorize, answer."""
+"""One request, from its event to its answer: find, identify, limit, authorize, answer.
+
+Every request passes the rate limit, also one of a route that does not exist, and one whose token cannot be verified.
+"""
 
 import logging
 from datetime import UTC, datetime
@@ -6,13 +9,13 @@ from http import HTTPStatus
 from typing import Any
 
 from conductor_loop.api.access import authorize, identify
-from conductor_loop.api.auditing import about
+from conductor_loop.api.auditing import about, is_noted
 from conductor_loop.api.http import Event, Request, Response, read, rendered
 from conductor_loop.api.limits import limit
 from conductor_loop.api.parts import Known, Parts
 from conductor_loop.api.problem import Problem, busy
-from conductor_loop.api.route import Call, Route
-from conductor_loop.api.routes import find, unknown
+from conductor_loop.api.route import Call
+from conductor_loop.api.routes import find
 from conductor_loop.counting import API_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 
@@ -24,7 +27,7 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
     request = read(event, parts.timer())
     response, client = _answered(parts, request)
     fields = about(request, response, client)
-    if fields is not None:
+    if fields is not None and is_noted(parts, response, client):
         parts.record(request.request_id, fields, parts.clock())
     milliseconds = round((parts.timer() - request.started) * 1000)
     logger.info(
@@ -50,12 +53,13 @@ def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
     client: Known | None = None
     headers: dict[str, str] = {}
     try:
-        route = _route(parts, request)
-        asked = route.asks(parts.config.serving)
-        client = identify(parts, request, asked=asked) if asked or not route.is_local else None
+        route = find(request.resource, request.method, parts.config.serving)
+        asked = route.scope is not None and route.asks(parts.config.serving)
+        found = identify(parts, request) if asked or not route.is_local else None
+        client = None if isinstance(found, NotAnswering) else found
         headers = limit(parts, route, request, client)
-        if route.scope is not None and asked:
-            authorize(route, request, client)
+        if asked:
+            authorize(route, request, found)
         response = route.answer(parts, Call(request, client))
     except Problem as problem:
         response = _failure(parts, request, problem)
@@ -74,13 +78,6 @@ def _failure(parts: Parts, request: Request, problem: Problem) -> Response:
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         parts.note(Counted({API_FAILURES: 1}))
     return problem.response(request, parts.clock())
-
-
-def _route(parts: Parts, request: Request) -> Route:
-    route = find(request.resource, request.method)
-    if not route.exists(parts.config.serving):
-        raise unknown()
-    return route
 
 
 def _failed(error_id: str) -> Problem:

@@ -35,8 +35,8 @@ def look(parts: Parts, call: Call) -> Response:
     """
     name = named(call.request)
     waiting, answered = parts.intents.waiting(name), parts.intents.newest(name)
-    if waiting is not None and (answered is None or answered.listed.version_id != waiting.version_id):
-        return _told(waiting, None)  # put, and nobody has come to it yet
+    if waiting is not None and (answered is None or waiting.version_id not in answered.versions):
+        return _told(waiting, None)  # put, and no worker has read it yet
     if answered is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no intent of that name")
     # A status that is not final, of an attempt that is made again, is in the bucket alone.

@@ -91,6 +91,7 @@ class Answered:
 
     listed: Listed
     status: Mapping[str, Any] | None  # the status document, once it is decided
+    versions: frozenset[str]  # of the name, that the table knows: this one and older ones
 
 
 class Intents(Protocol):

@@ -11,6 +11,7 @@ from conductor_loop.api.parts import Parts
 from conductor_loop.api.problem import Problem
 from conductor_loop.api.route import Call, Parameter, Route, Scope
 from conductor_loop.api.sending import retry, send
+from conductor_loop.config.serving import Serving
 from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.lifecycle import SPELLINGS, State
 from conductor_loop.validation import MAX_NAME_BYTES
@@ -142,24 +143,27 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def find(resource: str, method: str) -> Route:
+def find(resource: str, method: str, serving: Serving) -> Route:
     """Find the route of a request; HEAD is asked of what answers GET.
 
-    Raises:
-        Problem: 404 or 405, with the methods that there are.
+    Returns:
+        The route; for what does not exist one that answers 404 or 405, so that it is limited like every other.
 
     """
-    there = {route.method: route for route in ROUTES if route.resource == resource}
-    if not there:
-        raise unknown()
+    there = {route.method: route for route in ROUTES if route.resource == resource and route.exists(serving)}
     wanted = HTTPMethod.GET if method == HTTPMethod.HEAD else method
-    if wanted not in there:
-        allowed = sorted(there.keys() | ({"HEAD"} if HTTPMethod.GET in there else set()))
-        message = "There is no such method here; Allow names those there are"
-        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": ", ".join(allowed)})
-    return there[wanted]
+    if wanted in there:
+        return there[wanted]
+    if not there:
+        return _refusing(Problem(HTTPStatus.NOT_FOUND, "There is nothing here"))
+    allowed = sorted(there.keys() | ({"HEAD"} if HTTPMethod.GET in there else set()))
+    message = "There is no such method here; Allow names those there are"
+    return _refusing(Problem(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": ", ".join(allowed)}))
 
 
-def unknown() -> Problem:
-    """Tell that there is nothing here."""
-    return Problem(HTTPStatus.NOT_FOUND, "There is nothing here")
+def _refusing(problem: Problem) -> Route:
+    def answer(parts: Parts, call: Call) -> Response:
+        del parts, call
+        raise problem
+
+    return Route("", "", None, problem.message, {}, answer)

@@ -68,7 +68,9 @@ def retry(parts: Parts, call: Call) -> Response:
     body = parts.intents.failed(name, parts.config.rules.max_file_bytes)
     if body is None:
         raise Problem(
-            HTTPStatus.CONFLICT, "Its input is no longer kept; send it anew", {"state": answered.listed.state}
+            HTTPStatus.CONFLICT,
+            "Its input is no longer kept, or cannot be read; send it anew",
+            {"state": answered.listed.state},
         )
     # Whoever put it may have had no right to critical; what the API puts has that right.
     if _asks_for_critical(body) and not call.has(Scope.PRIORITY_CRITICAL):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _ROW = Key("gauge", "directories")
 _PREFIXES = {"handoff": "intent-", "processed": "processed/", "failed": "failed/intent-"}
+_LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends with one goes on after all of it
 
 
 class Census:
@@ -32,10 +33,12 @@ class Census:
 
     def _count(self, bucket: str, name: str, prefix: str, seen: Mapping[str, Any]) -> None:
         behind = seen.get(f"behind_{name}", {}).get("S", "")
-        page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=behind)
-        files = page["KeyCount"] + (int(seen[f"counted_{name}"]["N"]) if behind else 0)
+        page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)
+        found = [one["Key"] for one in page.get("Contents", [])]
+        files = len(found) + (int(seen[f"counted_{name}"]["N"]) if behind else 0)
         if page["IsTruncated"]:
-            last = page["Contents"][-1]["Key"]
+            folders = [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
+            last = max(found + folders)
             self._write(
                 f"SET counted_{name} = :files, behind_{name} = :last", {":files": number(files), ":last": text(last)}
             )

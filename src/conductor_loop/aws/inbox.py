@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _TRIES = 4  # of a put, while others put the same name
+# There is none; or it is encrypted with its sender's key, or archived.
+_UNREADABLE = {"NoSuchKey", "InvalidRequest", "InvalidObjectState"}
 _MOST_STATUS_BYTES = 1024 * 1024
 
 
@@ -37,18 +39,23 @@ class Inbox:
             return put(self._client, self._bucket, name, body, replace=replace)
 
     def waiting(self, name: str) -> Listed | None:
-        """Look for an input of that name that has no settled answer. Raises NotAnswering."""
+        """Look for an input of that name in the root: it has no settled answer, or cannot be moved.
+
+        It is listed, since S3 refuses to say anything of an object itself that is encrypted with its sender's key.
+
+        Raises:
+            NotAnswering: S3 does not.
+
+        """
         with translated("S3"):
-            try:
-                head = self._client.head_object(Bucket=self._bucket, Key=name)
-            except ClientError as error:
-                if _status(error) == HTTPStatus.NOT_FOUND:
-                    return None
-                raise
-        return Listed(name, head["VersionId"], RECEIVED, f"{head['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}")
+            page = self._client.list_object_versions(Bucket=self._bucket, Prefix=name, MaxKeys=1)
+        newest = next(iter(page.get("Versions", [])), None)  # of the first key that begins like this; or it is deleted
+        if newest is None or newest["Key"] != name:
+            return None
+        return Listed(name, newest["VersionId"], RECEIVED, f"{newest['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}")
 
     def failed(self, name: str, max_bytes: int) -> bytes | None:
-        """Read the input of a failed intent; ``None`` where it is kept no longer. Raises NotAnswering."""
+        """Read the input of a failed intent; ``None`` where there is none that can be read. Raises NotAnswering."""
         return self._read(f"failed/{name}", max_bytes)
 
     def status(self, name: str) -> Mapping[str, Any] | None:
@@ -72,8 +79,10 @@ class Inbox:
         with translated("S3"):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
-            except self._client.exceptions.NoSuchKey:
-                return None
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _UNREADABLE:
+                    return None
+                raise
             with answer["Body"] as body:
                 return body.read() if answer["ContentLength"] <= max_bytes else None
 

@@ -42,9 +42,11 @@ class Listing:
         }
         with translated("DynamoDB"):
             pages = islice(self._client.get_paginator("query").paginate(**query), _MOST_QUERIES)
-            items = (item for page in pages for item in page["Items"])  # of one name: one or a few
-            newest = max(items, key=lambda item: item.get("arrived", {"S": ""})["S"], default=None)
-        return Answered(_listed(newest), _status(newest)) if newest else None
+            items = [item for page in pages for item in page["Items"]]  # of one name: one or a few
+        if not items:
+            return None
+        newest = max(items, key=lambda item: item.get("arrived", {"S": ""})["S"])
+        return Answered(_listed(newest), _status(newest), frozenset(item["sk"]["S"] for item in items))
 
     def page(self, wanted: Wanted, now: float) -> Page:
         """List intents, newest first.

@@ -1,17 +1,28 @@
 """The configuration's document: a parameter of SSM, which numbers its versions."""
 
+import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - the SDK's
 
 from conductor_loop.config import Stored
 from conductor_loop.config.live import Revision
+from conductor_loop.errors import Throttled
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_ssm.type_defs import ParameterHistoryTypeDef
 
 
+logger = logging.getLogger("conductor-loop")
+
+_THROTTLED = {"ThrottlingException", "TooManyRequestsException", "Throttling", "RequestLimitExceeded"}
+_SERVER_ERROR = 500
+_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 8.0
 _TIER: Final = "Intelligent-Tiering"  # up to 8 KB, and no charge up to 4
 
 
@@ -72,3 +83,61 @@ class ConfigParameter:
         put = partial(self._client().put_parameter, Name=self.name, Value=text, Overwrite=True, Tier=_TIER)
         answer = put(Type="SecureString", KeyId=key) if key else put(Type="String")
         return str(answer["Version"])
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How to wait, and to know how long that took."""
+
+    clock: Callable[[], float]  # seconds that never go back
+    wait: Callable[[float], None]  # for seconds
+    jitter: Callable[[], float]  # from 0 to 1
+
+
+def first_then[T](first: Callable[[], T], later: Callable[[], T]) -> Callable[[], T]:
+    """Give what reads with ``first`` until that has succeeded once, and then with ``later``."""
+    read: list[T] = []
+
+    def newest() -> T:
+        read[:] = [(later if read else first)()]
+        return read[0]
+
+    return newest
+
+
+def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) -> T:
+    """Read until SSM lets it happen: exponential backoff with full jitter, for at most so many seconds.
+
+    All functions of an account share some 40 reads a second, and each one that starts makes one: of a thousand that
+    start at once, the last has its configuration half a minute later.
+
+    Raises:
+        Throttled: SSM still refuses.
+
+    """
+    end = waiting.clock() + seconds
+    for attempt in count():
+        try:
+            return read()
+        except (ClientError, ConnectionError, HTTPClientError) as error:
+            if not _may_pass(error):
+                raise
+            backoff = min(_FIRST_BACKOFF_SECONDS * 2.0**attempt, _LONGEST_BACKOFF_SECONDS) * waiting.jitter()
+            if waiting.clock() + backoff > end and _is_throttled(error):
+                raise Throttled(str(error)) from error
+            if waiting.clock() + backoff > end:
+                raise
+            logger.info("the configuration is read again", extra={"seconds": backoff, "reason": str(error)})
+        waiting.wait(backoff)
+    raise AssertionError  # it counts without an end
+
+
+def _is_throttled(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _THROTTLED
+
+
+def _may_pass(error: Exception) -> bool:
+    """Say whether it makes sense to ask again: not for a permission that is missing."""
+    if not isinstance(error, ClientError):
+        return True
+    return _is_throttled(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] >= _SERVER_ERROR

@@ -1,13 +1,19 @@
-"""Clients for whoever has somebody waiting: short timeouts, and one try. A caller of the API asks again by itself."""
+"""Clients for the API, whose caller waits: short timeouts, and one try, since a caller asks again by itself.
+
+Where a connection died, a read is tried once more, at once: it was kept alive while Lambda had frozen the function, so
+that the first calls after that fail although nothing is wrong.
+"""
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
+from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004 - the SDK's
 
 from conductor_loop.aws.sdk import USER_AGENT, client_of
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -29,54 +35,71 @@ _LIMITER = _config(0.5, 0.5)  # nobody waits longer to be told that they may ask
 _CONFIGURATION = _config(0.25, 0.25)  # before anything else; the last good one is there
 _STARTING = _config(0.5, 1.5)  # there is no last good one, and copies that start share the CPU; /readyz has 2 s
 _ASKED = _config(0.5, 1.0)
-# An intent of 10 MB takes a while. One try, or a put that arrived and was not answered would find its own object there.
-_TAKEN = _config(1, 5)
+_TAKEN = _config(1, 5)  # an intent of 10 MB takes a while
+_READS = ("Get", "List", "Query", "BatchGet", "Describe")  # how their operations begin
+
+
+def _client(service: str, config: Config, *writes: str) -> Any:  # noqa: ANN401 - any service's
+    """Make a client that tries reads twice, and the ``writes`` that may be made twice.
+
+    Not S3's put: one that arrived and was not answered would find its own object there.
+    """
+
+    def second_try(
+        *, operation: "OperationModel", attempts: int, caught_exception: object, **_: object
+    ) -> float | None:
+        is_lost = isinstance(caught_exception, ConnectionError | HTTPClientError)
+        return 0.0 if is_lost and attempts == 1 and operation.name.startswith((*_READS, *writes)) else None
+
+    client = client_of(service, config)
+    client.meta.events.register_first("needs-retry", second_try)
+    return client
 
 
 @cache
 def limiter_client() -> "DynamoDBClient":
     """Make the client that tokens are taken with."""
-    client: DynamoDBClient = client_of("dynamodb", _LIMITER)
+    client: DynamoDBClient = _client("dynamodb", _LIMITER, "UpdateItem")
     return client
 
 
 @cache
 def dynamodb_client() -> "DynamoDBClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: DynamoDBClient = client_of("dynamodb", _ASKED)
+    client: DynamoDBClient = _client("dynamodb", _ASKED)
     return client
 
 
 @cache
 def sqs_client() -> "SQSClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: SQSClient = client_of("sqs", _ASKED)
+    client: SQSClient = _client("sqs", _ASKED)
     return client
 
 
 @cache
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: SSMClient = client_of("ssm", _CONFIGURATION)
+    client: SSMClient = _client("ssm", _CONFIGURATION)
     return client
 
 
 @cache
 def starting_ssm_client() -> "SSMClient":
     """Make the client of a function that starts, which can do nothing without its configuration."""
-    client: SSMClient = client_of("ssm", _STARTING)
+    client: SSMClient = _client("ssm", _STARTING)
     return client
 
 
 @cache
 def secretsmanager_client() -> "SecretsManagerClient":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: SecretsManagerClient = client_of("secretsmanager", _ASKED)
+    client: SecretsManagerClient = _client("secretsmanager", _ASKED)
     return client
 
 
 @cache
 def s3_client() -> "S3Client":
     """Make a client from the environment's credentials, region and endpoint."""
-    client: S3Client = client_of("s3", _TAKEN)
+    client: S3Client = _client("s3", _TAKEN)
     return client

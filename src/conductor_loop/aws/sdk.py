@@ -47,6 +47,11 @@ def end_at(deadline: float) -> None:
     _end[0] = deadline
 
 
+def seconds_left() -> float:
+    """Say how long the invocation still has."""
+    return _end[0] - time.time()
+
+
 def _bounded[C](client: C, reserve_seconds: float = _LAST_CALL_SECONDS) -> C:
     """Have a client begin no call, nor try one again, when the invocation is about to end. Raises OutOfTime."""
 
@@ -109,6 +114,13 @@ def logs_client() -> "CloudWatchLogsClient":
 def ssm_client() -> "SSMClient":
     """Make a client from the environment's credentials, region and endpoint."""
     client: SSMClient = client_of("ssm")
+    return client
+
+
+@cache
+def starting_ssm_client() -> "SSMClient":
+    """Make the client of a function that starts: one try, since what calls it waits longer than the SDK would."""
+    client: SSMClient = client_of("ssm", _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1})))
     return client
 
 

@@ -33,7 +33,7 @@ def place(**changes: str) -> str:
 def known(api: Api, state: str = "succeeded", **changes: Any) -> Answered:
     listed = Listed("intent-a.json", "v1", state, ARRIVED, 1, "normal", "ns", POSITION)
     status = {"status": "success", "version_id": "v1", "package": {"prefix": "packages/ns/a/", "files": ["Kptfile"]}}
-    answered = replace(Answered(listed, status), **changes)
+    answered = replace(Answered(listed, status, frozenset({"v1"})), **changes)
     api.intents.known["intent-a.json"] = answered
     return answered
 

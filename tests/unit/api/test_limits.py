@@ -96,3 +96,48 @@ def test_limits_can_be_switched_off_for_health_and_for_the_rest() -> None:
     assert [api.ask("GET", "/openapi.json")["statusCode"] for _ in range(11)][-1] == 429
     api.serve(limited=False)
     assert api.ask("GET", "/openapi.json")["statusCode"] == 200
+
+
+UNANSWERED = [
+    ("DELETE", "/intents", {}),
+    ("PUT", "/healthz", {}),
+    ("POST", "/livez", {}),
+    ("GET", "/nothing", {}),
+    ("GET", "/docs", {}),
+    ("DELETE", "/intents/intent-a.json", {"token": "guess"}),
+    ("GET", "/intents", {}),
+    ("POST", "/intents", {"token": "guess"}),
+]
+
+
+@pytest.mark.parametrize("tokens_down", [False, True])
+@pytest.mark.parametrize(("method", "path", "event"), UNANSWERED)
+def test_no_anonymous_request_passes_the_limit(
+    method: str, path: str, event: dict[str, str], *, tokens_down: bool
+) -> None:
+    api = Api(tokens_down=tokens_down)
+    statuses = [api.ask(method, path, **event)["statusCode"] for _ in range(12)]
+    assert statuses[-2:] == [429, 429]
+    assert 429 not in statuses[:10]
+
+
+@pytest.mark.parametrize("limited", [True, False])
+@pytest.mark.parametrize("down", [{}, {"tokens_down": True}, {"limiter_down": True}])
+def test_no_flood_of_anonymous_requests_fills_the_audit_trail(down: dict[str, bool], *, limited: bool) -> None:
+    """From two hundred addresses, within a minute; ten refusals are noted, and nothing else is."""
+    api = Api(**down)  # type: ignore[arg-type]
+    api.serve(limited=limited, health_limited=limited, health_authenticated=True)
+    for number in range(200):
+        api.clock.wait(0.25)
+        for method, path, event in [*UNANSWERED, ("GET", "/healthz", {})]:
+            api.ask(method, path, address=f"192.0.2.{number}", **event)
+    assert len(api.recorded) <= 20
+    assert {one["status"] for one in api.recorded} <= {401}
+
+
+def test_what_clients_do_is_noted_beside_such_a_flood() -> None:
+    api = Api()
+    for number in range(200):
+        api.ask("GET", "/intents", address=f"192.0.2.{number}")
+    api.ask("DELETE", "/intents", token=api.client())
+    assert [one["status"] for one in api.recorded[-2:]] == [401, 405]
