@@ -19,6 +19,13 @@ NOT_OF_THE_ACCOUNT = {  # names that may be the same in every stack
 }
 
 
+PARTS = {  # what is taken out, to see that it is missed
+    "OmitName": "            OmitName: true",
+    "Auth": "      Auth:",
+    "LayerName": "      LayerName: !Sub ${AWS::StackName}-porch",
+}
+
+
 @dataclass(frozen=True)
 class View:
     """What SAM makes of a template: see tests/sam_view.py."""
@@ -63,9 +70,6 @@ def views() -> dict[str, View]:
     command = [str(LOCAL / "tools/bin/python"), str(ROOT / "tests/sam_view.py")]
     done = subprocess.run(command, input=json.dumps([*texts.values()]), capture_output=True, text=True, check=True)
     return {part: View(**view) for part, view in zip(texts, json.loads(done.stdout), strict=True)}
-
-
-PARTS = {"OmitName": "            OmitName: true", "Auth": "      Auth:", "LayerName": "      LayerName: !Sub ${AWS::StackName}-porch"}
 
 
 def test_every_physical_name_has_the_stacks_name_in_it(views: dict[str, View]) -> None:
