@@ -14,8 +14,8 @@ import pytest
 
 from dev.commands import leaves
 from dev.stack import LOCAL, REGION, ROOT
-from tests.e2e.conftest import Deployed
 from tests import transcripts
+from tests.e2e.conftest import Deployed
 from tests.helps import examples, offices
 
 TEXT = (ROOT / "docs/permissions.md").read_text()
