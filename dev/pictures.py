@@ -162,7 +162,7 @@ def _log(card: Axes, widget: Widget, drawn: Drawn) -> None:
     fixed = [_COLUMN_WIDTHS.get(name, 0) for name in names]
     share = (room - sum(fixed)) / max(1, fixed.count(0))
     widths = [width or share for width in fixed]
-    line = 0
+    line = 0.0
     for number, row in enumerate([names, *found]):
         cells = [_wrapped(name, text, int(width), number) for name, text, width in zip(names, row, widths, strict=True)]
         if line + max(map(len, cells)) > _MOST_LINES:
@@ -181,7 +181,7 @@ def _wrapped(name: str, text: str, width: int, number: int) -> list[str]:
     """Break a cell into lines, so that a message is shown with the advice at its end."""
     if name == "@timestamp" and number:
         text = dt.datetime.fromtimestamp(float(text), dt.UTC).strftime("%H:%M:%S")
-    return textwrap.wrap(text, width - 2) or [""]
+    return textwrap.wrap(text, width - 1) or [""]
 
 
 _DRAW: Mapping[str, Callable[[Axes, Widget, Drawn], None]] = {

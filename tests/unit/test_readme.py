@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+from dev.dashboard import RED
 from dev.demo import SAMPLES
 from dev.template import TEMPLATE
 
@@ -30,9 +31,11 @@ def test_every_path_in_the_map_of_the_source_exists() -> None:
     assert all((ROOT / path).exists() for path in paths)
 
 
-def test_every_picture_is_there_and_small() -> None:
+def test_every_picture_is_there_small_and_explained() -> None:
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
     assert len(pictures) == 3
+    explained = README.partition("four red alarms")[2].partition("![")[0]
+    assert set(re.findall(r"(?<!\*)\*(\w+)\*(?!\*)", explained)) == {*RED, "NotAnswering"}
     assert all(0 < (ROOT / picture).stat().st_size < 150_000 for picture in pictures)
 
 
