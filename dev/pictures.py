@@ -4,6 +4,7 @@ import datetime as dt
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from dev.widgets import Buckets, Points, rows, series
 type Widget = Mapping[str, Any]
 _COLUMNS, _UNIT = 24, 0.62  # of CloudWatch's grid; inches
 _STATES = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#687078"}
-_MOST_ROWS = 11
+_MOST_LINES, _GAP = 22, 0.7  # of a table of log lines; between its rows, in lines
 _COLUMN_WIDTHS = {
     "@timestamp": 11,
     "handoff": 24,
@@ -160,19 +161,27 @@ def _log(card: Axes, widget: Widget, drawn: Drawn) -> None:
     room = widget["width"] * 8.3  # characters of a row
     fixed = [_COLUMN_WIDTHS.get(name, 0) for name in names]
     share = (room - sum(fixed)) / max(1, fixed.count(0))
-    for number, row in enumerate([names, *found[:_MOST_ROWS]]):
-        at, y = 0.0, 0.87 - number * 0.87 / (_MOST_ROWS + 1.4)
-        for name, text, width in zip(names, row, fixed, strict=True):
-            wide = width or share
-            if name == "@timestamp" and number:
-                text = dt.datetime.fromtimestamp(float(text), dt.UTC).strftime("%H:%M:%S")  # noqa: PLW2901
-            shown = text if len(text) < wide else f"{text[: int(wide) - 2]}…"
-            weight, color = ("normal", "black") if number else ("bold", _GREY)
+    widths = [width or share for width in fixed]
+    line = 0.0
+    for number, row in enumerate([names, *found]):
+        cells = [_wrapped(name, text, int(width), number) for name, text, width in zip(names, row, widths, strict=True)]
+        if line + max(map(len, cells)) > _MOST_LINES:
+            break
+        weight, color = ("normal", "black") if number else ("bold", _GREY)
+        for at, cell in zip(accumulate(widths, initial=0.0), cells, strict=False):
             card.text(
-                0.008 + at / room, y, shown, va="top", fontsize=8, family="DejaVu Sans Mono", fontweight=weight,
-                color=color, transform=card.transAxes, parse_math=False,
+                0.008 + at / room, 0.87 - line * 0.87 / (_MOST_LINES + 1.4), "\n".join(cell), va="top", fontsize=8,
+                family="DejaVu Sans Mono", fontweight=weight, color=color, transform=card.transAxes, parse_math=False,
+                linespacing=1.15,
             )  # fmt: skip
-            at += wide
+        line += max(map(len, cells)) + _GAP
+
+
+def _wrapped(name: str, text: str, width: int, number: int) -> list[str]:
+    """Break a cell into lines, so that a message is shown with the advice at its end."""
+    if name == "@timestamp" and number:
+        text = dt.datetime.fromtimestamp(float(text), dt.UTC).strftime("%H:%M:%S")
+    return textwrap.wrap(text, width - 1) or [""]
 
 
 _DRAW: Mapping[str, Callable[[Axes, Widget, Drawn], None]] = {

@@ -22,6 +22,7 @@ LOCAL = ROOT / ".local"
 STACK_NAME = "conductor-loop"
 REGION = "us-east-1"
 ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uploads to
+FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction", "AuditFunction")  # outputs name them
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
 _TAIL = 3000  # characters of a log that tell why something failed
 _PROGRAMS = {  # on the PATH of .local/env, from these environments
@@ -233,6 +234,14 @@ def write_env(stack: Stack, outputs: Mapping[str, str], *folders: Path) -> Path:
     return LOCAL / "env"
 
 
+def forget_env(stack: Stack) -> None:
+    """Remove what ``write_env`` wrote into .local, unless it is about another stack."""
+    env = LOCAL / "env"
+    if env.exists() and f"{stack.endpoint}'" in env.read_text():
+        env.unlink()
+        (LOCAL / "env.local.json").unlink(missing_ok=True)
+
+
 def _in_a_shell(stack: Stack, outputs: Mapping[str, str]) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": stack.endpoint,
@@ -245,24 +254,22 @@ def _in_a_shell(stack: Stack, outputs: Mapping[str, str]) -> dict[str, str]:
         "API_URL": outputs.get("ApiUrl", ""),
         "STACK_NAME": STACK_NAME,
         "STATE_TABLE": outputs["StateTable"],
-        "CONDUCTOR_STATE_TABLE": outputs["StateTable"],  # `sam local` takes a variable of the template from the shell
     }
 
 
 def _in_a_container(stack: Stack, outputs: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Give the functions' variables for `sam local --env-vars`: it knows no names that a deployment has made."""
-    variables = {
+    """Give the variables of the deployed functions for `sam local --env-vars`, which knows no names of a deployment."""
+    client = stack.session().client("lambda", endpoint_url=stack.endpoint)
+    own = {
         "AWS_ENDPOINT_URL": stack.endpoint.replace("127.0.0.1", "host.docker.internal"),
-        "CONDUCTOR_CONDUCTOR_FUNCTION": outputs["ConductorFunction"],
-        "CONDUCTOR_CONFIG_PARAMETER": outputs["ConfigParameter"],
-        "CONDUCTOR_HANDOFF_BUCKET": outputs["HandoffBucket"],
-        "CONDUCTOR_QUEUE_HIGH": outputs["HighQueue"],
-        "CONDUCTOR_QUEUE_LOW": outputs["LowQueue"],
-        "CONDUCTOR_QUEUE_NORMAL": outputs["NormalQueue"],
-        "CONDUCTOR_STATE_TABLE": outputs["StateTable"],
-        "CONDUCTOR_TOKENS_SECRET": outputs["TokensSecret"],
+        "CONDUCTOR_DEFAULTS": json.dumps({"processing": {"priority_queues": False}}),  # all of it in one invocation
+        "CONDUCTOR_PORCH_PATH": "/opt/bin/porch",  # of the layer
     }
-    return {"Parameters": variables}
+    deployed = {
+        function: client.get_function_configuration(FunctionName=outputs[function])["Environment"]["Variables"]
+        for function in FUNCTIONS
+    }
+    return {function: {name: own.get(name, value) for name, value in one.items()} for function, one in deployed.items()}
 
 
 def _architecture() -> str:
@@ -291,9 +298,7 @@ def main() -> None:
     if arguments.command == "down":
         _say(f"stopping the stack on port {stack.port}" if stack.running else f"no stack runs on port {stack.port}")
         stack.down()
-        env = LOCAL / "env"
-        if env.exists() and f"{stack.endpoint}'" in env.read_text():
-            env.unlink()
+        forget_env(stack)
         return
     if stack.porch is not None and not (stack.porch.is_file() and os.access(stack.porch, os.X_OK)):
         sys.exit(f"PORCH must be a program: {stack.porch} is none")

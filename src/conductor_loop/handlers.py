@@ -27,7 +27,6 @@ from conductor_loop.sweep import Swept, take_turn
 starting.over()
 
 SERVICE = "conductor-loop"
-_SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
 _THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration is delivered again
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly comes again
@@ -210,8 +209,6 @@ def _app(worker: str) -> App:
 
 @cache
 def _live() -> Live:
-    for name in _SDK_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
     return bootstrap.live(os.environ, _refused)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from dev.commands import leaves
 from dev.stack import LOCAL, REGION, ROOT
+from tests import transcripts
 from tests.e2e.conftest import Deployed
 from tests.helps import examples, offices
 
@@ -138,6 +139,21 @@ def test_an_operator_needs_what_the_table_says_and_no_more(deployed: Deployed, t
 
 def _shown(actions: set[str]) -> str:
     return ", ".join(f"`{one}`" for one in sorted(actions)) or "none"
+
+
+def test_a_sender_can_do_what_the_page_for_senders_shows(deployed: Deployed, tmp_path: Path) -> None:
+    sender = user(deployed, "guest", SENDER, tmp_path)
+    sender.environment["CONDUCTOR_STACK"] = sender.environment.pop("STACK_NAME")
+    steps = [
+        step.command
+        for block in transcripts.blocks(ROOT / "docs/use-a-stack.md")
+        if block.reason is None
+        for step in block.steps
+    ]
+    assert len(steps) == 4
+    for line in steps:
+        done, _ = sender.runs(line)
+        assert done.returncode == 0, (line, done.stderr)
 
 
 def test_a_sender_can_send_and_read_and_nothing_else(deployed: Deployed, tmp_path: Path) -> None:

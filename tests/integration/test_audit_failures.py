@@ -13,6 +13,7 @@ from conductor_loop import handlers, pipeline
 from conductor_loop.api import bootstrap
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
+from conductor_loop.aws import sdk
 from conductor_loop.aws.sdk import logs_client
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
@@ -57,6 +58,21 @@ def test_a_batch_that_cannot_be_published_is_counted_and_published_when_it_comes
     assert failures(capsys.readouterr().out) == []
     events = client.filter_log_events(logGroupName=GROUP)["events"]
     assert [json.loads(event["message"])["event"] for event in events] == ["processing", "succeeded"]
+
+
+def test_the_publishing_function_logs_no_lines_of_the_sdk_which_carry_entries_and_credentials(
+    aws: boto3.session.Session, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda sets the root logger to the function's level, INFO; here it is the lowest."""
+    aws.client("logs").create_log_group(logGroupName=GROUP)
+    records = streamed(aws)
+    records[0]["dynamodb"]["SequenceNumber"] = "100"
+    sdk.session.cache_clear()
+    for name in ("boto3", "botocore", "urllib3"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    caplog.set_level(logging.DEBUG)
+    handler.auditor({"Records": records}, Context())  # type: ignore[arg-type]
+    assert {record.name for record in caplog.records if record.name.startswith(("boto", "urllib3"))} == set()
 
 
 def test_a_configuration_that_cannot_be_noted_is_counted_and_keeps_no_sweep_back(

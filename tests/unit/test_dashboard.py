@@ -12,6 +12,7 @@ from conductor_loop.config.metering import Metering
 from conductor_loop.counting import Counted
 from conductor_loop.metrics import lines
 from dev.dashboard import unknown
+from dev.pictures import _wrapped
 from dev.widgets import Buckets, metrics, of_lines, rows, searches, series
 from tests.unit.test_alarms import ALL
 from tests.unit.test_template import RESOURCES
@@ -128,3 +129,10 @@ def test_histograms_are_shown_as_percentiles_and_gauges_at_their_highest() -> No
             if one.source[0] == "ConductorLoop":
                 stats = {Kind.HISTOGRAM: {"p50", "p95", "p99", "SampleCount"}, Kind.GAUGE: {"Maximum"}}
                 assert one.stat in stats.get(kinds[one.source[1]], {"Sum"}), one
+
+
+def test_a_message_in_a_table_of_the_pictures_is_drawn_to_its_end_where_the_advice_is() -> None:
+    text = "Processing timed out after 4s: porch was ended after 4.0 s; it may need more: timeout of the intent"
+    lines_of_it = _wrapped("status_message", text, width=40, number=1)
+    assert " ".join(lines_of_it) == text
+    assert max(map(len, lines_of_it)) < 40

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from conductor_loop.api.routes import ROUTES
 from conductor_loop.audit.chain import read
 from conductor_loop.audit.publishing import fresh, name_of
 from conductor_loop.events import handoffs
+from tests import transcripts
 
 ROOT = Path(__file__).parents[2]
 EVENTS = {path.name: json.loads(path.read_text()) for path in (ROOT / "events").glob("*.json")}
@@ -57,3 +60,18 @@ def test_a_request_is_one_that_the_api_knows(name: str) -> None:
     event: dict[str, Any] = EVENTS[name]
     request = http.read(event, started=0.0)
     assert (request.method, request.resource) in {(route.method, route.resource) for route in ROUTES}
+
+
+@pytest.mark.parametrize("shell", [name for name in ("bash", "zsh") if shutil.which(name)])
+def test_the_options_of_sam_local_are_as_many_words_in_every_shell(shell: str) -> None:
+    steps = [step.command for block in transcripts.blocks(ROOT / "events/README.md") for step in block.steps]
+    (options,) = [step for step in steps if step.startswith("flags=(")]
+    used = [step for step in steps if step.startswith("sam local")]
+    assert used
+    assert all('"${flags[@]}"' in step for step in used)
+    script = f'AWS_ENDPOINT_URL=http://here\n{options}\nprintf "%s\\n" "${{flags[@]}}"'
+    words = subprocess.run([shell, "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert words == [
+        "--env-vars", ".local/env.local.json", "--add-host", "host.docker.internal:host-gateway",
+        "--parameter-overrides", "Architecture=x86_64", "EndpointUrl=http://here",
+    ]  # fmt: skip

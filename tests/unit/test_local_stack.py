@@ -116,3 +116,14 @@ def test_the_aws_of_a_stack_asks_that_stack_for_every_service(local: Path) -> No
     assert asked.stdout == "--endpoint-url http://here sqs list-queues\n"
     asked = subprocess.run(command, env={}, capture_output=True, text=True, check=True)
     assert asked.stdout == "sqs list-queues\n"
+
+
+def test_what_make_up_wrote_for_shells_and_containers_goes_with_its_stack_alone(local: Path) -> None:
+    here, other = Stack(free_port()), Stack(1)
+    written = [local / "env", local / "env.local.json"]
+    for path in written:
+        path.write_text(f"export AWS_ENDPOINT_URL='{here.endpoint}'\n")
+    stack.forget_env(other)
+    assert all(path.exists() for path in written)
+    stack.forget_env(here)
+    assert not any(path.exists() for path in written)

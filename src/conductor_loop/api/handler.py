@@ -23,7 +23,6 @@ from conductor_loop.intent import Intent
 starting.over()
 
 SERVICE = "conductor-loop"
-_SDK_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
 
 
 def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -43,8 +42,6 @@ def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @cache
 def _live() -> Live:
-    for name in _SDK_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
     return bootstrap.live(os.environ, _refused)
 
 

@@ -1,5 +1,6 @@
 """The SDK's clients, set up once for all adapters."""
 
+import logging
 import time
 from functools import cache
 from threading import Lock
@@ -34,6 +35,7 @@ _CONFIG = Config(
 )
 _LAST_CALL_SECONDS = 3.0  # before an invocation ends, when the last call is begun
 _LAST_WORD_SECONDS = 1.0  # when the last message is handed back
+_LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
 _end = [float("inf")]  # of the invocation, in epoch seconds
 _making = Lock()  # a session makes one client at a time; some are made by the threads of a batch
 
@@ -66,6 +68,8 @@ def _bounded[C](client: C, reserve_seconds: float = _LAST_CALL_SECONDS) -> C:
 @cache
 def session() -> Session:
     """Start the SDK: botocore alone, since boto3's own part, transfers and resources, is a tenth of a cold start."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     return Session()
 
 
