@@ -1,14 +1,15 @@
 """Clients for the API, whose caller waits: short timeouts, and one try, since a caller asks again by itself.
 
-Where a connection died, a read is tried once more, at once: it was kept alive while Lambda had frozen the function, so
-that the first calls after that fail although nothing is wrong.
+Where a connection was closed, a read is tried once more, at once: it was kept alive while Lambda had frozen the
+function, so that the first calls after that fail although nothing is wrong. What hangs is not asked again: a caller
+waits for it once.
 """
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004 - the SDK's
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from conductor_loop.aws.sdk import USER_AGENT, client_of
 
@@ -48,8 +49,8 @@ def _client(service: str, config: Config, *writes: str) -> Any:  # noqa: ANN401 
     def second_try(
         *, operation: "OperationModel", attempts: int, caught_exception: object, **_: object
     ) -> float | None:
-        is_lost = isinstance(caught_exception, ConnectionError | HTTPClientError)
-        return 0.0 if is_lost and attempts == 1 and operation.name.startswith((*_READS, *writes)) else None
+        is_closed = isinstance(caught_exception, ConnectionClosedError | EndpointConnectionError)
+        return 0.0 if is_closed and attempts == 1 and operation.name.startswith((*_READS, *writes)) else None
 
     client = client_of(service, config)
     client.meta.events.register_first("needs-retry", second_try)
@@ -86,8 +87,8 @@ def ssm_client() -> "SSMClient":
 
 @cache
 def starting_ssm_client() -> "SSMClient":
-    """Make the client of a function that starts, which can do nothing without its configuration."""
-    client: SSMClient = _client("ssm", _STARTING)
+    """Make the client of a function that starts, without a configuration yet, and without an old connection."""
+    client: SSMClient = client_of("ssm", _STARTING)
     return client
 
 
