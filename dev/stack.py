@@ -23,6 +23,7 @@ STACK_NAME = "conductor-loop"
 REGION = "us-east-1"
 ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uploads to
 FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction", "AuditFunction")  # outputs name them
+ZSH = '[ -z "${ZSH_VERSION:-}" ] || setopt interactive_comments'  # as the pages have comments behind their commands
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
 _TAIL = 3000  # characters of a log that tell why something failed
 _PROGRAMS = {  # on the PATH of .local/env, from these environments
@@ -228,6 +229,7 @@ def write_env(stack: Stack, outputs: Mapping[str, str], *folders: Path) -> Path:
     """Write env and env.local.json, for a shell and for `sam local`, into .local and the port's folder, or others."""
     lines = [f"export {name}='{value}'" for name, value in _in_a_shell(stack, outputs).items()]
     lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
+    lines.append(ZSH)
     for folder in folders or (stack.home, LOCAL):
         (folder / "env").write_text("\n".join(lines) + "\n")
         (folder / "env.local.json").write_text(json.dumps(_in_a_container(stack, outputs), indent=2) + "\n")

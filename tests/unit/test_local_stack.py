@@ -1,6 +1,7 @@
 """What `make up` does when it cannot: says why, and leaves nothing."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -127,3 +128,13 @@ def test_what_make_up_wrote_for_shells_and_containers_goes_with_its_stack_alone(
     assert all(path.exists() for path in written)
     stack.forget_env(here)
     assert not any(path.exists() for path in written)
+
+
+INTERACTIVE = {"bash": ["bash", "--norc", "-i", "-s"], "zsh": ["zsh", "-f", "-i", "-s"]}
+
+
+@pytest.mark.parametrize("shell", [name for name in INTERACTIVE if shutil.which(name)])
+def test_a_command_of_the_pages_can_be_typed_with_the_comment_behind_it(shell: str) -> None:
+    typed = f"{stack.ZSH}\necho one  # of the commands\n"
+    done = subprocess.run(INTERACTIVE[shell], input=typed, capture_output=True, text=True, check=True)
+    assert done.stdout == "one\n"
