@@ -24,7 +24,9 @@ def seal(monkeypatch: pytest.MonkeyPatch) -> None:
     def call(stubber: BotocoreStubber, event_name: str, request: Any, **kwargs: Any) -> AWSResponse | None:
         given = {name.lower(): value for name, value in request.headers.items()}
         if _ALGORITHM not in given and sealed & _looked_at(request, given):
-            return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(_body(request)))
+            headers = HTTPHeaders()
+            headers["x-amz-request-id"] = "1"  # as in every answer of S3
+            return AWSResponse(request.url, 400, headers, MockRawResponse(_body(request)))
         response: AWSResponse | None = answer(stubber, event_name, request, **kwargs)
         if _ALGORITHM in given and request.method == "PUT" and response is not None:
             sealed.add(response.headers["x-amz-version-id"])

@@ -180,7 +180,7 @@ def test_a_pipe_gets_one_picture_or_a_line_for_each_look(world: World) -> None:
     once = CliRunner().invoke(main, ["watch", "--once"])
     assert once.exit_code == 0, once.output
     assert "dead letters           1" in once.stdout
-    assert once.stdout.splitlines()[-1].split()[1:] == ["succeeded", "normal", "1", "intent-a.json", "oran-sim"]
+    assert once.stdout.splitlines()[-1].split()[1:] == ["success", "normal", "1", "intent-a.json", "oran-sim"]
     (line,) = CliRunner().invoke(main, ["watch", "--once", "--output", "json"]).stdout.splitlines()
     told = json.loads(line)
     assert told["queues"]["dead letters"] == {"visible": 1, "in_flight": 0, "delayed": 0}
