@@ -1,10 +1,7 @@
 """In-memory parts that hold everything that is done to them against what must be true."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from conductor_loop.app import Cursor
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
 from tests.memory import MemoryBucket
@@ -21,12 +18,6 @@ class WatchedBucket(MemoryBucket):
     def __init__(self, drops: dict[str, Drop]) -> None:
         super().__init__()
         self._drops = drops
-
-    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
-        found, after = super().unsettled(bucket, cursor, pages)
-        put = (datetime.fromtimestamp(self._drops[one.version_id].put_at, UTC) for one in found)
-        times = (f"{at:%Y-%m-%dT%H:%M:%S}.999Z" for at in put)
-        return [replace(one, event_time=time) for one, time in zip(found, times, strict=True)], after
 
 
 class WatchedRows(dict[tuple[str, str], Row]):

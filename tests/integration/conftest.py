@@ -63,6 +63,9 @@ class MotoBucket(Bucket):
         version = self.client.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
         return Handoff(bucket, key, version, size=len(body))
 
+    def withdraw(self, key: str) -> None:
+        self.client.delete_object(Bucket=BUCKET, Key=key)
+
     def get(self, bucket: str, key: str) -> bytes:
         body: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from conductor_loop.audit.verifying import Witness, verify
-from conductor_loop.lifecycle import TRANSITIONS, State, order
+from conductor_loop.lifecycle import TRANSITIONS, State
+from conductor_loop.order import order
 from conductor_loop.status import encode
 from tests.factories import BUCKET
 from tests.schedules import Schedule
