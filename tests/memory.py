@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conductor_loop.app import Cursor, Found, Message, Unsettled
-from conductor_loop.errors import Gone, Overtaken
+from conductor_loop.errors import Gone, Illegible, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.order import order
+
+UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket gives to nobody
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class MemoryBucket:
     def withdraw(self, key: str) -> None:
         """Do what `aws s3 rm` does: the versions stay, under a marker."""
         self.puts += 1
-        self.objects[key].append(Version(f"v{self.puts}", b"", put_at=self.now(), marker=True))
+        self.objects.setdefault(key, []).append(Version(f"v{self.puts}", b"", put_at=self.now(), marker=True))
 
     def get(self, _bucket: str, key: str) -> bytes:
         if self.objects[key][-1].marker:
@@ -57,7 +59,10 @@ class MemoryBucket:
         time = handoff.event_time or _to_the_second(mine.put_at)
         known = replace(handoff, version_id=mine.id, size=len(mine.body), event_time=time)
         newer = versions[-1].id if versions[-1] is not mine else None
-        return Found(known, mine.body if known.size <= max_bytes else None, newer)
+        if mine.body == UNREADABLE and newer is None:
+            raise Illegible("it is encrypted")
+        fits = known.size <= max_bytes and mine.body != UNREADABLE
+        return Found(known, mine.body if fits else None, newer)
 
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         return {key: _etag(self.get("", key)) for key in self.keys(handoff.bucket) if key.startswith(prefix)}
@@ -88,6 +93,8 @@ class MemoryBucket:
     def archive(self, handoff: Handoff, key: str) -> None:
         folder, _, name = key.partition("/")
         body, told = self._version(handoff).body, self.objects.get(f"status/{name}.status")
+        if body == UNREADABLE:
+            raise Illegible("it is encrypted")
         beside = told and told[-1].metadata["version"] != handoff.version_id
         self._put(f"{folder}/{name}@{handoff.version_id}" if beside and self.objects.get(key) else key, body)
 

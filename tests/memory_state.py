@@ -40,8 +40,8 @@ class MemoryState:
     def register(
         self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
     ) -> Refusal | None:
-        newest = bool(handoff.sequencer)
-        refusal = self._refused_alone(handoff, now, seen, newest=newest)
+        newest = handoff.version_id if handoff.sequencer else ""
+        refusal = self._refused_alone(handoff, now, seen, newest)
         if refusal is not None:
             return refusal
         row = self.rows.get(_id(handoff))
@@ -57,7 +57,7 @@ class MemoryState:
         )
         self.rows[_id(handoff)] = _noted(waits, entry)
         if newest:
-            self.names[handoff.key] = (order(handoff), handoff.version_id)
+            self.names[handoff.key] = (latest(order(handoff)), newest)
         return None
 
     def learn(self, handoff: Handoff) -> None:
@@ -65,16 +65,16 @@ class MemoryState:
         if row.order in {second, f"{second}~"}:
             self.rows[_id(handoff)] = replace(row, order=order(handoff))
 
-    def _refused_alone(self, handoff: Handoff, now: float, seen: Row | None, *, newest: bool) -> Refusal | None:
-        """Hold a write that needs no target against the row and, of the newest version, against its name's."""
+    def _refused_alone(self, handoff: Handoff, now: float, seen: Row | None, newest: str) -> Refusal | None:
+        """Hold a write that needs no target against the row and, where the name is noted, against that one's."""
         row = self.rows.get(_id(handoff))
         as_seen, newer = _as_seen(row, seen, now), self._newer(handoff) if newest else None
         return None if as_seen and newer is None else Refusal(None if as_seen else row, newer_version=newer)
 
     def _newer(self, handoff: Handoff) -> str | None:
-        """Give the newest version of the name, unless this one is certainly newer."""
+        """Give the newest version of the name, unless this one is certainly not older."""
         last_order, last_version = self.names.get(handoff.key, ("", handoff.version_id))
-        is_newest = last_version == handoff.version_id or last_order < earliest(order(handoff))
+        is_newest = last_version == handoff.version_id or last_order <= earliest(order(handoff))
         return None if is_newest else last_version
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
@@ -99,7 +99,7 @@ class MemoryState:
             target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
         )
         self.unclean[claim.target] = True
-        self.names[claim.handoff.key] = (order(claim.handoff), claim.handoff.version_id)
+        self.names[claim.handoff.key] = (latest(order(claim.handoff)), claim.handoff.version_id)
         if claim.correlation_id is not None:
             self.correlations[claim.correlation_id] = claim.handoff.file
         return None
@@ -149,13 +149,13 @@ class MemoryState:
         return lost
 
     def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: bool = False
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None:
-        refusal = self._refused_alone(handoff, now, seen, newest=newest)
+        refusal = self._refused_alone(handoff, now, seen, newest)
         if refusal is None:
             self._record(handoff, outcome, now, order(handoff))
             if newest:
-                self.names[handoff.key] = (order(handoff), handoff.version_id)
+                self.names[handoff.key] = (latest(order(handoff)), newest)
         return refusal
 
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:

@@ -8,37 +8,14 @@ from typing import Any
 
 from conductor_loop import pipeline
 from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, Gone, Illegible, Overtaken, StillHeld
+from conductor_loop.errors import Cause, Overtaken, StillHeld
 from conductor_loop.intent import Handoff
 from conductor_loop.sweep import sweep
 from tests.factories import BUCKET, World, intent
-from tests.memory import MemoryBucket
-
-UNREADABLE = b"encrypted with a key of the sender's own"
 
 
 class Killed(BaseException):
     """The process is gone: nothing catches it."""
-
-
-class LockedBucket(MemoryBucket):
-    """A bucket that gives one content to nobody, as S3 does with what a sender has encrypted."""
-
-    def read(self, handoff: Handoff, max_bytes: int) -> Any:
-        current = self.objects.get(handoff.key, [])
-        if not current or current[-1].marker:
-            raise Gone
-        found = super().read(handoff, max_bytes)
-        if found.body == UNREADABLE:
-            if found.newer_version is None:
-                raise Illegible("it is encrypted")
-            return replace(found, body=None)
-        return found
-
-    def archive(self, handoff: Handoff, key: str) -> None:
-        if self._version(handoff).body == UNREADABLE:
-            raise Illegible("it is encrypted")
-        super().archive(handoff, key)
 
 
 @dataclass
@@ -50,7 +27,7 @@ class Site:
 
     @classmethod
     def open(cls, **config: Any) -> "Site":
-        site = cls(World(bucket=LockedBucket()))
+        site = cls(World())
         site.world.configure(**({"priority_queues": True} | config))
         return site
 

@@ -88,7 +88,7 @@ class StateTable(Protocol):
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102
     def decide_unclaimed(  # noqa: D102
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: bool = False
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None: ...
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102

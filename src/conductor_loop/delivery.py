@@ -29,7 +29,7 @@ class Delivery:
     started: float
     deadline: float  # when the invocation ends
     queued: bool = False  # whether it came from a queue
-    newest: bool = False  # whether no newer version of its name is known
+    newest: str = ""  # the newest version of its name, as the bucket was read; empty where nobody knows
 
     @property
     def handoff(self) -> Handoff:

@@ -5,7 +5,7 @@ any moment of it; once it was read as the newest version of its name, no other v
 
     2026-11-23T03:00:00           somewhere in this second
     2026-11-23T03:00:00.100Z#0A…  exact: time and sequencer
-    2026-11-23T03:00:00~          somewhere in this second, and the newest version of its name
+    2026-11-23T03:00:00~          somewhere in this second, and behind all others of its name in it
 """
 
 from dataclasses import replace

@@ -91,8 +91,9 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
         return _answer_gone(app, delivery)
     except Illegible as error:
         rejection = _illegible(error)
-        return conclude(app, replace(delivery, newest=True), lambda who: status.rejected(who, rejection))
-    delivery = replace(delivery.of(found.handoff), newest=found.newer_version is None)
+        delivery = replace(delivery, newest=delivery.handoff.version_id)
+        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
+    delivery = replace(delivery.of(found.handoff), newest=found.newer_version or found.handoff.version_id)
     try:
         intent = admit(app, found)
     except Rejected as error:
@@ -151,8 +152,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
         case Decided(outcome):
             return settle(app, handoff, outcome)
         case Superseded(by):
-            older = replace(delivery, newest=False)
-            return conclude(app, older, lambda who: status.superseded(who, by, intent), intent)
+            return conclude(app, replace(delivery, newest=""), lambda who: status.superseded(who, by, intent), intent)
         case Free(seen) if seen is not None and seen.state is not State.RETRYING:
             mine = newest(known(handoff, seen.order))
             app.state.register(mine, State.QUEUED, now, seen, entry=noted(seen))
@@ -193,8 +193,8 @@ def _answer_gone(app: App, delivery: Delivery) -> Answer | Later:
         settle(app, handoff, row.outcome)  # again: one that was withdrawn meanwhile may be half settled
         return Answer.DUPLICATE
     handoff = known(handoff, row.order if row else "")
-    gone = replace(delivery.of(handoff), newest=is_exact(order(handoff)))
-    return conclude(app, gone, status.withdrawn)
+    seen = handoff.version_id if is_exact(order(handoff)) else ""  # others of its second may be newer
+    return conclude(app, replace(delivery.of(handoff), newest=seen), status.withdrawn)
 
 
 def _illegible(error: Illegible) -> Rejected:

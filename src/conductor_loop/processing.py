@@ -78,7 +78,7 @@ def _carry_on(app: App, delivery: Delivery, intent: Intent, claimed: Attempt | U
         case Decided(outcome):
             return settle(app, delivery.handoff, outcome)
         case Superseded(by, of_name):
-            delivery = replace(delivery, newest=delivery.newest and not of_name)
+            delivery = replace(delivery, newest="" if of_name else delivery.newest)
             return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
         case Duplicate(of):
             rejection = _used_already(of, intent)
@@ -94,16 +94,16 @@ def conclude(
     """Decide and settle a handoff that gets to porch no more; earlier attempts at the ``intent`` may have."""
     journey = _journey(app, delivery, intent)
     outcomes: list[Outcome] = []
-    is_newest = delivery.newest
+    seen_newest = delivery.newest
 
     def write(now: float, seen: Row | None, handoff: Handoff) -> Refusal | None:
-        mine = delivery.of(newest(handoff) if is_newest else handoff)
+        mine = delivery.of(newest(handoff) if seen_newest == handoff.version_id else handoff)
         outcomes.append(_concluded(app, mine, tell, intent, seen))
-        return app.state.decide_unclaimed(mine.handoff, outcomes[-1], now, seen, newest=is_newest)
+        return app.state.decide_unclaimed(mine.handoff, outcomes[-1], now, seen, newest=seen_newest)
 
     verdict = written(app, delivery, write)
     if isinstance(verdict, Superseded):  # a newer version was seen: there is nothing to note of the name
-        is_newest = False
+        seen_newest = ""
         verdict = written(app, delivery, write)
     match verdict:
         case Held():

@@ -127,7 +127,7 @@ def _look_after(app: App, one: Unsettled, row: Row | Unreadable | None, swept: S
         app.state.note_sweep(handoff, app.clock())  # first: what cannot be settled may take all the time there is
         _count(swept, settle(app, handoff, row.outcome))
     elif one.withdrawn:
-        _end(app, handoff, status.withdrawn, newest=is_exact(order(handoff)))
+        _end(app, handoff, status.withdrawn, handoff.version_id if is_exact(order(handoff)) else "")
         swept.withdrawn += 1
     elif (rejection := _wrong_name(handoff)) is not None:
         _end(app, handoff, lambda who: status.rejected(who, rejection))
@@ -145,7 +145,7 @@ def _waits(app: App, one: Unsettled, row: Row | None) -> bool:
     return age(one.handoff, now) <= app.config.sweep_after_seconds if row is None else not is_due(row, now, app.config)
 
 
-def _end(app: App, handoff: Handoff, tell: Callable[[status.Author], Outcome], *, newest: bool = False) -> None:
+def _end(app: App, handoff: Handoff, tell: Callable[[status.Author], Outcome], newest: str = "") -> None:
     now = app.clock()
     conclude(app, Delivery(Message(handoff), now, now, newest=newest), tell)
 

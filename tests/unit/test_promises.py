@@ -8,7 +8,8 @@ from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.retry import Policy
 from tests.factories import intent
-from tests.promises import UNREADABLE, Site, Waiting, die
+from tests.memory import UNREADABLE
+from tests.promises import Site, Waiting, die
 
 NETWORK = Cause.NETWORK_ERROR
 

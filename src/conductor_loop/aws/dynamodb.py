@@ -35,8 +35,8 @@ _ORDER_AS_SEEN, _NO_ORDER = "handoff_order = :seen_order", "attribute_not_exists
 _NO_ENTRIES = "attribute_not_exists(audit_head)"
 _TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
 _NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :latest)"
-# What was seen as the newest version of its name stays that, unless this one is certainly newer.
-_NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order < :earliest OR last_version = :version"
+# What was seen as the newest version of its name stays that, unless this one is certainly not older.
+_NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order <= :earliest OR last_version = :mine"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
 _LATE = "late = :late, "
@@ -91,7 +91,7 @@ class StateTable(Upkeep):
             | _listed(handoff, now)
             | ({":one": number(1)} if seen is not None else {}),
         )
-        return self._writing.write(row, *([self._name(handoff, now)] if handoff.sequencer else []))
+        return self._writing.write(row, *([self._name(handoff, handoff.version_id, now)] if handoff.sequencer else []))
 
     def learn(self, handoff: Handoff) -> None:
         """Keep the exact order of a handoff that waits, where only its second was known; else nothing happens."""
@@ -140,7 +140,7 @@ class StateTable(Upkeep):
                 | _UNCLEAN
                 | ({":latest": text(latest(order(claim.handoff)))} if claim.supersedes else {}),
             ),
-            self._name(claim.handoff, now),
+            self._name(claim.handoff, claim.handoff.version_id, now),
         ]
         if claim.correlation_id is not None:
             updates.append(
@@ -190,12 +190,12 @@ class StateTable(Upkeep):
         return self._writing.write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
 
     def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: bool = False
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None:
         """Record the outcome of a handoff that gets to porch no more; ``None`` means recorded.
 
-        Conditional on the row being as ``seen``: absent, or held by nobody. With ``newest``, it is noted as the newest
-        version of its name that was seen, conditional on no newer one having been.
+        Conditional on the row being as ``seen``: absent, or held by nobody. ``newest`` is noted as the newest version
+        of its name that was seen, itself or one that is newer; conditional on none that is newer than it having been.
         """
         row = self._writing.update(
             intent_key(handoff),
@@ -208,17 +208,18 @@ class StateTable(Upkeep):
             | _listed(handoff, now)
             | {":none": number(0), ":order": text(order(handoff)), **_noted(outcome.entry, seen)},
         )
-        name = [self._name(handoff, now)] if newest else []
+        name = [self._name(handoff, newest, now)] if newest else []
         return self._writing.write(row, *name, *self._count(handoff, outcome.tally, now))
 
-    def _name(self, handoff: Handoff, now: float) -> "UpdateTypeDef":
-        """Note a version as the newest of its name that was seen, unless a newer one was."""
+    def _name(self, handoff: Handoff, newest: str, now: float) -> "UpdateTypeDef":
+        """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was."""
         mine = order(handoff)
         return self._writing.update(
             Key("name", handoff.key),
             "SET last_order = :order, last_version = :version, expires_at = :expires",
             _NO_NEWER_VERSION,
-            {":order": text(mine), ":earliest": text(earliest(mine)), ":version": text(handoff.version_id)}
+            {":order": text(latest(mine)), ":earliest": text(earliest(mine)), ":version": text(newest)}
+            | {":mine": text(handoff.version_id)}
             | self._expires(now),
         )
 
