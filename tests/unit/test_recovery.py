@@ -153,7 +153,7 @@ def test_a_claim_that_took_so_long_that_porch_would_not_get_its_time_is_given_ba
         world.clock.wait(3)
         return claim(*given)
 
-    world.state.claim = slowly  # type: ignore[method-assign]
+    world.state.claim = slowly  # type: ignore[method-assign, assignment]
     with pytest.raises(StillHeld):
         pipeline.answer(world.app, handoff, world.deadline)
     assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
