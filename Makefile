@@ -80,6 +80,10 @@ bench: setup ## speed, cost and scale against their targets; PEER=PATH
 bench-hostile: setup ## time and memory of the validation, against hostile files; some minutes
 	@$(PYTHON) -m bench.validation
 
+.PHONY: explore
+explore: setup ## 5,000 random histories, five times those of every run; some minutes
+	@SCHEDULES=5000 .venv/bin/pytest --quiet --numprocesses 3 tests/unit/test_schedules.py
+
 .PHONY: fuzz
 fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECONDS
 	@mkdir -p .local/fuzz-corpus

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +82,7 @@ class World:
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
     )
     owners: Iterator[int] = field(default_factory=itertools.count)
+    turn_takes: float = 0.0  # seconds, until it is an intent's turn to run porch
 
     def __post_init__(self) -> None:
         self.queues.now = self.bucket.now = self.clock
@@ -106,11 +107,15 @@ class World:
             trace=lambda _: None,
             clock=self.clock,
             wait=self.clock.wait,
-            turn=lambda _: nullcontext(),
+            turn=self._turn,
             jitter=lambda: 1.0,
             new_owner=lambda: f"owner-{next(self.owners)}",
             worker_id=7,
         )
+
+    def _turn(self, _: bool) -> AbstractContextManager[None]:
+        self.clock.wait(self.turn_takes)
+        return nullcontext()
 
     @property
     def deadline(self) -> float:

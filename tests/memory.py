@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.app import Cursor, Found, Message
-from conductor_loop.errors import Gone, Overtaken
+from conductor_loop.app import Cursor, Found, Message, Unsettled
+from conductor_loop.errors import Gone, Illegible, Overtaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, certainly_newer, order
+from conductor_loop.lifecycle import Claim
+from conductor_loop.order import order
+
+UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket gives to nobody
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Version:
     body: bytes
     metadata: Mapping[str, str] = field(default_factory=dict)
     put_at: float = 0.0  # epoch seconds
+    marker: bool = False  # a delete marker: what `aws s3 rm` puts on top
 
 
 @dataclass
@@ -34,18 +38,31 @@ class MemoryBucket:
     def drop(self, bucket: str, key: str, body: bytes) -> Handoff:
         return Handoff(bucket, key, self._put(key, body), size=len(body))
 
+    def withdraw(self, key: str) -> None:
+        """Do what `aws s3 rm` does: the versions stay, under a marker."""
+        self.puts += 1
+        self.objects.setdefault(key, []).append(Version(f"v{self.puts}", b"", put_at=self.now(), marker=True))
+
     def get(self, _bucket: str, key: str) -> bytes:
+        if self.objects[key][-1].marker:
+            raise KeyError(key)
         return self.objects[key][-1].body
 
     def keys(self, _bucket: str) -> list[str]:
-        return [key for key, versions in self.objects.items() if versions]
+        return [key for key, versions in self.objects.items() if versions and not versions[-1].marker]
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found:
         versions = self.objects.get(handoff.key, [])
-        mine = self._version(handoff)
-        known = replace(handoff, size=len(mine.body))
+        if not versions or versions[-1].marker:
+            raise Gone
+        mine = self._version(handoff) if handoff.version_id else versions[-1]
+        time = handoff.event_time or _to_the_second(mine.put_at)
+        known = replace(handoff, version_id=mine.id, size=len(mine.body), event_time=time)
         newer = versions[-1].id if versions[-1] is not mine else None
-        return Found(known, mine.body if known.size <= max_bytes else None, newer)
+        if mine.body == UNREADABLE and newer is None:
+            raise Illegible("it is encrypted")
+        fits = known.size <= max_bytes and mine.body != UNREADABLE
+        return Found(known, mine.body if fits else None, newer)
 
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         return {key: _etag(self.get("", key)) for key in self.keys(handoff.bucket) if key.startswith(prefix)}
@@ -66,7 +83,7 @@ class MemoryBucket:
             is_mine = theirs.get("version") == handoff.version_id
             if is_mine and theirs["final"] == "yes":
                 return called
-            if is_mine or not certainly_newer(theirs.get("order", ""), mine["order"]):
+            if is_mine or theirs.get("order", "") <= mine["order"]:
                 self._put(key, document, mine)
                 return called
             if not final:
@@ -76,6 +93,8 @@ class MemoryBucket:
     def archive(self, handoff: Handoff, key: str) -> None:
         folder, _, name = key.partition("/")
         body, told = self._version(handoff).body, self.objects.get(f"status/{name}.status")
+        if body == UNREADABLE:
+            raise Illegible("it is encrypted")
         beside = told and told[-1].metadata["version"] != handoff.version_id
         self._put(f"{folder}/{name}@{handoff.version_id}" if beside and self.objects.get(key) else key, body)
 
@@ -87,17 +106,17 @@ class MemoryBucket:
         del handoff
         self._put(key, document)
 
-    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
+    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Unsettled], Cursor | None]:
         found = [
-            Handoff(bucket, key, version.id, len(version.body), event_time=_to_the_second(version.put_at))
+            Unsettled(_listed(bucket, key, version), withdrawn=versions[-1].marker)
             for key, versions in sorted(self.objects.items())
             for version in reversed(versions)
-            if "/" not in key
+            if "/" not in key and not version.marker
         ]
-        after = next((n for n, one in enumerate(found, 1) if cursor == Cursor(one.key, one.version_id)), 0)
-        stretch = found[after : after + pages * self.page]
-        more = after + len(stretch) < len(found)
-        return stretch, Cursor(stretch[-1].key, stretch[-1].version_id) if more else None
+        behind = [one for one in found if cursor is None or _place(one.handoff) > _at(cursor)]
+        stretch = behind[: pages * self.page]
+        last = stretch[-1].handoff if len(behind) > len(stretch) else None
+        return stretch, Cursor(last.key, last.version_id) if last else None
 
     def _put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
         self.puts += 1
@@ -119,7 +138,7 @@ class MemoryBucket:
 
     def _version(self, handoff: Handoff) -> Version:
         for version in self.objects.get(handoff.key, []):
-            if version.id == handoff.version_id:
+            if version.id == handoff.version_id and not version.marker:
                 return version
         raise Gone
 
@@ -139,8 +158,21 @@ class MemoryQueues:
         raise NotImplementedError
 
 
+def _place(handoff: Handoff) -> tuple[str, int]:
+    """Give the place in a listing: by key, and of one key the newest version first."""
+    return _at(Cursor(handoff.key, handoff.version_id))
+
+
+def _at(cursor: Cursor) -> tuple[str, int]:
+    return cursor.key, -int(cursor.version_id[1:])
+
+
+def _listed(bucket: str, key: str, version: Version) -> Handoff:
+    return Handoff(bucket, key, version.id, len(version.body), event_time=_to_the_second(version.put_at))
+
+
 def _to_the_second(put_at: float) -> str:
-    return f"{datetime.fromtimestamp(put_at, UTC):%Y-%m-%dT%H:%M:%S}.999Z"
+    return f"{datetime.fromtimestamp(put_at, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def _etag(body: bytes) -> str:

@@ -18,9 +18,8 @@ from conductor_loop.lifecycle import (
     State,
     Target,
     Untidy,
-    certainly_newer,
-    order,
 )
+from conductor_loop.order import earliest, latest, order
 
 
 @dataclass
@@ -41,15 +40,42 @@ class MemoryState:
     def register(
         self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
     ) -> Refusal | None:
+        newest = handoff.version_id if handoff.sequencer else ""
+        refusal = self._refused_alone(handoff, now, seen, newest)
+        if refusal is not None:
+            return refusal
         row = self.rows.get(_id(handoff))
-        if not _as_seen(row, seen, now):
-            return Refusal(row)
-        sweeps = row.sweeps + 1 if row else 0
         kept = row or Row(state)
-        sent = now if state is State.QUEUED else kept.queued_at
-        waits = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps, queued_at=sent)
+        waits = replace(
+            kept,
+            state=state,
+            held_until=0.0,
+            since=now,
+            sweeps=row.sweeps + 1 if row else 0,
+            queued_at=now if state is State.QUEUED else kept.queued_at,
+            order=order(handoff),
+        )
         self.rows[_id(handoff)] = _noted(waits, entry)
+        if newest:
+            self.names[handoff.key] = (latest(order(handoff)), newest)
         return None
+
+    def learn(self, handoff: Handoff) -> None:
+        row, second = self.rows[_id(handoff)], handoff.event_time[:19]
+        if row.order in {second, f"{second}~"}:
+            self.rows[_id(handoff)] = replace(row, order=order(handoff))
+
+    def _refused_alone(self, handoff: Handoff, now: float, seen: Row | None, newest: str) -> Refusal | None:
+        """Hold a write that needs no target against the row and, where the name is noted, against that one's."""
+        row = self.rows.get(_id(handoff))
+        as_seen, newer = _as_seen(row, seen, now), self._newer(handoff) if newest else None
+        return None if as_seen and newer is None else Refusal(None if as_seen else row, newer_version=newer)
+
+    def _newer(self, handoff: Handoff) -> str | None:
+        """Give the newest version of the name, unless this one is certainly not older."""
+        last_order, last_version = self.names.get(handoff.key, ("", handoff.version_id))
+        is_newest = last_version == handoff.version_id or last_order <= earliest(order(handoff))
+        return None if is_newest else last_version
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         refusal = self._refused(claim, now, seen)
@@ -64,6 +90,7 @@ class MemoryState:
             held_until=claim.lease_until,
             since=now,
             late=claim.late or (row is not None and row.late),
+            order=order(claim.handoff),
         )
         self.claimed[_id(claim.handoff)] = claim.target
         self.rows[_id(claim.handoff)] = _noted(taken, claim.entry)
@@ -72,26 +99,24 @@ class MemoryState:
             target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
         )
         self.unclean[claim.target] = True
-        self.names[claim.handoff.key] = (order(claim.handoff), claim.handoff.version_id)
+        self.names[claim.handoff.key] = (latest(order(claim.handoff)), claim.handoff.version_id)
         if claim.correlation_id is not None:
             self.correlations[claim.correlation_id] = claim.handoff.file
         return None
 
     def _refused(self, claim: Claim, now: float, seen: Row | None) -> Refusal | None:
         row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
-        last_order, last_version = self.names.get(claim.handoff.key, ("", ""))
-        mine = order(claim.handoff)
-        newer = certainly_newer(last_order, mine) and last_version != claim.handoff.version_id
+        newer = self._newer(claim.handoff)
         user = self.correlations.get(claim.correlation_id or "")
-        in_order = not claim.supersedes or not certainly_newer(target.last_order, mine)
+        in_order = not claim.supersedes or target.last_order <= latest(order(claim.handoff))
         free = target.held_until <= now and in_order
         as_seen = _as_seen(row, seen, now)
-        if as_seen and free and not newer and user in {None, claim.handoff.file}:
+        if as_seen and free and newer is None and user in {None, claim.handoff.file}:
             return None
         return Refusal(
             row=None if as_seen else row,
             target=None if free else target,
-            newer_version=last_version if newer else None,
+            newer_version=newer,
             correlated_file=None if user == claim.handoff.file else user,
             superseding=claim.supersedes,
         )
@@ -109,6 +134,7 @@ class MemoryState:
                 since=now,
                 owner="",
                 late=row.late or not pause.counts,
+                failure=pause.failure or row.failure,
             )
             self.rows[_id(claim.handoff)] = _noted(waits, pause.entry)
             self._release(claim, None, published=not pause.counts)
@@ -123,13 +149,14 @@ class MemoryState:
         return lost
 
     def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None:
-        row = self.rows.get(_id(handoff))
-        if not _as_seen(row, seen, now):
-            return Refusal(row)
-        self._record(handoff, outcome, now)
-        return None
+        refusal = self._refused_alone(handoff, now, seen, newest)
+        if refusal is None:
+            self._record(handoff, outcome, now, order(handoff))
+            if newest:
+                self.names[handoff.key] = (latest(order(handoff)), newest)
+        return refusal
 
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
         return {handoff: self.rows[_id(handoff)] for handoff in handoffs if _id(handoff) in self.rows}
@@ -187,9 +214,10 @@ class MemoryState:
         target_mine = target.lease_owner == claim.owner
         return None if mine and target_mine else Refusal(None if mine else row, None if target_mine else target)
 
-    def _record(self, handoff: Handoff, outcome: Outcome, now: float) -> None:
+    def _record(self, handoff: Handoff, outcome: Outcome, now: float, put: str = "") -> None:
         row = self.rows.get(_id(handoff)) or Row(outcome.state)
         decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=outcome.tidy_at, owner="")
+        decided = replace(decided, failure=None, order=put or row.order)
         if outcome.tidy_at:
             self.notes[_id(handoff)] = handoff
         self.rows[_id(handoff)] = _noted(decided, outcome.entry)
@@ -201,7 +229,7 @@ class MemoryState:
             self.unclean[claim.target] = False if applied else target.unclean
         if applied is not None:
             target = Target(
-                last_order=order(claim.handoff),
+                last_order=applied.order,
                 last_file=claim.handoff.file,
                 version=applied.version,
                 replicas=applied.replicas,
@@ -216,7 +244,8 @@ def _id(handoff: Handoff) -> tuple[str, str]:
 def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:
     if row is None or seen is None:
         return row is seen
-    return (row.state, row.attempt, row.head) == (seen.state, seen.attempt, seen.head) and row.held_until <= now
+    mine, theirs = ((one.state, one.attempt, one.order, one.head) for one in (row, seen))
+    return mine == theirs and row.held_until <= now
 
 
 def _noted(row: Row, entry: Entry | None) -> Row:

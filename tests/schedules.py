@@ -12,18 +12,20 @@ from functools import partial
 from typing import Any
 
 from conductor_loop import pipeline
-from conductor_loop.app import App, Message
+from conductor_loop.app import App, Message, Unsettled
 from conductor_loop.config import Config
 from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.order import is_exact, order
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import sweep, take_turn
 from tests.factories import BUCKET, intent
-from tests.watched import WatchedBucket, WatchedState
+from tests.memory import UNREADABLE, MemoryBucket
+from tests.watched import WatchedState
 from tests.workers import Drop, Due, Killed, Parts, StallingBucket, Worker
 
 EPOCH = 1_800_000_000.0
@@ -31,7 +33,11 @@ ONCALL = "AWS:oncall-7"
 _INVOCATION_SECONDS = 120.0
 _VISIBILITY_SECONDS = 180.0  # of a message that a worker took and never spoke of again
 _FOR_A_WHILE = (Cause.NETWORK_ERROR, Cause.PROCESSING_TIMEOUT, Cause.QUOTA_EXCEEDED)
+_MOST_RECEIVES = 5  # of a message whose queue is impatient: then it is among the dead letters
 _ROUNDS = 60  # of draining; more means that something never ends
+
+
+type Deed = tuple[float, Callable[[], None]]  # when, and what
 
 
 class Schedule:
@@ -46,7 +52,7 @@ class Schedule:
         self.stall_rate = self.dice.choice((0.0, 0.02, 0.06, 0.1))
         self.skew = self.dice.choice((0.0, 0.0, 20.0))
         self.drops: dict[str, Drop] = {}
-        self.bucket, self.state, self.buckets = WatchedBucket(self.drops), WatchedState(self), Memory()
+        self.bucket, self.state, self.buckets = MemoryBucket(now=lambda: self.now), WatchedState(self), Memory()
         self.config = Config(
             state_table="state",
             handoff_bucket=BUCKET,
@@ -59,7 +65,9 @@ class Schedule:
         self.packages: dict[str, bytes] = {}  # key to content, of each decided package as it was decided
         self.owners = 0
         self.sweeps_at = [EPOCH + self.dice.uniform(60, 1500) for _ in range(self.dice.randint(0, 5))]
-        self.to_drop = self._planned()
+        self.sweeps_at += [at for at in self.sweeps_at for _ in range(2) if self.dice.random() < 0.3]  # all at once
+        self.impatient = self.dice.random() < 0.3  # its queues, which lose patience with a message soon
+        self.to_do = sorted([*self._puts(), *self._withdrawals(), *self._changes()], key=lambda one: one[0])
 
     def count(self, what: str) -> None:
         self.counts[what] += 1
@@ -69,13 +77,21 @@ class Schedule:
 
     # -- what is to happen
 
-    def _planned(self) -> list[tuple[float, Callable[[], None]]]:
+    def _puts(self) -> list[Deed]:
         targets = [f"target-{number}" for number in range(self.dice.choice((2, 3)))]
         at, plan = EPOCH, []
         for number in range(self.dice.randint(4, 8)):
-            at += self.dice.choice((1.0, 1.5, 10.0, 40.0))
+            at += self.dice.choice((0.01, 0.1, 0.3, 1.0, 10.0, 40.0))
             plan.append((at, self._drop_of(number, self.dice.choice(targets))))
         return plan
+
+    def _withdrawals(self) -> list[Deed]:
+        count = self.dice.choice((0, 0, 1, 2, 3))
+        return [(EPOCH + self.dice.choice((5, 60, 400)) * self.dice.random(), self._withdraw) for _ in range(count)]
+
+    def _changes(self) -> list[Deed]:
+        count = self.dice.choice((0, 0, 1, 3))
+        return [(EPOCH + self.dice.uniform(0, 600), self._reconfigure) for _ in range(count)]
 
     def _drop_of(self, number: int, target: str) -> Callable[[], None]:
         dice = self.dice
@@ -84,7 +100,7 @@ class Schedule:
         if dice.random() < 0.1:
             fields["correlation_id"] = "c-1"
         fields["priority"] = dice.choice(("normal", "normal", "low", "high", "critical"))
-        body = b"not JSON" if dice.random() < 0.1 else intent(**fields)
+        body = dice.choice((b"not JSON", UNREADABLE)) if dice.random() < 0.15 else intent(**fields)
         kind = dice.random()
         script: tuple[Cause | None, ...] = (None,)
         if kind < 0.25:
@@ -95,9 +111,9 @@ class Schedule:
         return lambda: self._drop(name, body, script, principal)
 
     def _drop(self, name: str, body: bytes, script: tuple[Cause | None, ...], principal: str) -> None:
-        put = self.bucket.drop(BUCKET, name, body)
         last = max((drop.put_at for drop in self.drops.values()), default=0.0)
-        self.now = max(self.now, last // 1 + 1)  # S3 lists times to the second: what is closer has no order for a sweep
+        self.now = round(max(self.now, last + 0.001), 3)  # S3's times are of milliseconds, and no two are the same here
+        put = self.bucket.drop(BUCKET, name, body)
         time = f"{datetime.fromtimestamp(self.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
         handoff = replace(put, event_time=time, sequencer=f"{len(self.drops):04X}", principal=principal)
         self.drops[put.version_id] = Drop(handoff, body, self.now, script)
@@ -107,6 +123,33 @@ class Schedule:
         for _ in range(copies):
             self.waiting.append(Due(self.now + self.dice.choice((0.1, 1, 5, 60, 500)) * self.dice.random(), handoff))
         self.counts["events repeated"] += max(copies - 1, 0)
+
+    def _withdraw(self) -> None:
+        """Remove a name from the root, or one of its versions for good."""
+        there = [one.handoff for one in self.bucket.unsettled(BUCKET, None, 1)[0] if not one.withdrawn]
+        if not there:
+            return
+        chosen = self.dice.choice(there)
+        if self.dice.random() < 0.3:
+            self.count("versions deleted")
+            self.bucket.remove(chosen)
+            self.drops[chosen.version_id].deleted = True
+            return
+        self.count("withdrawals")
+        for one in there:
+            self.drops[one.version_id].withdrawn |= one.key == chosen.key
+        self.bucket.withdraw(chosen.key)
+
+    def _reconfigure(self) -> None:
+        self.count("changes of the configuration")
+        dice = self.dice
+        self.config = replace(
+            self.config,
+            priority_queues=dice.random() < 0.6,
+            retry=Policy(attempts=dice.choice((0, 1, 3)), delay_seconds=dice.choice((2.0, 30.0))),
+            unique_correlation_ids=dice.random() < 0.7,
+            rules=replace(self.config.rules, max_replicas=dice.choice((2, 5, 100))),
+        )
 
     # -- the parts
 
@@ -191,17 +234,29 @@ class Schedule:
         for round_ in range(_ROUNDS):
             while self._pending():
                 self._turn()
-            if not self._root() and not self.state.notes:
+            if not self._unsettled() and not self.state.notes:
                 return
             self.now += 600 * 1.25**round_
             self._start_sweep()
-        raise AssertionError(f"never settled: {self._root()}, {self.state.notes}, {self.state.rows}")
+        raise AssertionError(f"never settled: {self._unsettled()}, {self.state.notes}")
 
-    def _root(self) -> list[str]:
-        return [key for key in self.bucket.keys(BUCKET) if "/" not in key]
+    def _unsettled(self) -> list[Unsettled]:
+        """Give what the sweeper has to bring to an end.
+
+        Of what was withdrawn before anybody saw it, nothing is known; what nobody can read stays, once it is told.
+        """
+        found, _ = self.bucket.unsettled(BUCKET, None, 1)
+        return [one for one in found if not (self._unseen(one) or self._left(one))]
+
+    def _unseen(self, one: Unsettled) -> bool:
+        return one.withdrawn and not self.state.find([one.handoff])
+
+    def _left(self, one: Unsettled) -> bool:
+        drop = self.drops[one.handoff.version_id]
+        return drop.body == UNREADABLE and bool(drop.decided) and drop.is_told(self.bucket)
 
     def _pending(self) -> bool:
-        return bool(self.to_drop or self.waiting or self.workers or (self.sweeps_at and not self.draining))
+        return bool(self.to_do or self.waiting or self.workers or (self.sweeps_at and not self.draining))
 
     def _turn(self) -> None:
         """Do one of the things that are due, any of them; where nothing is, let time pass until something is."""
@@ -217,14 +272,14 @@ class Schedule:
         moments: list[tuple[float, Callable[[], None]]] = []
         moments += [(worker.wake_at, partial(self._step, worker)) for worker in self.workers]
         moments += [(due.at, partial(self._deliver, due)) for due in self.waiting]
-        if self.to_drop:
-            moments.append((self.to_drop[0][0], self._drop_next))
+        if self.to_do:
+            moments.append((self.to_do[0][0], self._do_next))
         if not self.draining:
             moments += [(at, partial(self._sweep_as_planned, at)) for at in self.sweeps_at]
         return moments
 
-    def _drop_next(self) -> None:
-        self.to_drop.pop(0)[1]()
+    def _do_next(self) -> None:
+        self.to_do.pop(0)[1]()
 
     def _sweep_as_planned(self, at: float) -> None:
         self.sweeps_at.remove(at)
@@ -265,11 +320,14 @@ class Schedule:
     def _answer(self, worker: Worker, app: App, due: Due) -> None:
         try:
             pipeline.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
+            self.drops[due.handoff.version_id].known |= is_exact(order(due.handoff))
         except (Killed, Overtaken, StillHeld, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
             if due.received <= 2:  # Lambda delivers it two times more
                 due.at = self.now + 60 * due.received
                 self.waiting.append(due)
+            else:
+                self.drops[due.handoff.version_id].dead = True
 
     def _work(self, worker: Worker, app: App, due: Due) -> None:
         assert due.message is not None
@@ -281,5 +339,9 @@ class Schedule:
         if isinstance(result, Later):
             self.count("messages hidden")
             due.at = self.now + result.seconds
+            if self.impatient and due.received >= _MOST_RECEIVES and due in self.waiting and not self.draining:
+                self.count("messages among the dead letters")
+                self.waiting.remove(due)
+                self.drops[due.handoff.version_id].dead = True
         elif due in self.waiting and (self.draining or self.dice.random() < 0.9):
             self.waiting.remove(due)  # else the deletion is lost, and it comes again

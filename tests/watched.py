@@ -1,32 +1,16 @@
 """In-memory parts that hold everything that is done to them against what must be true."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from conductor_loop.app import Cursor
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
-from tests.memory import MemoryBucket
+from conductor_loop.order import is_exact
 from tests.memory_state import MemoryState
-from tests.workers import Drop
 
 if TYPE_CHECKING:
     from tests.schedules import Schedule
-
-
-class WatchedBucket(MemoryBucket):
-    """Lists each version with the time at which it was put, to the second, as S3 does."""
-
-    def __init__(self, drops: dict[str, Drop]) -> None:
-        super().__init__()
-        self._drops = drops
-
-    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
-        found, after = super().unsettled(bucket, cursor, pages)
-        put = (datetime.fromtimestamp(self._drops[one.version_id].put_at, UTC) for one in found)
-        times = (f"{at:%Y-%m-%dT%H:%M:%S}.999Z" for at in put)
-        return [replace(one, event_time=time) for one, time in zip(found, times, strict=True)], after
+    from tests.workers import Drop
 
 
 class WatchedRows(dict[tuple[str, str], Row]):
@@ -36,7 +20,7 @@ class WatchedRows(dict[tuple[str, str], Row]):
         before = self.get(key)
         if before is not None and before.state.decided:
             assert (row.state, row.outcome) == (before.state, before.outcome), f"changed: {before} to {row}"
-        else:
+        elif before is None or replace(before, order=row.order) != row:  # learning an order is no transition
             assert_follows(before.state if before else None, row.state)
         super().__setitem__(key, row)
 
@@ -54,19 +38,23 @@ class WatchedState(MemoryState):
         self.rows = WatchedRows()
         self.world = world
         self.in_force: list[Claim] = []
-        self.applied: dict[str, list[float]] = {}
+        self.known: dict[str, bool] = {}  # owner to whether the order of what it claimed was known to the system
+        self.applied: dict[str, list[tuple[Drop, bool]]] = {}
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         refusal = super().claim(claim, now, seen)
         if refusal is None:
             self._check_alone(claim, now)
+            self._check_newest(claim)
             self.in_force.append(claim)
+            self.known[claim.owner] = self.world.drops[claim.handoff.version_id].known
         return refusal
 
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         refusal = super().postpone(claim, pause, now)
         if refusal is None:
             self._let_go(claim)
+            self.world.drops[claim.handoff.version_id].told += pause.failure is not None
         return refusal
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
@@ -75,14 +63,14 @@ class WatchedState(MemoryState):
             self._let_go(claim)
             self.world.decided(claim.handoff, outcome)
             if applied is not None:
-                put_at = self.world.drops[claim.handoff.version_id].put_at
-                self.applied.setdefault(claim.target, []).append(put_at)
+                drop = self.world.drops[claim.handoff.version_id]
+                self.applied.setdefault(claim.target, []).append((drop, self.known[claim.owner]))
         return refusal
 
     def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None:
-        refusal = super().decide_unclaimed(handoff, outcome, now, seen)
+        refusal = super().decide_unclaimed(handoff, outcome, now, seen, newest=newest)
         if refusal is None:
             self.world.decided(handoff, outcome)
         return refusal
@@ -98,6 +86,15 @@ class WatchedState(MemoryState):
             self.world.count("leases taken over")
             assert rival.lease_until <= now, f"two live owners: {rival} and {claim}"
             self.in_force.remove(rival)
+
+    def _check_newest(self, claim: Claim) -> None:
+        """No version runs after a newer one of its name was admitted or decided, whatever became of that."""
+        mine = self.world.drops[claim.handoff.version_id]
+        for drop in self.world.drops.values():
+            if drop.handoff.key == claim.handoff.key and drop.put_at > mine.put_at:
+                row = self.rows.get((drop.handoff.key, drop.handoff.version_id))
+                seen = row is not None and (is_exact(row.order) or row.order.endswith("~"))
+                assert not seen, f"{claim.handoff} runs, although {drop.handoff} was seen: {row}"
 
     def _let_go(self, claim: Claim) -> None:
         assert claim in self.in_force, f"a claim that had been taken over was honoured: {claim}"

@@ -9,6 +9,7 @@ from conductor_loop.app import App, Message
 from conductor_loop.errors import Cause, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome
+from conductor_loop.status import encode
 from tests.memory import MemoryBucket
 
 if TYPE_CHECKING:
@@ -31,7 +32,23 @@ class Drop:
     put_at: float
     script: tuple[Cause | None, ...] = (None,)
     runs: int = 0
+    told: int = 0  # failures that porch has told of
+    withdrawn: bool = False  # `aws s3 rm` of its name came after it
+    deleted: bool = False  # this version was deleted for good
+    dead: bool = False  # an event or a message of it used up its deliveries
+    known: bool = False  # an event of it was handled: its order is known from then on
     decided: list[Outcome] = field(default_factory=list)
+
+    @property
+    def second(self) -> str:
+        """The second in which it was put, as S3 lists it."""
+        return self.handoff.event_time[:19]
+
+    def is_told(self, bucket: MemoryBucket) -> bool:
+        """Say whether its final status is there: under its name, in that one's history, or beside it."""
+        name = self.handoff.file
+        keys = (f"status/{name}.status", f"status/{name}@{self.handoff.version_id}.status")
+        return encode(self.decided[0]) in [one.body for key in keys for one in bucket.objects.get(key, [])]
 
     def next_cause(self) -> Cause | None:
         self.runs += 1

@@ -44,6 +44,14 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A version in the root of the bucket: its answer, if it has one, is not settled."""
+
+    handoff: Handoff
+    withdrawn: bool = False  # its owner has deleted the name since, without deleting this version for good
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """The right of one sweep to run, and where it goes on."""
 
@@ -66,7 +74,7 @@ class Bucket(Protocol):
     def set_aside(self, handoff: Handoff, key: str, document: bytes) -> None: ...  # noqa: D102
     def unsettled(  # noqa: D102
         self, bucket: str, cursor: Cursor | None, pages: int
-    ) -> tuple[list[Handoff], Cursor | None]: ...
+    ) -> tuple[list[Unsettled], Cursor | None]: ...
 
 
 class StateTable(Protocol):
@@ -75,11 +83,12 @@ class StateTable(Protocol):
     def register(  # noqa: D102
         self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
     ) -> Refusal | None: ...
+    def learn(self, handoff: Handoff) -> None: ...  # noqa: D102
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102
     def decide_unclaimed(  # noqa: D102
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None: ...
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from conductor_loop import counting
 from conductor_loop.app import App
 from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Head
 from conductor_loop.delivery import Delivery, head_of
-from conductor_loop.intent import Intent
+from conductor_loop.intent import Handoff, Intent
 from conductor_loop.lifecycle import (
     Claim,
     Decided,
@@ -20,8 +21,8 @@ from conductor_loop.lifecycle import (
     State,
     Superseded,
     judge,
-    order,
 )
+from conductor_loop.order import known, newest, order
 
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
 SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
@@ -48,12 +49,19 @@ class Attempt:
     patience: int
     note: str  # what is done otherwise than the sender asked: clauses, or empty
     waited: float | None  # seconds from the put to here, of the first attempt
-    alone: bool = False  # a worker of it has died: not beside others
 
 
-def least_seconds(app: App, delivery: Delivery, intent: Intent) -> float:
-    """Say how much time must be left for an attempt: what porch may take, or nearly all that an invocation has."""
-    wanted = _wanted_seconds(app, intent)
+class Unplanned(Enum):
+    """Why no attempt is made now, although nobody is in the way."""
+
+    USED_UP = "every attempt has been made"
+    NOT_ALONE = "a worker of it has died, and may take others along: it runs alone in its process"
+    NO_TIME = "porch would not get its whole time in what is left of this invocation"
+
+
+def least_seconds(app: App, delivery: Delivery, intent: Intent, patience: int = 1) -> float:
+    """Say how much time must be left for an attempt: all that porch may take, or nearly all that an invocation has."""
+    wanted = min(_wanted_seconds(app, intent) * patience, app.config.porch_timeout_seconds)
     most = max(delivery.deadline - delivery.started - _SLACK_SECONDS, SETTLE_SECONDS + SHORTEST_RUN_SECONDS)
     return min(SETTLE_SECONDS + wanted, most)
 
@@ -62,18 +70,36 @@ def _wanted_seconds(app: App, intent: Intent) -> float:
     return float(intent.timeout_seconds or app.config.processing_timeout_seconds)
 
 
-def take(app: App, delivery: Delivery, intent: Intent) -> Attempt | Refused:
-    """Claim the handoff and its target for one attempt, or say what stands in the way."""
-    attempts: list[Attempt] = []
+def take(app: App, delivery: Delivery, intent: Intent, *, alone: bool) -> Attempt | Unplanned | Refused:
+    """Claim the handoff and its target for one attempt, or say what stands in the way.
 
-    def write(now: float, seen: Row | None) -> Refusal | None:
-        attempts.append(_planned(app, delivery, intent, seen))
-        return app.state.claim(attempts[-1].claim, now, seen)
+    Args:
+        app: The parts to do it with.
+        delivery: Of the handoff, which was read as the newest version of its name.
+        intent: What it says.
+        alone: Whether no other attempt runs in this process.
 
-    return written(app, delivery, write) or attempts[-1]
+    """
+    plans: list[Attempt | Unplanned] = []
+
+    def write(now: float, seen: Row | None, handoff: Handoff) -> Refusal | None:
+        plans.append(_planned(app, delivery.of(newest(handoff)), intent, seen, alone=alone))
+        return app.state.claim(plans[-1].claim, now, seen) if isinstance(plans[-1], Attempt) else None
+
+    return written(app, delivery, write) or plans[-1]
 
 
-def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> Attempt:
+def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None, *, alone: bool) -> Attempt | Unplanned:
+    if seen is not None and seen.attempt > app.config.retry.attempts:
+        return Unplanned.USED_UP
+    if _died(seen) and not alone:
+        return Unplanned.NOT_ALONE
+    if app.clock() + least_seconds(app, delivery, intent, seen.patience if seen else 1) > delivery.deadline:
+        return Unplanned.NO_TIME
+    return _attempt(app, delivery, intent, seen)
+
+
+def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> Attempt:
     """Plan an attempt: how long porch may take, and so for how long everything is claimed."""
     now, patience = app.clock(), seen.patience if seen else 1
     wanted = _wanted_seconds(app, intent) * patience
@@ -97,24 +123,30 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
-    return Attempt(intent, claim, timeout, patience, cut, waited, alone=_died(seen))
+    return Attempt(intent, claim, timeout, patience, cut, waited)
 
 
-def written(app: App, delivery: Delivery, write: Callable[[float, Row | None], Refusal | None]) -> Refused | None:
-    """Write against the row as it is; ``None`` means written.
+def written(
+    app: App, delivery: Delivery, write: Callable[[float, Row | None, Handoff], Refusal | None]
+) -> Refused | None:
+    """Write against the row as it is, with the order that it has; ``None`` means written.
 
     The first try guesses what the row looks like, since that is right almost always and a read would cost a call.
     """
-    seen = Row(State.QUEUED, head=Head.read(delivery.message.head)) if delivery.queued else None
+    seen, handoff = None, delivery.handoff
+    if delivery.queued:
+        head = Head.read(delivery.message.head)
+        seen = Row(State.QUEUED, head=head, order=order(handoff))
     for _ in range(_TRIES):
         now = app.clock()
-        refusal = write(now, seen)
+        refusal = write(now, seen, handoff)
         if refusal is None:
             return None
-        verdict = judge(refusal, order(delivery.handoff), now)
+        verdict = judge(refusal, order(handoff), now)
         if not isinstance(verdict, Free):
             return verdict
         seen = verdict.seen
+        handoff = known(delivery.handoff, seen.order if seen else "")
     return Held(app.clock())
 
 

@@ -1,12 +1,12 @@
 """A delivery: one handoff handed to one invocation, and who answers it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Message
 from conductor_loop.audit.chain import Head
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row
+from conductor_loop.lifecycle import Failure, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Later:
     """Not now: somebody else holds it, or it is tried again. Waiting costs no attempt."""
 
     seconds: float
+    elsewhere: bool = False  # in another invocation: this one has no time left for it
 
     def __str__(self) -> str:
         """Say so, as the log does."""
@@ -28,15 +29,20 @@ class Delivery:
     started: float
     deadline: float  # when the invocation ends
     queued: bool = False  # whether it came from a queue
+    newest: str = ""  # the newest version of its name, as the bucket was read; empty where nobody knows
 
     @property
     def handoff(self) -> Handoff:
         """What was delivered."""
         return self.message.handoff
 
+    def of(self, handoff: Handoff) -> "Delivery":
+        """Give the delivery with what is known of its handoff by now."""
+        return replace(self, message=replace(self.message, handoff=handoff))
 
-def author(app: App, delivery: Delivery, attempt: int = 0) -> status.Author:
-    """Say who writes a status now, and about which attempt."""
+
+def author(app: App, delivery: Delivery, attempt: int, failure: Failure | None = None) -> status.Author:
+    """Say who writes a status now, after which attempt, and what was the last thing that one of them said."""
     return status.Author(
         handoff=delivery.handoff,
         worker_id=app.worker_id,
@@ -47,6 +53,7 @@ def author(app: App, delivery: Delivery, attempt: int = 0) -> status.Author:
         config_version=app.config.version,
         attempt=attempt,
         note=delivery.message.note,
+        failure=failure,
     )
 
 

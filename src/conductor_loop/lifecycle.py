@@ -6,7 +6,9 @@ from enum import StrEnum
 from typing import Any
 
 from conductor_loop.audit.chain import Entry, Head
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.order import is_exact, latest
 
 
 class State(StrEnum):
@@ -29,14 +31,15 @@ class State(StrEnum):
 
 SPELLINGS: Mapping[str, State] = {"success": State.SUCCEEDED, "timeout": State.TIMED_OUT}  # as a status spells them
 _DECIDED = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.SKIPPED})
-_UNCLAIMED = frozenset({State.PROCESSING, State.QUEUED, State.FAILED, State.SKIPPED})  # what may follow without a claim
+# What may follow where nobody holds it. An attempt that is not made, since none is left, ends as the last one did.
+_UNCLAIMED = frozenset({State.ADMITTED, State.QUEUED, State.PROCESSING, State.FAILED, State.TIMED_OUT, State.SKIPPED})
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {
-    None: _UNCLAIMED | {State.ADMITTED},
-    State.ADMITTED: _UNCLAIMED | {State.ADMITTED},
-    State.QUEUED: _UNCLAIMED | {State.ADMITTED},
-    # decided or postponed by its owner; taken over, rejected or handed over again once the lease has run out
-    State.PROCESSING: _UNCLAIMED | {State.ADMITTED, State.RETRYING, *_DECIDED},
-    State.RETRYING: _UNCLAIMED | {State.ADMITTED},
+    None: _UNCLAIMED - {State.TIMED_OUT},
+    State.ADMITTED: _UNCLAIMED,
+    State.QUEUED: _UNCLAIMED,
+    # decided or postponed by its owner; as the others once the lease has run out
+    State.PROCESSING: _UNCLAIMED | {State.RETRYING, State.SUCCEEDED},
+    State.RETRYING: _UNCLAIMED,
     **{state: frozenset() for state in _DECIDED},
 }
 
@@ -52,6 +55,21 @@ class Outcome:
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
     entry: Entry | None = field(default=None, compare=False)  # of the audit trail, written with the decision
     tidy_at: float = field(default=0.0, compare=False)  # epoch seconds, by when no late worker writes; 0: none is late
+    order: str = field(default="", compare=False)  # of the handoff, as its row has it
+    withdrawn: bool = False  # its owner removed the input: the name is free
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What porch came to in an attempt, for the case that no later one says anything."""
+
+    attempt: int
+    cause: Cause
+    text: str
+    seconds: float
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,7 @@ class Pause:
     counts: bool = True  # False: the attempt was cut short by no fault of the intent, and is made again
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # of the attempt that failed
     entry: Entry | None = field(default=None, compare=False)  # of the audit trail
+    failure: Failure | None = None  # why it is made again; None: porch had no part in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,7 @@ class Applied:
 
     version: str | None  # of the package, "v1.0.3"
     replicas: int
+    order: str  # of the last applied intent, from now on
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,8 @@ class Row:
     swept_at: float = 0.0  # when it last tried to settle it
     queued_at: float = 0.0  # when its last message was sent
     late: bool = False  # the worker of an earlier attempt was never heard of again: it may write still
+    order: str = ""  # when it was put, as far as anybody knows; see ``order``
+    failure: Failure | None = None  # of the last attempt that said anything
     head: Head = field(default_factory=Head)  # of its audit entries
     entries: tuple[str, ...] = ()  # the last of them, which are kept beside the published ones
 
@@ -137,7 +159,7 @@ class Refusal:
 
     row: Row | None = None
     target: Target | None = None
-    newer_version: str | None = None  # of the same name, claimed already
+    newer_version: str | None = None  # of the same name, seen already
     correlated_file: str | None = None  # that uses the correlation id
     superseding: bool = True  # whether the write was conditional on no newer intent having been applied
 
@@ -162,6 +184,7 @@ class Superseded:
     """A newer intent stands in its place: a version of the same name, or one applied to the same target."""
 
     by: str
+    of_name: bool = False  # a version of the same name
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,27 +204,8 @@ class Free:
 Verdict = Decided | Held | Superseded | Duplicate | Free
 
 
-def order(handoff: Handoff) -> str:
-    """Give a string that sorts as the intents of one target were put: event time, then S3's sequencer.
-
-    Sequencers of different lengths compare after right-padding with zeros (S3's rule). A handoff whose event was lost
-    has none, and a time to the second: it sorts behind all events of its second, and certainly before none of them.
-    """
-    return f"{handoff.event_time}#{handoff.sequencer:0<32}" if handoff.sequencer else guess(handoff.event_time)
-
-
-def guess(order: str) -> str:
-    """Give the order of a handoff that was put in the same second, nobody knows when."""
-    return f"{order[:19]}~"
-
-
-def certainly_newer(theirs: str, mine: str) -> bool:
-    """Say whether ``theirs`` was put later, for all that is known; a guess of the same second says nothing."""
-    return theirs > mine and theirs != guess(mine)
-
-
 def judge(refusal: Refusal, claim_order: str, now: float) -> Verdict:
-    """Say what a refused write means to whoever wanted to make it.
+    """Say what a refused write means to whoever wanted to make it, by the order that it was made with.
 
     A lease that has run out stands in nobody's way: its owner is dead, or will find itself fenced off.
 
@@ -214,11 +218,13 @@ def judge(refusal: Refusal, claim_order: str, now: float) -> Verdict:
         return Decided(row.outcome)
     if row is not None and row.held_until > now:
         return Held(row.held_until)
+    if row is not None and is_exact(row.order) and row.order != claim_order:
+        return Free(row)  # the other conditions were about an order that is wrong
     if refusal.newer_version is not None:
-        return Superseded(f"version {refusal.newer_version} of the same name")
+        return Superseded(f"version {refusal.newer_version} of the same name", of_name=True)
     if refusal.correlated_file is not None:
         return Duplicate(refusal.correlated_file)
-    if target is not None and certainly_newer(target.last_order, claim_order) and refusal.superseding:
+    if target is not None and refusal.superseding and target.last_order > latest(claim_order):
         return Superseded(target.last_file)
     if target is not None and target.held_until > now:
         return Held(target.held_until, lets_go_early=True)

@@ -9,10 +9,11 @@ from conductor_loop.audit import entries
 from conductor_loop.audit.chain import Entry
 from conductor_loop.claiming import least_seconds
 from conductor_loop.counting import age
-from conductor_loop.delivery import Delivery, Later, author, head_of
+from conductor_loop.delivery import Delivery, Later, head_of
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
+from conductor_loop.lifecycle import Decided, Free, Row, State, Superseded, judge
+from conductor_loop.order import is_exact, known, newest, order
 from conductor_loop.processing import conclude, process
 from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
@@ -68,8 +69,8 @@ def _answer(app: App, delivery: Delivery) -> Answer:
     way = route(intent, delivery.handoff, app.config.critical_principals, lambda: _take_high(app))
     delivery = replace(delivery, message=Message(delivery.handoff, way.priority, way.note))
     if app.config.priority_queues and way.priority is not Priority.CRITICAL:
-        return _waits_already(app, delivery.handoff) or _enqueue(app, delivery, intent)
-    return _process_inline(app, delivery, intent)
+        return _waits_already(app, delivery.handoff) or _or_still_held(_enqueue(app, delivery, intent))
+    return _or_still_held(_process_inline(app, delivery, intent))
 
 
 def _work(app: App, delivery: Delivery) -> Answer | Later:
@@ -89,17 +90,26 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
     except Gone:
         return _answer_gone(app, delivery)
     except Illegible as error:
-        return conclude(app, delivery, status.rejected(author(app, delivery), _illegible(error)))
-    delivery = replace(delivery, message=replace(delivery.message, handoff=found.handoff))
+        rejection = _illegible(error)
+        delivery = replace(delivery, newest=delivery.handoff.version_id)
+        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
+    delivery = replace(delivery.of(found.handoff), newest=found.newer_version or found.handoff.version_id)
     try:
         intent = admit(app, found)
-    except Rejected as rejection:
-        return conclude(app, delivery, status.rejected(author(app, delivery), rejection))
+    except Rejected as error:
+        rejection = error
+        if found.newer_version is not None:
+            return _superseded(app, delivery, found.newer_version)
+        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
     app.trace(intent)
     if found.newer_version is not None:
-        by = f"version {found.newer_version} of the same name"
-        return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
+        return _superseded(app, delivery, found.newer_version, intent)
     return delivery, intent
+
+
+def _superseded(app: App, delivery: Delivery, newer_version: str, intent: Intent | None = None) -> Answer | Later:
+    by = f"version {newer_version} of the same name"
+    return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
 
 
 def _waits_already(app: App, handoff: Handoff) -> Answer | None:
@@ -114,19 +124,26 @@ def _waits_already(app: App, handoff: Handoff) -> Answer | None:
         return None  # unknown; or this is the event that the sweeper made
     if row.outcome is not None:
         return settle(app, handoff, row.outcome)
+    _learn(app, handoff, row)
     return None if is_due(row, app.clock(), app.config) else Answer.QUEUED
 
 
-def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer:
+def _learn(app: App, handoff: Handoff, row: Row) -> None:
+    """Keep the exact order that a late event brings: the sweeper knew the second alone."""
+    if is_exact(order(handoff)) and not is_exact(row.order):
+        app.state.learn(handoff)
+
+
+def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer | Later:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
-    handoff, message = delivery.handoff, delivery.message
+    handoff, message = newest(delivery.handoff), delivery.message
     about = entries.priority(intent.priority, message.priority, message.note)
 
     def noted(seen: Row | None) -> Entry:
         return entries.waits(handoff, head_of(seen), app.clock(), State.QUEUED, **about)
 
     entry = noted(None)
-    app.queues.send(replace(message, head=str(entry.head)), intent.namespace, delay_seconds)
+    app.queues.send(replace(message, handoff=handoff, head=str(entry.head)), intent.namespace, delay_seconds)
     now = app.clock()
     refusal = app.state.register(handoff, State.QUEUED, now, entry=entry)
     if refusal is None:
@@ -134,18 +151,23 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
     match judge(refusal, order(handoff), now):
         case Decided(outcome):
             return settle(app, handoff, outcome)
+        case Superseded(by):
+            return conclude(app, replace(delivery, newest=""), lambda who: status.superseded(who, by, intent), intent)
         case Free(seen) if seen is not None and seen.state is not State.RETRYING:
-            app.state.register(handoff, State.QUEUED, now, seen, entry=noted(seen))
+            mine = newest(known(handoff, seen.order))
+            app.state.register(mine, State.QUEUED, now, seen, entry=noted(seen))
+        case _ if refusal.row is not None:
+            _learn(app, handoff, refusal.row)
     return Answer.QUEUED
 
 
-def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer:
+def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
     """Process in the invocation that the event began; what cannot be done now goes to a queue, or is waited for."""
     while isinstance(later := process(app, delivery, intent), Later):
         if app.config.priority_queues:
             high = replace(delivery, message=replace(delivery.message, priority=Priority.HIGH))
             return _enqueue(app, high, intent, later.seconds)
-        if app.clock() + later.seconds + least_seconds(app, delivery, intent) > delivery.deadline:
+        if later.elsewhere or app.clock() + later.seconds + least_seconds(app, delivery, intent) > delivery.deadline:
             raise StillHeld
         app.wait(later.seconds)
     return later
@@ -160,16 +182,19 @@ def _or_still_held(answer: Answer | Later) -> Answer:
 def _answer_gone(app: App, delivery: Delivery) -> Answer | Later:
     """Answer for an object that is not there: settled before, since it is removed last, or deleted by its owner.
 
-    Where an attempt has been made, a status may promise another one: then it is told that there will be none.
+    Of what was admitted, a row says so, or a message that came before it could be noted there. An event alone says
+    nothing: it may be about what was settled so long ago that the row has expired.
     """
     handoff = delivery.handoff
-    row = app.state.find([handoff]).get(handoff) if handoff.version_id else None
-    if row is None or (row.outcome is None and row.attempt == 0):
+    row = app.state.find([handoff]).get(handoff) if handoff.version_id else None  # after the look into the bucket
+    if row is None and not delivery.queued:
         return Answer.GONE
-    if row.outcome is None:
-        return conclude(app, delivery, status.withdrawn(author(app, delivery, row.attempt)))
-    settle(app, handoff, row.outcome)  # again: one that was withdrawn meanwhile is in no listing of the sweeper
-    return Answer.DUPLICATE
+    if row is not None and row.outcome is not None:
+        settle(app, handoff, row.outcome)  # again: one that was withdrawn meanwhile may be half settled
+        return Answer.DUPLICATE
+    handoff = known(handoff, row.order if row else "")
+    seen = handoff.version_id if is_exact(order(handoff)) else ""  # others of its second may be newer
+    return conclude(app, replace(delivery.of(handoff), newest=seen), status.withdrawn)
 
 
 def _illegible(error: Illegible) -> Rejected:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from conductor_loop import claiming, counting, retry, status
@@ -10,8 +11,9 @@ from conductor_loop.audit import entries
 from conductor_loop.claiming import (
     LATEST_WRITE_SECONDS,
     SETTLE_SECONDS,
-    SHORTEST_RUN_SECONDS,
     Attempt,
+    Refused,
+    Unplanned,
     head_at,
     least_seconds,
     may_be_late,
@@ -21,11 +23,13 @@ from conductor_loop.claiming import (
 from conductor_loop.counting import Journey, PorchRun
 from conductor_loop.delivery import Delivery, Later, author, head_of
 from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
-from conductor_loop.intent import Intent, Priority
+from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import (
     Applied,
+    Claim,
     Decided,
     Duplicate,
+    Failure,
     Held,
     Outcome,
     Pause,
@@ -33,66 +37,99 @@ from conductor_loop.lifecycle import (
     Row,
     Superseded,
     judge,
-    order,
 )
+from conductor_loop.order import applied as applied_order
+from conductor_loop.order import newest, order
 from conductor_loop.porch import PorchFailed, Request, Run
 from conductor_loop.publishing import packages, publish
 from conductor_loop.settling import Answer, fitting, settle, settle_decided
 
 logger = logging.getLogger("conductor-loop")
 
+_CLAIMING_SECONDS = 2.0  # of settling's time, that the claim itself may take
+_KEPT_CHARACTERS = 4000  # of each thing that porch printed
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
 _VERSION = re.compile(r"-(v[0-9]+\.[0-9]+\.[0-9]+)$")
 
 
 def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
-    """Make one attempt, to the answer if that can be.
+    """Make one attempt, to the answer if that can be. It claims when it is its turn: waiting takes no time of it.
 
     Raises:
         Overtaken: this worker was too slow, and another one took over.
 
     """
-    if app.clock() + least_seconds(app, delivery, intent) > delivery.deadline:
-        return Later(1.0)
-    claimed = claiming.take(app, delivery, intent)
+    for alone in (False, True):
+        with app.turn(alone):
+            if app.clock() + least_seconds(app, delivery, intent) > delivery.deadline:
+                return Later(1.0, elsewhere=True)
+            claimed = claiming.take(app, delivery, intent, alone=alone)
+            if claimed is not Unplanned.NOT_ALONE:
+                return _carry_on(app, delivery, intent, claimed)
+    raise AssertionError  # alone, it is
+
+
+def _carry_on(app: App, delivery: Delivery, intent: Intent, claimed: Attempt | Unplanned | Refused) -> Answer | Later:
     match claimed:
+        case Attempt():
+            return _attempt_or_give_back(app, delivery.of(claimed.claim.handoff), claimed)
         case Held():
             return _when_free(app, claimed)
         case Decided(outcome):
             return settle(app, delivery.handoff, outcome)
-        case Superseded(by):
-            return conclude(app, delivery, status.superseded(author(app, delivery), by, intent), intent)
+        case Superseded(by, of_name):
+            delivery = replace(delivery, newest="" if of_name else delivery.newest)
+            return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
         case Duplicate(of):
             rejection = _used_already(of, intent)
-            return conclude(app, delivery, status.rejected(author(app, delivery), rejection, intent), intent)
-    if claimed.claim.attempt > app.config.retry.attempts + 1:
-        outcome = status.abandoned(author(app, delivery, claimed.claim.attempt), intent)
-        return _decide(app, delivery, claimed, Decision(outcome))
-    return _attempt_or_give_back(app, delivery, claimed)
+            return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
+        case Unplanned.USED_UP:
+            return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
+    return Later(1.0, elsewhere=True)
 
 
-def conclude(app: App, delivery: Delivery, outcome: Outcome, intent: Intent | None = None) -> Answer | Later:
+def conclude(
+    app: App, delivery: Delivery, tell: Callable[[status.Author], Outcome], intent: Intent | None = None
+) -> Answer | Later:
     """Decide and settle a handoff that gets to porch no more; earlier attempts at the ``intent`` may have."""
     journey = _journey(app, delivery, intent)
-    counted = counting.decided(outcome, journey)
     outcomes: list[Outcome] = []
+    seen_newest = delivery.newest
 
-    def write(now: float, seen: Row | None) -> Refusal | None:
-        prefix = packages(f"{intent.namespace}/{intent.target}") if intent and was_tried(seen) else ""
-        _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
-        tidy_at = now + LATEST_WRITE_SECONDS if may_be_late(seen) else 0.0
-        outcomes.append(replace(told, tally=counted.tally, retract=prefix, tidy_at=tidy_at))
-        return app.state.decide_unclaimed(delivery.handoff, outcomes[-1], now, seen)
+    def write(now: float, seen: Row | None, handoff: Handoff) -> Refusal | None:
+        mine = delivery.of(newest(handoff) if seen_newest == handoff.version_id else handoff)
+        outcomes.append(_concluded(app, mine, tell, intent, seen))
+        return app.state.decide_unclaimed(mine.handoff, outcomes[-1], now, seen, newest=seen_newest)
 
     verdict = written(app, delivery, write)
+    if isinstance(verdict, Superseded):  # a newer version was seen: there is nothing to note of the name
+        seen_newest = ""
+        verdict = written(app, delivery, write)
     match verdict:
         case Held():
             return _when_free(app, verdict)
         case Decided(earlier) if earlier not in outcomes:
             return settle(app, delivery.handoff, earlier)
     decided = verdict.outcome if isinstance(verdict, Decided) else outcomes[-1]  # written by a call with a lost answer
-    app.observe(Measured(delivery.handoff, decided, counted, journey.seconds))
+    app.observe(Measured(delivery.handoff, decided, counting.decided(decided, journey), journey.seconds))
     return settle_decided(app, delivery.handoff, decided)
+
+
+def _concluded(
+    app: App, delivery: Delivery, tell: Callable[[status.Author], Outcome], intent: Intent | None, seen: Row | None
+) -> Outcome:
+    """Tell the outcome as of the row: with all that earlier attempts have left."""
+    now, attempt = app.clock(), seen.attempt if seen else 0
+    outcome = tell(author(app, delivery, attempt, seen.failure if seen else None))
+    counted = counting.decided(outcome, _journey(app, delivery, intent))
+    _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
+    return replace(
+        told,
+        tally=counted.tally,
+        retract=packages(f"{intent.namespace}/{intent.target}") if intent and was_tried(seen) else "",
+        tidy_at=now + LATEST_WRITE_SECONDS if may_be_late(seen) else 0.0,
+        order=order(delivery.handoff),
+    )
 
 
 def _journey(app: App, delivery: Delivery, intent: Intent | None, run: PorchRun | None = None) -> Journey:
@@ -121,12 +158,11 @@ def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Ans
     The intent is not to blame, and loses no attempt: its message comes again, and if it cannot be helped, it ends among
     the dead letters.
     """
+    left = attempt.claim.lease_until - SETTLE_SECONDS - app.clock()
+    if left < attempt.timeout_seconds - _CLAIMING_SECONDS:  # porch gets its whole time, or none
+        return _given_back(app, attempt)
     try:
-        with app.turn(attempt.alone):
-            left = attempt.claim.lease_until - SETTLE_SECONDS - app.clock()  # waiting for its turn took some
-            if left < min(attempt.timeout_seconds, SHORTEST_RUN_SECONDS) / 2:  # claiming takes some of a second's, too
-                return _given_back(app, attempt)
-            return _attempt(app, delivery, replace(attempt, timeout_seconds=min(left, attempt.timeout_seconds)))
+        return _attempt(app, delivery, attempt)
     except Overtaken:
         raise
     except Exception:
@@ -141,7 +177,7 @@ def _given_back(app: App, attempt: Attempt) -> Later:
         app.state.postpone(claim, Pause(now, attempt.patience, counts=False, entry=entry), now)
     except Exception:
         logger.exception("the claim could not be given back: it runs out by itself")
-    return Later(1.0)
+    return Later(1.0, elsewhere=True)
 
 
 def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
@@ -159,7 +195,11 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         return _failed(app, delivery, attempt, failure)
     package = publish(app, attempt.claim, result.package, target)
     version = _VERSION.search(package.name)
-    applied = Applied(version[1] if version else target.version, attempt.intent.replicas)
+    applied = Applied(
+        version=version[1] if version else target.version,
+        replicas=attempt.intent.replicas,
+        order=applied_order(target.last_order, order(attempt.claim.handoff)),
+    )
     who = author(app, delivery, attempt.claim.attempt)
     outcome = status.succeeded(who, attempt.intent, package, attempt.note)
     return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run)))
@@ -180,7 +220,9 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     journey = _travelled(app, delivery, attempt, run)
     counted = counting.retried(outcome, journey)
     entry, outcome = entries.told(claim.handoff, head_at(claim), now, outcome)
-    pause = Pause(now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry)
+    pause = Pause(
+        now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry, failure=_kept(claim, failure)
+    )
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
@@ -189,13 +231,28 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     return Later(plan.delay_seconds)
 
 
+def _kept(claim: Claim, failure: PorchFailed) -> Failure:
+    """Give what the row keeps of a failure; a row has room for little of what porch printed."""
+    run = failure.run
+    return Failure(
+        attempt=claim.attempt,
+        cause=failure.cause,
+        text=str(failure)[:_KEPT_CHARACTERS],
+        seconds=run.duration_seconds,
+        exit_code=run.exit_code,
+        stdout=run.stdout[:_KEPT_CHARACTERS],
+        stderr=run.stderr[:_KEPT_CHARACTERS],
+    )
+
+
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
     now, journey = app.clock(), _travelled(app, delivery, attempt, decision.run)
     counted = counting.decided(decision.outcome, journey)
     retract = packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
     _, told = entries.told(delivery.handoff, head_at(attempt.claim), now, decision.outcome)
     tidy_at = now + LATEST_WRITE_SECONDS if attempt.claim.late else 0.0
-    outcome = replace(told, tally=counted.tally, retract=retract, tidy_at=tidy_at)
+    mine = order(attempt.claim.handoff)
+    outcome = replace(told, tally=counted.tally, retract=retract, tidy_at=tidy_at, order=mine)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
         if decision.applied is not None:

@@ -9,6 +9,7 @@ from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Gone, Illegible
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome
+from conductor_loop.order import known
 
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
 
@@ -29,7 +30,7 @@ def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
     Doing it twice changes nothing: the outcome is fixed, and only the handoff's own version is removed. An input that
     lies in the root still is what says that there is something to settle.
     """
-    file = fitting(handoff.file)
+    handoff, file = known(handoff, outcome.order), fitting(handoff.file)
     name = app.bucket.put_status(handoff, file, status.encode(outcome), final=True)
     try:
         app.bucket.archive(handoff, f"{outcome.archive}/{name}")

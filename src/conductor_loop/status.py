@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -11,7 +11,7 @@ from typing import Any
 from conductor_loop.contract import Check, keeps
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.lifecycle import Failure, Outcome, State
 from conductor_loop.porch import Mode, PorchFailed, Run
 
 _MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
@@ -39,6 +39,7 @@ class Author:
     config_version: str = ""
     attempt: int = 0
     note: str = ""  # clauses for the message: what is done otherwise than the sender asked
+    failure: Failure | None = None  # what the last attempt that said anything came to
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,20 @@ def _goes_on(author: Author, next_retry: float | None) -> str:
     return f"; no attempt is left, of {author.attempt}: conductor-loop retry {author.handoff.file}, once that is mended"
 
 
-def abandoned(author: Author, intent: Intent) -> Outcome:
-    """Tell of an intent whose workers all died before they could say anything."""
-    attempts = author.attempt - 1
+def exhausted(author: Author, intent: Intent) -> Outcome:
+    """Tell of an intent whose attempts are used up: what the last one said, or that none of them said anything."""
+    last = author.failure
+    if last is None:
+        return _never_told(author, intent)
+    run = Run(exit_code=last.exit_code, stdout=last.stdout, stderr=last.stderr, duration_seconds=last.seconds)
+    later = author.attempt - last.attempt
+    note = f" (of the {later} after that, nothing was heard)" if later else ""
+    return failed(author, intent, PorchFailed(last.cause, run, last.text), None, note)
+
+
+def _never_told(author: Author, intent: Intent) -> Outcome:
     text = (
-        f"none of {attempts} attempts lived to tell what happened, most often because memory ran out; give the "
+        f"none of {author.attempt} attempts lived to tell what happened, most often because memory ran out; give the "
         "function more memory, and send the intent again"
     )
     document = _document(author, State.FAILED, f"Failed to process intent: {text}", intent)
@@ -107,15 +117,16 @@ def rejected(author: Author, rejection: Rejected, intent: Intent | None = None) 
     return _outcome(State.FAILED, FAILED, _document(author, State.FAILED, message, intent) | {"error_details": details})
 
 
-def superseded(author: Author, by: str, intent: Intent) -> Outcome:
+def superseded(author: Author, by: str, intent: Intent | None) -> Outcome:
     """Tell of an intent that came too late: a newer one stands in its place."""
     return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, f"Superseded by {by}", intent))
 
 
 def withdrawn(author: Author) -> Outcome:
-    """Tell of an intent that its owner removed while it was being retried; nobody can read it any more."""
-    message = "Withdrawn: the file was removed from the bucket while it was being retried"
-    return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, message))
+    """Tell of an intent that its owner removed before it was decided; nobody can read it any more."""
+    when = "while it was being retried" if author.attempt else "before it was processed"
+    document = _document(author, State.SKIPPED, f"Withdrawn: the file was removed from the bucket {when}")
+    return replace(_outcome(State.SKIPPED, PROCESSED, document), withdrawn=True)
 
 
 def encode(outcome: Outcome) -> bytes:

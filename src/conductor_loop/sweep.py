@@ -1,17 +1,19 @@
 """Sweeping: what fell through. An input that lies in the root has no settled answer, whatever anybody believes."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from conductor_loop import status
-from conductor_loop.app import App, Cursor, Message
+from conductor_loop.app import App, Cursor, Message, Unsettled
 from conductor_loop.audit import entries
 from conductor_loop.config import Config
 from conductor_loop.counting import age
-from conductor_loop.delivery import Delivery, author, head_of
+from conductor_loop.delivery import Delivery, head_of
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row, State
+from conductor_loop.lifecycle import Outcome, Row, State, Superseded, judge
+from conductor_loop.order import is_exact, known, order
 from conductor_loop.processing import conclude
 from conductor_loop.repairing import repair
 from conductor_loop.settling import Answer, settle
@@ -41,6 +43,7 @@ class Swept:
     settled: int = 0
     redelivered: int = 0
     rejected: int = 0
+    withdrawn: int = 0  # ended, since their owner has removed them
     left: int = 0  # answered, but S3 does not let them be moved
     failed: int = 0  # could not be looked after this time
     tidied: int = 0  # decided, and looked through for what late workers have written
@@ -74,16 +77,17 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     It does not amplify: whatever has a message, or was looked after before, is left alone for a time that doubles each
     time.
     """
-    handoffs, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
-    rows = app.state.read(handoffs)
+    found, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
+    rows = app.state.read(one.handoff for one in found)
     swept = Swept(cursor=cursor)
-    for handoff in handoffs:
+    for one in found:
         if app.clock() > deadline:
             return swept
-        swept.seen += 1
-        swept.overdue += age(handoff, app.clock()) > OVERDUE_SECONDS
+        handoff, row = one.handoff, rows.get(one.handoff)
+        swept.seen += not one.withdrawn
+        swept.overdue += not one.withdrawn and age(handoff, app.clock()) > OVERDUE_SECONDS
         try:
-            _look_after(app, handoff, rows.get(handoff), swept)
+            _look_after(app, one, row, swept)
         except Exception:
             swept.failed += 1
             logger.exception("not looked after", extra={"handoff": handoff.key, "version_id": handoff.version_id})
@@ -110,24 +114,40 @@ def is_due(row: Row, now: float, config: Config) -> bool:
     return now - max(row.since, row.swept_at) > pause
 
 
-def _look_after(app: App, handoff: Handoff, row: Row | Unreadable | None, swept: Swept) -> None:
+def _look_after(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Swept) -> None:
+    handoff = one.handoff
     if isinstance(row, Unreadable):
         repair(app, handoff, row)
         row = app.state.find([handoff]).get(handoff)
-    now = app.clock()
-    waits = age(handoff, now) <= app.config.sweep_after_seconds if row is None else not is_due(row, now, app.config)
-    if waits:
+    if _waits(app, one, row):
         return
+    if row is not None:
+        handoff = known(handoff, row.order)
     if row is not None and row.outcome is not None:
-        app.state.note_sweep(handoff, now)  # first: what cannot be settled may take all the time there is
+        app.state.note_sweep(handoff, app.clock())  # first: what cannot be settled may take all the time there is
         _count(swept, settle(app, handoff, row.outcome))
+    elif one.withdrawn:
+        _end(app, handoff, status.withdrawn, handoff.version_id if is_exact(order(handoff)) else "")
+        swept.withdrawn += 1
     elif (rejection := _wrong_name(handoff)) is not None:
-        delivery = Delivery(Message(handoff), now, now)
-        conclude(app, delivery, status.rejected(author(app, delivery), rejection))
+        _end(app, handoff, lambda who: status.rejected(who, rejection))
         swept.rejected += 1
     else:
         _hand_over(app, handoff, row)
         swept.redelivered += 1
+
+
+def _waits(app: App, one: Unsettled, row: Row | None) -> bool:
+    """Say whether it is left alone for now. What its owner has removed needs no message, but for what is decided."""
+    now = app.clock()
+    if one.withdrawn and (row is None or row.outcome is None):
+        return row is None or now - row.held_until <= _GRACE_SECONDS
+    return age(one.handoff, now) <= app.config.sweep_after_seconds if row is None else not is_due(row, now, app.config)
+
+
+def _end(app: App, handoff: Handoff, tell: Callable[[status.Author], Outcome], newest: str = "") -> None:
+    now = app.clock()
+    conclude(app, Delivery(Message(handoff), now, now, newest=newest), tell)
 
 
 def _count(swept: Swept, answer: Answer) -> None:
@@ -139,13 +159,17 @@ def _count(swept: Swept, answer: Answer) -> None:
 
 def _hand_over(app: App, handoff: Handoff, row: Row | None) -> None:
     """Give it to a worker again, then note that: in the other order, a crash between would leave it to nobody."""
-    state = State.QUEUED if app.config.priority_queues else State.ADMITTED
+    state = State.QUEUED if app.config.priority_queues else State.ADMITTED  # with the order that the row has, if any
     entry = entries.waits(handoff, head_of(row), app.clock(), state, because="found by the sweeper")
     if app.config.priority_queues:
         app.queues.send(Message(handoff, swept=True, head=str(entry.head)), _GROUP)
     else:
         app.redeliver(handoff)
-    app.state.register(handoff, state, app.clock(), row, entry=entry)
+    now = app.clock()
+    refusal = app.state.register(handoff, state, now, row, entry=entry)
+    match judge(refusal, order(handoff), now) if refusal else None:
+        case Superseded(by):  # not noted, so that every sweep would hand it over
+            _end(app, handoff, lambda who: status.superseded(who, by, None))
 
 
 def _wrong_name(handoff: Handoff) -> Rejected | None:

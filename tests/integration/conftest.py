@@ -63,6 +63,14 @@ class MotoBucket(Bucket):
         version = self.client.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
         return Handoff(bucket, key, version, size=len(body))
 
+    def lies(self, key: str) -> bool:
+        """Say whether any version of a key is there, below a delete marker too."""
+        versions: Any = s3_backends["123456789012"]["aws"].get_bucket(BUCKET).keys
+        return any(isinstance(one, FakeKey) for one in versions.getlist(key, []))
+
+    def withdraw(self, key: str) -> None:
+        self.client.delete_object(Bucket=BUCKET, Key=key)
+
     def get(self, bucket: str, key: str) -> bytes:
         body: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body

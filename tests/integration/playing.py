@@ -266,7 +266,8 @@ class Play:
         self.world.redelivered.clear()
 
     def _root(self) -> list[str]:
-        return [key for key in self.world.listing() if "/" not in key]
+        withdrawn = [self.file] if self.world.bucket.lies(self.file) else []
+        return [key for key in self.world.listing() if "/" not in key] + withdrawn
 
     def _is_untidy(self) -> bool:
         return "active" in _attributes(intent_key(self.handoff).item)

@@ -9,12 +9,14 @@ import pytest
 from conductor_loop.errors import Gone, Illegible, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Row, State, Target
+from conductor_loop.order import order
 from conductor_loop.rates import Rate
 from tests.factories import BUCKET, World
 
 NOW = 1_800_000_000.0
 HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2026-11-23T03:00:00.000Z", sequencer="0A")
 CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
+APPLIED = Applied("v1.0.0", 3, order(HANDOFF))
 OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed", tally={"files_success": 1})
 
 
@@ -23,7 +25,7 @@ def test_a_claim_holds_the_handoff_and_its_target(parts: World) -> None:
     rival = replace(CLAIM, owner="rival")
     refusal = parts.state.claim(rival, NOW + 1)
     assert refusal is not None
-    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW)
+    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW, order=order(HANDOFF))
     assert refusal.target == Target(lease_owner="me", held_until=NOW + 30)
 
 
@@ -48,9 +50,9 @@ def test_only_the_claim_in_force_decides(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     heir = replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90)
     parts.state.claim(heir, NOW + 31, parts.row(HANDOFF))
-    assert parts.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3), NOW + 32) is not None
-    assert parts.state.decide(heir, OUTCOME, Applied("v1.0.0", 3), NOW + 33) is None
-    again = parts.state.decide(heir, OUTCOME, Applied("v9.9.9", 9), NOW + 34)
+    assert parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 32) is not None
+    assert parts.state.decide(heir, OUTCOME, APPLIED, NOW + 33) is None
+    again = parts.state.decide(heir, OUTCOME, replace(APPLIED, replicas=9), NOW + 34)
     assert again is not None
     assert again.row is not None
     assert again.row.outcome == OUTCOME
@@ -59,7 +61,7 @@ def test_only_the_claim_in_force_decides(parts: World) -> None:
 
 def test_a_decision_frees_the_target_and_records_what_was_applied(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3), NOW + 1)
+    parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 1)
     target = parts.state.target("ns/name")
     assert (target.lease_owner, target.version, target.replicas, target.last_file) == ("", "v1.0.0", 3, "intent-a.json")
 
@@ -72,13 +74,13 @@ def test_a_failure_frees_the_target_and_leaves_what_was_applied(parts: World) ->
 
 def test_a_package_without_a_version_is_remembered_as_that(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.decide(CLAIM, OUTCOME, Applied(None, 3), NOW + 1)
+    parts.state.decide(CLAIM, OUTCOME, replace(APPLIED, version=None), NOW + 1)
     assert parts.state.target("ns/name").version is None
 
 
 def test_an_older_order_is_refused_once_a_newer_one_is_applied(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3), NOW + 1)
+    parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 1)
     older = replace(HANDOFF, key="intent-b.json", event_time="2026-11-23T02:59:59.000Z")
     refusal = parts.state.claim(replace(CLAIM, handoff=older), NOW + 2)
     assert refusal is not None
@@ -97,13 +99,15 @@ def test_a_decision_without_a_claim_is_made_once(parts: World) -> None:
 def test_rows_are_found_by_their_handoffs(parts: World) -> None:
     other = replace(HANDOFF, version_id="v2")
     parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW)
-    assert parts.state.find([HANDOFF, other]) == {HANDOFF: Row(State.SUCCEEDED, outcome=OUTCOME, since=NOW)}
+    assert parts.state.find([HANDOFF, other]) == {
+        HANDOFF: Row(State.SUCCEEDED, outcome=OUTCOME, since=NOW, order=order(HANDOFF))
+    }
 
 
 def test_a_registered_handoff_waits_and_can_be_claimed_as_it_was_seen(parts: World) -> None:
     assert parts.state.register(HANDOFF, State.QUEUED, NOW) is None
     assert parts.state.register(HANDOFF, State.QUEUED, NOW) is not None
-    assert parts.state.claim(CLAIM, NOW, Row(State.QUEUED)) is None
+    assert parts.state.claim(CLAIM, NOW, Row(State.QUEUED, order=order(HANDOFF))) is None
     assert parts.row(HANDOFF).state is State.PROCESSING
 
 
@@ -160,7 +164,7 @@ def test_a_correlation_id_belongs_to_one_file(parts: World) -> None:
 
 def test_superseding_can_be_switched_off(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3), NOW + 1)
+    parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 1)
     older = replace(HANDOFF, key="intent-b.json", event_time="2026-11-23T02:59:59.000Z")
     assert parts.state.claim(replace(CLAIM, handoff=older, supersedes=False), NOW + 2) is None
 
@@ -260,7 +264,7 @@ def test_a_newer_version_replaces_the_status_of_an_older_one(parts: World) -> No
 
 
 def test_a_version_that_the_sweeper_found_first_has_its_final_status_under_the_name(parts: World) -> None:
-    swept = replace(HANDOFF, event_time="2026-11-23T03:00:00.999Z", sequencer="")
+    swept = replace(HANDOFF, event_time="2026-11-23T03:00:00.000Z", sequencer="~")
     parts.bucket.put_status(swept, HANDOFF.file, b"first try", final=False)
     parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
     assert parts.bucket.get(BUCKET, f"status/{HANDOFF.file}.status") == b"final"
@@ -284,7 +288,8 @@ def test_every_version_in_the_root_is_unsettled(parts: World) -> None:
     versions = {parts.bucket.drop(BUCKET, key, b"{}").version_id for key in ("intent-a.json", "intent-a.json", "x.txt")}
     parts.bucket.put_status(HANDOFF, HANDOFF.file, b"{}", final=True)
     found, cursor = parts.bucket.unsettled(BUCKET, None, 1)
-    assert {handoff.version_id for handoff in found} == versions
+    assert {one.handoff.version_id for one in found} == versions
+    assert not any(one.withdrawn for one in found)
     assert cursor is None
 
 
@@ -307,12 +312,29 @@ def test_a_row_that_makes_no_sense_is_told_apart(world: World, aws: boto3.sessio
     assert world.state.find([HANDOFF]) == {}
 
 
-def test_what_its_owner_removed_is_withdrawn(world: World) -> None:
-    handoff = world.bucket.drop(BUCKET, "intent-a.json", b"{}")
-    world.bucket.client.delete_object(Bucket=BUCKET, Key="intent-a.json")
+def test_what_its_owner_removed_is_withdrawn(parts: World) -> None:
+    handoff = parts.bucket.drop(BUCKET, "intent-a.json", b"{}")
+    parts.bucket.withdraw("intent-a.json")
     with pytest.raises(Gone):
-        world.bucket.read(handoff, 100)
-    assert world.bucket.unsettled(BUCKET, None, 1) == ([], None)
+        parts.bucket.read(handoff, 100)
+    (found,), _ = parts.bucket.unsettled(BUCKET, None, 1)
+    assert (found.handoff.version_id, found.withdrawn) == (handoff.version_id, True)
+    assert parts.bucket.keys(BUCKET) == []
+    parts.bucket.archive(handoff, "processed/intent-a.json")
+    parts.bucket.remove(handoff)
+    assert parts.bucket.unsettled(BUCKET, None, 1) == ([], None)
+
+
+def test_a_name_that_is_put_again_after_it_was_withdrawn_is_not(parts: World) -> None:
+    old = parts.bucket.drop(BUCKET, "intent-a.json", b"old")
+    parts.bucket.withdraw("intent-a.json")
+    new = parts.bucket.drop(BUCKET, "intent-a.json", b"new")
+    found, _ = parts.bucket.unsettled(BUCKET, None, 1)
+    assert [(one.handoff.version_id, one.withdrawn) for one in found] == [
+        (new.version_id, False),
+        (old.version_id, False),
+    ]
+    assert parts.bucket.read(old, 100).newer_version == new.version_id
 
 
 def test_what_s3_gives_to_nobody_is_illegible(aws: boto3.session.Session, world: World) -> None:

@@ -120,6 +120,19 @@ def its_correlation_id_used(play: Play) -> None:
     answer_another(play, correlation_id=f"c-{play.number}")
 
 
+def queued_and_withdrawn(play: Play) -> None:
+    """Leave the intent in its queue, and its file removed."""
+    pipeline.answer(play.world.app, play.handoff, play.world.deadline)
+    play._receive()
+    play.world.bucket.withdraw(play.file)
+
+
+def dead_lettered_and_withdrawn(play: Play) -> None:
+    """Leave a row that says queued, no message, and the file removed."""
+    queued_and_withdrawn(play)
+    play.messages.clear()
+
+
 def retried_and_withdrawn(play: Play) -> None:
     """Leave the intent after an attempt that failed, its file removed, and the message of its retry waiting."""
     pipeline.answer(play.world.app, play.handoff, play.world.deadline)
@@ -140,6 +153,8 @@ PATHS = {
     "swept: lost event": Path("success", event=False),
     "swept: decided, not settled": Path("success", event=False, before=decided_and_left),
     "withdrawn": Path("skipped", script=(Cause.NETWORK_ERROR,), event=False, before=retried_and_withdrawn),
+    "withdrawn before any attempt": Path("skipped", event=False, before=queued_and_withdrawn),
+    "withdrawn, without a message": Path("skipped", event=False, before=dead_lettered_and_withdrawn),
     "critical, retried by high": Path("success", script=(Cause.NETWORK_ERROR, None), fields={"priority": "critical"}),
     "unreadable row": Path("success", queued=False, before=its_row_makes_no_sense),
     "unreadable row, swept": Path("success", event=False, before=its_row_makes_no_sense),

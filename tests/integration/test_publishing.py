@@ -10,10 +10,12 @@ from conductor_loop.aws.s3 import Bucket
 from conductor_loop.errors import Illegible
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, State
+from conductor_loop.order import earliest, order
 from tests.factories import BUCKET, World
 
 NOW = 1_800_000_000.0
 HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2020-11-23T03:00:00.000Z", sequencer="0A")
+APPLIED = Applied("v1.0.0", 1, order(HANDOFF))
 CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
 FAILED = Outcome(State.FAILED, {"status": "failed"}, "failed")
 SUCCEEDED = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
@@ -69,7 +71,7 @@ def test_what_was_replaced_by_a_file_that_is_retracted_comes_back(world: World) 
 def test_the_place_is_clean_after_a_success_and_after_an_attempt_that_published_nothing(parts: World) -> None:
     first = _next_claim(parts, 1, NOW)
     assert parts.state.target("ns/name").unclean is False
-    parts.state.decide(first, SUCCEEDED, Applied("v1.0.0", 1), NOW + 1)
+    parts.state.decide(first, SUCCEEDED, APPLIED, NOW + 1)
     second = _next_claim(parts, 2, NOW + 2)
     assert parts.state.target("ns/name").unclean is False
     parts.state.decide(second, FAILED, None, NOW + 3)
@@ -86,7 +88,7 @@ def test_the_place_is_unclean_behind_a_dead_attempt_until_somebody_succeeds(part
     parts.state.decide(second, FAILED, None, NOW + 32)
     third = _next_claim(parts, 3, NOW + 33)
     assert parts.state.target("ns/name").unclean is True, "the second one has published nothing, and mended nothing"
-    parts.state.decide(third, SUCCEEDED, Applied("v1.0.0", 1), NOW + 34)
+    parts.state.decide(third, SUCCEEDED, APPLIED, NOW + 34)
     _next_claim(parts, 4, NOW + 35)
     assert parts.state.target("ns/name").unclean is False
 
@@ -102,20 +104,20 @@ def test_the_place_is_unclean_behind_an_attempt_that_gave_up_half_way(parts: Wor
 def test_a_claim_whose_target_was_taken_over_decides_nothing(parts: World) -> None:
     first = _next_claim(parts, 1, NOW)
     _next_claim(parts, 2, NOW + 31)
-    refusal = parts.state.decide(first, SUCCEEDED, Applied("v1.0.0", 1), NOW + 32)
+    refusal = parts.state.decide(first, SUCCEEDED, APPLIED, NOW + 32)
     assert refusal is not None
     assert refusal.target is not None
     assert parts.row(first.handoff).state is State.PROCESSING
 
 
 def test_an_order_that_is_known_to_the_second_supersedes_nobody_of_that_second(parts: World) -> None:
-    swept = replace(CLAIM, handoff=replace(HANDOFF, sequencer=""))
+    swept = replace(CLAIM, handoff=replace(HANDOFF, sequencer="~"))
     parts.state.claim(swept, NOW)
-    parts.state.decide(swept, SUCCEEDED, Applied("v1.0.0", 1), NOW + 1)
+    parts.state.decide(swept, SUCCEEDED, replace(APPLIED, order=earliest(order(swept.handoff))), NOW + 1)
     known = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other")
     assert parts.state.claim(known, NOW + 2) is None
     before = replace(HANDOFF, key="intent-c.json", event_time="2020-11-23T02:59:59.999Z")
-    parts.state.decide(known, SUCCEEDED, Applied("v1.0.1", 1), NOW + 3)
+    parts.state.decide(known, SUCCEEDED, APPLIED, NOW + 3)
     assert parts.state.claim(replace(CLAIM, handoff=before, owner="late"), NOW + 4) is not None
 
 
@@ -124,5 +126,6 @@ def test_an_input_under_a_kms_key_that_is_not_for_us_is_illegible(aws: boto3.ses
     said = "User: arn:aws:sts::1:assumed-role/r is not authorized to perform: kms:Decrypt on this resource"
     with Stubber(client) as stub:
         stub.add_client_error("get_object", "AccessDenied", said, 403)
+        stub.add_response("list_object_versions", {"Versions": [{"Key": HANDOFF.key, "VersionId": "v1"}]})
         with pytest.raises(Illegible):
             Bucket(client).read(HANDOFF, 10)

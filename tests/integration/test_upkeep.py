@@ -50,7 +50,7 @@ def test_a_listing_goes_on_behind_the_cursor_although_what_it_names_is_gone(part
     handoffs = [parts.bucket.drop(BUCKET, f"intent-{name}.json", b"{}") for name in "abc"]
     parts.bucket.remove(handoffs[0])
     found, _ = parts.bucket.unsettled(BUCKET, Cursor(handoffs[1].key, handoffs[1].version_id), 1)
-    assert [handoff.key for handoff in found] == ["intent-c.json"]
+    assert [one.handoff.key for one in found] == ["intent-c.json"]
 
 
 def test_one_sweep_runs_at_a_time_and_the_next_goes_on_where_it_ended(parts: World) -> None:
@@ -176,7 +176,7 @@ def test_a_row_that_makes_no_sense_is_found_without_an_outcome(world: World, aws
 
 def decided(parts: World, claim: Claim, tidy_at: float = 0.0) -> None:
     assert parts.state.claim(claim, NOW) is None
-    assert parts.state.decide(claim, replace(OUTCOME, tidy_at=tidy_at), Applied("v1.0.0", 3), NOW) is None
+    assert parts.state.decide(claim, replace(OUTCOME, tidy_at=tidy_at), Applied("v1.0.0", 3, ""), NOW) is None
 
 
 def test_a_correlation_id_is_free_once_it_expired_although_its_row_is_there_still(world: World) -> None:

@@ -18,8 +18,8 @@ from conductor_loop.lifecycle import (
     Superseded,
     Target,
     judge,
-    order,
 )
+from conductor_loop.order import order
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs/architecture.md"
 NOW = 1_800_000_000.0
@@ -73,7 +73,7 @@ def test_a_newer_applied_intent_supersedes_even_while_the_target_is_held() -> No
 
 
 def test_a_newer_version_of_the_name_supersedes() -> None:
-    assert judge(Refusal(newer_version="v2"), ORDER, NOW) == Superseded("version v2 of the same name")
+    assert judge(Refusal(newer_version="v2"), ORDER, NOW) == Superseded("version v2 of the same name", of_name=True)
 
 
 def test_a_used_correlation_id_is_a_duplicate() -> None:

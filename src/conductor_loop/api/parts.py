@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
+from conductor_loop.lifecycle import State
 from conductor_loop.rates import Take
 
 
@@ -51,6 +52,7 @@ class Vitals:
     uptime_seconds: float
 
 
+_WAITING = frozenset(state.value for state in State if not state.decided)
 RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
 
 
@@ -92,6 +94,12 @@ class Answered:
     listed: Listed
     status: Mapping[str, Any] | None  # the status document, once it is decided
     versions: frozenset[str]  # of the name, that the table knows: this one and older ones
+    withdrawn: bool = False  # its owner removed it before it was decided
+
+    @property
+    def takes_name(self) -> bool:
+        """Whether its answer holds the name. What waits holds it with its input alone, as long as that lies there."""
+        return not self.withdrawn and self.listed.state not in _WAITING
 
 
 class Intents(Protocol):

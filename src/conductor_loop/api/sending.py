@@ -41,7 +41,7 @@ def send(parts: Parts, call: Call) -> Response:
     if intent.priority is Priority.CRITICAL and not call.has(Scope.PRIORITY_CRITICAL):
         raise forbidden(Scope.PRIORITY_CRITICAL)
     _check_room(parts)
-    if not replace and parts.intents.newest(name) is not None:
+    if not replace and (answered := parts.intents.newest(name)) is not None and answered.takes_name:
         raise _taken(name)
     try:
         version = parts.intents.put(name, body, replace=replace)

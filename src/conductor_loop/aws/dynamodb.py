@@ -10,6 +10,7 @@ from conductor_loop.audit.chain import Entry
 from conductor_loop.aws.rows import (
     Key,
     Values,
+    failure_text,
     intent_key,
     number,
     outcome_text,
@@ -20,7 +21,8 @@ from conductor_loop.aws.upkeep import TIDY, Upkeep
 from conductor_loop.aws.writing import Writing
 from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, guess, order
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
+from conductor_loop.order import earliest, latest, order
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,13 +31,16 @@ if TYPE_CHECKING:
 _ABSENT = "attribute_not_exists(pk)"
 _AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND held_until <= :now"
 _ENTRIES_AS_SEEN = "audit_head = :seen_head AND attribute_type(audit, :list)"  # else it makes no sense
+_ORDER_AS_SEEN, _NO_ORDER = "handoff_order = :seen_order", "attribute_not_exists(handoff_order)"
 _NO_ENTRIES = "attribute_not_exists(audit_head)"
 _TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
-_NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :order OR last_order = :guess)"
-_NO_NEWER_VERSION = f"{_NOTHING_NEWER} OR last_version = :version"
+_NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :latest)"
+# What was seen as the newest version of its name stays that, unless this one is certainly not older.
+_NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order <= :earliest OR last_version = :mine"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
 _LATE = "late = :late, "
+_FAILURE = "failure = :failure, "
 _IS_LATE: Values = {":late": {"BOOL": True}}
 _UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
@@ -68,21 +73,36 @@ class StateTable(Upkeep):
     ) -> Refusal | None:
         """Note that the handoff waits: in a queue, or handed over again; ``None`` means noted.
 
-        Conditional on the row being as ``seen``: absent, or held by nobody.
+        Conditional on the row being as ``seen``: absent, or held by nobody. Where its place among the versions
+        of its name is known, it is noted as the newest that was seen, conditional on no newer one having been.
         """
         swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
         sent = ", queued_at = :now" if state is State.QUEUED else ""
-        return self._writing.write(
+        row = self._writing.update(
+            intent_key(handoff),
+            f"SET {_noting(entry, seen)}#state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, "
+            f"since = :now, sweeps = {swept}{sent}, handoff_order = :order, expires_at = :expires, {_LISTED} "
+            "REMOVE active",
+            _unchanged(seen),
+            {":state": text(state), ":none": number(0), ":order": text(order(handoff))}
+            | self._kept(now)
+            | _noted(entry, seen)
+            | _as_seen(seen, now)
+            | _listed(handoff, now)
+            | ({":one": number(1)} if seen is not None else {}),
+        )
+        return self._writing.write(row, *([self._name(handoff, handoff.version_id, now)] if handoff.sequencer else []))
+
+    def learn(self, handoff: Handoff) -> None:
+        """Keep the exact order of a handoff that waits, where only its second was known; else nothing happens."""
+        mine = order(handoff)
+        second = earliest(order(replace(handoff, sequencer="")))
+        self._writing.write(
             self._writing.update(
                 intent_key(handoff),
-                f"SET {_noting(entry, seen)}#state = :state, attempt = if_not_exists(attempt, :none), "
-                f"held_until = :none, since = :now, sweeps = {swept}{sent}, {_LISTED} REMOVE active",
-                _unchanged(seen),
-                {":state": text(state), ":none": number(0), ":now": number(now)}
-                | _noted(entry, seen)
-                | _as_seen(seen, now)
-                | _listed(handoff, now)
-                | ({":one": number(1)} if seen is not None else {}),
+                "SET handoff_order = :order",
+                "handoff_order IN (:earliest, :latest)",
+                {":order": text(mine), ":earliest": text(second), ":latest": text(latest(second))},
             )
         )
 
@@ -90,21 +110,20 @@ class StateTable(Upkeep):
         """Take the handoff and its target, all or nothing; ``None`` means taken.
 
         Conditional on the row being as ``seen`` (absent, or held by nobody), on nobody holding the target, on no newer
-        version of the name having been claimed, on no newer intent having been applied to the target, and on no other
+        version of the name having been seen, on no newer intent having been applied to the target, and on no other
         file using the correlation id.
         """
         lease = {":owner": text(claim.owner), ":until": number(claim.lease_until)}
-        in_order = _in_order(claim)
         updates = [
             self._writing.update(
                 intent_key(claim.handoff),
                 f"SET {_noting(claim.entry, seen)}#state = :processing, #owner = :owner, attempt = :attempt, "
-                "held_until = :until, since = :now, target = :target, handoff_order = :order, "
+                "held_until = :until, since = :now, target = :target, handoff_order = :order, expires_at = :expires, "
                 f"#namespace = :namespace, priority = :priority, active = :yes, {_LATE if claim.late else ''}{_LISTED}",
                 _unchanged(seen),
                 lease
                 | _noted(claim.entry, seen)
-                | {":order": in_order[":order"]}
+                | self._kept(now)
                 | _as_seen(seen, now)
                 | _attempt(claim)
                 | _about(claim)
@@ -116,14 +135,12 @@ class StateTable(Upkeep):
                 "SET lease_owner = :owner, held_until = :until, unclean_before = if_not_exists(unclean, :no), "
                 "unclean = :yes",
                 f"{_TARGET_FREE} AND {_NOTHING_NEWER}" if claim.supersedes else _TARGET_FREE,
-                lease | _at(now) | _UNCLEAN | (in_order if claim.supersedes else {}),
+                lease
+                | _at(now)
+                | _UNCLEAN
+                | ({":latest": text(latest(order(claim.handoff)))} if claim.supersedes else {}),
             ),
-            self._writing.update(
-                Key("name", claim.handoff.key),
-                "SET last_order = :order, last_version = :version, expires_at = :expires",
-                _NO_NEWER_VERSION,
-                in_order | {":version": text(claim.handoff.version_id)} | self._expires(now),
-            ),
+            self._name(claim.handoff, claim.handoff.version_id, now),
         ]
         if claim.correlation_id is not None:
             updates.append(
@@ -143,12 +160,14 @@ class StateTable(Upkeep):
         row = self._writing.update(
             intent_key(claim.handoff),
             f"SET {_noting(pause.entry)}#state = :state, held_until = :until, patience = :patience, since = :now, "
-            f"{_LATE if late else ''}attempt = :made REMOVE #owner, active",
+            f"{_LATE if late else ''}{_FAILURE if pause.failure else ''}attempt = :made, expires_at = :expires "
+            "REMOVE #owner, active",
             _STILL_MINE,
             {":owner": text(claim.owner)}
             | _attempt(claim)
             | (_IS_LATE if late else {})
-            | _at(now)
+            | ({":failure": text(failure_text(pause.failure))} if pause.failure else {})
+            | self._kept(now)
             | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)}
             | {":made": number(claim.attempt - (not pause.counts))}
             | _noted(pause.entry),
@@ -171,24 +190,38 @@ class StateTable(Upkeep):
         return self._writing.write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
 
     def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None
+        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
     ) -> Refusal | None:
-        """Record the outcome of a handoff that never gets to porch: rejected or superseded; ``None`` means recorded.
+        """Record the outcome of a handoff that gets to porch no more; ``None`` means recorded.
 
-        Conditional on the row being as ``seen``: absent, or held by nobody.
+        Conditional on the row being as ``seen``: absent, or held by nobody. ``newest`` is noted as the newest version
+        of its name that was seen, itself or one that is newer; conditional on none that is newer than it having been.
         """
         row = self._writing.update(
             intent_key(handoff),
             f"SET {_noting(outcome.entry, seen)}#state = :state, outcome = :outcome, since = :now, "
-            "held_until = :free, expires_at = :expires, "
+            "held_until = :free, expires_at = :expires, handoff_order = :order, "
             f"attempt = if_not_exists(attempt, :none), {_LISTED}{_ended(outcome)}",
             _unchanged(seen),
             self._outcome(outcome, now)
             | _as_seen(seen, now)
             | _listed(handoff, now)
-            | {":none": number(0), **_noted(outcome.entry, seen)},
+            | {":none": number(0), ":order": text(order(handoff)), **_noted(outcome.entry, seen)},
         )
-        return self._writing.write(row, *self._count(handoff, outcome.tally, now))
+        name = [self._name(handoff, newest, now)] if newest else []
+        return self._writing.write(row, *name, *self._count(handoff, outcome.tally, now))
+
+    def _name(self, handoff: Handoff, newest: str, now: float) -> "UpdateTypeDef":
+        """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was."""
+        mine = order(handoff)
+        return self._writing.update(
+            Key("name", handoff.key),
+            "SET last_order = :order, last_version = :version, expires_at = :expires",
+            _NO_NEWER_VERSION,
+            {":order": text(latest(mine)), ":earliest": text(earliest(mine)), ":version": text(newest)}
+            | {":mine": text(handoff.version_id)}
+            | self._expires(now),
+        )
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
         values = {":owner": text(claim.owner)}
@@ -201,7 +234,7 @@ class StateTable(Upkeep):
                 f"{update}"
             )
             values |= {
-                ":order": text(order(claim.handoff)),
+                ":order": text(applied.order),
                 ":file": text(claim.handoff.file),
                 ":replicas": number(applied.replicas),
                 ":version": text(applied.version) if applied.version else {"NULL": True},
@@ -222,8 +255,12 @@ class StateTable(Upkeep):
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome))}
         given |= {":free": number(outcome.tidy_at or 0)} | ({":tidy": TIDY} if outcome.tidy_at else {})
-        expires = now + max(self._keep_seconds + EXPIRES_AFTER_SECONDS, self._audit_seconds)  # a witness of its entries
-        return given | _at(now) | {":expires": number(int(expires))}
+        return given | self._kept(now)
+
+    def _kept(self, now: float) -> Values:
+        """Say until when a handoff's row is kept: it is a witness of its audit entries. Each write puts that off."""
+        expires = now + max(self._keep_seconds + EXPIRES_AFTER_SECONDS, self._audit_seconds)
+        return _at(now) | {":expires": number(int(expires))}
 
     def _expires(self, now: float) -> Values:
         return {":expires": number(int(now + self._keep_seconds + EXPIRES_AFTER_SECONDS))}
@@ -233,18 +270,20 @@ def _unchanged(seen: Row | None) -> str:
     """Give the condition that a row is as it was seen, and held by nobody."""
     if seen is None:
         return _ABSENT
-    return f"{_AS_SEEN} AND {_ENTRIES_AS_SEEN if seen.head.seq else _NO_ENTRIES}"
+    in_order = _ORDER_AS_SEEN if seen.order else _NO_ORDER
+    return f"{_AS_SEEN} AND {in_order} AND {_ENTRIES_AS_SEEN if seen.head.seq else _NO_ENTRIES}"
 
 
 def _ended(outcome: Outcome) -> str:
     """Give the clauses that let go of a row: nobody is at it any more, though the sweeper may have to tidy up."""
-    return ", active = :tidy REMOVE #owner" if outcome.tidy_at else " REMOVE #owner, active"
+    return ", active = :tidy REMOVE #owner, failure" if outcome.tidy_at else " REMOVE #owner, failure, active"
 
 
 def _as_seen(seen: Row | None, now: float) -> Values:
     if seen is None:
         return {}
     head = {":seen_head": text(str(seen.head)), ":list": text("L")} if seen.head.seq else {}
+    head |= {":seen_order": text(seen.order)} if seen.order else {}
     return _at(now) | {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt)} | head
 
 
@@ -272,11 +311,6 @@ def _are_too_many(seen: Row | None) -> bool:
 
 def _at(now: float) -> Values:
     return {":now": number(now)}
-
-
-def _in_order(claim: Claim) -> Values:
-    mine = order(claim.handoff)
-    return {":order": text(mine), ":guess": text(guess(mine))}
 
 
 def _about(claim: Claim) -> Values:

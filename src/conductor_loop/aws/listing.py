@@ -9,6 +9,7 @@ from conductor_loop.api.parts import Answered, Listed, Page, Wanted
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.rows import Key, read_row, text
 from conductor_loop.errors import Unreadable
+from conductor_loop.lifecycle import Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -45,8 +46,10 @@ class Listing:
             items = [item for page in pages for item in page["Items"]]  # of one name: one or a few
         if not items:
             return None
-        newest = max(items, key=lambda item: item.get("arrived", {"S": ""})["S"])
-        return Answered(_listed(newest), _status(newest), frozenset(item["sk"]["S"] for item in items))
+        newest = max(items, key=_put_at)
+        outcome, versions = _outcome(newest), frozenset(item["sk"]["S"] for item in items)
+        status = outcome.status if outcome else None
+        return Answered(_listed(newest), status, versions, withdrawn=bool(outcome and outcome.withdrawn))
 
     def page(self, wanted: Wanted, now: float) -> Page:
         """List intents, newest first.
@@ -122,12 +125,17 @@ def _listed(item: Mapping[str, Any]) -> Listed:
     )
 
 
-def _status(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _outcome(item: Mapping[str, Any]) -> Outcome | None:
     try:
-        outcome = read_row(item).outcome
+        return read_row(item).outcome
     except Unreadable:
         return None
-    return outcome.status if outcome else None
+
+
+def _put_at(item: Mapping[str, Any]) -> str:
+    """Give when a version was put: its order, which only a row that makes no sense may lack."""
+    put: str = item.get("handoff_order", item.get("arrived", {})).get("S", "")
+    return put
 
 
 def _position(item: Mapping[str, Any]) -> dict[str, str]:

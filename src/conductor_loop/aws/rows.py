@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from conductor_loop.audit.chain import Head
-from conductor_loop.errors import Unreadable
+from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Outcome, Refusal, Row, State, Target
+from conductor_loop.lifecycle import Failure, Outcome, Refusal, Row, State, Target
 
 type Value = Mapping[str, Any]
 type Values = dict[str, Value]
@@ -55,7 +55,21 @@ def number(value: float) -> Value:
 
 def outcome_text(outcome: Outcome) -> str:
     """Write an outcome as its row holds it, beside the state."""
-    document = {"status": outcome.status, "archive": outcome.archive, "retract": outcome.retract}
+    document = {
+        "status": outcome.status,
+        "archive": outcome.archive,
+        "retract": outcome.retract,
+        "withdrawn": outcome.withdrawn,
+    }
+    return _written(document)
+
+
+def failure_text(failure: Failure) -> str:
+    """Write what an attempt came to as its row holds it."""
+    return _written(asdict(failure))
+
+
+def _written(document: Mapping[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -68,7 +82,8 @@ def read_row(item: Mapping[str, Any]) -> Row:
     """
     try:
         state = State(item["state"]["S"])
-        outcome = _outcome(state, item["outcome"]["S"]) if state.decided else None
+        put = item.get("handoff_order", {"S": ""})["S"]
+        outcome = _outcome(state, item["outcome"]["S"], put) if state.decided else None
         return Row(
             state=state,
             attempt=int(item["attempt"]["N"]),
@@ -81,6 +96,8 @@ def read_row(item: Mapping[str, Any]) -> Row:
             swept_at=float(item.get("swept_at", {"N": "0"})["N"]),
             queued_at=float(item.get("queued_at", {"N": "0"})["N"]),
             late="late" in item,
+            order=str(put),
+            failure=_failure(item["failure"]["S"]) if "failure" in item else None,
             head=Head.read(item.get("audit_head", {"S": ""})["S"]),
             entries=tuple(one["S"] for one in item.get("audit", {"L": []})["L"]),
         )
@@ -188,6 +205,8 @@ _INTENT_FIELDS = (
     "sweeps",
     "swept_at",
     "queued_at",
+    "handoff_order",
+    "failure",
     "audit_head",
     "audit",
 )
@@ -208,9 +227,21 @@ def _path(item: Mapping[str, Any]) -> str:
     return path if item["sk"]["S"] == "-" else f"{path}/{item['sk']['S']}"
 
 
-def _outcome(state: State, written: str) -> Outcome:
+def _outcome(state: State, written: str, put: str) -> Outcome:
     document = json.loads(written)
-    return Outcome(state, document["status"], document["archive"], document.get("retract", ""))
+    return Outcome(
+        state,
+        document["status"],
+        document["archive"],
+        document.get("retract", ""),
+        order=put,
+        withdrawn=document.get("withdrawn", False),
+    )
+
+
+def _failure(written: str) -> Failure:
+    document = json.loads(written)
+    return Failure(**{**document, "cause": Cause(document["cause"])})
 
 
 def _text(item: Mapping[str, Value], name: str) -> str | None:

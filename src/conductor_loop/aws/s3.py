@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from conductor_loop.app import Cursor, Found
+from conductor_loop.app import Cursor, Found, Unsettled
 from conductor_loop.errors import Gone, Illegible, Overtaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, certainly_newer, order
+from conductor_loop.lifecycle import Claim
+from conductor_loop.order import order
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,12 +55,24 @@ class Bucket:
             Illegible: S3 will not give its content to anybody.
 
         """
-        current = self._get(handoff)  # not by version: a delete marker says that its owner has withdrawn it
+        try:
+            current = self._get(handoff)  # not by version: a delete marker says that its owner has withdrawn it
+        except Illegible:
+            if (newer := self._newer_version(handoff) if handoff.version_id else None) is None:
+                raise
+            return self._read_older(handoff, newer, max_bytes)
         if handoff.version_id in {"", current["VersionId"]}:
             return _found(handoff, current, max_bytes)
         current["Body"].close()
-        found = _found(handoff, self._get(handoff, VersionId=handoff.version_id), max_bytes)
-        return replace(found, newer_version=self._newer_version(handoff))
+        return self._read_older(handoff, None, max_bytes)
+
+    def _read_older(self, handoff: Handoff, newer: str | None, max_bytes: int) -> Found:
+        """Read a version that is not the newest one; what S3 gives to nobody has no content."""
+        try:
+            found = _found(handoff, self._get(handoff, VersionId=handoff.version_id), max_bytes)
+        except Illegible:
+            found = Found(handoff, None)
+        return replace(found, newer_version=newer or self._newer_version(handoff))
 
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         """List what lies below ``prefix`` already: key to ETag."""
@@ -125,8 +138,8 @@ class Bucket:
                 theirs, seen = self._metadata(handoff, key)
                 if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                     return name  # it is there already
-                # A version that the sweeper found sorts otherwise than by its event: it is never newer than itself.
-                if not mine and certainly_newer(theirs.get("order", ""), order(handoff)):
+                # An order may be better known by now than when its status was written: none is newer than itself.
+                if not mine and theirs.get("order", "") > order(handoff):
                     if not final:
                         return name  # nobody waits for it, and the final one may be in the name's history already
                     name, seen = f"{name}@{handoff.version_id}", None
@@ -168,22 +181,23 @@ class Bucket:
         """Keep a document for an operator to look at."""
         self._client.put_object(Bucket=handoff.bucket, Key=key, Body=document, ContentType="application/json")
 
-    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Handoff], Cursor | None]:
+    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Unsettled], Cursor | None]:
         """List the versions in the root of the bucket, at most ``pages`` of 1,000, from the cursor on.
 
         Returns:
-            The handoffs, with S3's time of each as their event time; and the cursor to go on from, ``None`` at the end.
+            The handoffs, with S3's time of each as their event time; of one key, the newest first. And the cursor to go
+            on from, ``None`` at the end.
 
         """
-        found: list[Handoff] = []
+        found: list[Unsettled] = []
         for _ in range(pages):
             after: Any = {"KeyMarker": cursor.key} if cursor else {}
             if cursor and cursor.version_id:  # S3 refuses an empty one
                 after |= {"VersionIdMarker": cursor.version_id}
             page = self._client.list_object_versions(Bucket=bucket, Delimiter="/", **after)
             withdrawn = {marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["IsLatest"]}
-            versions = [version for version in page.get("Versions", []) if version["Key"] not in withdrawn]
-            found += [_unsettled(bucket, version) for version in versions]
+            versions = page.get("Versions", [])
+            found += [Unsettled(_unsettled(bucket, one), withdrawn=one["Key"] in withdrawn) for one in versions]
             if not page["IsTruncated"]:
                 return found, None
             cursor = Cursor(page["NextKeyMarker"], page.get("NextVersionIdMarker", ""))
@@ -259,7 +273,7 @@ def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's 
         version["Key"],
         version["VersionId"],
         size=version["Size"],
-        event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",  # known to the second; see lifecycle.order
+        event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",  # known to the second
     )
 
 

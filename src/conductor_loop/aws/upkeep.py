@@ -1,7 +1,6 @@
 """Looking after the state table's rows: reading many, mending what makes no sense, notes, and one sweep at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row, State, Target, Untidy
+from conductor_loop.order import known
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -204,7 +204,15 @@ def _anew(row: Mapping[str, object], entry: Entry) -> dict[str, Any]:
         "late": {"BOOL": True},  # nobody knows who was at it
         "audit_head": text(str(entry.head)),
         "audit": {"L": [text(entry.text)]},
-    }
+    } | _kept_of(row)
+
+
+def _kept_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what is worth keeping of a row that makes no sense: an order, once known, is never lost."""
+    match row.get("handoff_order"):
+        case {"S": str(put)}:
+            return {"handoff_order": text(put)}
+    return {}
 
 
 def _rebuilt(given: dict[str, Any], fields: tuple[str, ...], version: str | None) -> dict[str, Any]:
@@ -227,8 +235,7 @@ def _row(item: Mapping[str, Any]) -> Row | Unreadable:
 def _untidy(handoff: Handoff, item: Mapping[str, Any]) -> Untidy:
     row = _row(item)
     put_at, target = (item.get(name, {}).get("S", "") for name in ("handoff_order", "target"))
-    known = replace(handoff, event_time=put_at.partition("#")[0])  # an order begins with it; see lifecycle.order
-    return Untidy(known, target, row.outcome if isinstance(row, Row) else None)
+    return Untidy(known(handoff, put_at), target, row.outcome if isinstance(row, Row) else None)
 
 
 def _cursor(item: Mapping[str, Any]) -> Cursor | None:

@@ -122,6 +122,21 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_decoded() -> None:
     assert api.rejections[-1] == refused("E002", attack=False)
 
 
+def test_a_name_is_free_once_its_owner_has_removed_what_waited() -> None:
+    api = Api()
+    known(api, "queued", status=None)
+    assert send(api, intent())["statusCode"] == 202, "nothing lies under the name"
+    assert send(api, intent())["statusCode"] == 409, "now something does"
+
+
+def test_a_name_is_free_once_its_intent_has_ended_as_withdrawn() -> None:
+    api = Api()
+    known(api, "skipped", status={"status": "skipped"})
+    assert send(api, intent())["statusCode"] == 409
+    known(api, "skipped", status={"status": "skipped"}, withdrawn=True)
+    assert send(api, intent())["statusCode"] == 202
+
+
 def test_only_json_is_taken() -> None:
     api = Api()
     assert send(api, intent(), headers={"Content-Type": "text/plain"})["statusCode"] == 415

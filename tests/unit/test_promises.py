@@ -1,0 +1,412 @@
+"""What docs/architecture.md promises, as histories: what is put, delivered and withdrawn, and what comes out."""
+
+from collections.abc import Callable
+
+import pytest
+
+from conductor_loop.errors import Cause
+from conductor_loop.intent import Handoff
+from conductor_loop.retry import Policy
+from tests.factories import intent
+from tests.memory import UNREADABLE
+from tests.promises import Site, Waiting, die
+
+NETWORK = Cause.NETWORK_ERROR
+
+
+def busy(site: Site) -> None:
+    """Keep the target busy: a worker holds it, and is never heard of again."""
+    site.porch(die)
+    site.event(site.put("intent-holder.json", replicas=1))
+    site.receive()
+
+
+def waiting(site: Site) -> Handoff:
+    """Leave a first version waiting for its target."""
+    busy(site)
+    site.wait(1)
+    older = site.put("intent-a.json", replicas=50)
+    site.event(older)
+    site.receive("intent-a.json")
+    return older
+
+
+def retrying(site: Site) -> Handoff:
+    """Leave a first version after an attempt that failed."""
+    older = site.put("intent-a.json", replicas=50)
+    site.event(older)
+    site.porch(NETWORK)
+    site.receive()
+    assert site.status("intent-a.json")["next_retry"]
+    return older
+
+
+def taken_id(site: Site) -> bytes:
+    site.event(site.put("intent-other.json", target="another", correlation_id="c-1"))
+    site.receive("intent-other.json")
+    site.wait(1)
+    return intent(correlation_id="c-1", replicas=5)
+
+
+NEWER: dict[str, Callable[[Site], bytes]] = {
+    "a typo": lambda _: intent(replicas="5"),
+    "not JSON": lambda _: b"{",
+    "unreadable": lambda _: UNREADABLE,
+    "a used correlation id": taken_id,
+}
+
+
+# -- the newest version of a name decides
+
+
+@pytest.mark.parametrize("newer", NEWER)
+@pytest.mark.parametrize("first", [waiting, retrying])
+def test_an_older_version_never_runs_after_a_newer_one_was_refused(
+    first: Callable[[Site], Handoff], newer: str
+) -> None:
+    site = Site.open()
+    older = first(site)
+    site.wait(1)
+    refused = site.put("intent-a.json", NEWER[newer](site))
+    runs = len([run for run in site.runs if run[0] == "intent-a.json"])
+    site.event(refused)
+    site.wait(100)
+    site.receive(version=refused)
+    assert (site.outcome(refused) or "")[0] == "failed"
+    site.settle()
+    assert (site.outcome(older) or "")[0] == "skipped"
+    assert site.status("intent-a.json")["version_id"] == refused.version_id
+    assert len([run for run in site.runs if run[0] == "intent-a.json"]) == runs
+
+
+@pytest.mark.parametrize("first", [waiting, retrying])
+def test_an_older_version_never_runs_after_a_newer_one_was_withdrawn(first: Callable[[Site], Handoff]) -> None:
+    site = Site.open()
+    older = first(site)
+    site.wait(1)
+    newer = site.put("intent-a.json", replicas=5)
+    site.event(newer)
+    site.delete(newer)  # the older one is the newest in the bucket again
+    runs = len([run for run in site.runs if run[0] == "intent-a.json"])
+    site.wait(100)
+    site.settle()
+    assert (site.outcome(older) or "")[0] == "skipped"
+    assert site.outcome(newer) == ("skipped", "Withdrawn: the file was removed from the bucket before it was processed")
+    assert len([run for run in site.runs if run[0] == "intent-a.json"]) == runs
+
+
+def test_a_newer_version_that_was_admitted_and_removed_at_once_stands_in_the_way_without_its_message() -> None:
+    site = Site.open()
+    older = retrying(site)
+    site.wait(1)
+    newer = site.put("intent-a.json", replicas=5)
+    site.event(newer)
+    site.delete(newer)
+    site.wait(100)
+    site.receive(version=older)
+    assert (site.outcome(older) or "")[0] == "skipped"
+
+
+def test_without_queues_a_refused_version_stands_in_the_way_of_an_older_event() -> None:
+    site = Site.open(priority_queues=False)
+    older = site.put("intent-a.json", replicas=50)
+    site.wait(1)
+    site.event(site.put("intent-a.json", replicas="5"))
+    site.event(older)
+    assert (site.runs, (site.outcome(older) or "")[0]) == ([], "skipped")
+
+
+def test_an_older_version_is_skipped_while_an_unreadable_newer_one_lies_there() -> None:
+    site = Site.open()
+    older = site.put("intent-a.json", replicas=50)
+    site.wait(1)
+    newer = site.put("intent-a.json", UNREADABLE)
+    site.event(older)
+    site.settle()
+    site.event(newer)
+    assert (site.outcome(older) or "")[0] == "skipped"
+    assert (site.outcome(newer) or "")[0] == "failed"
+    assert site.status("intent-a.json")["version_id"] == newer.version_id
+
+
+def test_an_invalid_older_version_is_skipped_too() -> None:
+    site = Site.open()
+    older = site.put("intent-a.json", b"{")
+    site.put("intent-a.json", replicas=5)
+    site.event(older)
+    assert (site.outcome(older) or "")[0] == "skipped"
+
+
+def test_of_two_versions_in_one_second_whose_events_are_lost_the_newer_one_runs() -> None:
+    site = Site.open()
+    older = site.put("intent-a.json", at=0.1, replicas=5)
+    newer = site.put("intent-a.json", at=0.9, replicas=2)
+    site.settle()
+    assert [site.outcome(older)[0], site.outcome(newer)[0]] == ["skipped", "success"]  # type: ignore[index]
+    assert (site.replicas(), site.status("intent-a.json")["version_id"]) == (2, newer.version_id)
+
+
+@pytest.mark.parametrize("swept", [0, 1])
+def test_of_two_versions_in_one_second_the_newer_one_decides_whichever_event_is_lost(swept: int) -> None:
+    site = Site.open()
+    versions = [site.put("intent-a.json", at=0.1, replicas=5), site.put("intent-a.json", at=0.9, replicas=2)]
+    site.event(versions[1 - swept])
+    site.settle()
+    assert [site.outcome(one)[0] for one in versions] == ["skipped", "success"]  # type: ignore[index]
+    assert (site.replicas(), site.status("intent-a.json")["version_id"]) == (2, versions[1].version_id)
+
+
+# -- an order once known is never lost
+
+
+@pytest.mark.parametrize("queues", [True, False])
+def test_a_handoff_that_the_sweeper_hands_over_keeps_its_order(queues: bool) -> None:
+    site = Site.open(priority_queues=queues)
+    first = site.put("intent-a.json", at=0.1, replicas=5)
+    second = site.put("intent-b.json", at=0.9, replicas=2)
+    site.porch(die)
+    site.event(first)
+    site.receive("intent-a.json")
+    site.lose_messages()
+    site.wait(100)
+    site.event(second)
+    site.receive()
+    assert site.replicas() == 2
+    site.settle()
+    assert (site.replicas(), (site.outcome(first) or "")[0]) == (2, "skipped")
+
+
+def test_a_late_event_tells_the_order_of_what_the_sweeper_found() -> None:
+    site = Site.open()
+    first = site.put("intent-a.json", at=0.1, replicas=5)
+    second = site.put("intent-b.json", at=0.9, replicas=2)
+    site.event(second)
+    site.receive()
+    site.sweep()  # hands the first one over
+    site.event(first)
+    site.receive()
+    assert (site.replicas(), (site.outcome(first) or "")[0]) == (2, "skipped")
+
+
+def test_an_intent_whose_second_alone_is_known_does_not_let_an_older_one_undo_a_newer_one() -> None:
+    site = Site.open()
+    middle = site.put("intent-c.json", at=0.5, replicas=7)
+    newest = site.put("intent-b.json", at=0.9, replicas=2)
+    site.put("intent-a.json", at=0.95, replicas=5)  # its event is lost
+    site.event(newest)
+    site.receive()
+    site.sweep()
+    site.receive("intent-a.json")
+    site.event(middle)
+    site.settle()
+    assert (site.outcome(middle) or "")[0] == "skipped"
+
+
+# -- waiting takes none of porch's time
+
+
+def test_a_neighbour_that_waited_for_its_turn_gets_its_whole_timeout() -> None:
+    for seconds in (5, 20, 60, 90):
+        site = Site.open()
+        site.event(site.put("intent-a.json", timeout="6s"))
+        with Waiting(site, seconds):
+            site.receive()
+        given = [request.timeout_seconds for request in site.world.porch.requests]
+        assert given in ([6.0], []), f"after {seconds} s"
+        site.settle()
+        assert (site.status("intent-a.json")["status"], site.status("intent-a.json")["attempt"]) == ("success", 1)
+
+
+def test_after_a_timeout_the_next_attempt_gets_twice_the_time_or_is_left_to_another_invocation() -> None:
+    site = Site.open()
+    site.event(site.put("intent-a.json", timeout="40s"))
+    site.porch(Cause.PROCESSING_TIMEOUT)
+    site.receive()
+    site.wait(60)
+    with Waiting(site, 60):  # 60 of 120 s are left: enough for 40 s, not for 80
+        site.receive()
+    site.settle()
+    assert [request.timeout_seconds for request in site.world.porch.requests] == [40, 80]
+    assert site.status("intent-a.json")["attempt"] == 2
+
+
+# -- an answer tells what happened
+
+
+def test_where_some_attempts_said_something_the_answer_is_the_last_of_it() -> None:
+    site = Site.open()
+    site.porch(NETWORK, NETWORK, NETWORK, die)
+    site.event(site.put("intent-a.json"))
+    site.settle()
+    status = site.status("intent-a.json")
+    assert (status["status"], status["attempt"], status["retry_count"]) == ("failed", 4, 3)
+    assert (status["error_details"]["error_code"], status["error_details"]["code"]) == ("NETWORK_ERROR", "E014")
+    assert "memory" not in status["message"]
+    assert "nothing was heard" in status["message"]
+    assert status["error_details"]["porch_exit_code"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "ends"), [(NETWORK, ("failed", "E014")), (Cause.PROCESSING_TIMEOUT, ("timeout", "E007"))]
+)
+def test_after_fewer_attempts_are_allowed_the_answer_is_the_last_cause(cause: Cause, ends: tuple[str, str]) -> None:
+    site = Site.open()
+    site.porch(cause, cause)
+    site.event(site.put("intent-a.json"))
+    for _ in range(2):
+        site.receive()
+        site.wait(200)
+    site.world.configure(retry=Policy(attempts=0))
+    site.settle()
+    status = site.status("intent-a.json")
+    assert ((status["status"], status["error_details"]["code"]), status["attempt"]) == (ends, 2)
+    assert len(site.runs) == 2
+
+
+def test_where_no_attempt_said_anything_the_answer_says_so() -> None:
+    site = Site.open(retry=Policy(attempts=2))
+    site.porch(die, die, die)
+    site.event(site.put("intent-a.json"))
+    site.settle()
+    status = site.status("intent-a.json")
+    assert (status["error_details"]["error_code"], status["attempt"]) == ("WORKERS_DIED", 3)
+    assert "none of 3 attempts" in status["message"]
+
+
+def test_an_intent_that_is_superseded_after_attempts_says_how_many_there_were() -> None:
+    site = Site.open()
+    older = retrying(site)
+    site.wait(1)
+    site.event(site.put("intent-a.json", replicas=5))
+    site.settle()
+    row = site.world.row(older)
+    assert row.outcome is not None
+    assert (row.outcome.status["status"], row.outcome.status["attempt"]) == ("skipped", 1)
+
+
+# -- a withdrawn intent ends
+
+
+def queued(site: Site) -> Handoff:
+    handoff = site.put("intent-a.json")
+    site.event(handoff)
+    return handoff
+
+
+def dead_lettered(site: Site) -> Handoff:
+    handoff = queued(site)
+    site.lose_messages()
+    return handoff
+
+
+def dead_lettered_after_an_attempt(site: Site) -> Handoff:
+    handoff = retrying(site)
+    site.lose_messages()
+    return handoff
+
+
+def died(site: Site) -> Handoff:
+    handoff = queued(site)
+    site.porch(die)
+    site.receive()
+    return handoff
+
+
+def handed_over(site: Site) -> Handoff:
+    handoff = site.put("intent-a.json")
+    site.sweep()
+    return handoff
+
+
+@pytest.mark.parametrize(
+    "before", [queued, waiting, retrying, died, handed_over, dead_lettered, dead_lettered_after_an_attempt]
+)
+def test_a_withdrawn_intent_ends_as_skipped(before: Callable[[Site], Handoff]) -> None:
+    site = Site.open()
+    handoff = before(site)
+    site.withdraw("intent-a.json")
+    runs = len(site.runs)
+    site.settle()
+    status = site.status("intent-a.json")
+    assert status["status"] == "skipped"
+    assert status["message"].startswith("Withdrawn: ")
+    assert (site.outcome(handoff) or "")[0] == "skipped"
+    assert "processed/intent-a.json" in site.world.listing()
+    assert not [version for version in site.world.bucket.objects["intent-a.json"] if not version.marker]
+    assert len([run for run in site.runs[runs:] if run[0] == "intent-a.json"]) == 0
+
+
+def test_a_withdrawn_intent_ends_without_its_message_too() -> None:
+    site = Site.open()
+    handoff = queued(site)
+    site.withdraw("intent-a.json")
+    site.sweep(after=61)
+    assert site.outcome(handoff) == (
+        "skipped",
+        "Withdrawn: the file was removed from the bucket before it was processed",
+    )
+    site.receive()
+    assert site.world.queues.waiting == []
+
+
+def test_a_withdrawn_intent_whose_message_came_before_it_was_noted_ends() -> None:
+    site = Site.open()
+    handoff, register = site.put("intent-a.json"), site.world.state.register
+
+    def late(*given: object, **named: object) -> object:
+        site.withdraw("intent-a.json")
+        site.receive()  # the message is faster than the note
+        return register(*given, **named)  # type: ignore[arg-type]
+
+    site.world.state.register = late  # type: ignore[method-assign, assignment]
+    site.event(handoff)
+    del site.world.state.register
+    site.settle()
+    assert (site.outcome(handoff) or "")[0] == "skipped"
+
+
+def test_a_decided_intent_that_is_removed_before_it_was_told_has_its_status() -> None:
+    site = Site.open()
+    handoff = queued(site)
+    put_status = site.world.bucket.put_status
+    site.world.bucket.put_status = lambda *_, **__: die()
+    site.receive()
+    site.world.bucket.put_status = put_status
+    site.withdraw("intent-a.json")
+    site.lose_messages()
+    site.settle()
+    assert site.status("intent-a.json")["status"] == "success"
+    assert (site.outcome(handoff) or "")[0] == "success"
+
+
+def test_an_attempt_under_way_may_succeed_although_its_file_was_removed() -> None:
+    site = Site.open()
+    handoff = queued(site)
+
+    def meanwhile() -> None:
+        site.withdraw("intent-a.json")
+        site.sweep(after=1)
+
+    site.porch(meanwhile)
+    site.receive()
+    assert (site.outcome(handoff) or "")[0] == "success"
+
+
+def test_an_intent_that_was_removed_before_anybody_saw_it_leaves_nothing() -> None:
+    site = Site.open()
+    handoff = site.put("intent-a.json")
+    site.withdraw("intent-a.json")
+    site.event(handoff)
+    site.settle()
+    assert site.world.listing() == []
+
+
+def test_a_name_is_free_after_it_was_withdrawn() -> None:
+    site = Site.open()
+    queued(site)
+    site.withdraw("intent-a.json")
+    site.wait(1)
+    again = site.put("intent-a.json", replicas=9)
+    site.event(again)
+    site.settle()
+    assert (site.status("intent-a.json")["status"], site.replicas()) == ("success", 9)
