@@ -24,6 +24,7 @@ _STRUCTURE = b"[{]},"
 _STEPS = bytes.maketrans(_STRUCTURE, b"\x01\x01\xff\xff\x00")  # what each adds to the depth, as signed bytes
 _NO_STRUCTURE = bytes(set(range(256)) - set(_STRUCTURE))
 _LONGEST_ESCAPE = 12  # bytes for one code point: a surrogate pair as two \uXXXX escapes
+_LEAST_COST = 32  # characters that a look at a short string costs as much as
 _MAX_NUMBER_LENGTH = 128  # characters; a double needs at most 24
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1  # what Go, and so Kubernetes, can hold
 
@@ -113,7 +114,7 @@ def _check_cost(document: Any, rules: Rules) -> None:  # noqa: ANN401 - a docume
     """Bound the characters that all the other stages look at one by one. Raises Unparsable, at the first one too many."""
     left = rules.max_inspected_characters
     for path, text, _ in strings(document, ()):
-        if not is_plain(text) and (left := left - len(text)) < 0:
+        if not is_plain(text) and (left := left - max(len(text), _LEAST_COST)) < 0:
             raise Unparsable(_too_costly(path, rules))
 
 

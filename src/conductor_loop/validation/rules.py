@@ -61,8 +61,8 @@ class Rules:
     max_array_length: int = 100  # elements in one array
     max_nesting_depth: int = 10  # levels of objects and arrays, the document itself being the first
     # Ours: what an intent can need, and what ten of the worst files of 10 MB may cost an invocation.
-    max_values: int = 20_000  # values in the whole document
-    max_inspected_characters: int = 131_072  # of all strings, keys too, in which a glance finds more than plain text
+    max_values: int = 12_000  # values in the whole document: as many of the longest strings fit into the largest file
+    max_inspected_characters: int = 65_536  # of all strings, keys too, in which a glance finds more than plain text
     max_path_depth: int = 3  # names in one path, such as a/b/c
     max_replicas: int = 100
     max_timeout_seconds: int = 86_400  # an intent may ask for a day; the runtime clamps it to what it can give
