@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     import regex
 
 _BLANK = "\u2800"  # BRAILLE PATTERN BLANK: a sign of category So that shows nothing
-_SPACES = dict.fromkeys(map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"))
+_SPACES = dict.fromkeys(
+    map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
+)
 # Format, private-use and unassigned characters, separators of lines and paragraphs, and what programs may ignore. The
 # marks over numbers that Arabic and Syriac write (U+0600) are of category Cf, too, but show.
-_HIDDEN = r"[[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]--[\p{Prepended_Concatenation_Mark}]]"
+_HIDDEN = (
+    r"[[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]--[\p{Prepended_Concatenation_Mark}]]"
+)
 # Unassigned by now. Emoji of tomorrow have their code points set aside already, and are emoji today.
 _UNASSIGNED = r"[\p{Cn}--[\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]]"
 # A letter or sign of a script whose letters take another form beside each other: Arabic, Mongolian, the Indic scripts.
