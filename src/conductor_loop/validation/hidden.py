@@ -1,7 +1,7 @@
 """Characters that do not show, and where honest text needs them: by Unicode's own data, which ``regex`` carries.
 
-Names, ids and keys need none. Prose does: a joiner between the letters of a script that joins (Persian, Hindi, Sinhala),
-a directional mark beside letters that are written from right to left, and what emoji and ideographs are made of.
+Names, ids and keys need none. Prose does: a joiner between the letters of a script that joins (Persian, Hindi), a
+directional mark beside letters that are written from right to left, and what emoji and ideographs are made of.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ _RIGHT_TO_LEFT = r"[[\p{bc=R}\p{bc=AL}]&&\p{L}]"
 _PICTOGRAPH = r"\p{Extended_Pictographic}"
 _HONEST = rf"""
     # a joiner, and no second one, beside a letter that joins; no word of another script is parted by it
-    (?: (?<= {_JOINING} \p{{Mn}}{{0,4}}) | (?<= [\p{{L}}\p{{N}}]) (?= [\u200c\u200d] {_JOINING}) ) [\u200c\u200d] (?! [\u200c\u200d])
+    (?: (?<= {_JOINING} \p{{Mn}}{{0,4}}) | (?<= [\p{{L}}\p{{N}}]) (?= [\u200c\u200d] {_JOINING}) )
+    [\u200c\u200d] (?! [\u200c\u200d])
     # a directional mark, and no second one, whose nearest letter is written from right to left
   | (?<! [\u200e\u200f\u061c]) [\u200e\u200f\u061c] (?! [\u200e\u200f\u061c])
     (?: (?<= {_RIGHT_TO_LEFT} \P{{L}}{{1,16}}) | (?= \P{{L}}{{0,16}} {_RIGHT_TO_LEFT}) )
@@ -86,7 +87,7 @@ def is_unassigned(char: str) -> bool:
 
 
 def _shows(text: str) -> bool:
-    """Say at a glance that every character shows, as nearly always; Python's own data is older, and says so less often."""
+    """Say at a glance that every character shows, as nearly always; Python's own data is older, and says so less."""
     return text.isascii() or (
         text.translate(_SPACES).isprintable() and _BLANK not in text and len(bare(text)) == len(text)
     )

@@ -14,8 +14,8 @@ from typing import Any
 
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.locating import path_of
-from conductor_loop.validation.rules import Rules
 from conductor_loop.validation.recognising import not_json, what_else
+from conductor_loop.validation.rules import Rules
 from conductor_loop.validation.text import MAX_MARKS, composed, is_plain, is_stackable
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -111,7 +111,7 @@ def strings(value: Any, path: Path) -> Iterator[tuple[Path, str, bool]]:  # noqa
 
 
 def _check_cost(document: Any, rules: Rules) -> None:  # noqa: ANN401 - a document may be anything
-    """Bound the characters that all the other stages look at one by one. Raises Unparsable, at the first one too many."""
+    """Bound the characters that all the other stages look at. Raises Unparsable, at the first string too many."""
     left = rules.max_inspected_characters
     for path, text, _ in strings(document, ()):
         if not is_plain(text) and (left := left - max(len(text), _LEAST_COST)) < 0:
@@ -186,7 +186,7 @@ class _Reader:
         return fields
 
     def _composed(self, key: str) -> str:
-        """Put a key into NFC, up to the characters that may be looked at: with more of them, the document is refused."""
+        """Put a key into NFC, up to the characters that may be looked at: with more, the document is refused."""
         if key.isascii() or (left := self._left - len(key)) < 0:
             return key
         self._left = left

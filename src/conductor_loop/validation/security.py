@@ -35,7 +35,10 @@ _OVERLONG = re.compile(r"%(?:c|(?:e0%|f0%80%|f8%80%80%|fc%80%80%80%)8)([01])%([0
 _ROUNDS = 2  # of percent-decoding; an attack needs two, and an honest text none
 _HOST = re.compile(r"https?://[^/\\]+")
 _SEPARATORS = re.compile(r"[/\\]+")
-_RELAXED = "the security mode standard (security.validation.strict_mode: false in the configuration)"
+_RELAXED = (
+    "the security mode standard (template parameter SecurityMode, or security.validation.strict_mode: false in the "
+    "configuration)"
+)
 _DECODED = ", percent-encoded"
 
 type Readings = dict[str, str]

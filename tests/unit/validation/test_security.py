@@ -257,8 +257,8 @@ def test_a_violation_names_field_rule_and_character_and_says_how_to_relax_the_ru
     assert report.cause is Cause.SECURITY_VIOLATION
     assert report.violations[0].message == (
         '$.reason breaks blocked_characters: "scale up (again)" holds "(" and ")"; '
-        "reword it, or use the security mode standard (security.validation.strict_mode: false in the configuration), "
-        "which allows it in reason and metadata"
+        "reword it, or use the security mode standard (template parameter SecurityMode, or "
+        "security.validation.strict_mode: false in the configuration), which allows it in reason and metadata"
     )
 
 
