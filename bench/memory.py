@@ -53,10 +53,10 @@ def main() -> None:
         event, message = queued_records(body=body)
         assert "queued" in invoke(event).values()
         assert not invoke(message)["batchItemFailures"]
-    print(_peak_kilobytes() / 1024)
+    print(peak_kilobytes() / 1024)
 
 
-def _peak_kilobytes() -> int:
+def peak_kilobytes() -> int:
     """Read the peak since this program began; ``ru_maxrss`` would count whoever started it, too."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -124,6 +124,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "conductor_security_violations_total", "SecurityViolations",
     ),
     Metric(
+        "Intents that were refused, once for each rule that they broke (docs/validation.md); other: a rule that honest "
+        "text does not break",
+        "as Errors", _FILES, _COUNTER, _each(c.REFUSALS, (*c.RULES, c.OTHER_RULES)), {}, "rule",
+        "conductor_refusals_total", "Refusals",
+    ),
+    Metric(
         "Intents that were treated as normal, by the priority they ask for", _DECISION, _FILES, _COUNTER,
         _each(c.DEMOTED, (Priority.CRITICAL, Priority.HIGH)), {}, "priority",
         "conductor_priority_demotions_total", "Demotions",

@@ -4,7 +4,7 @@ The names of a tally are attributes of the counter rows; ``catalogue`` says whic
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,6 +18,16 @@ FILES, ERRORS, MOVES, RUNS, DEMOTED = "files_", "errors_", "moves_", "runs_", "d
 PROCESSING, PORCH, QUEUEING, SETTLING = "processing_", "porch_", "queueing_", "settling_"  # of histograms
 TIMEOUTS, DECIDED, RETRIED = "timeouts", "decided", "retried"
 SECURITY = "attacks"  # intents that looked like one; the row knows when the last one came, too
+REFUSALS = "refusals_"  # intents, once for each rule that they broke
+RULES = (  # those that a sender of honest text may break: a bounded set, since each is a metric that is paid for
+    "path_traversal",
+    "max_depth",
+    "blocked_characters",
+    "blocked_keywords",
+    "hidden_characters",
+    "block_control_chars",
+)
+OTHER_RULES = "other"
 UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
 CONFIG_REFUSED, AUDIT_FAILURES, API_FAILURES = "config_refused", "audit_failures", "api_failures"
@@ -64,6 +74,7 @@ def decided(outcome: Outcome, journey: Journey) -> Counted:
         tally[f"{ERRORS}{error['code']}"] = 1
     if error.get("error_code") == Cause.SECURITY_VIOLATION:
         tally[SECURITY] = 1
+    tally |= _refusals(one["rule"] for one in error.get("validation_errors", ()))
     if journey.demoted and journey.asked in {Priority.CRITICAL, Priority.HIGH}:
         tally[f"{DEMOTED}{journey.asked}"] = 1
     return _counted(tally, {PROCESSING: journey.seconds} | _waited(journey), journey.run)
@@ -76,9 +87,9 @@ def retried(outcome: Outcome, journey: Journey) -> Counted:
     )
 
 
-def refused(code: str, *, attack: bool) -> Counted:
-    """Count an intent that was refused before it was put."""
-    return Counted({f"{ERRORS}{code}": 1} | ({SECURITY: 1} if attack else {}))
+def refused(code: str, *, attack: bool, rules: Iterable[str] = ()) -> Counted:
+    """Count an intent that was refused before it was put, with the ``rules`` that it broke."""
+    return Counted({f"{ERRORS}{code}": 1} | ({SECURITY: 1} if attack else {}) | _refusals(rules))
 
 
 def bounds(name: str) -> tuple[int, ...]:
@@ -92,6 +103,10 @@ def age(handoff: Handoff, now: float) -> float:
         return now - datetime.fromisoformat(handoff.event_time).timestamp()
     except ValueError:
         return math.inf
+
+
+def _refusals(rules: Iterable[str]) -> dict[str, float]:
+    return {f"{REFUSALS}{rule if rule in RULES else OTHER_RULES}": 1 for rule in rules}
 
 
 def _waited(journey: Journey) -> dict[str, float]:

@@ -118,6 +118,19 @@ def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path,
     assert result.stderr == "Error: nothing was sent: 1 of 2 files break a rule; mend or leave out those above\n"
 
 
+def test_what_only_the_security_mode_strict_refuses_is_said_with_the_operators_choice(
+    tmp_path: Path, world: World
+) -> None:
+    prose = write(tmp_path, "intent-a.json", reason="R&D test (second)")
+    result = run(prose, write(tmp_path, "intent-b.json", replicas=5000))
+    assert (result.exit_code, world.listing()) == (1, [])
+    assert "the security mode strict alone refuses intent-a.json:" in result.stderr
+    assert "template parameter SecurityMode" in result.stderr
+    configure({"security": {"validation": {"strict_mode": False}}})
+    assert run(prose).exit_code == 0
+    assert "security mode" not in run(write(tmp_path, "intent-c.json", replicas=5000)).stderr
+
+
 def test_the_rules_are_those_of_the_stack(tmp_path: Path, world: World) -> None:
     configure({"validation": {"max_replicas": 2}})
     result = run(write(tmp_path, "intent-a.json", replicas=3))

@@ -1,8 +1,9 @@
 import pytest
 
-from conductor_loop.counting import Journey, PorchRun, age, decided, refused, retried
+from conductor_loop.counting import RULES, Journey, PorchRun, age, decided, refused, retried
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.validation import CHECKS
 
 SUCCESS = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
 FAILURE = Outcome(State.FAILED, {"status": "failed", "error_details": {"code": "E014"}}, "failed")
@@ -76,3 +77,16 @@ def test_what_looks_like_an_attack_is_counted_apart() -> None:
     assert decided(attack, Journey(1)).tally["attacks"] == 1
     assert "attacks" not in decided(FAILURE, Journey(1)).tally
     assert refused("E003", attack=True).tally == {"errors_E003": 1, "attacks": 1}
+
+
+def test_an_intent_that_is_refused_counts_each_rule_that_it_broke_once_and_no_name_but_known_ones() -> None:
+    rules = ["blocked_characters", "blocked_characters", "max_depth", "type", "anything else"]
+    expected = {"refusals_blocked_characters": 1, "refusals_max_depth": 1, "refusals_other": 1}
+    details = {"code": "E003", "validation_errors": [{"path": "$", "rule": rule, "message": ""} for rule in rules]}
+    outcome = Outcome(State.FAILED, {"status": "failed", "error_details": details}, "failed")
+    for tally in (decided(outcome, Journey(1)).tally, refused("E003", attack=True, rules=rules).tally):
+        assert {name: count for name, count in tally.items() if name.startswith("refusals_")} == expected
+
+
+def test_the_rules_that_are_counted_by_name_are_rules_of_the_validation() -> None:
+    assert set(RULES) <= frozenset().union(*CHECKS.values())

@@ -2,14 +2,18 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from conductor_loop.config import load
 from conductor_loop.config.schema import leaves
 from conductor_loop.config.sources import WIRING
-from tests.unit.test_template import RESOURCES
+from conductor_loop.validation import SecurityMode
+from tests.unit.test_template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]
+STRICT = ["true", "false"]  # as JSON, in the order of SecurityMode
 FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
 
 
@@ -21,11 +25,25 @@ def test_the_configuration_knows_every_variable_of_the_template() -> None:
 
 def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
     for function in FUNCTIONS:
-        text = _variables(function)["CONDUCTOR_DEFAULTS"]
-        for name, value in {"LogLevel": "debug", "PriorityQueues": "false"}.items():
-            text = text.replace(f"${{{name}}}", value)
-        config = load({}, {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text})
-        assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
+        for strict, mode in zip(STRICT, SecurityMode, strict=True):
+            text = _defaults(function, {"LogLevel": "debug", "PriorityQueues": "false", "Strict": strict})
+            config = load({}, {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text})
+            assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
+            assert config.rules.mode is mode
+
+
+def test_the_documents_security_mode_has_precedence_over_the_templates() -> None:
+    text = _defaults("ConductorFunction", {"LogLevel": "info", "PriorityQueues": "false", "Strict": "false"})
+    environment = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text}
+    config = load({"security": {"validation": {"strict_mode": True}}}, environment)
+    assert config.rules.mode is SecurityMode.STRICT
+
+
+def test_the_templates_security_modes_are_the_validations_with_the_specifications_as_default() -> None:
+    parameter = TEMPLATE["Parameters"]["SecurityMode"]
+    assert parameter["AllowedValues"] == list(SecurityMode)
+    assert parameter["Default"] == SecurityMode.STRICT
+    assert TEMPLATE["Conditions"]["IsStrict"] == ["SecurityMode", "strict"]
 
 
 def test_the_layer_carries_a_description_of_every_service_that_is_called() -> None:
@@ -33,6 +51,16 @@ def test_the_layer_carries_a_description_of_every_service_that_is_called() -> No
     carried = set(re.findall(r"^SERVICES := (.*)$", makefile, re.MULTILINE)[0].split())
     sources = [(ROOT / "src/conductor_loop/aws" / name).read_text() for name in ("sdk.py", "quick.py")]
     assert {name for source in sources for name in re.findall(r'client(?:_of)?\("([a-z0-9]+)"', source)} == carried
+
+
+def _defaults(function: str, parameters: Mapping[str, str]) -> str:
+    """The template's own document, with its parameters put in."""
+    variables: Any = _variables(function)
+    text, own = variables["CONDUCTOR_DEFAULTS"]
+    assert own == {"Strict": ["IsStrict", *STRICT]}
+    for name, value in parameters.items():
+        text = text.replace(f"${{{name}}}", value)
+    return str(text)
 
 
 def _variables(function: str) -> dict[str, str]:

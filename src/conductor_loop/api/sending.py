@@ -153,7 +153,8 @@ def _admitted(parts: Parts, name: str, body: bytes) -> Intent:
 def _refused(parts: Parts, rejection: Rejected) -> Problem:
     """Count an intent that is refused, and tell why."""
     attack = rejection.cause is Cause.SECURITY_VIOLATION
-    parts.note_rejection(refused(rejection.cause.code, attack=attack), parts.clock())
+    rules = [violation.rule for violation in rejection.violations]
+    parts.note_rejection(refused(rejection.cause.code, attack=attack, rules=rules), parts.clock())
     return rejected(rejection)
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from conductor_loop.validation import Rules
 
 _POLL_SECONDS = 0.5
+_STRICT = (
+    "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
+    "stack's operator can choose standard (template parameter SecurityMode), which allows it in reason and metadata"
+)
 
 
 @click.command()
@@ -175,8 +179,18 @@ def _validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) ->
     for name, report in broken.items() if not as_json else ():
         for line in lines(Source(name), report):
             click.echo(line, err=True)
+    _note_strict({name: bodies[name] for name in broken}, rules)
     if broken:
         raise click.ClickException(f"nothing was sent: {_of(len(broken), len(reports))}; mend or leave out those above")
+
+
+def _note_strict(broken: Mapping[str, bytes], rules: "Rules") -> None:
+    """Name the files that would be valid in the other security mode, which the operator of the stack can choose."""
+    from conductor_loop.validation import SecurityMode, inspect  # noqa: PLC0415 - see common
+
+    standard = replace(rules, mode=SecurityMode.STANDARD)
+    if prose := [name for name, body in broken.items() if inspect(body, standard, name).valid]:
+        click.echo(_STRICT.format(", ".join(prose)), err=True)
 
 
 def _of(broken: int, every: int) -> str:

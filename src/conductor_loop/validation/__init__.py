@@ -9,6 +9,7 @@ Parsing comes first; whatever parses is then held to all the other stages, so th
 """
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 from conductor_loop.errors import Cause, Rejected
@@ -39,6 +40,7 @@ __all__ = [
     "validate_file",
 ]
 
+_ONE_AT_A_TIME = Lock()  # a batch's files are no faster side by side, and would need the memory of each at once
 MAX_NAME_BYTES = 200
 """The longest file name: file systems end at 255, and the names of statuses and of kept inputs add to it."""
 
@@ -66,6 +68,11 @@ def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) 
 
     Raises BrokenSchema if ``rules.schema`` cannot be used.
     """
+    with _ONE_AT_A_TIME:
+        return _inspect(body, rules, name)
+
+
+def _inspect(body: bytes, rules: Rules, name: str | None) -> Report:
     tally = Tally()
     if name is not None:
         tally.add(Cause.INVALID_NAME, _misnamed(name))

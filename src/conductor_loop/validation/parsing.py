@@ -14,8 +14,9 @@ from typing import Any
 
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.locating import path_of
+from conductor_loop.validation.recognising import not_json, what_else
 from conductor_loop.validation.rules import Rules
-from conductor_loop.validation.text import MAX_MARKS, composed, is_stackable
+from conductor_loop.validation.text import MAX_MARKS, composed, is_plain, is_stackable
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -23,6 +24,7 @@ _STRUCTURE = b"[{]},"
 _STEPS = bytes.maketrans(_STRUCTURE, b"\x01\x01\xff\xff\x00")  # what each adds to the depth, as signed bytes
 _NO_STRUCTURE = bytes(set(range(256)) - set(_STRUCTURE))
 _LONGEST_ESCAPE = 12  # bytes for one code point: a surrogate pair as two \uXXXX escapes
+_LEAST_COST = 32  # characters that a look at a short string costs as much as
 _MAX_NUMBER_LENGTH = 128  # characters; a double needs at most 24
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1  # what Go, and so Kubernetes, can hold
 
@@ -58,18 +60,19 @@ class Parsed:
 def parse(body: bytes, rules: Rules) -> Parsed:
     """Parse RFC 8259 JSON in strict UTF-8.
 
-    Raises Unparsable for what is none, or is nested too deeply or too rich in values to be parsed safely.
+    Raises Unparsable for what is none, or is nested too deeply, too rich in values or too costly to be looked at.
     """
+    if other := what_else(body):
+        raise Unparsable(other)
     _scan(body, rules)
     text = _decode(body)
-    reader = _Reader(rules.max_field_length)
+    reader = _Reader(rules)
     try:
-        return Parsed(reader.read(text), reader.repeated)
+        parsed = Parsed(reader.read(text), reader.repeated)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}" if text.strip() else "the file is empty"
-        raise Unparsable(
-            Finding((), "json", where, "write one JSON object (RFC 8259), and check it with a JSON linter")
-        ) from None
+        raise Unparsable(not_json(text, error)) from None
+    _check_cost(parsed.document, rules)
+    return parsed
 
 
 def findings(parsed: Parsed, rules: Rules) -> Iterator[Finding]:
@@ -94,6 +97,27 @@ def measurable(text: str, limit: int) -> bool:
     return len(text) <= limit and is_stackable(text)
 
 
+def strings(value: Any, path: Path) -> Iterator[tuple[Path, str, bool]]:  # noqa: ANN401 - any part of a document
+    """Walk every string in a value: where it is, the string, and whether it is a key."""
+    if isinstance(value, str):
+        yield path, value, False
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield (*path, key), key, True
+            yield from strings(part, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from strings(part, (*path, index))
+
+
+def _check_cost(document: Any, rules: Rules) -> None:  # noqa: ANN401 - a document may be anything
+    """Bound the characters that all the other stages look at. Raises Unparsable, at the first string too many."""
+    left = rules.max_inspected_characters
+    for path, text, _ in strings(document, ()):
+        if not is_plain(text) and (left := left - max(len(text), _LEAST_COST)) < 0:
+            raise Unparsable(_too_costly(path, rules))
+
+
 def _scan(body: bytes, rules: Rules) -> None:
     """Bound depth, values and string lengths in time linear in the size, before a parser recurses or allocates.
 
@@ -108,8 +132,11 @@ def _scan(body: bytes, rules: Rules) -> None:
     if b'"' in outside and re.search(rb'"[^"]{%d}' % bound, outside):
         raise Unparsable(_too_long(_path_of_too_long(body, bare, rules), rules))
     steps = outside.translate(_STEPS, _NO_STRUCTURE)
-    if any(depth > rules.max_nesting_depth for depth in accumulate(memoryview(steps).cast("b"))):
-        raise Unparsable(_too_deep(rules))
+    for depth in accumulate(memoryview(steps[: 3 * rules.max_values]).cast("b")):
+        if depth > rules.max_nesting_depth:
+            raise Unparsable(_too_deep(rules))
+        if depth < 0:  # a bracket closes what is not open: no parser reads further
+            return
     if len(steps) - steps.count(b"\xff") >= rules.max_values:
         raise Unparsable(_too_many_values(rules))
 
@@ -135,9 +162,10 @@ def _decode(body: bytes) -> str:
 class _Reader:
     """Python's JSON parser, with its three liberties taken away: NaN, repeated keys and unbounded numbers."""
 
-    def __init__(self, max_field_length: int) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.repeated: dict[int, tuple[dict[str, Any], list[str]]] = {}
-        self._max_field_length = max_field_length
+        self._longest = rules.max_field_length
+        self._left = rules.max_inspected_characters
 
     def read(self, text: str) -> Any:  # noqa: ANN401 - a JSON document may be anything
         return json.loads(
@@ -150,12 +178,19 @@ class _Reader:
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """Build an object with its keys in NFC: two keys that look the same are the same."""
-        limit = self._max_field_length
-        fields = {composed(key) if measurable(key, limit) else key: value for key, value in pairs}
+        keys = [self._composed(key) for key, _ in pairs]
+        fields = {key: value for key, (_, value) in zip(keys, pairs, strict=True)}
         if len(fields) < len(pairs):
-            times = Counter(composed(key) if measurable(key, limit) else key for key, _ in pairs)
+            times = Counter(keys)
             self.repeated[id(fields)] = fields, [key for key, count in times.items() if count > 1]
         return fields
+
+    def _composed(self, key: str) -> str:
+        """Put a key into NFC, up to the characters that may be looked at: with more, the document is refused."""
+        if key.isascii() or (left := self._left - len(key)) < 0:
+            return key
+        self._left = left
+        return composed(key) if measurable(key, self._longest) else key
 
 
 def _integer(literal: str) -> int | BadNumber:
@@ -208,6 +243,8 @@ class _Measure:
             yield from self.walk(value, (*path, index))
 
     def _string(self, text: str, path: Path) -> Iterator[Finding]:
+        if text.isascii() and len(text) <= self.rules.max_field_length:
+            return
         if len(text) > self.rules.max_field_length:
             yield _too_long(path, self.rules)
         elif not is_stackable(text):
@@ -247,6 +284,15 @@ def _stacked(text: str, path: Path) -> Finding:
 def _too_long(path: Path, rules: Rules) -> Finding:
     problem = f"a string is longer than {rules.max_field_length:,} characters"
     return Finding(path, "max_field_length", problem, "shorten it", ThreatLevel.LOW)
+
+
+def _too_costly(path: Path, rules: Rules) -> Finding:
+    problem = (
+        f"up to here, strings with more than letters, digits and plain punctuation have more than "
+        f"{rules.max_inspected_characters:,} characters together, which is more than is looked at"
+    )
+    remedy = "shorten or leave out what is not needed: an intent has some hundreds"
+    return Finding(path, "max_inspected_characters", problem, remedy, ThreatLevel.MEDIUM)
 
 
 def _too_many_values(rules: Rules) -> Finding:

@@ -14,7 +14,15 @@ MAX_VIOLATIONS = 100
 CHECKS: Mapping[str, frozenset[str]] = {
     "require_utf8": frozenset({"require_utf8"}),
     "size_limits": frozenset(
-        {"max_file_size", "max_field_length", "max_array_length", "max_nesting_depth", "max_values", "number_range"}
+        {
+            "max_file_size",
+            "max_field_length",
+            "max_array_length",
+            "max_nesting_depth",
+            "max_values",
+            "max_inspected_characters",
+            "number_range",
+        }
     ),
     "path_traversal": frozenset({"path_traversal", "max_depth"}),
     "command_injection": frozenset({"blocked_characters", "blocked_keywords"}),

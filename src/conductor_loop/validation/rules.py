@@ -40,6 +40,7 @@ BOUNDS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "max_array_length": (1, 100_000),
         "max_nesting_depth": (1, 100),
         "max_values": (1, 1_000_000),
+        "max_inspected_characters": (1_024, 10_000_000),
         "max_path_depth": (1, 100),
         "max_replicas": (0, 1_000),
         "max_timeout_seconds": (1, 604_800),
@@ -59,7 +60,9 @@ class Rules:
     max_field_length: int = 1024  # code points in one string, key or value
     max_array_length: int = 100  # elements in one array
     max_nesting_depth: int = 10  # levels of objects and arrays, the document itself being the first
-    max_values: int = 100_000  # values in the whole document; ours: bounds memory to a few times the file's size
+    # Ours: what an intent can need, and what ten of the worst files of 10 MB may cost an invocation.
+    max_values: int = 12_000  # values in the whole document: as many of the longest strings fit into the largest file
+    max_inspected_characters: int = 65_536  # of all strings, keys too, in which a glance finds more than plain text
     max_path_depth: int = 3  # names in one path, such as a/b/c
     max_replicas: int = 100
     max_timeout_seconds: int = 86_400  # an intent may ask for a day; the runtime clamps it to what it can give

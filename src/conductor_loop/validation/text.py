@@ -1,5 +1,6 @@
-"""Unicode: the one form in which text is checked, and the characters that nobody sees."""
+"""Unicode: the one form in which text is checked."""
 
+import re
 import unicodedata
 
 MAX_MARKS = 30
@@ -11,22 +12,24 @@ No language needs more, and sorting a long run of them costs quadratic time.
 # Three Tibetan vowel signs count as starters, but decompose into combining marks.
 _DISGUISED_MARKS = "\u0f73\u0f75\u0f81"
 _LONG_RUN = b"\x01" * (MAX_MARKS + 1)
-_HIDDEN = frozenset({"Cf", "Co", "Cn", "Zl", "Zp"})  # the categories; see hidden_characters
-
-
-def _range(first: int, last: int) -> frozenset[str]:
-    return frozenset(map(chr, range(first, last + 1)))
-
-
-# Default_Ignorable_Code_Point (Unicode 15.1) outside Cf and Cn, and the Braille blank.
-_IGNORABLE = (
-    frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-    | _range(0xFE00, 0xFE0F)
-    | _range(0xE0100, 0xE01EF)
+# Default_Ignorable_Code_Point (Unicode 18): what a program may ignore, and a reader never sees.
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
 
 
-_SELECTORS = frozenset("\ufe0e\ufe0f")  # VARIATION SELECTOR-15 and -16: the text and the emoji form of a sign
+# A text without any other, without two dots and without a part of such a word, holds nothing that any rule refuses.
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _.,:='\"!?+*@#<>~^-"
+
+
+def is_plain(text: str) -> bool:
+    """Whether a glance is enough: ASCII, with nothing to decode or to fold, no path, and no word of the list."""
+    if not text.isascii() or text.encode().translate(None, _PLAIN) or ".." in text:
+        return False
+    lower = text.lower()
+    has_short = "rm" in lower or "nc" in lower or "del" in lower  # "format" holds "rm", and "ncat" holds "nc"
+    return not (has_short or "curl" in lower or "wget" in lower)
 
 
 def is_stackable(text: str) -> bool:
@@ -48,29 +51,9 @@ def folded(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
-def hidden_characters(text: str, *, emoji: bool) -> list[str]:
-    """List the characters that do not show, reorder what is shown, or have no agreed meaning; each once.
-
-    Those are the categories Cf (zero-width, bidirectional, tags), Co (private use), Cn (unassigned), Zl and Zp (line
-    and paragraph separators), and the default-ignorable characters of other categories. Surrogates are the parser's.
-
-    With ``emoji``, one variation selector may follow a sign of category So, as in the heart that any phone types.
-    """
-    if text.isascii():
-        return []
-    chars = set(_without_presentation(text) if emoji else text)
-    return sorted(char for char in chars if char in _IGNORABLE or unicodedata.category(char) in _HIDDEN)
-
-
 def bare(text: str) -> str:
-    """Take the variation selectors out: what a reader sees, and what a program that ignores them would read."""
-    return text if text.isascii() else "".join(char for char in text if char not in _SELECTORS)
-
-
-def _without_presentation(text: str) -> str:
-    """Take out each variation selector that directly follows a sign which has a text and an emoji form."""
-    pairs = zip(" " + text, text, strict=False)
-    return "".join(char for before, char in pairs if not (char in _SELECTORS and unicodedata.category(before) == "So"))
+    """Take out what does not show: what a reader sees, and what a program that ignores the rest would read."""
+    return text if text.isascii() else _IGNORABLE.sub("", text)
 
 
 def named(char: str) -> str:

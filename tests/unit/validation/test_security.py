@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from conductor_loop.errors import Cause
 from conductor_loop.validation import DEFAULT_RULES, Rules, ThreatLevel, inspect, security, validate
+from conductor_loop.validation.text import is_plain
 from tests.unit.validation.intents import STANDARD, body, broken_rules
 
 ATTACKS = {
@@ -256,13 +257,13 @@ def test_a_violation_names_field_rule_and_character_and_says_how_to_relax_the_ru
     assert report.cause is Cause.SECURITY_VIOLATION
     assert report.violations[0].message == (
         '$.reason breaks blocked_characters: "scale up (again)" holds "(" and ")"; '
-        "reword it, or use the security mode standard (security.validation.strict_mode: false in the configuration), "
-        "which allows it in reason and metadata"
+        "reword it, or use the security mode standard (template parameter SecurityMode, or "
+        "security.validation.strict_mode: false in the configuration), which allows it in reason and metadata"
     )
 
 
 @given(st.text(st.characters(max_codepoint=126, min_codepoint=9)) | st.sampled_from(["..", "a..b", "x rm y", "..."]))
 def test_what_a_look_takes_for_harmless_is_harmless_however_it_is_read(text: str) -> None:
-    if security._is_harmless(text):
+    if is_plain(text):
         readings = security._readings(text)
         assert not [rule for rule, search in security._SEARCHES.items() if search(readings, DEFAULT_RULES)]
