@@ -1,7 +1,5 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 FUZZ_SECONDS ?= 60
 ON_PORT = $(if $(PORT),--port '$(PORT)')
@@ -10,6 +8,12 @@ PYTHON := .venv/bin/python
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes --no-header
 export UV_NO_PROGRESS := 1
 export SAM_CLI_TELEMETRY := 0
+# In the clone, unless the environment names another: HOME stays as it is, and may be read-only.
+export UV_CACHE_DIR ?= $(CURDIR)/.local/cache/uv
+export UV_PYTHON_INSTALL_DIR ?= $(CURDIR)/.local/cache/python
+export PIP_CACHE_DIR ?= $(CURDIR)/.local/cache/pip
+export MPLCONFIGDIR ?= $(CURDIR)/.local/cache/matplotlib
+export __SAM_CLI_APP_DIR ?= $(CURDIR)/.local/cache/sam
 
 .PHONY: help
 help: ## list the targets
@@ -17,32 +21,39 @@ help: ## list the targets
 
 # ---------------------------------------------------------------- environments
 # Each environment is made of its requirements file and nothing else; a stamp says which one it was made of.
+LOCAL_STACK := .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp
+STEP_tools := 3/7
+STEP_ministack := 4/7
+STEP_schemathesis := 6/7
+
 .PHONY: setup
-setup: .local/uv.stamp .local/venv.stamp .local/tools.stamp .local/ministack.stamp .local/porch.stamp .local/schemathesis.stamp .local/promtool/promtool ## make everything a fresh machine needs
+setup: $(LOCAL_STACK) .local/schemathesis.stamp .local/promtool/promtool ## make everything a fresh machine needs
 
 .local/uv.stamp: requirements/uv.txt
-	@mkdir -p .local
-	@python3 -m venv .local/uv
-	@.local/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@dev/preflight.sh
 	@touch $@
 
 .local/venv.stamp: requirements/dev.txt pyproject.toml .local/uv.stamp
+	@echo "setup 2/7: the program, its tests and checks" >&2
 	@$(UV) venv --quiet --allow-existing .venv
 	@VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes $<
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .local/%.stamp: requirements/%.txt .local/uv.stamp
+	@echo "setup $(STEP_$*): $*" >&2
 	@$(UV) venv --quiet --allow-existing .local/$*
 	@VIRTUAL_ENV=.local/$* $(UV) pip sync --quiet --require-hashes $<
 	@touch $@
 
-.local/porch.stamp: layers/porch/requirements.txt .local/uv.stamp
-	@$(MAKE) --silent -C layers/porch vendor PYTHON=$(CURDIR)/.local/uv/bin/python
+.local/porch.stamp: layers/porch/requirements.txt .local/tools.stamp
+	@echo "setup 5/7: porch" >&2
+	@$(MAKE) --silent -C layers/porch vendor PYTHON="$$PWD/.local/tools/bin/python"
 	@touch $@
 
 # Where it is not to be had, setup says so and goes on.
 .local/promtool/promtool:
+	@echo "setup 7/7: promtool" >&2
 	@dev/promtool.sh
 
 .PHONY: lock
@@ -50,7 +61,8 @@ lock: .local/uv.stamp ## choose new versions of every dependency
 	$(COMPILE) requirements/function.in -o layers/library/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt layers/porch/requirements.in -o layers/porch/requirements.txt
 	$(COMPILE) -c layers/library/requirements.txt requirements/dev.in -o requirements/dev.txt
-	for name in uv tools ministack fuzz checkov schemathesis; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in uv tools ministack fuzz checkov schemathesis; do \
+	  $(COMPILE) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 # ---------------------------------------------------------------- checks
 .PHONY: check
@@ -93,21 +105,21 @@ fuzz: .local/fuzz.stamp ## hostile bytes against the validation, for FUZZ_SECOND
 
 # ---------------------------------------------------------------- local stack
 .PHONY: demo
-demo: setup ## from intents to packages on an embedded AWS, in one command (PORT: a free one)
+demo: $(LOCAL_STACK) ## from intents to packages on an embedded AWS, in one command (PORT: a free one)
 	@$(PYTHON) -m dev.demo $(ON_PORT)
 
 .PHONY: up
-up: setup ## start the stack on loopback and leave it running (PORT=4566, PORCH=a program); writes .local/env
+up: $(LOCAL_STACK) ## start the stack on loopback and leave it running (PORT=4566, PORCH=a program); writes .local/env
 	@$(PYTHON) -m dev.stack up $(ON_PORT) $(if $(PORCH),--porch '$(PORCH)')
 
 .PHONY: down
-down: setup ## stop the stack on PORT
+down: $(LOCAL_STACK) ## stop the stack on PORT
 	@$(PYTHON) -m dev.stack down $(ON_PORT)
 
 .PHONY: dashboard
-dashboard: setup ## draw the dashboard from a load on an embedded AWS, into docs/pictures (PORT: a free one)
+dashboard: $(LOCAL_STACK) ## draw the dashboard from a load on an embedded AWS, into docs/pictures (PORT: a free one)
 	@$(PYTHON) -m dev.dashboard $(ON_PORT)
 
 .PHONY: bridge
-bridge: setup ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
+bridge: $(LOCAL_STACK) ## let containers reach the stack on PORT (Linux; for `sam local invoke`)
 	@$(PYTHON) -m dev.bridge $(ON_PORT)

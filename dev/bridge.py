@@ -46,6 +46,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", default="4566")
     port = read_port(parser.parse_args().port)
+    if sys.platform != "linux":
+        sys.exit(
+            "make bridge needs Linux, and is needed there only: Docker Desktop leads containers to loopback by itself"
+        )
     inspect = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
     found = subprocess.run(inspect, capture_output=True, text=True, check=False)
     if found.returncode:

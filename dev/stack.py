@@ -1,8 +1,10 @@
 """A local stack: the real template, built and deployed by `sam` onto an embedded AWS on loopback, IAM enforced."""
 
 import argparse
+import fcntl
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from typing import Any
 
 import boto3
 
+from dev.programs import link_programs
 from dev.server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,11 +29,10 @@ FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction", "AuditFuncti
 ZSH = '[ -z "${ZSH_VERSION:-}" ] || setopt interactive_comments'  # as the pages have comments behind their commands
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
 _TAIL = 3000  # characters of a log that tell why something failed
-_PROGRAMS = {  # on the PATH of .local/env, from these environments
-    "sam": "tools",
-    "conductor-loop": "../.venv",
-    "conductor-loop-validator": "../.venv",
-}
+_LINUX_ONLY = (
+    "the local stack needs Linux, or a container or virtual machine with it: its functions are processes here, and"
+    " what confines porch reads /proc. `sam build`, `sam deploy` to AWS and the command line work on macOS too"
+)
 _MACHINES = {"aarch64": "arm64", "arm64": "arm64"}  # everything else is x86_64
 
 
@@ -87,6 +89,8 @@ class Stack:
 
         What cannot be started, built or deployed leaves nothing behind; a stack that ran before keeps running.
         """
+        if sys.platform != "linux":
+            sys.exit(_LINUX_ONLY)
         again = self.running
         if not again and self._server.taken:
             sys.exit(f"port {self.port} is taken by another program: choose one with `make up PORT=…`")
@@ -99,22 +103,29 @@ class Stack:
 
     def _up(self) -> dict[str, str]:
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
-        link_programs()
+        link_programs(LOCAL)
         if not self.running:
-            _say(f"starting an embedded AWS on {self.endpoint} …")
+            _say(f"1/3 starting an embedded AWS on {self.endpoint} …")
             self._server.start()
-        _say("building: sam build …")
+        _say(f"2/3 building: sam build … ({'some seconds' if _built() else 'a minute for the first'})")
         self.build()
         self.session().client("s3", endpoint_url=self.endpoint).create_bucket(Bucket=ARTIFACTS)
-        _say("deploying: sam deploy …")
+        _say("3/3 deploying: sam deploy … (half a minute)")
         return self.deploy()
 
     def build(self) -> None:
-        """Run `sam build` for this machine's processor."""
-        self._sam(
-            "build", "--cached", "--cache-dir", str(self.home / "cache"), "--build-dir", str(self.home / "build"),
-            "--parameter-overrides", f"Architecture={_architecture()}",
-        )  # fmt: skip
+        """Run `sam build` for this machine's processor.
+
+        Stacks share its cache, so that each layer is built once; one at a time, and each takes a copy.
+        """
+        build = LOCAL / "sam/build"
+        with _locked(LOCAL / "sam"):
+            self._sam(
+                "build", "--cached", "--cache-dir", str(LOCAL / "sam/cache"), "--build-dir", str(build),
+                "--parameter-overrides", f"Architecture={_architecture()}",
+            )  # fmt: skip
+            shutil.rmtree(self.home / "build", ignore_errors=True)
+            shutil.copytree(build, self.home / "build", symlinks=True)
 
     def deploy(self) -> dict[str, str]:
         """Run `sam deploy`; give the stack's outputs."""
@@ -197,38 +208,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def link_programs() -> None:
-    """Fill .local/bin: the programs of this project, and no other of their environments."""
-    programs = LOCAL / "bin"
-    programs.mkdir(parents=True, exist_ok=True)
-    for name, home in _PROGRAMS.items():
-        with _new(programs / name) as program:
-            program.symlink_to(Path("..") / home / "bin" / name)
-    # It asks AWS itself for some services, SQS among them, unless the endpoint is on the command line.
-    with _new(programs / "aws") as aws:
-        aws.write_text(
-            f'#!/bin/sh\nexec "{LOCAL}/tools/bin/aws" ${{AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"}} "$@"\n'
-        )
-        aws.chmod(0o755)
-    # `sam build` wants a python3.13 that has pip; a link would lose its environment, so a script calls it.
-    with _new(programs / "python3.13") as python:
-        python.write_text(f'#!/bin/sh\nexec "{LOCAL}/tools/bin/python3.13" "$@"\n')
-        python.chmod(0o755)
-
-
 @contextmanager
-def _new(path: Path) -> Iterator[Path]:
-    """Give a path to make a file at, and put it in its place at once: another stack may start just now."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    yield beside
-    beside.replace(path)
+def _locked(folder: Path) -> Iterator[None]:
+    """Make a folder, and have it for this process alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _built() -> bool:
+    """Say whether layers were built in this checkout before."""
+    return (LOCAL / "sam/build.toml").exists()
 
 
 def write_env(stack: Stack, outputs: Mapping[str, str], *folders: Path) -> Path:
     """Write env and env.local.json, for a shell and for `sam local`, into .local and the port's folder, or others."""
     lines = [f"export {name}='{value}'" for name, value in _in_a_shell(stack, outputs).items()]
-    lines.append(f"export PATH='{LOCAL / 'bin'}':\"$PATH\"")
+    lines.append(f'export PATH={shlex.quote(str(LOCAL / "bin"))}:"$PATH"')
     lines.append(ZSH)
     for folder in folders or (stack.home, LOCAL):
         (folder / "env").write_text("\n".join(lines) + "\n")
@@ -256,6 +253,7 @@ def _in_a_shell(stack: Stack, outputs: Mapping[str, str]) -> dict[str, str]:
         "API_URL": outputs.get("ApiUrl", ""),
         "STACK_NAME": STACK_NAME,
         "STATE_TABLE": outputs["StateTable"],
+        "SAM_CLI_TELEMETRY": "0",
     }
 
 

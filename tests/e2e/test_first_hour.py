@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from dev.stack import free_port
+from dev.stack import LOCAL, free_port
 from tests import pages, transcripts
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pages.clone(tmp_path_factory.mktemp("reader") / "clone")
+    return pages.clone(tmp_path_factory.mktemp("reader") / "a clone")
 
 
 @pytest.fixture
@@ -26,6 +26,12 @@ def port(clone: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("page", pages.STARTING)
 def test_the_page_prints_what_it_says(clone: Path, port: int, page: str) -> None:
-    environment = transcripts.reader() | {"PORT": str(port)}
+    # Without these caches all would be fetched once more.
+    caches = {"UV_CACHE_DIR": str(LOCAL / "cache/uv"), "PIP_CACHE_DIR": str(LOCAL / "cache/pip")}
+    home = clone.parent / f"home on {port}"
+    home.mkdir()
+    environment = caches | transcripts.reader() | {"PORT": str(port), "HOME": str(home)}
     wrong = pages.wrong(page, clone, environment, seconds=1500)
     assert not wrong, "\n\n".join(wrong)
+    # pip asks rustc, where there is one, for its version, and rustup's makes a folder for itself.
+    assert {one.name for one in home.iterdir()} <= {".rustup"}, "nothing is written outside the clone"

@@ -10,11 +10,11 @@ OF_THE_FUNCTIONS = ("aws_lambda_powertools", "prometheus_client")
 
 
 def test_the_program_installs_with_what_it_needs_and_nothing_of_the_functions(tmp_path: Path) -> None:
+    cache = {"UV_CACHE_DIR": str(LOCAL / "cache/uv")}
     places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
     uv = str(LOCAL / "uv/bin/uv")
-    subprocess.run(
-        [uv, "tool", "install", "--quiet", "--python", "3.13", str(ROOT)], env=os.environ | places, check=True
-    )
+    install = [uv, "tool", "install", "--quiet", "--python", "3.13", str(ROOT)]
+    subprocess.run(install, env=cache | os.environ | places, check=True)
     bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "nobody"}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

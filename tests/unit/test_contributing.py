@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,11 @@ def test_the_workflow_takes_each_action_by_its_commit() -> None:
     lines = re.findall(r"uses: (.*)", (ROOT / ".github/workflows/ci.yml").read_text())
     assert lines
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line) for line in lines)
+
+
+def test_line_ends_are_lf_on_every_system() -> None:
+    listing = ["git", "ls-files", "--eol"]
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    wrong = [file for file in files if "crlf" in file or "mixed" in file or "attr/text=auto eol=lf" not in file]
+    assert files
+    assert not wrong

@@ -5,12 +5,15 @@ import shutil
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dev import stack
-from dev.stack import ROOT, Stack, free_port
+from dev.programs import link_programs
+from dev.stack import LOCAL, ROOT, Stack, free_port
+from tests.unit.machines import program
 
 SERVER = """\
 import http.server, os
@@ -29,18 +32,30 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def program(path: Path, script: str) -> None:
-    path.parent.mkdir(parents=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
 @pytest.mark.parametrize("module", ["dev.stack", "dev.demo", "dev.bridge"])
 @pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "4566 "])
 def test_what_is_no_port_is_said_in_one_line(module: str, port: str) -> None:
     command = [sys.executable, "-m", module, *(["up"] if module == "dev.stack" else []), f"--port={port}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "PORT must be 1 to 65535\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "code"),
+    [
+        ("dev.stack", ["up"], 1),
+        ("dev.demo", [], 1),
+        ("dev.bridge", [], 1),
+        ("conductor_loop.cli", ["porch-check", str(ROOT / "layers/porch/bin/porch")], 2),
+    ],
+)
+def test_what_is_for_linux_only_says_so_in_one_line(module: str, arguments: list[str], code: int) -> None:
+    port = [f"--port={free_port()}"] if module.startswith("dev.") else []
+    on_a_mac = f"import sys, {module} as it; sys.platform = 'darwin'; sys.argv[1:] = {[*arguments, *port]}; it.main()"
+    done = subprocess.run([sys.executable, "-c", on_a_mac], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert len([line for line in done.stderr.splitlines() if "needs Linux" in line]) == 1
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
 
 
 def test_a_server_that_dies_is_told_with_the_end_of_its_log(local: Path) -> None:
@@ -51,13 +66,17 @@ def test_a_server_that_dies_is_told_with_the_end_of_its_log(local: Path) -> None
     assert not failed.home.exists()
 
 
-def test_a_build_that_fails_is_told_with_the_end_of_its_log_and_leaves_no_server(local: Path) -> None:
+def test_a_build_that_fails_is_told_with_the_end_of_its_log_and_leaves_no_server(
+    local: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (local / "server.py").write_text(SERVER)
     program(local / "ministack/bin/python", f"exec {sys.executable} {local}/server.py ministack")
     program(local / "tools/bin/sam", "echo no such runtime; exit 1")
     failed = Stack(free_port())
     with pytest.raises(SystemExit, match="`sam build` failed:\nno such runtime"):
         failed.up()
+    steps = [line.partition(" …")[0] for line in capsys.readouterr().err.splitlines()]
+    assert steps == [f"1/3 starting an embedded AWS on {failed.endpoint}", "2/3 building: sam build"]
     assert not failed.running
     assert not failed._server.taken
     assert not failed.home.exists()
@@ -90,6 +109,61 @@ def test_a_port_that_is_taken_is_left_alone() -> None:
     assert not refused.home.exists()
 
 
+SAM = """\
+#!{python}
+import os, pathlib, sys, time
+arguments = sys.argv[1:]
+build, cache = (pathlib.Path(arguments[arguments.index(name) + 1]) for name in ("--build-dir", "--cache-dir"))
+cache.mkdir(parents=True, exist_ok=True)
+(cache / "in use").mkdir()  # fails where another build is
+time.sleep(0.2)
+layer = cache / "layer"
+if not layer.exists():
+    layer.write_text(str(os.getpid()))
+(build / "PorchLayer").mkdir(parents=True, exist_ok=True)
+(build / "PorchLayer/porch").write_text(layer.read_text())
+(cache / "in use").rmdir()
+"""
+
+
+def test_stacks_that_are_built_at_a_time_share_one_build_of_each_layer(local: Path) -> None:
+    """SAM's cache is not made for two at a time, and a layer takes half a minute to build."""
+    program(local / "bin/sam", SAM.format(python=sys.executable))
+    stacks = [Stack(port) for port in (4601, 4602, 4603)]
+    for one in stacks:
+        one.home.mkdir()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(Stack.build, stacks))
+    built = [one.home / "build/PorchLayer/porch" for one in stacks]
+    assert len({path.read_text() for path in built}) == 1
+    assert len({path.stat().st_ino for path in built}) == 3, "a running stack keeps what it was built with"
+
+
+def test_a_shell_that_takes_the_variables_has_sam_without_telemetry(local: Path) -> None:
+    outputs = dict.fromkeys(
+        ("HandoffBucket", "StateTable", "ConductorFunction", "ConfigParameter", "TokensSecret"), "name"
+    ) | dict.fromkeys(("HighQueue", "NormalQueue", "LowQueue"), "url")
+    env = stack.write_env(Stack(4601), outputs, local)
+    script = f". '{local / 'env'}'; echo $SAM_CLI_TELEMETRY; echo \"${{PATH%%:*}}\""
+    shown = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert env == local / "env"
+    assert shown == f"0\n{local / 'bin'}\n"
+
+
+def test_programs_run_where_the_home_may_not_be_written_to(tmp_path: Path) -> None:
+    """And write to .local alone, in a path that a shell has to be told as one word."""
+    local = tmp_path / "a clone's $HOME/.local"
+    (local / "tools").mkdir(parents=True)
+    (local / "tools/bin").symlink_to(LOCAL / "tools/bin")
+    programs = link_programs(local)
+    (tmp_path / "template.yaml").write_text("Resources: {Topic: {Type: AWS::SNS::Topic}}\n")
+    environment = {"PATH": f"{programs}:{os.defpath}", "HOME": "/dev/null/home", "AWS_DEFAULT_REGION": "us-east-1"}
+    for command in (["sam", "build"], ["aws", "--version"], ["python3.13", "-m", "pip", "--version"]):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (local / "cache/sam").is_dir()
+
+
 def test_the_flaky_porch_succeeds_at_the_third_attempt(tmp_path: Path) -> None:
     flaky = tmp_path / "porch"
     flaky.write_bytes((ROOT / "examples/flaky-porch/porch").read_bytes())
@@ -107,11 +181,8 @@ def test_the_flaky_porch_succeeds_at_the_third_attempt(tmp_path: Path) -> None:
 
 def test_the_aws_of_a_stack_asks_that_stack_for_every_service(local: Path) -> None:
     """Version 1 of the program has an endpoint of its own for SQS, whatever the environment says."""
-    program = local / "tools/bin/aws"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\necho "$@"\n')
-    program.chmod(0o755)
-    stack.link_programs()
+    program(local / "tools/bin/aws", 'echo "$@"')
+    link_programs(local)
     command = [str(local / "bin/aws"), "sqs", "list-queues"]
     asked = subprocess.run(command, env={"AWS_ENDPOINT_URL": "http://here"}, capture_output=True, text=True, check=True)
     assert asked.stdout == "--endpoint-url http://here sqs list-queues\n"

@@ -1,7 +1,10 @@
 """The rules for Prometheus and the dashboard for Grafana use only what /metrics tells."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import yaml
 
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY, Kind
+from tests import pages
 from tests.promtool import findings, needs_promtool
 from tests.unit.test_alarms import headings
 
@@ -76,6 +80,18 @@ def test_promtool_takes_every_query_of_the_dashboard(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     assert not findings("check", "rules", tmp_path / "rules.yaml")
+
+
+@pytest.mark.parametrize(("variables", "outcome"), [({}, "2 skipped"), ({"CI": "true"}, "2 failed")])
+def test_without_promtool_its_tests_say_so_and_fail_in_ci(
+    tmp_path: Path, variables: dict[str, str], outcome: str
+) -> None:
+    clone = pages.clone(tmp_path / "clone")
+    command = [sys.executable, "-m", "pytest", "-k", "test_promtool", "tests/unit/test_monitoring.py"]
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | variables
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert outcome in done.stdout
+    assert "promtool is not here: install Prometheus, then `make setup`" in done.stdout
 
 
 def test_every_panel_has_a_title_a_unit_and_a_query() -> None:

@@ -1,6 +1,7 @@
 """Checking a porch of one's own."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -97,6 +98,8 @@ def porch_check(
 
     Exit codes: 0 every rule is kept, 1 at least one is broken, 2 wrong usage.
     """  # noqa: D301 - click wants the control character
+    if sys.platform != "linux":
+        raise click.UsageError("porch-check needs Linux, as Lambda has it: what confines a porch reads /proc")
     from conductor_loop import porch_check as suite  # noqa: PLC0415 - see common
 
     unknown = sorted(set(only) - {rule.name for rule in suite.RULES})

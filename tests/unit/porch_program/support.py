@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 PORCH = ROOT / "layers" / "porch" / "bin" / "porch"
+KUBECTL = Path(sys.executable).with_name("kubectl")  # of requirements/dev.txt: no test is skipped
 
 # The interpreter of the tests goes first on PATH, because the shebang takes whichever python3 it finds there.
 PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])

@@ -11,11 +11,10 @@ import pytest
 import yaml
 
 from porch.cli import main
-from tests.unit.porch_program.support import PATH, ROOT, write_intent
+from tests.unit.porch_program.support import KUBECTL, PATH, ROOT, write_intent
 
 NEWEST = ROOT / "examples/gitops/newest"
 DOCUMENT = (ROOT / "docs/gitops.md").read_text()
-needs_kustomize = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl kustomize is not installed")
 
 
 def newest(*arguments: Path) -> subprocess.CompletedProcess[str]:
@@ -40,7 +39,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kustomize(directory: Path) -> list[Any]:
-    result = subprocess.run(["kubectl", "kustomize", str(directory)], capture_output=True, check=True)
+    result = subprocess.run([KUBECTL, "kustomize", str(directory)], capture_output=True, check=True)
     return list(yaml.safe_load_all(result.stdout))
 
 
@@ -68,7 +67,6 @@ def test_nothing_to_copy_is_said_and_the_tree_is_left_as_it_is(tmp_path: Path) -
     assert newest(tmp_path).returncode == 2
 
 
-@needs_kustomize
 def test_kustomize_refuses_all_packages_at_once_and_builds_the_tree(packages: Path, tmp_path: Path) -> None:
     target = packages / "oran-sim/cnf-simulator"
     resources = sorted(path.name for path in target.iterdir())
@@ -85,7 +83,6 @@ def test_kustomize_refuses_all_packages_at_once_and_builds_the_tree(packages: Pa
     }
 
 
-@needs_kustomize
 def test_the_patch_of_the_flux_kustomization_protects_the_deployment(packages: Path) -> None:
     (flux,) = [one for one in manifests() if one["kind"] == "Kustomization"]
     overlay = {"resources": ["cnf-simulator/cnf-simulator-v1.0.10"], "patches": flux["spec"]["patches"]}
