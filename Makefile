@@ -80,10 +80,6 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 test: setup ## every test
 	@.venv/bin/pytest --numprocesses 3 --dist loadscope
 
-.PHONY: explore
-explore: setup ## every interleaving of two workers over small scenes; up to twenty minutes
-	@$(PYTHON) -m tests.explorer
-
 .PHONY: bench
 bench: setup ## speed, cost and scale against their targets; PEER=PATH
 	@$(PYTHON) -m bench $(if $(PEER),--peer $(PEER))
@@ -93,7 +89,8 @@ bench-hostile: setup ## time and memory of the validation, against hostile files
 	@$(PYTHON) -m bench.validation
 
 .PHONY: explore
-explore: setup ## 5,000 random histories, five times those of every run; some minutes
+explore: setup ## every interleaving of two workers over small scenes, and 5,000 random histories; about twenty minutes
+	@$(PYTHON) -m tests.explorer
 	@SCHEDULES=5000 .venv/bin/pytest --quiet --numprocesses 3 tests/unit/test_schedules.py
 
 .PHONY: fuzz

@@ -2,12 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import combinations
 from typing import Any
 from zlib import crc32
 
@@ -17,14 +16,16 @@ from conductor_loop.config import Config
 from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, StillHeld
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, Outcome, State
+from conductor_loop.lifecycle import Claim, Outcome, Refusal, Row, State
+from conductor_loop.order import is_exact
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import take_turn
 from tests.explorer.actor import READS, Actor, Call, Part
 from tests.factories import BUCKET
-from tests.watched import WatchedBucket, WatchedState
+from tests.memory import MemoryBucket
+from tests.watched import WatchedState
 from tests.workers import Drop
 
 EPOCH = 1_800_000_000.0
@@ -67,19 +68,31 @@ class Step:
         return f"{self.kind}{self.actor}" if self.kind != "pause" else self.kind
 
 
-class ExploredBucket(WatchedBucket):
+class ExploredBucket(MemoryBucket):
     """Version ids that do not depend on what was written to other keys, so that histories can meet again."""
 
-    def __init__(self, drops: dict[str, Drop]) -> None:
-        super().__init__(drops)
+    def __init__(self) -> None:
+        super().__init__()
         self.written: Counter[str] = Counter()
 
     def _put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
         super()._put(key, body, metadata)
         self.written[key] += 1
-        version = replace(self.objects[key][-1], id=f"v{self.written[key]}-{crc32(key.encode()):08x}")
+        version = replace(self.objects[key][-1], id=f"v{crc32(key.encode())}{self.written[key]:03}")
         self.objects[key][-1] = version
         return version.id
+
+
+class ExploredState(WatchedState):
+    """Knows of which handoffs an exact order was ever written down."""
+
+    world: "Play"  # type: ignore[assignment]
+
+    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
+        for (_, version), row in self.rows.items():
+            if version in self.world.drops:
+                self.world.drops[version].known |= is_exact(row.order)
+        return super().claim(claim, now, seen)
 
 
 class FilesOneByOne(Part):
@@ -123,11 +136,10 @@ class Play:
     running: Actor | None = None
     left_events: bool = False  # whether workers left events that are delivered again, or lost
     late: list[Actor] = field(default_factory=list)  # who go on once all is decided
-    withdrawn: set[str] = field(default_factory=set)  # version ids
     in_order: list[str] = field(default_factory=list)  # version ids, as they were decided
 
     def __post_init__(self) -> None:
-        self.bucket, self.state, self.rates = ExploredBucket(self.drops), WatchedState(self), Memory()  # type: ignore[arg-type]
+        self.bucket, self.state, self.rates = ExploredBucket(), ExploredState(self), Memory()  # type: ignore[arg-type]
         self.bucket.now = lambda: self.now
 
     # -- the vocabulary of scenes
@@ -142,8 +154,9 @@ class Play:
         return handoff
 
     def withdraw(self, handoff: Handoff) -> None:
-        self.bucket.remove(handoff)
-        self.withdrawn.add(handoff.version_id)
+        """Do `aws s3 rm` of its name."""
+        self.bucket.withdraw(handoff.key)
+        self.drops[handoff.version_id].withdrawn = True
 
     def answer(self, handoff: Handoff) -> None:
         """Deliver an event, undisturbed."""
@@ -217,7 +230,7 @@ class Play:
         """Give the same number where all that follows is the same."""
         parts = [self.now, self.budget, self.events, sorted(map(repr, self.messages))]
         actors = [(actor.seen, actor.started, actor.ended, actor.killed, actor.broken) for actor in self.actors]
-        drops = [(drop.runs, drop.decided) for drop in self.drops.values()]
+        drops = [(drop.runs, drop.known, drop.decided) for drop in self.drops.values()]
         return hash((*map(repr, parts), *actors, repr(drops), _text(self.bucket.__dict__), _text(_fields(self.state))))
 
     def close(self) -> None:
@@ -262,10 +275,6 @@ class Play:
         assert there == mine, f"decided with files that are not its own: {handoff}"
         assert not mine.keys() & self.packages.keys(), f"two intents share a package: {handoff}"
         self.packages |= mine
-
-    def state_order(self) -> Iterator[tuple[Drop, Drop]]:
-        """Give each pair of handoffs, the one decided first in front."""
-        return combinations([self.drops[version] for version in self.in_order], 2)
 
     def count(self, what: str) -> None:
         self.counts[what] += 1
