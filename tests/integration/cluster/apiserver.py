@@ -18,11 +18,7 @@ from tests.integration.cluster.statuses import Answer, Document, Refused, forbid
 
 TOKEN = "token-" + "s3cr3t" * 8
 _PORCH = ["apis", GROUP, "v1alpha1", "namespaces"]
-_LISTED = {
-    "resourcequotas": "",
-    "limitranges": "",
-    "horizontalpodautoscalers": "autoscaling",
-}
+_LISTED = {"horizontalpodautoscalers": "autoscaling"}
 
 
 @dataclass

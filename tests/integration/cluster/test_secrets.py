@@ -25,7 +25,7 @@ def echo(world: World, path: str, code: int) -> None:
     world.api.faults.answers[path] = (code, {"X-Echo": world.api.token}, json.dumps(status).encode())
 
 
-PATHS = ["/deployments/cnf-simulator", "/horizontalpodautoscalers", "/resourcequotas", "/packagerevisions"]
+PATHS = ["/deployments/cnf-simulator", "/horizontalpodautoscalers", "/packagerevisions"]
 CODES = [200, 302, 400, 401, 404, 409, 422, 429, 500]
 
 
