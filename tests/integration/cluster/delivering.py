@@ -32,7 +32,8 @@ def writes(world: World) -> list[str]:
 
 
 def patched(registry: PorchRegistry, name: str) -> int:
-    replicas: int = yaml.safe_load(registry.files[name]["deployment-patch.yaml"])["spec"]["replicas"]
+    (only,) = yaml.safe_load(registry.files[name]["kustomization.yaml"])["patches"]
+    replicas: int = yaml.safe_load(only["patch"])["spec"]["replicas"]
     return replicas
 
 

@@ -1,7 +1,7 @@
 """What ``porch -help`` prints; apart, so that a run which needs no help does not load it."""
 
 USAGE = """\
-Write a KRM package (Kptfile, kustomization.yaml, Deployment patch, README.md) for one scaling intent.
+Write a KRM package (a Kptfile and a kustomize Component) for one scaling intent.
 
 usage:
   porch -intent FILE -out DIRECTORY [-structured] [-kubeconfig FILE]
@@ -9,7 +9,7 @@ usage:
 flags (one dash or two; -flag value or -flag=value):
   -intent FILE      the intent, JSON; a name such as intent-<id>.json gives the package its intent id
   -out DIRECTORY    where to write <package>/; made if missing, and nothing outside it is touched
-  -kubeconfig FILE  check the Deployment, its quotas and autoscalers in this cluster first; -kubeconfig= works offline
+  -kubeconfig FILE  check the Deployment and its autoscalers in this cluster first; -kubeconfig= works offline
   -structured       print one JSON document instead of lines of text
   -version          print the version
   -help, -h         print this
@@ -31,7 +31,7 @@ exit codes:
   2    the cluster has no such namespace or Deployment
   3    the cluster does not let porch look or write: grant it, or renew the credentials
   4    the cluster cannot be reached, or does not answer as it should: try again later
-  5    a ResourceQuota, LimitRange or HorizontalPodAutoscaler rules the replicas out
+  5    a HorizontalPodAutoscaler rules the replicas out
   64   wrong flags or environment: correct the call
   70   porch itself failed: report it
   71   out of memory
