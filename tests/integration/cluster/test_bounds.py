@@ -8,9 +8,8 @@ from tests.integration.cluster.world import World
 def autoscaler(world: World, least: int | None, most: int, **target: str) -> None:
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "cnf-simulator"} | target
     spec = {"scaleTargetRef": reference, "maxReplicas": most} | ({} if least is None else {"minReplicas": least})
-    world.api.add(
-        "horizontalpodautoscalers", f"hpa-{len(world.api.objects.get('horizontalpodautoscalers', {})) + 1}", spec=spec
-    )
+    number = len(world.api.objects.get("horizontalpodautoscalers", {})) + 1
+    world.api.add("horizontalpodautoscalers", f"hpa-{number}", spec=spec)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,15 @@ type Result = CompletedProcess[str]
 
 
 def deployment(replicas: int = 1) -> dict[str, Any]:
-    """Return spec and status of a Deployment."""
-    template = {"spec": {"containers": [{"name": "cnf", "image": "cnf"}]}}
-    return {"spec": {"replicas": replicas, "template": template}, "status": {"replicas": replicas}}
+    """Return spec and status of a Deployment that runs as it should."""
+    labels = {"app": "cnf-simulator"}
+    container = {"name": "cnf", "image": "cnf", "resources": {"requests": {"cpu": "100m"}}}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
+    return {
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+        "status": {"observedGeneration": 1, **{name: count for name, count in counts.items() if count}},
+    }
 
 
 @dataclass
