@@ -23,6 +23,7 @@ class Controller:
     objects: dict[str, dict[str, Document]]
     available: bool = True  # whether pods become ready; without a kubelet none does
     stuck: bool = False  # whether nothing is done at all
+    refuse: str = ""  # why there can be no further pod, in any words
     cpu_limit: dict[str, int] = field(default_factory=dict)  # by namespace: millicores that a container may have
     dying: set[str] = field(default_factory=set)  # namespaces that are being deleted
 
@@ -52,6 +53,8 @@ class Controller:
         """Return why there can be no further pod, in the API server's words; "" if there can."""
         namespace, pod = deployment["metadata"]["namespace"], f"{replica_set_name(deployment)}-{_SUFFIX}"
         cpu = requested_cpu(deployment)
+        if self.refuse:
+            return self.refuse
         if namespace in self.dying:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             return f'pods "{pod}" is forbidden: {why}'

@@ -8,7 +8,7 @@ from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import Result, World
 
 NAME = "edge-1.oran-sim--cnf-simulator"
-REPOSITORY = {"PORCH_REPOSITORY": "edge-1"}
+REPOSITORY = {"PORCH_DELIVERY": "repository", "PORCH_REPOSITORY": "edge-1"}
 PUBLISH = {**REPOSITORY, "PORCH_PUBLISH": "true"}
 
 

@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers that rule the replicas out: exit 5."""
+"""HorizontalPodAutoscalers that would undo the replicas: exit 5, before anything is changed."""
 
 import pytest
 
@@ -24,21 +24,21 @@ def test_replicas_that_an_autoscaler_would_undo_are_exit_5(
     world: World, least: int | None, most: int, words: str
 ) -> None:
     autoscaler(world, least, most)
-    result = world.porch()
-    assert (result.returncode, world.wrote()) == (5, [])
+    result = world.porch(PORCH_DELIVERY="scale")
+    assert (result.returncode, world.wrote(), world.api.deployment()["spec"]["replicas"]) == (5, [], 1)
     assert f"HorizontalPodAutoscaler hpa-1 would undo 3 replicas, {words}" in result.stderr
 
 
 def test_an_autoscaler_that_allows_the_replicas_is_a_note(world: World) -> None:
     autoscaler(world, 1, 10)
-    result = world.porch()
+    result = world.porch(PORCH_DELIVERY="scale")
     assert result.returncode == 0
     assert result.stderr == "Note: HorizontalPodAutoscaler hpa-1 may change the replicas again, within 1 to 10\n"
 
 
 def test_zero_replicas_turn_an_autoscaler_off_and_are_fine(world: World) -> None:
     autoscaler(world, 2, 10)
-    result = world.porch(intent={"replicas": 0})
+    result = world.porch(intent={"replicas": 0}, PORCH_DELIVERY="scale")
     assert result.returncode == 0
     assert result.stderr == "Note: HorizontalPodAutoscaler hpa-1 is off while there are 0 replicas\n"
 
@@ -46,7 +46,8 @@ def test_zero_replicas_turn_an_autoscaler_off_and_are_fine(world: World) -> None
 @pytest.mark.parametrize("target", [{"name": "another"}, {"kind": "StatefulSet"}, {"apiVersion": "example.com/v1"}])
 def test_an_autoscaler_of_something_else_does_not_matter(world: World, target: dict[str, str]) -> None:
     autoscaler(world, 10, 20, **target)
-    assert (world.porch().returncode, world.porch().stderr) == (0, "")
+    result = world.porch(PORCH_DELIVERY="scale")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_autoscalers_on_later_pages_count(world: World) -> None:
@@ -54,4 +55,4 @@ def test_autoscalers_on_later_pages_count(world: World) -> None:
     for _ in range(3):
         autoscaler(world, 1, 10)
     autoscaler(world, 1, 2)
-    assert world.porch().returncode == 5
+    assert world.porch(PORCH_DELIVERY="scale").returncode == 5

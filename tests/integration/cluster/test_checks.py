@@ -14,13 +14,13 @@ def test_the_replicas_before_are_those_of_the_deployment(world: World) -> None:
         "Package successfully created: cnf-simulator-v1.0.0\n"
         "Deployment target: oran-sim/cnf-simulator\n"
         "Replicas updated: 2 -> 3\n"
-        "Cluster: checked\n"
+        "Delivery: check\n"
     )
 
 
-def test_structured_output_says_that_the_cluster_was_checked(world: World) -> None:
+def test_structured_output_says_that_the_cluster_was_looked_at(world: World) -> None:
     document = report(world.porch("-structured"))
-    assert document["cluster"] == "checked"
+    assert document["delivery"] == "check"
     assert document["deployment"]["previous_replicas"] == 1
 
 
@@ -30,7 +30,7 @@ def test_a_deployment_without_replicas_has_one_as_kubernetes_has_it(world: World
 
 
 def test_an_empty_kubeconfig_flag_works_offline_whatever_the_environment_says(world: World) -> None:
-    assert "Cluster: offline, nothing was checked\n" in world.porch("-kubeconfig=").stdout
+    assert "Delivery: package\n" in world.porch("-kubeconfig=").stdout
     assert world.api.requests == []
 
 
@@ -41,10 +41,7 @@ def test_the_flag_goes_before_the_environment(world: World) -> None:
 
 def test_only_what_is_needed_is_asked(world: World) -> None:
     world.porch()
-    assert world.api.requests == [
-        "GET /apis/apps/v1/namespaces/oran-sim/deployments/cnf-simulator",
-        "GET /apis/autoscaling/v2/namespaces/oran-sim/horizontalpodautoscalers",
-    ]
+    assert world.api.requests == ["GET /apis/apps/v1/namespaces/oran-sim/deployments/cnf-simulator"]
 
 
 # ------------------------------------------------------------------ 2
@@ -74,7 +71,7 @@ def test_a_namespace_that_is_not_there_is_seen_behind_a_role_that_went_with_it(w
 @pytest.mark.parametrize("kind", ["deployments", "horizontalpodautoscalers"])
 def test_what_porch_may_not_look_at_is_exit_3(world: World, kind: str) -> None:
     world.api.faults.forbidden = {kind, "namespaces"}
-    result = world.porch()
+    result = world.porch(PORCH_DELIVERY="scale")
     assert (result.returncode, world.wrote()) == (3, [])
     assert f'resource "{kind}"' in result.stderr
     assert "docs/porch.md has the Role" in result.stderr

@@ -25,7 +25,7 @@ def test_an_intent_becomes_a_proposed_package_revision(world: World, registry: P
     name = revision["metadata"]["name"]
     assert name.startswith(f"{NAME}.intent-")
     assert name.endswith("-v1-0-0")
-    assert result.stdout.endswith(f"Cluster: checked\nPackage revision: default/{name} (Proposed)\n")
+    assert result.stdout.endswith(f"Delivery: repository\nPackage revision: default/{name} (Proposed)\n")
     assert revision["spec"]["lifecycle"] == "Proposed"
     assert world.wrote() == ["cnf-simulator-v1.0.0"]
 
@@ -34,7 +34,7 @@ def test_structured_output_names_the_package_revision(world: World, registry: Po
     document = report(world.porch("-structured", **REPOSITORY))
     name = only(registry)["metadata"]["name"]
     assert document["package_revision"] == {"namespace": "default", "name": name, "lifecycle": "Proposed"}
-    assert document["cluster"] == "checked"
+    assert document["delivery"] == "repository"
 
 
 def test_the_revision_holds_our_files_beside_those_of_porch(world: World, registry: PorchRegistry) -> None:
