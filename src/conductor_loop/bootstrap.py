@@ -31,7 +31,7 @@ from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-from conductor_loop.porch import Credentials, Limits, Porch
+from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch
 from conductor_loop.turns import Turns
 
 __all__ = ["build", "end_at", "live"]
@@ -76,6 +76,7 @@ def build(
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
         cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
+        delivery=config.delivery,
     )
     jitter = random.SystemRandom().random  # the kernel's: copies of one snapshot (SnapStart) share Python's own numbers
     return App(
@@ -111,7 +112,7 @@ def _tmp_of_lambda() -> Path | None:
 
 
 def _credentials(config: Config) -> Credentials[Any] | None:
-    if not (config.kubeconfig_secret or config.eks_cluster):
+    if config.delivery == PACKAGE or not (config.kubeconfig_secret or config.eks_cluster):
         return None
     from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret  # noqa: PLC0415 - a start without is faster
 

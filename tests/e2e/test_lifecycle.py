@@ -40,7 +40,7 @@ def test_every_priority_is_answered(deployed: Deployed) -> None:
         deployed.put(file, priority=file[12:-5])
     deployed.wait_for(*files)
     assert {deployed.status(file)["message"] for file in files} == {
-        f"Successfully scaled {file[:-5]} to 2 replicas" for file in files
+        f"Created package {file[:-5]}-v1.0.0 to scale {file[:-5]} to 2 replicas" for file in files
     }
 
 

@@ -22,10 +22,19 @@ def test_the_configuration_knows_every_variable_of_the_template() -> None:
 def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
     for function in FUNCTIONS:
         text = _variables(function)["CONDUCTOR_DEFAULTS"]
-        for name, value in {"LogLevel": "debug", "PriorityQueues": "false"}.items():
+        given = {"LogLevel": "debug", "PriorityQueues": "false", "Delivery": "repository", "PorchRepository": "edge-1"}
+        for name, value in given.items():
             text = text.replace(f"${{{name}}}", value)
-        config = load({}, {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text})
+        variables = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER": "edge"}
+        config = load({}, variables | {"CONDUCTOR_DEFAULTS": text})
         assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
+        assert (config.delivery, config.porch_environment) == ("repository", {"PORCH_REPOSITORY": "edge-1"})
+
+
+def test_every_function_judges_a_configuration_by_the_same_cluster() -> None:
+    names = ("CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET", "CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER", "CONDUCTOR_DEFAULTS")
+    (known,) = {tuple(_variables(function)[name] for name in names) for function in FUNCTIONS}
+    assert known[:2] == ("KubeconfigSecretArn", "EksClusterName")
 
 
 def test_the_layer_carries_a_description_of_every_service_that_is_called() -> None:
