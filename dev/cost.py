@@ -71,6 +71,11 @@ def _analyzed(alarm: dict[str, list[dict[str, object]]]) -> int:
     return sum("MetricStat" in one for one in alarm.get("Metrics", ())) or 1
 
 
+def _files() -> str:
+    (files,) = re.findall(r"^\| calls \| inline, and (\d+) files", _FIGURES.read_text(), re.MULTILINE)
+    return str(files)
+
+
 _HEAD = f"""# What it costs
 
 Made by `.venv/bin/python -m dev.cost`; do not edit it by hand. List prices of us-east-1, {PRICES_OF}, without
@@ -80,7 +85,8 @@ below [the figures](performance.md).
 
 ## An intent
 
-Dollars for a million, by [the cost model](performance.md#the-cost-model), with 1,024 MB and four files in a package:
+Dollars for a million, by [the cost model](performance.md#the-cost-model), with 1,024 MB and {_files()} files in a
+package:
 
 | way | dollars |
 |---|---|
@@ -104,7 +110,7 @@ Metrics of a stack that nothing happens to are not written, and not charged.
 
 | turn | what it saves, and what it takes |
 |---|---|
-| a porch that writes fewer files | $5 a million for each file less |
+| a porch of your own that writes fewer files | $5 a million for each file less |
 | `PriorityQueues=false` | the difference of the first two rows above; without priorities |
 """
 _TURNS = """| `MemorySize` | see [right-sizing](performance.md#right-sizing) |

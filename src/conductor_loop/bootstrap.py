@@ -33,7 +33,7 @@ from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-from conductor_loop.porch import Credentials, Limits, Porch
+from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch
 from conductor_loop.turns import Turns
 
 __all__ = ["build", "end_at", "jitter", "live", "queues"]
@@ -96,6 +96,7 @@ def build(
         limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
         cleans=_tmp_of_lambda(),
         credentials=_credentials(config),
+        delivery=config.delivery,
     )
     return App(
         config=config,
@@ -130,7 +131,7 @@ def _tmp_of_lambda() -> Path | None:
 
 
 def _credentials(config: Config) -> Credentials[Any] | None:
-    if not (config.kubeconfig_secret or config.eks_cluster):
+    if config.delivery == PACKAGE or not (config.kubeconfig_secret or config.eks_cluster):
         return None
     from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret  # noqa: PLC0415 - a start without is faster
 

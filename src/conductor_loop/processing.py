@@ -188,6 +188,7 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         timeout_seconds=attempt.timeout_seconds,
         previous_version=target.version,
         previous_replicas=target.replicas,
+        not_after=attempt.claim.lease_until - SETTLE_SECONDS,
     )
     try:
         result = app.run_porch(request)
@@ -201,7 +202,7 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         order=applied_order(target.last_order, order(attempt.claim.handoff)),
     )
     who = author(app, delivery, attempt.claim.attempt)
-    outcome = status.succeeded(who, attempt.intent, package, attempt.note)
+    outcome = status.succeeded(who, attempt.intent, package, result.delivered, attempt.note)
     return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run)))
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -12,7 +12,7 @@ from conductor_loop.contract import Check, keeps
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.lifecycle import Failure, Outcome, State
-from conductor_loop.porch import Mode, PorchFailed, Run
+from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Mode, PorchFailed, Run
 
 _MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
 _CUTS = 30  # by half: enough for anything
@@ -51,13 +51,40 @@ class Published:
     files: tuple[str, ...]  # paths below the prefix
 
 
-def succeeded(author: Author, intent: Intent, package: Published, note: str = "") -> Outcome:
-    """Tell of a published package; ``note`` says what was done otherwise than asked."""
-    message = f"Successfully scaled {intent.target} to {intent.replicas} replicas{note}"
+def succeeded(
+    author: Author, intent: Intent, package: Published, delivered: Delivered | None = None, note: str = ""
+) -> Outcome:
+    """Tell of a published package, and of what porch did with it; ``note`` says what was done otherwise than asked."""
+    delivered = delivered or Delivered()
+    message = "; ".join((_done(intent, package, delivered), *delivered.notes)) + note
     package_details = {"name": package.name, "prefix": package.prefix, "files": list(package.files)}
-    return _outcome(
-        State.SUCCEEDED, PROCESSED, _document(author, State.SUCCEEDED, message, intent) | {"package": package_details}
-    )
+    document = _document(author, State.SUCCEEDED, message, intent) | _delivered(delivered)
+    return _outcome(State.SUCCEEDED, PROCESSED, document | {"package": package_details})
+
+
+def _done(intent: Intent, package: Published, delivered: Delivered) -> str:
+    """Say what was really done: a package alone scales nothing."""
+    wanted = f"{intent.target} to {intent.replicas} replicas"
+    if delivered.is_scaled_to(intent.replicas):
+        return f"Successfully scaled {wanted}"
+    if delivered.delivery == SCALE:
+        return f"Set {wanted}"
+    created = f"Created package {package.name} to scale {wanted}"
+    if delivered.delivery == REPOSITORY and delivered.revision:
+        revision = delivered.revision
+        return f"{created}, as package revision {revision.namespace}/{revision.name} ({revision.lifecycle})"
+    return created
+
+
+def _delivered(delivered: Delivered) -> dict[str, Any]:
+    revision = asdict(delivered.revision) if delivered.revision else None
+    fields = {
+        "delivery": delivered.delivery,
+        "previous_replicas": delivered.previous_replicas,
+        "observed_replicas": delivered.observed_replicas,
+        "package_revision": revision,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: float | None, note: str = "") -> Outcome:
@@ -69,6 +96,7 @@ def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: flo
     said = str(failure).removesuffix(".") if goes_on else str(failure)
     message = f"{late if timed_out else 'Failed to process intent'}: {said}{goes_on}{note}"
     document = _document(author, state, message, intent)
+    document |= _delivered(failure.delivered) if failure.delivered else {}
     document["error_details"] = _error(failure.cause, str(failure)) | _porch_details(failure.run)
     if next_retry is not None:
         document["next_retry"] = timestamp(next_retry)

@@ -7,7 +7,7 @@ from tests.e2e.conftest import Deployed
 
 EXAMPLES = ROOT / "examples/intents"
 GOOD = ("intent-scale-up-001.json", "intent-emergency-scale-up.json", "intent-cleanup.json")
-PACKAGE = {"Kptfile", "README.md", "deployment-patch.yaml", "kustomization.yaml"}
+PACKAGE = {"Kptfile", "kustomization.yaml"}
 
 
 def test_examples_that_are_copied_in_become_packages(deployed: Deployed) -> None:
@@ -63,7 +63,7 @@ def test_a_name_sent_again_is_a_new_intent_with_a_new_status(deployed: Deployed)
     deployed.wait_for("intent-again.json")
     second = deployed.status("intent-again.json")
     assert (first["package"]["name"], second["package"]["name"]) == ("again-v1.0.0", "again-v1.0.1")
-    assert b"replicas: 2" in deployed.read(f"{second['package']['prefix']}deployment-patch.yaml")
+    assert b"replicas: 2" in deployed.read(f"{second['package']['prefix']}kustomization.yaml")
 
 
 def test_many_intents_for_one_target_leave_the_newest_applied(deployed: Deployed) -> None:

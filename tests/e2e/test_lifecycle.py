@@ -40,7 +40,7 @@ def test_every_priority_is_answered(deployed: Deployed) -> None:
         deployed.put(file, priority=file[12:-5])
     deployed.wait_for(*files)
     assert {deployed.status(file)["message"] for file in files} == {
-        f"Successfully scaled {file[:-5]} to 2 replicas" for file in files
+        f"Created package {file[:-5]}-v1.0.0 to scale {file[:-5]} to 2 replicas" for file in files
     }
 
 
@@ -83,7 +83,7 @@ def test_of_two_intents_for_one_target_the_older_one_is_skipped_where_it_comes_l
     deployed.wait_for("intent-older.json")
     status = deployed.status("intent-older.json")
     assert (status["status"], "intent-newer.json" in status["message"]) == ("skipped", True), status["message"]
-    assert b"replicas: 3" in deployed.read("packages/e2e/ordered/ordered-v1.0.0/deployment-patch.yaml")
+    assert b"replicas: 3" in deployed.read("packages/e2e/ordered/ordered-v1.0.0/kustomization.yaml")
 
 
 def test_a_message_that_keeps_failing_is_a_dead_letter_and_redrive_brings_it_back(deployed: Deployed) -> None:

@@ -54,7 +54,8 @@ def test_the_planner_sends_a_valid_wish_and_waits_for_its_answer(
     body = world.bucket.get(BUCKET, f"processed/{name}")
     assert inspect(body, name=name).valid
     assert json.loads(body)["replicas"] == 8
-    assert f"{name}: success: Successfully scaled cnf-simulator to 8 replicas" in capsys.readouterr().out
+    said = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 8 replicas"
+    assert f"{name}: success: {said}" in capsys.readouterr().out
 
 
 def test_the_planner_tells_a_failure_from_silence(

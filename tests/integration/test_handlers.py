@@ -119,7 +119,7 @@ def test_an_event_is_answered_with_the_package_of_the_bundled_porch(world: World
     status = world.status()
     assert status["status"] == "success"
     assert status["worker_id"] == handlers._app(Context.log_stream_name).worker_id
-    patch = world.bucket.get(BUCKET, f"{status['package']['prefix']}deployment-patch.yaml")
+    patch = world.bucket.get(BUCKET, f"{status['package']['prefix']}kustomization.yaml")
     assert b"replicas: 3" in patch
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor_loop.config import InvalidConfig, load
+from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.access import TokenSource, VaultAccess
 from conductor_loop.config.report import inspect
 from conductor_loop.config.schema import Leaf, get, leaves, mistakes, put
@@ -221,6 +221,10 @@ def _documents(draw: st.DrawFn) -> dict[str, Any]:
     cluster = document.get("porch", {}).get("cluster", {})
     if cluster.get("eks_cluster"):
         cluster.pop("kubeconfig_secret", None)  # both at once are a mistake
+    if cluster:  # what is delivered needs a cluster and a repository, and the other way about
+        cluster |= {"delivery": cluster.get("delivery", "package"), "repository": cluster.get("repository") or "edge-1"}
+        if not cluster.get("kubeconfig_secret"):
+            cluster["eks_cluster"] = cluster.get("eks_cluster") or "edge"
     vault = document.get("secrets", {}).get("vault", {})
     if vault.get("enabled"):
         vault["address"] = vault.get("address") or "https://vault.example"  # likewise one without an address
@@ -243,6 +247,10 @@ def test_the_environment_beats_the_document_for_every_key(key: str, data: st.Dat
     mine, theirs = data.draw(_values(leaf)), data.draw(_values(leaf))
     text = theirs if isinstance(theirs, str) else json.dumps(theirs)
     document: dict[str, Any] = {"secrets": {"vault": {"address": "https://vault.example"}}}
+    if key != "porch.cluster.kubeconfig_secret":
+        document["porch"] = {"cluster": {"eks_cluster": "edge"}}
+    put(document, ("porch", "cluster", "repository"), "edge-1")
+    put(document, ("porch", "cluster", "delivery"), "package")
     put(document, leaf.path, mine)
     found = effective(document, {leaf.variable: text})
     expected = theirs if text else mine  # an empty variable is none
@@ -252,22 +260,70 @@ def test_the_environment_beats_the_document_for_every_key(key: str, data: st.Dat
 def test_two_ways_to_a_cluster_are_a_mistake_whoever_names_them() -> None:
     secret = {"CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET": "arn:aws:secretsmanager:eu-central-1:1:secret:edge-AbCdEf"}
     with pytest.raises(InvalidConfig) as caught:
-        load({"porch": {"cluster": {"eks_cluster": "edge"}}}, TABLE | secret)
+        load({"porch": {"cluster": {"eks_cluster": "edge", "delivery": "check"}}}, TABLE | secret)
     assert caught.value.problems == (
         "$.porch.cluster: kubeconfig_secret and eks_cluster are both set (environment and document); keep one",
     )
 
 
+def delivering(delivery: str, **cluster: Any) -> Config:
+    return load({"porch": {"cluster": {"delivery": delivery, "eks_cluster": "edge"} | cluster}}, TABLE)
+
+
 def test_a_porch_repository_reaches_porch_and_beats_its_environment() -> None:
-    cluster = {"eks_cluster": "edge", "repository": "edge-1", "publish": True}
+    cluster = {"delivery": "repository", "eks_cluster": "edge", "repository": "edge-1", "publish": True}
     environment = {"PORCH_REPOSITORY": "old", "PORCH_NAMESPACE": "porch"}
     config = load({"porch": {"cluster": cluster, "environment": environment}}, TABLE)
-    assert (config.eks_cluster, config.kubeconfig_secret) == ("edge", "")
+    assert (config.eks_cluster, config.kubeconfig_secret, config.delivery) == ("edge", "", "repository")
     assert config.porch_environment == {
         "PORCH_REPOSITORY": "edge-1",
         "PORCH_NAMESPACE": "porch",
         "PORCH_PUBLISH": "true",
     }
+
+
+def test_nothing_is_delivered_unless_the_configuration_says_so() -> None:
+    assert load({}, TABLE).delivery == "package"
+    assert delivering("package", repository="edge-1").porch_environment == {}
+
+
+def test_how_long_to_wait_for_the_cluster_reaches_porch() -> None:
+    assert delivering("scale").porch_environment == {"PORCH_OBSERVE_SECONDS": "10"}
+    waiting = delivering("scale", observe="2m", ready=True, repository="edge-1")
+    assert waiting.porch_environment == {"PORCH_OBSERVE_SECONDS": "120", "PORCH_READY": "true"}
+    assert delivering("check").porch_environment == {}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "says"),
+    [
+        ({"delivery": "check"}, "check needs a cluster, and none is named; write kubeconfig_secret or eks_cluster"),
+        ({"delivery": "scale"}, "scale needs a cluster"),
+        ({"delivery": "repository", "repository": "edge-1"}, "repository needs a cluster"),
+        ({"delivery": "repository", "eks_cluster": "edge"}, "write porch.cluster.repository"),
+        ({"eks_cluster": "edge"}, "nothing says what for; write check, scale, repository or package"),
+        ({"kubeconfig_secret": "edge"}, "nothing says what for"),
+        ({"repository": "edge-1"}, "nothing says what for"),
+        ({"delivery": "by-post", "eks_cluster": "edge"}, "write one of package, check, scale, repository"),
+        ({"delivery": "scale", "eks_cluster": "edge", "observe": "0s"}, "write one from 1s to 10m"),
+    ],
+)
+def test_a_delivery_and_what_it_needs_are_judged_together(cluster: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load({"porch": {"cluster": cluster}}, TABLE)
+    (problem,) = caught.value.problems
+    assert problem.startswith("$.porch.cluster.")
+    assert says in problem
+
+
+def test_the_delivery_of_the_template_is_a_default_that_a_document_may_change() -> None:
+    environment = {
+        **TABLE,
+        "CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER": "edge",
+        "CONDUCTOR_DEFAULTS": '{"porch": {"cluster": {"delivery": "scale"}}}',
+    }
+    assert load({}, environment).delivery == "scale"
+    assert load({"porch": {"cluster": {"delivery": "package"}}}, environment).delivery == "package"
 
 
 @pytest.mark.parametrize(
@@ -316,7 +372,7 @@ def test_a_value_that_no_program_can_be_given_is_refused(value: str) -> None:
 def test_contradictions_are_told_together_and_beside_other_mistakes() -> None:
     document = {
         "mode": "fast",
-        "porch": {"cluster": {"eks_cluster": "edge", "kubeconfig_secret": "edge"}},
+        "porch": {"cluster": {"eks_cluster": "edge", "kubeconfig_secret": "edge", "delivery": "check"}},
         "secrets": {"vault": {"enabled": True}},
     }
     with pytest.raises(InvalidConfig) as caught:

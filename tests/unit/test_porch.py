@@ -3,13 +3,14 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Limits, Mode
+from conductor_loop.porch import Limits, Mode, Porch, Request
 
 from .porches import GOOD, INTENT, Bench
 
@@ -59,10 +60,12 @@ def test_the_environment_is_exactly_the_documented_one(bench: Bench, monkeypatch
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ours")
     bench.environment = {"PORCH_REPOSITORY": "edge"}
     bench.previous = ("v1.0.3", 0)
+    began = time.time()
     bench.run(bench.program(f"cp /proc/$$/environ $aside/environ; {GOOD}"))
     given = dict(line.split("=", 1) for line in (bench.aside / "environ").read_text().rstrip("\0").split("\0"))
     work = Path(given["HOME"]).parent
     assert work.parent == bench.root
+    assert began < float(given.pop("PORCH_DEADLINE")) < time.time() + bench.timeout_seconds
     assert given == {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin",
         "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib",
@@ -76,11 +79,20 @@ def test_the_environment_is_exactly_the_documented_one(bench: Bench, monkeypatch
 
 
 def test_the_configuration_cannot_change_what_is_fixed(bench: Bench) -> None:
-    bench.environment = {"PATH": "/nowhere", "PORCH_PREVIOUS_VERSION": "v9.9.9"}
-    bench.run(bench.program(f'echo "$PATH $PORCH_PREVIOUS_VERSION" > $aside/seen; {GOOD}'))
+    bench.environment = {"PATH": "/nowhere", "PORCH_PREVIOUS_VERSION": "v9.9.9", "PORCH_DEADLINE": "9", "A": "b"}
+    bench.run(bench.program(f'echo "$A $PATH $PORCH_PREVIOUS_VERSION $PORCH_DEADLINE" > $aside/seen; {GOOD}'))
     seen = (bench.aside / "seen").read_text()
     assert "/usr/bin" in seen
     assert "v9.9.9" not in seen
+    assert seen.startswith("b ")
+    assert not seen.endswith(" 9\n")
+
+
+def test_the_deadline_of_a_run_is_never_after_the_end_of_its_lease(bench: Bench) -> None:
+    program = bench.program(f'echo "$PORCH_DEADLINE $PORCH_DELIVERY" > $aside/seen; {GOOD}')
+    porch = Porch(path=program, work_root=bench.root, delivery="scale")
+    porch.run(Request("intent-a.json", dict(INTENT), 20.0, not_after=12.5))
+    assert (bench.aside / "seen").read_text() == "12.500 scale\n"
 
 
 def test_porch_runs_in_its_work_directory_in_its_own_session_with_nothing_open(bench: Bench) -> None:

@@ -7,7 +7,8 @@ import pytest
 from conductor_loop import status
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.porch import Mode, PorchFailed, Run
+from conductor_loop.porch import Delivered, Mode, PorchFailed, Run
+from conductor_loop.porch.delivered import Revision
 from tests.factories import INTENT
 
 AUTHOR = status.Author(
@@ -16,10 +17,55 @@ AUTHOR = status.Author(
 PUBLISHED = status.Published("cnf-simulator-v1.0.0", "packages/x/", ("Kptfile",))
 
 
+CREATED = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 replicas"
+REVISION = Revision("default", "edge-1.a.b", "Proposed")
+
+
 def test_a_success_is_told_as_the_specification_does() -> None:
-    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED).status
+    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("scale", 1, 3)).status
     assert document["message"] == "Successfully scaled cnf-simulator to 3 replicas"
     assert (document["timestamp"], document["processing_duration"]) == ("1970-01-01T00:16:42Z", "2.50s")
+
+
+@pytest.mark.parametrize(
+    ("delivered", "says"),
+    [
+        (Delivered(), CREATED),
+        (Delivered("check", 1), CREATED),
+        (Delivered("package", 1, 3), CREATED),
+        (
+            Delivered("scale", 1, 2, notes=("2 of 3 pods are there",)),
+            "Set cnf-simulator to 3 replicas; 2 of 3 pods are there",
+        ),
+        (Delivered("scale", 1), "Set cnf-simulator to 3 replicas"),
+        (
+            Delivered("scale", 1, 3, notes=("an autoscaler may change them",)),
+            "Successfully scaled cnf-simulator to 3 replicas; an autoscaler may change them",
+        ),
+        (
+            Delivered("repository", 1, revision=REVISION),
+            f"{CREATED}, as package revision default/edge-1.a.b (Proposed)",
+        ),
+    ],
+)
+def test_a_success_says_what_was_really_done(delivered: Delivered, says: str) -> None:
+    assert status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, delivered).status["message"] == says
+
+
+def test_what_was_delivered_is_in_fields_of_its_own() -> None:
+    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("scale", 0, 3)).status
+    assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 0, 3)
+    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("repository", revision=REVISION)).status
+    assert document["package_revision"] == {"namespace": "default", "name": "edge-1.a.b", "lifecycle": "Proposed"}
+    assert not {"previous_replicas", "observed_replicas"} & document.keys()
+
+
+def test_a_failure_says_how_far_it_got() -> None:
+    failure = PorchFailed(Cause.QUOTA_EXCEEDED, Run(5, "", "", 1.0), "no room.", Delivered("scale", 1, 2))
+    document = status.failed(AUTHOR, Intent(INTENT), failure, 1010.0).status
+    assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 1, 2)
+    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
+    assert "delivery" not in status.failed(AUTHOR, Intent(INTENT), failure, None).status
 
 
 def test_a_document_that_breaks_its_schema_is_never_written() -> None:

@@ -14,6 +14,7 @@ from tests.unit.test_template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 STRICT = ["true", "false"]  # as JSON, in the order of SecurityMode
+EKS = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER": "edge"}
 FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
 
 
@@ -26,14 +27,17 @@ def test_the_configuration_knows_every_variable_of_the_template() -> None:
 def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
     for function in FUNCTIONS:
         for strict, mode in zip(STRICT, SecurityMode, strict=True):
-            text = _defaults(function, {"LogLevel": "debug", "PriorityQueues": "false", "Strict": strict})
-            config = load({}, {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text})
+            given = {"LogLevel": "debug", "PriorityQueues": "false", "Strict": strict}
+            text = _defaults(function, given | {"Delivery": "repository", "PorchRepository": "edge-1"})
+            config = load({}, EKS | {"CONDUCTOR_DEFAULTS": text})
             assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
             assert config.rules.mode is mode
+            assert (config.delivery, config.porch_environment) == ("repository", {"PORCH_REPOSITORY": "edge-1"})
 
 
 def test_the_documents_security_mode_has_precedence_over_the_templates() -> None:
-    text = _defaults("ConductorFunction", {"LogLevel": "info", "PriorityQueues": "false", "Strict": "false"})
+    given = {"LogLevel": "info", "PriorityQueues": "false", "Strict": "false", "Delivery": "package"}
+    text = _defaults("ConductorFunction", given | {"PorchRepository": ""})
     environment = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text}
     config = load({"security": {"validation": {"strict_mode": True}}}, environment)
     assert config.rules.mode is SecurityMode.STRICT
@@ -44,6 +48,13 @@ def test_the_templates_security_modes_are_the_validations_with_the_specification
     assert parameter["AllowedValues"] == list(SecurityMode)
     assert parameter["Default"] == SecurityMode.STRICT
     assert TEMPLATE["Conditions"]["IsStrict"] == ["SecurityMode", "strict"]
+
+
+def test_every_function_judges_a_configuration_by_the_same_cluster() -> None:
+    names = ("CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET", "CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER", "CONDUCTOR_DEFAULTS")
+    known, *others = [[_variables(function)[name] for name in names] for function in FUNCTIONS]
+    assert others == [known] * len(others)
+    assert known[:2] == ["KubeconfigSecretArn", "EksClusterName"]
 
 
 def test_the_layer_carries_a_description_of_every_service_that_is_called() -> None:

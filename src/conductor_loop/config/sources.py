@@ -125,6 +125,7 @@ def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
     if cluster["kubeconfig_secret"] and cluster["eks_cluster"]:
         setters = " and ".join(found.sources[key] for key in keys)
         yield keys, f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one"
+    yield from _undeliverable(found)
     if vault["enabled"] and not vault["address"]:
         keys = ("secrets.vault.enabled", "secrets.vault.address")
         yield keys, "$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false"
@@ -132,6 +133,22 @@ def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
     if len(set(subjects)) < len(subjects):
         said = "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
         yield ("api.client_certificates",), said
+
+
+def _undeliverable(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
+    cluster, key = found.values["porch"]["cluster"], "porch.cluster.delivery"
+    ways = ("porch.cluster.kubeconfig_secret", "porch.cluster.eks_cluster")
+    delivery, has_cluster = cluster["delivery"], bool(cluster["kubeconfig_secret"] or cluster["eks_cluster"])
+    if delivery != "package" and not has_cluster:
+        said = f"{delivery} needs a cluster, and none is named; write kubeconfig_secret or eks_cluster, or package here"
+        yield (key, *ways), f"$.{key}: {said}"
+    if delivery == "repository" and not cluster["repository"]:
+        said = "repository needs to know which one; write porch.cluster.repository"
+        yield (key, "porch.cluster.repository"), f"$.{key}: {said}"
+    is_chosen = found.sources[key] in {Source.DOCUMENT, Source.ENVIRONMENT}
+    if delivery == "package" and not is_chosen and (has_cluster or cluster["repository"]):
+        said = "a cluster or repository is named, and nothing says what for; write check, scale, repository or package"
+        yield (key, *ways, "porch.cluster.repository"), f"$.{key}: {said}"
 
 
 def parsed(text: str) -> object:

@@ -13,7 +13,7 @@ from conductor_loop.config.serving import Serving, serving
 from conductor_loop.config.sources import PREFIX, InvalidConfig, looked_at
 from conductor_loop.config.values import seconds, size
 from conductor_loop.intent import Priority
-from conductor_loop.porch import Mode
+from conductor_loop.porch import PACKAGE, REPOSITORY, SCALE, Mode
 from conductor_loop.retry import Policy
 from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
 
@@ -28,6 +28,7 @@ class Config:
     porch_environment: Mapping[str, str] = field(default_factory=dict)  # of porch, besides its own
     kubeconfig_secret: str = ""  # name or ARN of the secret with porch's kubeconfig
     eks_cluster: str = ""  # that porch talks to as the function's role; at most one of the two is set
+    delivery: str = PACKAGE  # what porch does with a package
     mode: Mode = Mode.STRUCTURED
     work_root: Path = Path(tempfile.gettempdir()) / "conductor-loop"  # on Lambda /tmp, the only place to write to
     processing_timeout_seconds: float = 30  # that porch has for an intent that names no timeout
@@ -88,6 +89,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         porch_environment=porch["environment"] | _delivery(porch["cluster"]),
         kubeconfig_secret=porch["cluster"]["kubeconfig_secret"],
         eks_cluster=porch["cluster"]["eks_cluster"],
+        delivery=porch["cluster"]["delivery"],
         mode=Mode(values["mode"]),
         processing_timeout_seconds=min(seconds(processing["timeout"]), seconds(porch["execution_timeout"])),
         porch_timeout_seconds=seconds(porch["execution_timeout"]),
@@ -112,13 +114,19 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
 
 
 def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
-    """Say to porch where its packages go; what is not set here, `porch.environment` may say."""
+    """Give porch what its delivery needs; what is not set here, `porch.environment` may say."""
     settings = {
-        "PORCH_REPOSITORY": cluster["repository"],
-        "PORCH_NAMESPACE": cluster["namespace"],
-        "PORCH_PUBLISH": "true" if cluster["publish"] else "",
+        SCALE: {
+            "PORCH_OBSERVE_SECONDS": f"{seconds(cluster['observe']):.0f}",
+            "PORCH_READY": "true" if cluster["ready"] else "",
+        },
+        REPOSITORY: {
+            "PORCH_REPOSITORY": cluster["repository"],
+            "PORCH_NAMESPACE": cluster["namespace"],
+            "PORCH_PUBLISH": "true" if cluster["publish"] else "",
+        },
     }
-    return {name: value for name, value in settings.items() if value}
+    return {name: value for name, value in settings.get(cluster["delivery"], {}).items() if value}
 
 
 def rules(values: Mapping[str, Any]) -> Rules:

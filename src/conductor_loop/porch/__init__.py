@@ -1,14 +1,20 @@
 """Running porch: the program that makes a package of an intent. The only part that starts processes."""
 
 from conductor_loop.porch.credentials import Credentials
+from conductor_loop.porch.delivered import DELIVERIES, PACKAGE, REPOSITORY, SCALE, Delivered
 from conductor_loop.porch.kubeconfig import Kubeconfig, read_kubeconfig, with_token
 from conductor_loop.porch.limits import Limits
 from conductor_loop.porch.package import Package
 from conductor_loop.porch.runner import RESERVED, Mode, Porch, PorchFailed, Request, Result, Run
 
 __all__ = [
+    "DELIVERIES",
+    "PACKAGE",
+    "REPOSITORY",
     "RESERVED",
+    "SCALE",
     "Credentials",
+    "Delivered",
     "Kubeconfig",
     "Limits",
     "Mode",

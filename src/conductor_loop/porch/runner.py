@@ -5,6 +5,7 @@ output and the files it leaves (specification, "Porch Integration Interface").
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch.credentials import Credentials
+from conductor_loop.porch.delivered import Delivered, delivered_direct, delivered_structured
 from conductor_loop.porch.kubeconfig import Kubeconfig
 from conductor_loop.porch.leftovers import cleaned
 from conductor_loop.porch.limits import Limits, Stop
@@ -29,7 +31,7 @@ from conductor_loop.porch.workspace import Workspace, workspace
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
 RESERVED = frozenset(
     {"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "KUBECONFIG"}
-    | {"PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS"}
+    | {"PORCH_PREVIOUS_VERSION", "PORCH_PREVIOUS_REPLICAS", "PORCH_DELIVERY", "PORCH_DEADLINE"}
 )
 # The interpreter that runs us first: on Lambda it is /var/lang/bin, and a porch in Python finds no other.
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin"
@@ -54,6 +56,7 @@ class Request:
     timeout_seconds: float
     previous_version: str | None = None  # of the target's last package, "v1.0.3"
     previous_replicas: int | None = None  # of the target's last package
+    not_after: float = math.inf  # epoch seconds: others may have the target from then on
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +80,20 @@ class Result:
     run: Run
     message: str
     report: Mapping[str, Any] | None = None
+    delivered: Delivered = field(default_factory=Delivered)
 
 
 class PorchFailed(Exception):  # noqa: N818 - reads as what happened
-    """A run without a package. The message says in one sentence what happened and what to do next."""
+    """A run without a package. The message says in one sentence what happened and what to do next.
 
-    def __init__(self, cause: Cause, run: Run, message: str) -> None:
+    ``delivered`` is how far it got before that, where porch reports it.
+    """
+
+    def __init__(self, cause: Cause, run: Run, message: str, delivered: Delivered | None = None) -> None:
         super().__init__(message)
         self.cause = cause
         self.run = run
+        self.delivered = delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ class Porch:
     limits: Limits = field(default_factory=Limits)
     cleans: Path | None = None  # where nobody but runs writes: what they leave there is removed
     credentials: Credentials[Any] | None = field(default=None, repr=False)  # for a cluster; None: porch works offline
+    delivery: str = ""  # what becomes of the package; empty: porch decides
 
     def run(self, request: Request) -> Result:
         """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
@@ -151,7 +160,16 @@ class Porch:
             if self.credentials and problem.cause in _STALE:
                 self.credentials.forget()
             # The problem itself stays behind: it may quote a name that porch chose.
-            raise PorchFailed(problem.cause, run, mask.text(sentence(problem, run.stderr))) from None
+            said = mask.text(sentence(problem, run.stderr))
+            raise PorchFailed(problem.cause, run, said, self._so_far(run)) from None
+
+    def _so_far(self, run: Run) -> Delivered | None:
+        """Read how far a run got that failed; nothing that it printed is relied on."""
+        if self.mode is Mode.DIRECT:
+            found = delivered_direct(run.stdout, run.stderr)
+        else:
+            found = delivered_structured(_report(run.stdout), run.stderr)
+        return found if found.observed_replicas is not None else None
 
     def _execute(self, request: Request, space: Workspace) -> Ended:
         try:
@@ -172,6 +190,8 @@ class Porch:
             "HOME": str(space.home),
             "TMPDIR": str(space.tmp),
             "LANG": "C.UTF-8",
+            "PORCH_DEADLINE": f"{min(time.time() + request.timeout_seconds, request.not_after):.3f}",
+            **({"PORCH_DELIVERY": self.delivery} if self.delivery else {}),
             **({"KUBECONFIG": str(space.kubeconfig)} if space.kubeconfig else {}),
         }
 
@@ -193,7 +213,18 @@ class Porch:
         is_secret = told.mask.is_in((answer.name or "").encode(errors="replace"))
         package = packed(files, told.mask.document(answer.name) if is_secret else answer.name)
         message = f"Package successfully created: {package.name}"
-        return Result(package, told.run, message, told.mask.document(answer.report))
+        report, run = told.mask.document(answer.report), told.run
+        direct = delivered_direct(run.stdout, run.stderr)
+        delivered = direct if report is None else delivered_structured(report, run.stderr)
+        return Result(package, run, message, report, delivered)
+
+
+def _report(stdout: str) -> Mapping[str, Any]:
+    try:
+        report = json.loads(stdout)
+    except (ValueError, RecursionError):
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 def _left(deadline: float) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conductor_loop.errors import Cause
+from conductor_loop.porch.delivered import DELIVERIES
 from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.package import Unusable, is_name
 from conductor_loop.porch.process import Ended
@@ -80,7 +81,7 @@ _NEXT: dict[Cause, str] = {
 _NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
 
 _CREATED = re.compile(r"^Package successfully created:(.*)$", re.MULTILINE)
-_SAID_LENGTH = 300  # characters of porch's last words in a message
+_SAID_LENGTH = 500  # characters of porch's last words in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ def heard_structured(stdout: bytes, document: Mapping[str, Any]) -> Answer:
     given = {key: deployment.get(key) for key in wanted} if isinstance(deployment, dict) else {}
     if given != wanted or isinstance(given["new_replicas"], bool):  # True equals 1 in Python, but not in JSON
         raise _invalid('has a "deployment" that is not the one of the intent')
+    if report.get("delivery", DELIVERIES[0]) not in DELIVERIES:
+        raise _invalid(f'has a "delivery" that is none of {", ".join(DELIVERIES)}')
     return Answer(report["package_name"], report)
 
 

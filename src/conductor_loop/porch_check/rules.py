@@ -72,9 +72,10 @@ _NAMED = {
 def _structured(subject: Subject) -> None:
     report = subject.run(Mode.STRUCTURED).report or {}
     deployment: dict[str, Any] = report["deployment"]
-    previous = deployment.get("previous_replicas", "missing")
-    if not (previous is None or (isinstance(previous, int) and not isinstance(previous, bool))):
-        raise Broken(f'"previous_replicas" is {previous!a}')
+    for key, otherwise in (("previous_replicas", "missing"), ("observed_replicas", None)):
+        replicas = deployment.get(key, otherwise)
+        if not (replicas is None or (isinstance(replicas, int) and not isinstance(replicas, bool) and replicas >= 0)):
+            raise Broken(f'"{key}" is {replicas!a}')
     for key, form in (("timestamp", _TIMESTAMP), ("duration", _DURATION)):
         if not (isinstance(report.get(key), str) and form.fullmatch(report[key])):
             raise Broken(f'"{key}" is {report.get(key, "missing")!a}')

@@ -1,6 +1,5 @@
 """A Kubernetes API server over real HTTPS, with as much of the API as porch uses, and faults to order."""
 
-import copy
 import json
 import ssl
 import threading
@@ -8,21 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import trustme
 
+from tests.integration.cluster.kubernetes import Kubernetes
 from tests.integration.cluster.porch_registry import GROUP, PorchRegistry
-from tests.integration.cluster.statuses import Answer, Document, Refused, forbidden, not_found, unauthorized
+from tests.integration.cluster.statuses import Answer, Asked, Document, Refused, forbidden, unauthorized
 
 TOKEN = "token-" + "s3cr3t" * 8
-_PORCH = ["apis", GROUP, "v1alpha1", "namespaces"]
-_LISTED = {
-    "resourcequotas": "",
-    "limitranges": "",
-    "horizontalpodautoscalers": "autoscaling",
-}
+USER = "system:serviceaccount:oran-sim:porch"
+_VERBS = {"GET": "get", "PATCH": "patch", "POST": "create", "PUT": "update"}
+_LISTED = {"resourcequotas", "limitranges", "horizontalpodautoscalers", "replicasets"}
 
 
 @dataclass
@@ -30,61 +26,66 @@ class Faults:
     """What goes wrong. Paths are matched by their end."""
 
     hang_up_after: int = 0  # the connection closes after this many requests, each with its effect
-    forbidden: set[str] = field(default_factory=set)  # kinds
+    forbidden: set[str] = field(default_factory=set)  # kinds, or kinds with a subresource
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)  # instead of what is there
     drip: bool = False  # answers come a byte at a time
     before: Callable[[str, str], None] | None = None  # called with method and path of each request
+    after: Callable[[str, str], None] | None = None  # likewise, when it has had its effect and is not yet answered
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody whom the cluster knows, and what they may do: verb and resource."""
+
+    name: str
+    rights: frozenset[tuple[str, str]]
 
 
 @dataclass
-class ApiServer:
-    """What is in the cluster, who may ask, and what was asked."""
+class ApiServer(Kubernetes):
+    """A cluster, who may ask, and what was asked."""
 
     url: str = ""
-    namespaces: set[str] = field(default_factory=lambda: {"oran-sim", "default"})
-    objects: dict[str, dict[str, Document]] = field(default_factory=dict)  # kind to name to object, of one namespace
     porch: PorchRegistry | None = None
     faults: Faults = field(default_factory=Faults)
-    token: str = TOKEN
-    knows: Callable[[str], bool] | None = None  # other tokens
+    token: str = TOKEN  # of one who may do everything
+    others: dict[str, User] = field(default_factory=dict)  # by token
+    knows: Callable[[str], bool] | None = None  # other tokens, of those who may do everything
     accepts_certificates: bool = False
-    page: int = 500
     requests: list[str] = field(default_factory=list)  # "GET /api/v1/namespaces/oran-sim"
+    queries: list[str] = field(default_factory=list)  # of each request
     headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, kind: str, name: str, **fields: Any) -> None:
-        self.objects.setdefault(kind, {})[name] = {"metadata": {"name": name, "namespace": "oran-sim"}, **fields}
-
-    def answer(self, method: str, target: str, body: bytes) -> Answer:
+    def answer(self, method: str, target: str, body: bytes, user: User | None, content_type: str = "") -> Answer:
+        """Answer a request of ``user``; None for one who may do everything."""
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         parts = url.path.strip("/").split("/")
         try:
-            if parts[:4] == _PORCH and self.porch is not None:
+            asked = _asked(method, parts)
+            self._authorise(asked, user)
+            if asked.group == GROUP and self.porch is not None:
                 return 201 if method == "POST" else 200, self._porch(method, parts[5:], query, body)
-            return 200, self._core(parts, query)
+            return 200, self._core(asked, query, content_type, body)
         except Refused as refused:
             return refused.answer
 
-    def _core(self, parts: list[str], query: dict[str, str]) -> Document:
-        match parts:
-            case ["api", "v1", "namespaces", namespace]:
-                self._authorise("namespaces", namespace, namespace)
-                if namespace not in self.namespaces:
-                    raise not_found("namespaces", namespace)
-                return {"kind": "Namespace", "metadata": {"name": namespace}, "status": {"phase": "Active"}}
-            case ["apis", "apps", "v1", "namespaces", namespace, "deployments", name]:
-                self._authorise("deployments", name, namespace)
-                return self._object("deployments", name, "apps")
-            case ["api" | "apis", *_, "namespaces", namespace, kind] if kind in _LISTED:
-                self._authorise(kind, "", namespace)
-                return self._page(kind, query)
+    def _core(self, asked: Asked, query: dict[str, str], content_type: str, body: bytes) -> Document:
+        match asked.verb, asked.kind, asked.subresource:
+            case "get", "namespaces", "":
+                return self.namespace(asked.name)
+            case "get", "deployments", "" | "scale":
+                return self.get(asked)
+            case "patch", "deployments", "" | "scale":
+                return self.patch(asked, query, content_type, body)
+            case "list", kind, "" if kind in _LISTED:
+                return self.collection(asked, query)
         raise Refused((404, {}))
 
     def _porch(self, method: str, parts: list[str], query: dict[str, str], body: bytes) -> Document:
         assert self.porch is not None
-        self._authorise("/".join((parts[0], *parts[2:])), parts[1] if len(parts) > 1 else "", "default")
         match method, parts:
             case "GET", ["packagerevisions"]:
                 return {"kind": "PackageRevisionList", "items": self.porch.matching(query.get("fieldSelector", ""))}
@@ -100,20 +101,26 @@ class ApiServer:
                 return self.porch.fill(name, json.loads(body))
         raise Refused((405, {}))
 
-    def _authorise(self, kind: str, name: str, namespace: str) -> None:
-        if kind in self.faults.forbidden:
-            raise forbidden(kind, name, namespace)
+    def _authorise(self, asked: Asked, user: User | None) -> None:
+        if asked.resource in self.faults.forbidden:
+            raise forbidden(asked, USER)
+        if user is not None and (asked.verb, asked.resource) not in user.rights:
+            raise forbidden(asked, user.name)
 
-    def _object(self, kind: str, name: str, group: str) -> Document:
-        if name not in self.objects.get(kind, {}):
-            raise not_found(kind, name, group)
-        return copy.deepcopy(self.objects[kind][name])
 
-    def _page(self, kind: str, query: dict[str, str]) -> Document:
-        start = int(query.get("continue", "0"))
-        end = start + min(self.page, int(query.get("limit", "500")))
-        items = list(self.objects.get(kind, {}).values())
-        return {"items": items[start:end], "metadata": {"continue": str(end) if end < len(items) else ""}}
+def _asked(method: str, parts: list[str]) -> Asked:
+    match parts:
+        case ["api", "v1", "namespaces", name]:
+            return Asked(_VERBS[method], "", "namespaces", name, name)
+        case ["api", "v1", "namespaces", namespace, kind, *names]:
+            group = ""
+        case ["apis", group, _, "namespaces", namespace, kind, *names]:
+            pass
+        case _:
+            raise Refused((404, {}))
+    verb = "list" if method == "GET" and not names else _VERBS[method]
+    name, subresource, *_ = (*names, "", "")
+    return Asked(verb, group, kind, name, namespace, subresource)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -123,17 +130,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_POST = do_PUT = do_GET  # noqa: N815 - the base class's names
+    do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - the base class's names
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url, faults = urlsplit(self.path), self.api.faults
         with self.api.lock:
-            self.api.requests.append(f"{self.command} {urlsplit(self.path).path}")
+            self.api.requests.append(f"{self.command} {url.path}")
+            self.api.queries.append(url.query)
             self.api.headers.append(dict(self.headers))
-            if self.api.faults.before:
-                self.api.faults.before(self.command, urlsplit(self.path).path)
+            self.api.bodies.append(body)
+            if faults.before:
+                faults.before(self.command, url.path)
             status, headers, content = self._content(body)
-            hang_up = len(self.api.requests) == self.api.faults.hang_up_after
+            if faults.after:
+                faults.after(self.command, url.path)
+            hang_up = len(self.api.requests) == faults.hang_up_after
         if hang_up:
             self.close_connection = True
             return
@@ -143,18 +155,20 @@ class _Handler(BaseHTTPRequestHandler):
         for end, answer in self.api.faults.answers.items():
             if urlsplit(self.path).path.endswith(end):
                 return answer
-        status, document = self.api.answer(self.command, self.path, body) if self._is_known() else unauthorized().answer
+        status, document = self._answer(body)
         if not document:
             return status, {"Content-Type": "text/plain"}, b"404 page not found\n"
         return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
-    def _is_known(self) -> bool:
+    def _answer(self, body: bytes) -> Answer:
         assert isinstance(self.connection, ssl.SSLSocket)
-        if self.api.accepts_certificates and self.connection.getpeercert():
-            return True
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
-        known = self.api.knows(token) if self.api.knows else token == self.api.token
-        return scheme == "Bearer" and known
+        certified = self.api.accepts_certificates and self.connection.getpeercert()
+        trusted = self.api.knows(token) if self.api.knows else token == self.api.token
+        user = None if certified or (scheme == "Bearer" and trusted) else self.api.others.get(token)
+        if user is None and not certified and not (scheme == "Bearer" and trusted):
+            return unauthorized().answer
+        return self.api.answer(self.command, self.path, body, user, self.headers.get("Content-Type", ""))
 
     def _send(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response(status)

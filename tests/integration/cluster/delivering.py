@@ -8,7 +8,7 @@ from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import Result, World
 
 NAME = "edge-1.oran-sim--cnf-simulator"
-REPOSITORY = {"PORCH_REPOSITORY": "edge-1"}
+REPOSITORY = {"PORCH_DELIVERY": "repository", "PORCH_REPOSITORY": "edge-1"}
 PUBLISH = {**REPOSITORY, "PORCH_PUBLISH": "true"}
 
 
@@ -32,7 +32,8 @@ def writes(world: World) -> list[str]:
 
 
 def patched(registry: PorchRegistry, name: str) -> int:
-    replicas: int = yaml.safe_load(registry.files[name]["deployment-patch.yaml"])["spec"]["replicas"]
+    (only,) = yaml.safe_load(registry.files[name]["kustomization.yaml"])["patches"]
+    replicas: int = yaml.safe_load(only["patch"])["spec"]["replicas"]
     return replicas
 
 

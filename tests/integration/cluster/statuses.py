@@ -1,9 +1,12 @@
 """The API server's refusals, as k8s.io/apimachinery/pkg/api/errors/errors.go makes them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 type Document = dict[str, Any]
 type Answer = tuple[int, Document]
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
@@ -14,6 +17,22 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
         self.answer = answer
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for, as RBAC sees it."""
+
+    verb: str
+    group: str
+    kind: str
+    name: str = ""
+    namespace: str = ""
+    subresource: str = ""
+
+    @property
+    def resource(self) -> str:
+        return f"{self.kind}/{self.subresource}" if self.subresource else self.kind
+
+
 def status(code: int, reason: str, message: str, **details: Any) -> Refused:
     document = {
         "kind": "Status",
@@ -22,9 +41,11 @@ def status(code: int, reason: str, message: str, **details: Any) -> Refused:
         "status": "Failure",
         "message": message,
         "reason": reason,
-        "details": details,
+        "details": {name: detail for name, detail in details.items() if detail},
         "code": code,
     }
+    if not document["details"]:
+        del document["details"]
     return Refused((code, document))
 
 
@@ -45,17 +66,28 @@ def invalid(kind: str, name: str, field: str, why: str) -> Refused:
     return status(422, "Invalid", f'{kind} "{name}" is invalid: {field}: {why}', name=name, kind=kind)
 
 
+def invalid_fields(kind: str, group: str, name: str, causes: list[tuple[str, str, str]]) -> Refused:
+    """Refuse an object for several fields at once: reason, field and message of each."""
+    told = [f"{field}: {message}" for _, field, message in causes]
+    what = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    listed = [{"reason": reason, "message": message, "field": field} for reason, field, message in causes]
+    message = f'{kind}.{group} "{name}" is invalid: {what}'
+    return status(422, "Invalid", message, name=name, group=group, kind=kind, causes=listed)
+
+
 def internal(why: str) -> Refused:
     message = f"Internal error occurred: {why}"
     return status(500, "InternalError", message, causes=[{"message": why}])
 
 
-def forbidden(kind: str, name: str, namespace: str) -> Refused:
+def forbidden(asked: Asked, user: str) -> Refused:
+    what = qualified(asked.kind, asked.group) + (f' "{asked.name}"' if asked.name else "")
+    group = f'API group "{asked.group}"'
     message = (
-        f'{kind} "{name}" is forbidden: User "system:serviceaccount:oran-sim:porch" cannot get resource "{kind}" '
-        f'in the namespace "{namespace}"'
+        f'{what} is forbidden: User "{user}" cannot {asked.verb} resource "{asked.resource}" in {group} '
+        f'in the namespace "{asked.namespace}"'
     )
-    return status(403, "Forbidden", message, name=name, kind=kind)
+    return status(403, "Forbidden", message, name=asked.name, group=asked.group, kind=asked.kind)
 
 
 def unauthorized() -> Refused:

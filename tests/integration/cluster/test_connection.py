@@ -137,11 +137,6 @@ def test_a_server_that_is_no_kubernetes_is_a_fault_of_the_kubeconfig(world: Worl
     assert "correct the server in the kubeconfig" in result.stderr
 
 
-def test_quantities_that_are_none_are_exit_4(world: World) -> None:
-    world.api.add("deployments", "cnf-simulator", **deployment(resources={"limits": {"cpu": "lots"}}))
-    unusable(world.porch(), "no quantity: 'lots'")
-
-
 # ------------------------------------------------------------------ TLS
 def test_a_certificate_of_another_authority_is_exit_4_and_nothing_is_asked(world: World) -> None:
     authority = encoded(trustme.CA().cert_pem.bytes())

@@ -25,7 +25,7 @@ def test_an_intent_becomes_a_proposed_package_revision(world: World, registry: P
     name = revision["metadata"]["name"]
     assert name.startswith(f"{NAME}.intent-")
     assert name.endswith("-v1-0-0")
-    assert result.stdout.endswith(f"Cluster: checked\nPackage revision: default/{name} (Proposed)\n")
+    assert result.stdout.endswith(f"Delivery: repository\nPackage revision: default/{name} (Proposed)\n")
     assert revision["spec"]["lifecycle"] == "Proposed"
     assert world.wrote() == ["cnf-simulator-v1.0.0"]
 
@@ -34,23 +34,17 @@ def test_structured_output_names_the_package_revision(world: World, registry: Po
     document = report(world.porch("-structured", **REPOSITORY))
     name = only(registry)["metadata"]["name"]
     assert document["package_revision"] == {"namespace": "default", "name": name, "lifecycle": "Proposed"}
-    assert document["cluster"] == "checked"
+    assert document["delivery"] == "repository"
 
 
 def test_the_revision_holds_our_files_beside_those_of_porch(world: World, registry: PorchRegistry) -> None:
     good(world.porch(**REPOSITORY))
     files = registry.files[only(registry)["metadata"]["name"]]
     ours = world.directory / "out" / "cnf-simulator-v1.0.0"
-    assert sorted(files) == [
-        "Kptfile",
-        "README.md",
-        "deployment-patch.yaml",
-        "kustomization.yaml",
-        "package-context.yaml",
-    ]
-    for name in ("deployment-patch.yaml", "kustomization.yaml"):
-        assert yaml.safe_load(files[name]) == yaml.safe_load((ours / name).read_text())
-    assert files["README.md"] == (ours / "README.md").read_text()
+    assert sorted(files) == ["Kptfile", "README.md", "kustomization.yaml", "package-context.yaml"]
+    written = (ours / "kustomization.yaml").read_text()
+    assert yaml.safe_load(files["kustomization.yaml"]) == yaml.safe_load(written)
+    assert files["README.md"] == "# oran-sim--cnf-simulator\n"
 
 
 def test_the_kptfile_keeps_the_name_that_porch_gave_it_and_takes_our_description(
@@ -150,6 +144,17 @@ def test_what_people_added_to_the_last_revision_is_in_the_next_one(world: World,
     (name,) = [key for key, each in registry.revisions.items() if each["spec"]["lifecycle"] == "Proposed"]
     assert registry.files[name]["policy.yaml"] == "kind: Policy\n"
     assert yaml.safe_load(registry.files[name]["Kptfile"])["pipeline"] == pipeline
+
+
+def test_the_partial_deployment_of_an_older_porch_is_not_in_the_next_one(world: World, registry: PorchRegistry) -> None:
+    good(world.porch(**PUBLISH))
+    files = registry.files[only(registry)["metadata"]["name"]]
+    files["kustomization.yaml"] = "kind: Kustomization\nresources: [deployment-patch.yaml]\n"
+    files["deployment-patch.yaml"] = "kind: Deployment\nspec: {replicas: 7}\n"
+    next_intent(world, REPOSITORY)
+    (name,) = [key for key, each in registry.revisions.items() if each["spec"]["lifecycle"] == "Proposed"]
+    assert "deployment-patch.yaml" not in registry.files[name]
+    assert patched(registry, name) == 2
 
 
 def test_an_intent_that_is_sent_again_after_others_gets_a_revision_of_its_own(

@@ -104,9 +104,9 @@ def test_a_draft_that_somebody_proposes_meanwhile_is_left_as_it_is(world: World,
 @pytest.mark.parametrize(
     ("environment", "code", "words"),
     [
-        ({"PORCH_REPOSITORY": "nowhere"}, 78, "Porch has no repository default/nowhere: register it"),
-        ({"PORCH_REPOSITORY": "newer"}, 76, "is managed by v1alpha2"),
-        ({"PORCH_REPOSITORY": "../up"}, 64, "PORCH_REPOSITORY is '../up': make it a name"),
+        ({**REPOSITORY, "PORCH_REPOSITORY": "nowhere"}, 78, "Porch has no repository default/nowhere: register it"),
+        ({**REPOSITORY, "PORCH_REPOSITORY": "newer"}, 76, "is managed by v1alpha2"),
+        ({**REPOSITORY, "PORCH_REPOSITORY": "../up"}, 64, "PORCH_REPOSITORY is '../up': make it a name"),
         ({**REPOSITORY, "PORCH_NAMESPACE": "a/b"}, 64, "PORCH_NAMESPACE is 'a/b'"),
         ({**REPOSITORY, "PORCH_PUBLISH": "perhaps"}, 64, "PORCH_PUBLISH is 'perhaps': make it true or false"),
     ],
@@ -123,13 +123,35 @@ def test_a_repository_that_cannot_be_used_is_named(
 def test_a_cluster_without_porch_is_a_fault_of_the_configuration(world: World) -> None:
     result = world.porch(**REPOSITORY)
     assert result.returncode == 78
-    assert "the cluster has no Porch (porch.kpt.dev/v1alpha1): install it, or unset PORCH_REPOSITORY" in result.stderr
+    assert "the cluster has no Porch (porch.kpt.dev/v1alpha1): install it, or choose another delivery" in result.stderr
 
 
 def test_a_repository_without_a_cluster_is_wrong_usage(world: World) -> None:
     result = world.porch("-kubeconfig=", **REPOSITORY)
     assert result.returncode == 64
-    assert "give -kubeconfig, or unset it" in result.stderr
+    assert "delivery repository needs a cluster: give -kubeconfig" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"PORCH_DELIVERY": "repository"}, "set PORCH_REPOSITORY"),
+        ({"PORCH_REPOSITORY": "edge-1"}, "nothing says to use it: set PORCH_DELIVERY=repository"),
+        ({"PORCH_DELIVERY": "by-post"}, "PORCH_DELIVERY is 'by-post': make it package, check, scale, repository"),
+        ({"PORCH_DELIVERY": "scale", "KUBECONFIG": ""}, "delivery scale needs a cluster"),
+        ({"PORCH_DELIVERY": "check", "KUBECONFIG": ""}, "delivery check needs a cluster"),
+    ],
+)
+def test_a_delivery_without_what_it_needs_is_wrong_usage(world: World, environment: dict[str, str], words: str) -> None:
+    result = world.porch(**environment)
+    assert (result.returncode, result.stdout, world.wrote(), world.api.requests) == (64, "", [], [])
+    assert words in result.stderr
+
+
+def test_delivery_package_asks_no_cluster_though_there_is_one(world: World) -> None:
+    result = world.porch(PORCH_DELIVERY="package")
+    assert (result.returncode, world.api.requests) == (0, [])
+    assert "Delivery: package\n" in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["packagerevisions", "packagerevisionresources", "packagerevisions/approval"])

@@ -36,6 +36,6 @@ def needed(request: str) -> Grant:
 
 def test_the_documented_roles_are_what_porch_uses(world: World) -> None:
     world.api.porch = PorchRegistry({"edge-1": "v1alpha1"})
-    result = world.porch(PORCH_REPOSITORY="edge-1", PORCH_PUBLISH="true")
+    result = world.porch(PORCH_DELIVERY="repository", PORCH_REPOSITORY="edge-1", PORCH_PUBLISH="true")
     assert result.returncode == 0, result.stderr
     assert set(map(needed, world.api.requests)) == documented()

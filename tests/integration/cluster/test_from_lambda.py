@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -87,6 +87,7 @@ def secret(world: World, function: boto3.session.Session, monkeypatch: pytest.Mo
     client = function.client("secretsmanager")
     client.create_secret(Name="edge", SecretString=world.kubeconfig().read_text())
     monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET", "edge")
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", "check")
     return client
 
 
@@ -100,6 +101,7 @@ def cluster(world: World, function: boto3.session.Session, monkeypatch: pytest.M
     made.endpoint = world.api.url
     made.certificate_authority = {"data": encoded(world.ca.cert_pem.bytes())}
     monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_EKS_CLUSTER", "edge")
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", "check")
     world.api.knows = lambda token: token.startswith("k8s-aws-v1.")
     return world.api
 
@@ -114,18 +116,101 @@ def test_the_kubeconfig_of_a_secret_lets_porch_check_the_cluster(
     world: World, bucket: MotoBucket, capfd: pytest.CaptureFixture[str]
 ) -> None:
     status = drop(bucket, "intent-a.json")
-    assert status["status"] == "success"
+    assert (status["status"], status["delivery"], status["previous_replicas"]) == ("success", "check", 1)
+    assert status["message"] == "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 replicas"
+    assert "observed_replicas" not in status
     assert "GET /apis/apps/v1/namespaces/oran-sim/deployments/cnf-simulator" in world.api.requests
     assert TOKEN not in everything(bucket, capfd)
+
+
+@pytest.fixture
+def scaling(secret: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", "scale")
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_OBSERVE", "2s")
+    return secret
+
+
+@pytest.mark.usefixtures("scaling")
+@pytest.mark.parametrize("mode", ["direct", "structured"])
+def test_an_intent_scales_the_deployment_and_the_status_is_the_clusters_answer(
+    world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_MODE", mode)
+    status = drop(bucket, "intent-a.json")
+    assert status["message"] == "Successfully scaled cnf-simulator to 3 replicas"
+    assert (status["delivery"], status["previous_replicas"], status["observed_replicas"]) == ("scale", 1, 3)
+    assert world.api.deployment()["spec"]["replicas"] == 3
+
+
+@pytest.mark.usefixtures("scaling")
+def test_a_cluster_that_has_not_answered_yet_is_not_called_scaled(world: World, bucket: MotoBucket) -> None:
+    world.api.controller.stuck = True
+    status = drop(bucket, "intent-a.json")
+    assert (status["status"], status["observed_replicas"]) == ("success", 1)
+    said = "Set cnf-simulator to 3 replicas; no controller has looked at the Deployment after 2 s"
+    assert status["message"] == said
+
+
+@pytest.mark.usefixtures("scaling")
+def test_an_exceeded_quota_is_retried_and_the_status_has_the_clusters_words(
+    world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_ATTEMPTS", "1")
+    hard = {"pods": "2"}
+    world.api.add("resourcequotas", "small", spec={"hard": hard}, status={"hard": hard, "used": {"pods": "1"}})
+    status = drop(bucket, "intent-a.json", replicas=5)
+    assert (status["status"], status["error_details"]["code"]) == ("failed", "E015")
+    assert "2 of 5 pods are there, and the cluster goes on trying: pods" in status["message"]
+    assert "exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2" in status["message"]
+    assert "no attempt is left, of 2" in status["message"]
+    assert (status["delivery"], status["observed_replicas"], status["attempt"]) == ("scale", 2, 2)
+    assert len([each for each in world.api.requests if each.startswith("PATCH")]) == 1, "the wish stands"
+
+
+@pytest.mark.usefixtures("scaling")
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda api: api.objects.clear(), "E013"),
+        (lambda api: api.faults.forbidden.add("deployments/scale"), "E008"),
+        (lambda api: setattr(api.faults, "before", _meddler(api)), "E014"),
+    ],
+    ids=["missing", "forbidden", "late"],
+)
+def test_what_keeps_a_deployment_from_being_scaled_has_its_code(
+    world: World, bucket: MotoBucket, act: Callable[[ApiServer], None], code: str
+) -> None:
+    act(world.api)
+    status = drop(bucket, "intent-a.json")
+    assert (status["status"], status["error_details"]["code"]) == ("failed", code)
+
+
+def _meddler(api: ApiServer) -> Callable[[str, str], None]:
+    return lambda method, _path: api.scale(7) if method == "PATCH" else None
+
+
+@pytest.mark.usefixtures("scaling")
+def test_with_delivery_package_no_cluster_and_no_credentials_are_asked(
+    world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", "package")
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET", "no-such-secret")
+    status = drop(bucket, "intent-a.json")
+    assert (status["status"], status["delivery"], world.api.requests) == ("success", "package", [])
 
 
 @pytest.mark.usefixtures("secret")
 def test_a_package_is_brought_to_the_repository_that_the_configuration_names(
     registry: PorchRegistry, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", "repository")
     monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_REPOSITORY", "edge-1")
     monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_PUBLISH", "true")
-    assert drop(bucket, "intent-a.json")["status"] == "success"
+    status = drop(bucket, "intent-a.json")
+    assert (status["status"], status["delivery"]) == ("success", "repository")
+    assert status["package_revision"]["lifecycle"] == "Published"
+    name = f"default/{status['package_revision']['name']}"
+    assert status["message"].endswith(f"to 3 replicas, as package revision {name} (Published)")
     specs = [revision["spec"] for revision in registry.matching("")]
     (ours,) = [spec for spec in specs if spec["workspaceName"].startswith("intent-")]
     assert (ours["repository"], ours["lifecycle"]) == ("edge-1", "Published")
@@ -172,6 +257,7 @@ def test_credentials_that_are_not_there_are_a_status_with_the_next_step(
     bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, variable: str, name: str, code: str
 ) -> None:
     monkeypatch.setenv(f"CONDUCTOR_PORCH_CLUSTER_{variable}", name)
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", "check")
     status = drop(bucket, "intent-a.json")
     assert (status["status"], status["error_details"]["error_code"]) == ("failed", code)
     assert status["error_details"]["code"] == "E021"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cluster.delivering import REPOSITORY
 from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import Result, World
 
@@ -25,7 +26,7 @@ def echo(world: World, path: str, code: int) -> None:
     world.api.faults.answers[path] = (code, {"X-Echo": world.api.token}, json.dumps(status).encode())
 
 
-PATHS = ["/deployments/cnf-simulator", "/horizontalpodautoscalers", "/resourcequotas", "/packagerevisions"]
+PATHS = ["/deployments/cnf-simulator", "/horizontalpodautoscalers", "/packagerevisions"]
 CODES = [200, 302, 400, 401, 404, 409, 422, 429, 500]
 
 
@@ -33,7 +34,7 @@ CODES = [200, 302, 400, 401, 404, 409, 422, 429, 500]
 def test_a_token_that_the_server_says_back_is_not_shown(world: World, path: str, code: int) -> None:
     world.api.porch = PorchRegistry({"edge-1": "v1alpha1"})
     echo(world, path, code)
-    result = world.porch(PORCH_REPOSITORY="edge-1")
+    result = world.porch(**REPOSITORY)
     assert world.api.headers, "nothing was asked"
     assert world.api.token.encode() not in everything(world, result)
     assert "\x1b" not in result.stderr
@@ -42,7 +43,13 @@ def test_a_token_that_the_server_says_back_is_not_shown(world: World, path: str,
 
 def test_a_token_is_not_shown_when_all_goes_well(world: World) -> None:
     world.api.porch = PorchRegistry({"edge-1": "v1alpha1"})
-    result = world.porch("-structured", PORCH_REPOSITORY="edge-1", PORCH_PUBLISH="true", TMPDIR=str(world.directory))
+    result = world.porch(
+        "-structured",
+        PORCH_DELIVERY="repository",
+        PORCH_REPOSITORY="edge-1",
+        PORCH_PUBLISH="true",
+        TMPDIR=str(world.directory),
+    )
     assert result.returncode == 0
     assert world.api.token.encode() not in everything(world, result)
     assert world.api.token not in json.dumps([world.api.porch.revisions, world.api.porch.files])

@@ -16,16 +16,16 @@ from tests.unit.porch_program.support import run, write_intent
 type Result = CompletedProcess[str]
 
 
-def deployment(replicas: int = 1, **changes: Any) -> dict[str, Any]:
-    """Return spec and status of a Deployment whose pods take 500m and 256Mi, limited to 1 and 512Mi."""
-    resources = changes.pop("resources", {"requests": cpu_memory("500m", "256Mi"), "limits": cpu_memory("1", "512Mi")})
-    template = {"spec": {"containers": [{"name": "cnf", "image": "cnf", "resources": resources}]}}
-    spec = {"replicas": replicas, "template": template, "strategy": {"type": "Recreate"}} | changes
-    return {"spec": spec, "status": {"replicas": replicas}}
-
-
-def cpu_memory(cpu: str, memory: str) -> dict[str, str]:
-    return {"cpu": cpu, "memory": memory}
+def deployment(replicas: int = 1) -> dict[str, Any]:
+    """Return spec and status of a Deployment that runs as it should."""
+    labels = {"app": "cnf-simulator"}
+    container = {"name": "cnf", "image": "cnf", "resources": {"requests": {"cpu": "100m"}}}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
+    return {
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+        "status": {"observedGeneration": 1, **{name: count for name, count in counts.items() if count}},
+    }
 
 
 @dataclass

@@ -52,9 +52,19 @@ def contents(package: Path) -> dict[str, bytes]:
 
 
 def load(path: Path) -> Any:
-    """Read YAML by both versions' rules; they have to agree."""
+    """Read a file of YAML by both versions' rules; they have to agree."""
+    return parse(path.read_text())
+
+
+def parse(text: str) -> Any:
     reader = ruamel.yaml.YAML(typ="safe", pure=True)
     reader.version = (1, 2)
-    first, second = yaml.safe_load(path.read_text()), reader.load(path.read_text())
+    first, second = yaml.safe_load(text), reader.load(text)
     assert first == second
     return first
+
+
+def patch(package: Path) -> Any:
+    """Return the patch that the package's Component holds."""
+    (only,) = load(package / "kustomization.yaml")["patches"]
+    return parse(only["patch"])

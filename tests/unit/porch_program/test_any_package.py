@@ -9,11 +9,11 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 
-from tests.unit.porch_program.packages import INTENTS, build, contents, load
+from tests.unit.porch_program.packages import INTENTS, build, contents, load, patch
 
 any_intent = settings(max_examples=200, deadline=None, derandomize=True)
 OLDEST, NEWEST = "1.25", kubernetes_validate.latest_version()  # of Kubernetes, whose schemas there are
-COMPLETE: dict[str, Any] = {  # what runs already, and the partial Deployment is applied to
+COMPLETE: dict[str, Any] = {  # what runs already, and the patch is laid over
     "selector": {"matchLabels": {"app": "cnf"}},
     "template": {"metadata": {"labels": {"app": "cnf"}}, "spec": {"containers": [{"name": "cnf", "image": "cnf"}]}},
 }
@@ -55,7 +55,6 @@ def expected_patch(fields: dict[str, Any], intent_id: str) -> dict[str, Any]:
         "kind": "Deployment",
         "metadata": {
             "name": fields["target"],
-            "namespace": fields["namespace"],
             "annotations": {f"nephoran.com/{key}": value for key, value in given.items()},
         },
         "spec": {"replicas": fields["replicas"]},
@@ -67,14 +66,12 @@ def expected_patch(fields: dict[str, Any], intent_id: str) -> dict[str, Any]:
 def test_both_versions_of_yaml_read_exactly_the_keys_meant(fields: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = build(Path(folder), **fields)
-        assert load(package / "deployment-patch.yaml") == expected_patch(fields, "daily-001")
+        assert patch(package) == expected_patch(fields, "daily-001")
         local = {"name": package.name, "annotations": {"config.kubernetes.io/local-config": "true"}}
-        assert load(package / "kustomization.yaml") == {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "metadata": local,
-            "resources": ["deployment-patch.yaml"],
-        }
+        component = load(package / "kustomization.yaml")
+        assert component.keys() == {"apiVersion", "kind", "metadata", "patches"}
+        assert component["metadata"] == local
+        assert [each["target"]["name"] for each in component["patches"]] == [fields["target"]]
         kptfile = load(package / "Kptfile")
         assert sorted(kptfile) == ["apiVersion", "info", "kind", "metadata"]
         assert kptfile["metadata"] == local
@@ -93,8 +90,8 @@ def test_the_same_intent_gives_the_same_bytes_again(fields: dict[str, Any]) -> N
 @given(fields=INTENTS)
 def test_the_deployment_is_one_by_the_schemas_of_kubernetes_once_applied(fields: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        patch = load(build(Path(folder), **fields) / "deployment-patch.yaml")
-    applied = patch | {"spec": COMPLETE | patch["spec"]}
+        wanted = patch(build(Path(folder), **fields))
+    applied = wanted | {"spec": COMPLETE | wanted["spec"]}
     validated = [kubernetes_validate.validate(applied, version, strict=True) for version in (OLDEST, NEWEST)]
     assert validated == [OLDEST, ".".join(NEWEST.split(".")[:2])]
 
@@ -110,7 +107,7 @@ def test_the_kptfile_is_one_by_the_schema_of_kpt(fields: dict[str, Any]) -> None
 
 
 def test_the_schemas_of_kubernetes_refuse_a_key_that_is_not_meant(tmp_path: Path) -> None:
-    patch = load(build(tmp_path) / "deployment-patch.yaml")
-    applied = patch | {"spec": COMPLETE | patch["spec"] | {"replica": 3}}
+    wanted = patch(build(tmp_path))
+    applied = wanted | {"spec": COMPLETE | wanted["spec"] | {"replica": 3}}
     with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
         kubernetes_validate.validate(applied, NEWEST, strict=True)

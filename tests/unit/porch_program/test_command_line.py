@@ -23,7 +23,7 @@ def test_direct_mode_prints_the_three_lines_of_the_specification_and_that_it_is_
         "Package successfully created: cnf-simulator-v1.2.3\n"
         "Deployment target: oran-sim/cnf-simulator\n"
         "Replicas updated: 1 -> 3\n"
-        "Cluster: offline, nothing was checked\n"
+        "Delivery: package\n"
     )
 
 
@@ -49,7 +49,7 @@ def test_structured_mode_prints_the_document_of_the_specification(
             "previous_replicas": previous,
             "new_replicas": 3,
         },
-        "cluster": "offline",
+        "delivery": "package",
     }
 
 
@@ -88,7 +88,7 @@ def test_a_wrong_command_line_is_refused_with_the_next_step(words: str, complain
 def test_help_goes_to_stdout_and_names_every_exit_code(flag: str) -> None:
     result = run(flag)
     assert (result.returncode, result.stderr) == (0, "")
-    codes = "0 1 2 3 4 5 64 70 71 74 76 78 127 130"
+    codes = "0 1 2 3 4 5 64 70 71 74 76 78 124 127 130"
     assert re.findall(r"^  (\d+) ", result.stdout, re.MULTILINE) == codes.split()
 
 

@@ -16,8 +16,9 @@ REASON = 'quote " slash \\ tab \t null \0 {{ x }} <b> \u2028 \ufeff \U0001f600\n
 BASE = """\
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: cnf-simulator, namespace: oran-sim}
+metadata: {name: cnf-simulator}
 spec:
+  replicas: 1
   selector: {matchLabels: {app: cnf}}
   template: {metadata: {labels: {app: cnf}}, spec: {containers: [{name: cnf, image: cnf}]}}
 """
@@ -32,32 +33,46 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / PACKAGE
 
 
-def kustomize(directory: Path) -> Any:
+def kustomize(directory: Path) -> list[Any]:
     result = subprocess.run([KUBECTL, "kustomize", str(directory)], capture_output=True, check=True)
     assert result.stderr == b""  # nor a warning about a deprecated field
-    return yaml.safe_load(result.stdout)
+    return list(yaml.safe_load_all(result.stdout))
+
+
+def overlay(package: Path, base: str, own: str = "") -> Path:
+    """Write a base, and an overlay that lists the package as its component; ``own`` is more of the overlay."""
+    directory = package.parent / "overlay"
+    (directory / "base").mkdir(parents=True)
+    (directory / "base" / "deployment.yaml").write_text(BASE)
+    (directory / "base" / "kustomization.yaml").write_text(f"resources: [deployment.yaml]\n{base}")
+    (directory / "kustomization.yaml").write_text(f"resources: [base]\ncomponents: [../{PACKAGE}]\n{own}")
+    return directory
 
 
 def documents(package: Path) -> dict[str, Any]:
     # Read, not compared as bytes: kpt spells some escapes its own way when it writes a file back.
-    return {path.name: yaml.safe_load(path.read_text()) for path in package.iterdir() if path.name != "README.md"}
+    return {path.name: yaml.safe_load(path.read_text()) for path in package.iterdir()}
 
 
-def test_kustomize_builds_the_package_as_it_is(package: Path) -> None:
-    assert kustomize(package) == yaml.safe_load((package / "deployment-patch.yaml").read_text())
-
-
-def test_the_patch_applies_over_a_base_as_the_readme_shows(package: Path) -> None:
-    overlay = package.parent
-    (overlay / "base").mkdir()
-    (overlay / "base" / "deployment.yaml").write_text(BASE)
-    (overlay / "base" / "kustomization.yaml").write_text("resources: [deployment.yaml]\n")
-    readme = (package / "README.md").read_text()
-    (overlay / "kustomization.yaml").write_text(readme.partition("patch to find it.\n\n")[2].partition("\n\n")[0])
-    built = kustomize(overlay)
-    assert built["spec"]["replicas"] == 3
-    assert built["spec"]["template"] == yaml.safe_load(BASE)["spec"]["template"]
+@pytest.mark.parametrize("base", ["", "namespace: oran-sim\n"])
+@pytest.mark.parametrize("own", ["", "namespace: oran-sim\n"])
+def test_the_component_sets_the_replicas_of_a_base_wherever_its_namespace_is_named(
+    package: Path, base: str, own: str
+) -> None:
+    (built,) = kustomize(overlay(package, base, own))
+    assert built["spec"] == {**yaml.safe_load(BASE)["spec"], "replicas": 3}
     assert built["metadata"]["annotations"]["nephoran.com/reason"] == REASON
+
+
+def test_a_base_without_the_deployment_is_left_as_it_is(package: Path) -> None:
+    directory = overlay(package, "")
+    other = BASE.replace("name: cnf-simulator", "name: cnf-simulator-2")
+    (directory / "base" / "deployment.yaml").write_text(other)
+    assert kustomize(directory) == [yaml.safe_load(other)]
+
+
+def test_the_component_by_itself_is_nothing(package: Path) -> None:
+    assert kustomize(package) == [] or kustomize(package) == [None]
 
 
 @needs_kpt

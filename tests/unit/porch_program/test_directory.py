@@ -46,7 +46,7 @@ def test_a_link_in_a_files_place_is_replaced_not_followed(tmp_path: Path) -> Non
     (tmp_path / PACKAGE).mkdir()
     (tmp_path / "precious").write_text("precious")
     (tmp_path / PACKAGE / "Kptfile").symlink_to(tmp_path / "precious")
-    (tmp_path / PACKAGE / "README.md").hardlink_to(tmp_path / "precious")
+    (tmp_path / PACKAGE / "kustomization.yaml").hardlink_to(tmp_path / "precious")
     assert porch(tmp_path, tmp_path) == 0
     assert (tmp_path / "precious").read_text() == "precious"
 

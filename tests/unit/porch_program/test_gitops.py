@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from porch.cli import main
+from tests.unit.porch_program.packages import patch
 from tests.unit.porch_program.support import KUBECTL, PATH, ROOT, write_intent
 
 NEWEST = ROOT / "examples/gitops/newest"
 DOCUMENT = (ROOT / "docs/gitops.md").read_text()
+TARGETS = {"other": 2, "cnf-simulator": 10}
 
 
 def newest(*arguments: Path) -> subprocess.CompletedProcess[str]:
@@ -47,8 +49,7 @@ def test_the_newest_package_of_each_target_is_at_a_path_that_stays(packages: Pat
     assert newest(packages, tmp_path / "tree").returncode == 0
     found = sorted(str(path.parent.relative_to(tmp_path / "tree")) for path in (tmp_path / "tree").rglob("Kptfile"))
     assert found == ["edge/other", "oran-sim/cnf-simulator"]
-    patch = yaml.safe_load((tmp_path / "tree/oran-sim/cnf-simulator/deployment-patch.yaml").read_text())
-    assert patch["spec"] == {"replicas": 10}
+    assert patch(tmp_path / "tree/oran-sim/cnf-simulator")["spec"] == {"replicas": 10}
 
 
 def test_a_target_that_is_gone_is_gone_from_the_tree(packages: Path, tmp_path: Path) -> None:
@@ -67,29 +68,13 @@ def test_nothing_to_copy_is_said_and_the_tree_is_left_as_it_is(tmp_path: Path) -
     assert newest(tmp_path).returncode == 2
 
 
-def test_kustomize_refuses_all_packages_at_once_and_builds_the_tree(packages: Path, tmp_path: Path) -> None:
-    target = packages / "oran-sim/cnf-simulator"
-    resources = sorted(path.name for path in target.iterdir())
-    (target / "kustomization.yaml").write_text(json.dumps({"resources": resources}))
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        kustomize(target)
-    assert b"may not add resource with an already registered id" in refused.value.stderr
-    (target / "kustomization.yaml").unlink()
+def test_the_tree_is_laid_over_a_base_target_by_target(packages: Path, tmp_path: Path) -> None:
     newest(packages, tmp_path / "tree")
-    (tmp_path / "tree/kustomization.yaml").write_text("resources: [edge/other, oran-sim/cnf-simulator]\n")
-    assert {one["metadata"]["name"]: one["spec"]["replicas"] for one in kustomize(tmp_path / "tree")} == {
-        "other": 2,
-        "cnf-simulator": 10,
-    }
-
-
-def test_the_patch_of_the_flux_kustomization_protects_the_deployment(packages: Path) -> None:
-    (flux,) = [one for one in manifests() if one["kind"] == "Kustomization"]
-    overlay = {"resources": ["cnf-simulator/cnf-simulator-v1.0.10"], "patches": flux["spec"]["patches"]}
-    (packages / "oran-sim/kustomization.yaml").write_text(json.dumps(overlay))
-    (built,) = kustomize(packages / "oran-sim")
-    assert built["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/ssa"] == "Merge"
-    assert built["metadata"]["name"] == "cnf-simulator"
+    base = [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}} for name in TARGETS]
+    (tmp_path / "tree/base.yaml").write_text("\n---\n".join(map(json.dumps, base)))
+    overlay = {"resources": ["base.yaml"], "components": ["edge/other", "oran-sim/cnf-simulator"]}
+    (tmp_path / "tree/kustomization.yaml").write_text(json.dumps(overlay))
+    assert {one["metadata"]["name"]: one["spec"]["replicas"] for one in kustomize(tmp_path / "tree")} == TARGETS
 
 
 def manifests() -> list[Any]:

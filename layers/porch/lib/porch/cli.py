@@ -3,27 +3,28 @@
 import os
 import time
 
-from porch import __version__, directory, flags, intent, package, release
-from porch.errors import BUG, CANNOT_START, CANNOT_WRITE, INTERRUPTED, NO_MEMORY, WRONG_USAGE, PorchError
-from porch.standing import OFFLINE, Standing
+from porch import __version__, delivery, directory, flags, intent, package, release
+from porch.errors import BUG, CANNOT_START, CANNOT_WRITE, INTERRUPTED, NO_MEMORY, PorchError
+from porch.standing import Standing
 
 _TEXT = """\
-Package successfully created: {package}
+{made}
 Deployment target: {namespace}/{target}
 Replicas updated: {change}
+Delivery: {delivery}
 {lines}"""
 # A template, not json.dumps, which imports re: every value is a checked name, a number or a time and needs no escape.
 _JSON = """\
 {{
-  "status": "success",
+  "status": "{status}",
   "package_name": "{package}",
+  "delivery": "{delivery}",
   "deployment": {{
     "namespace": "{namespace}",
     "name": "{target}",
     "previous_replicas": {previous},
-    "new_replicas": {replicas}
-  }},
-  {fields},
+    "new_replicas": {replicas}{observed}
+  }}{fields},
   "timestamp": "{timestamp}",
   "duration": "{duration:.2f}s"
 }}
@@ -54,30 +55,34 @@ def _answer(wanted: flags.Flags, started: float) -> str:
         return f"porch {__version__}\n"
     flags.require_paths(wanted)
     change = _change(wanted.intent)
-    standing = _make(change, wanted)
+    try:
+        standing = _make(change, wanted)
+    except PorchError as error:
+        if error.standing:  # it did something at the cluster, and that is worth a report
+            _print(_report(change, error.standing, wanted, started, "failed"))
+        raise
     _tell("Note", standing.notes)
-    return _report(_JSON if wanted.structured else _TEXT, change, standing, time.monotonic() - started)
+    return _report(change, standing, wanted, started, "success")
 
 
 def _make(change: package.Change, wanted: flags.Flags) -> Standing:
     kubeconfig = os.environ.get("KUBECONFIG", "") if wanted.kubeconfig is None else wanted.kubeconfig
-    if kubeconfig:
-        return _make_online(change, wanted.out, kubeconfig)
-    if os.environ.get("PORCH_REPOSITORY"):
-        message = "PORCH_REPOSITORY is set, and no cluster to find it in: give -kubeconfig, or unset it"
-        raise PorchError(WRONG_USAGE, message)
+    named = (os.environ.get(name, "") for name in ("PORCH_DELIVERY", "PORCH_REPOSITORY"))
+    chosen = delivery.delivery_of(next(named), kubeconfig, next(named))
+    if chosen != delivery.PACKAGE:
+        return _make_online(change, wanted.out, kubeconfig, chosen)
     directory.write(wanted.out, change.package, package.files(change))
-    return OFFLINE
+    return Standing(chosen)
 
 
-def _make_online(change: package.Change, out: str, kubeconfig: str) -> Standing:
+def _make_online(change: package.Change, out: str, kubeconfig: str, chosen: str) -> Standing:
     try:
-        from porch.online import Paths, carry_out  # noqa: PLC0415 - what it brings along takes longer than all the rest
+        from porch.online import Call, carry_out  # noqa: PLC0415 - what it brings along takes longer than all the rest
     except ImportError as error:
         message = f"porch cannot talk to clusters ({error}): make setup in a checkout, or build the layer again"
         raise PorchError(CANNOT_START, message) from None
     try:
-        return carry_out(change, Paths(kubeconfig, out))
+        return carry_out(change, Call(chosen, kubeconfig, out))
     except (PorchError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - named, not quoted: its words may hold a secret
@@ -91,18 +96,24 @@ def _change(path: str) -> package.Change:
     return package.Change(wish, release.package_name(wish.target, version), previous)
 
 
-def _report(template: str, change: package.Change, standing: Standing, seconds: float) -> str:
-    return template.format(
+def _report(change: package.Change, standing: Standing, wanted: flags.Flags, started: float, status: str) -> str:
+    observed = "" if standing.observed is None else f"Replicas observed: {standing.observed}\n"
+    known = "" if standing.observed is None else f',\n    "observed_replicas": {standing.observed}'
+    return (_JSON if wanted.structured else _TEXT).format(
+        status=status,
+        made=f"Package {'successfully created' if status == 'success' else 'not delivered'}: {change.package}",
+        delivery=standing.delivery,
         package=change.package,
         namespace=change.intent.namespace,
         target=change.intent.target,
         change=change.replicas,
         previous="null" if change.previous is None else change.previous,
         replicas=change.intent.replicas,
-        lines=standing.lines,
+        observed=known,
+        lines=observed + standing.lines,
         fields=standing.fields,
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        duration=seconds,
+        duration=time.monotonic() - started,
     )
 
 

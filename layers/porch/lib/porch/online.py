@@ -1,60 +1,94 @@
-"""What porch does more when a kubeconfig is given: look at the cluster first, and bring the package to Porch after."""
+"""The deliveries that take a cluster: look at the Deployment, scale it, or bring the package to Porch."""
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from porch import directory, package
-from porch.cluster import budget, kubeconfig
-from porch.cluster.checks import check
-from porch.cluster.client import client
+from porch.cluster import autoscaler, kubeconfig
+from porch.cluster.client import Client, client
+from porch.cluster.deadline import Deadline, deadline_of, seconds
+from porch.cluster.deployment import Deployment, find
+from porch.cluster.scaling import PodsMissingError, Terms, scale
+from porch.delivery import CHECK, REPOSITORY, SCALE
 from porch.repository.api import Porch
 from porch.repository.delivery import Delivered, Wish, deliver
-from porch.repository.settings import Place, package_of, place_of, workspace_of
+from porch.repository.settings import Place, package_of, place_of, truth, workspace_of
 from porch.standing import Standing
+
+_OBSERVE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
-    """Where the kubeconfig is, and where the package goes."""
+class Call:
+    """What is to be done, by whose variables."""
 
-    kubeconfig: str
-    out: str
+    delivery: str
+    kubeconfig: str  # path
+    out: str  # path
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
-def carry_out(change: package.Change, paths: Paths, environment: Mapping[str, str] = os.environ) -> Standing:
-    """Check the intent against the cluster, write its package, and deliver that where the environment says."""
-    with budget.spending(budget.seconds(environment.get("PORCH_CLUSTER_SECONDS", ""))):
-        cluster = kubeconfig.load(paths.kubeconfig)
-        place = place_of(environment, cluster.namespace)
+def carry_out(change: package.Change, call: Call) -> Standing:
+    """Look at the cluster, write the package, and do what the delivery asks for besides."""
+    deadline = deadline_of(call.environment)
+    with deadline.kept():
+        cluster = kubeconfig.load(call.kubeconfig)
+        place = place_of(call.environment, cluster.namespace) if call.delivery == REPOSITORY else None
+        terms = _terms(call.environment, deadline)
         asked = client(cluster)
-        findings = check(asked, change.intent)
-        change.previous = findings.replicas
+        before = find(asked, change.intent)
+        notes = () if call.delivery == CHECK else autoscaler.consult(asked, change.intent)
+        change.previous = _previous(change, before)
         files = package.files(change)
-        directory.write(paths.out, change.package, files)
+        directory.write(call.out, change.package, files)
+        if call.delivery == SCALE:
+            return _scaled(asked, change, before, terms, notes)
         if place is None:
-            return _standing(findings.notes, None, None)
-        return _standing(findings.notes, place, deliver(Porch(asked, place), _wish(change, files)))
+            return Standing(call.delivery, notes=notes)
+        return _delivered(place, deliver(Porch(asked, place), _wish(change, files, place)), notes)
 
 
-def _wish(change: package.Change, files: Mapping[str, str]) -> Wish:
+def _previous(change: package.Change, before: Deployment) -> int | None:
+    # Found as wanted, and set by us: by an attempt at this intent that could not report it any more, or by the intent
+    # before, whose replicas the caller knows.
+    is_ours = before.replicas == change.intent.replicas and before.is_scaled_by_us
+    return change.previous if is_ours else before.replicas
+
+
+def _terms(environment: Mapping[str, str], deadline: Deadline) -> Terms:
+    observe = seconds("PORCH_OBSERVE_SECONDS", environment.get("PORCH_OBSERVE_SECONDS", ""), _OBSERVE_SECONDS)
+    return Terms(deadline, observe, truth("PORCH_READY", environment.get("PORCH_READY", "")))
+
+
+def _scaled(
+    asked: Client, change: package.Change, before: Deployment, terms: Terms, notes: tuple[str, ...]
+) -> Standing:
+    try:
+        scaled = scale(asked, change.intent, before, terms)
+    except PodsMissingError as missing:
+        missing.standing = Standing(SCALE, missing.pods)
+        raise
+    return Standing(SCALE, scaled.pods, (*notes, *scaled.notes))
+
+
+def _wish(change: package.Change, files: Mapping[str, str], place: Place) -> Wish:
     return Wish(
-        package=package_of(change.intent),
+        package=package_of(change.intent, place.repository),
         workspace=workspace_of(change.intent, change.package),
         description=f"Replicas of Deployment {change.intent.namespace}/{change.intent.target}",
         files=files,
     )
 
 
-def _standing(notes: tuple[str, ...], place: Place | None, delivered: Delivered | None) -> Standing:
-    lines, fields = "Cluster: checked\n", '"cluster": "checked"'
-    if place and delivered:
-        notes = (*notes, *delivered.notes)
-        lines += f"Package revision: {place.namespace}/{_plain(delivered.name)} ({_plain(delivered.lifecycle)})\n"
-        revision = {"namespace": place.namespace, "name": delivered.name, "lifecycle": delivered.lifecycle}
-        fields += f',\n  "package_revision": {json.dumps(revision)}'
-    return Standing(lines, fields, notes)
+def _delivered(place: Place, delivered: Delivered, notes: tuple[str, ...]) -> Standing:
+    standing = Standing(REPOSITORY, notes=(*notes, *delivered.notes))
+    name, lifecycle = _plain(delivered.name), _plain(delivered.lifecycle)
+    standing.lines = f"Package revision: {place.namespace}/{name} ({lifecycle})\n"
+    revision = {"namespace": place.namespace, "name": delivered.name, "lifecycle": delivered.lifecycle}
+    standing.fields = f',\n  "package_revision": {json.dumps(revision)}'
+    return standing
 
 
 def _plain(words: str) -> str:

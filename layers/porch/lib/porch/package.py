@@ -1,7 +1,7 @@
 """What a package holds: a function of the intent alone, so that the same intent gives the same bytes."""
 
 from porch.intent import Intent
-from porch.yaml import Node, dump
+from porch.yaml import Block, Node, dump
 
 _LOCAL: Node = {"config.kubernetes.io/local-config": "true"}  # this file is never sent to a cluster
 
@@ -24,12 +24,7 @@ class Change:
 
 def files(change: Change) -> dict[str, str]:
     """Return the text of each file of the package by its name."""
-    return {
-        "Kptfile": dump(_kptfile(change)),
-        "kustomization.yaml": dump(_kustomization(change)),
-        "deployment-patch.yaml": dump(_patch(change.intent)),
-        "README.md": _readme(change),
-    }
+    return {"Kptfile": dump(_kptfile(change)), "kustomization.yaml": dump(_component(change))}
 
 
 def _kptfile(change: Change) -> dict[str, Node]:
@@ -44,18 +39,24 @@ def _kptfile(change: Change) -> dict[str, Node]:
     }
 
 
-def _kustomization(change: Change) -> dict[str, Node]:
+def _component(change: Change) -> dict[str, Node]:
+    # The target has no namespace: where a base leaves it to a `namespace:` field, there is none yet to be found by.
     return {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
+        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+        "kind": "Component",
         "metadata": {"name": change.package, "annotations": _LOCAL},
-        "resources": ["deployment-patch.yaml"],
+        "patches": [
+            {
+                "target": {"group": "apps", "kind": "Deployment", "name": change.intent.target},
+                "patch": Block(dump(_patch(change.intent))),
+            }
+        ],
     }
 
 
 def _patch(intent: Intent) -> dict[str, Node]:
     # Annotations of the Deployment, not of its pods: another reason for the same replicas must not restart anything.
-    metadata: dict[str, Node] = {"name": intent.target, "namespace": intent.namespace}
+    metadata: dict[str, Node] = {"name": intent.target}
     if annotations := _annotations(intent):
         metadata["annotations"] = annotations
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": intent.replicas}}
@@ -69,56 +70,3 @@ def _annotations(intent: Intent) -> dict[str, Node]:
         "correlation-id": intent.correlation_id,
     }
     return {f"nephoran.com/{name}": value for name, value in given.items() if value}
-
-
-def _readme(change: Change) -> str:
-    # The sender's words stand in an indented block, escaped to one line each: there nothing is Markdown or HTML.
-    origin = dump(_annotations(change.intent)) or "nothing beyond the numbers above\n"
-    return _README.format(
-        package=change.package,
-        namespace=change.intent.namespace,
-        target=change.intent.target,
-        replicas=change.replicas,
-        origin="".join(f"    {line}\n" for line in origin.splitlines()),
-    )
-
-
-_README = """\
-# {package}
-
-Scales the Deployment `{target}` in the namespace `{namespace}`. Replicas: {replicas}.
-
-| file | what it is |
-| --- | --- |
-| `deployment-patch.yaml` | the wish: `spec.replicas` and annotations that say who asked for it, nothing else |
-| `kustomization.yaml` | lets `kustomize build` take this directory as it is |
-| `Kptfile` | makes this directory a kpt package; it has no pipeline |
-
-## Use it as it is
-
-`kustomize build` gives a partial Deployment for server-side apply, which sets the named fields of the Deployment that
-runs already and leaves every other field to its owner. Nothing is created when there is no such Deployment.
-
-    kubectl apply --server-side --field-manager=conductor-loop --validate=false -k .
-
-* `--validate=false`, because a Deployment without selector and template is no complete manifest.
-* Flux applies server-side on its own. Set `prune: false` on the Kustomization that points here: to prune is to delete
-  the Deployment.
-* Argo CD needs `ServerSideApply=true` and `Validate=false` in `syncOptions`, and `Prune=false` for the same reason.
-* Where the Deployment was once applied with `kubectl apply`, both would take over and drop its other fields: give Flux
-  the annotation `kustomize.toolkit.fluxcd.io/ssa: Merge`, and Argo CD `ClientSideApplyMigration=false`.
-* Whoever else sets `spec.replicas`, such as a HorizontalPodAutoscaler, has to let go of it, or the two will fight.
-
-## Use it as a patch over a base
-
-Put this directory below the directory of your own `kustomization.yaml`. The Deployment of
-the base has to name its namespace itself: a `namespace:` field is applied too late for the patch to find it.
-
-    resources:
-      - base
-    patches:
-      - path: {package}/deployment-patch.yaml
-
-## Where it comes from
-
-{origin}"""

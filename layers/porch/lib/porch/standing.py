@@ -1,15 +1,16 @@
-"""How the answer tells what a cluster had to do with the package."""
+"""How far a delivery got: what the answer says of it."""
 
 
 class Standing:
-    """Lines of the text, fields of the JSON document, and notes for stderr: worth knowing, no failure."""
+    """A delivery's name, the fields that it adds to the JSON document, and notes for stderr: worth knowing, no failure.
 
-    __slots__ = ("fields", "lines", "notes")
+    ``observed`` is how many pods there are (None: nobody looked), ``lines`` and ``fields`` are of the text and of JSON.
+    """
 
-    def __init__(self, lines: str, fields: str, notes: tuple[str, ...] = ()) -> None:
-        self.lines = lines
-        self.fields = fields
+    __slots__ = ("delivery", "fields", "lines", "notes", "observed")
+
+    def __init__(self, delivery: str, observed: int | None = None, notes: tuple[str, ...] = ()) -> None:
+        self.delivery = delivery
+        self.observed = observed
         self.notes = notes
-
-
-OFFLINE = Standing("Cluster: offline, nothing was checked\n", '"cluster": "offline"')
+        self.lines = self.fields = ""

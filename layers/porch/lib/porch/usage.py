@@ -1,7 +1,7 @@
 """What ``porch -help`` prints; apart, so that a run which needs no help does not load it."""
 
 USAGE = """\
-Write a KRM package (Kptfile, kustomization.yaml, Deployment patch, README.md) for one scaling intent.
+Write a KRM package (a Kptfile and a kustomize Component) for one scaling intent.
 
 usage:
   porch -intent FILE -out DIRECTORY [-structured] [-kubeconfig FILE]
@@ -9,7 +9,7 @@ usage:
 flags (one dash or two; -flag value or -flag=value):
   -intent FILE      the intent, JSON; a name such as intent-<id>.json gives the package its intent id
   -out DIRECTORY    where to write <package>/; made if missing, and nothing outside it is touched
-  -kubeconfig FILE  check the Deployment, its quotas and autoscalers in this cluster first; -kubeconfig= works offline
+  -kubeconfig FILE  the cluster to look at, or to scale; -kubeconfig= works offline
   -structured       print one JSON document instead of lines of text
   -version          print the version
   -help, -h         print this
@@ -19,25 +19,33 @@ environment:
                             Without it the package is v1.0.0
   PORCH_PREVIOUS_REPLICAS   replicas before this intent; without it they are "unknown", in JSON null;
                             a cluster knows better
-  KUBECONFIG                the kubeconfig, where there is no -kubeconfig; without either porch works offline
-  PORCH_CLUSTER_SECONDS     how long all talk with the cluster may take, 1 to 900; 25 without it
-  PORCH_REPOSITORY          bring the package to this repository of Porch in the cluster, and propose it
-  PORCH_NAMESPACE           namespace of the repository; without it the one of the kubeconfig
-  PORCH_PUBLISH             true: approve it, too
+  KUBECONFIG                the kubeconfig, where there is no -kubeconfig
+  PORCH_DELIVERY            package: write the package, ask no cluster; the default without a kubeconfig
+                            check: the Deployment must exist; the default with one
+                            scale: set its replicas, and report what the cluster makes of that
+                            repository: bring the package to a repository of Porch, and propose it
+  PORCH_OBSERVE_SECONDS     scale: how long to wait for the cluster's own verdict, 1 to 900; 10 without it
+  PORCH_READY               scale: true waits for available pods, until the deadline
+  PORCH_REPOSITORY          repository: its name
+  PORCH_NAMESPACE           repository: its namespace; without it the one of the kubeconfig
+  PORCH_PUBLISH             repository: true approves the package, too
+  PORCH_DEADLINE            epoch seconds; nothing is begun at the cluster from then on
+  PORCH_CLUSTER_SECONDS     how long all talk with the cluster may take, 1 to 900; 25 without PORCH_DEADLINE
 
 exit codes:
-  0    the package is written
+  0    the package is written, and delivered
   1    the intent is invalid or cannot be read: correct it
-  2    the cluster has no such namespace or Deployment
+  2    the cluster has no such namespace or Deployment, or is deleting it
   3    the cluster does not let porch look or write: grant it, or renew the credentials
-  4    the cluster cannot be reached, or does not answer as it should: try again later
-  5    a ResourceQuota, LimitRange or HorizontalPodAutoscaler rules the replicas out
+  4    the cluster cannot be reached, does not answer as it should, or others change the Deployment: try again later
+  5    a quota or limit keeps pods out, or a HorizontalPodAutoscaler would undo the replicas
   64   wrong flags or environment: correct the call
   70   porch itself failed: report it
   71   out of memory
   74   the package or the answer cannot be written: make room, or correct -out
   76   the cluster refuses the request for good: see what it says
   78   the kubeconfig or the repository is not usable: correct it
+  124  the time was over before it was done
   127  porch cannot start: Python 3.13 is not first on PATH, lib/ is not beside bin/, or lib/vendor/ is missing
   130  interrupted
 

@@ -4,7 +4,17 @@ Every string is a double-quoted scalar on one line: "yes", "1e3" and "---" stay 
 scalar. Keys are written as they are, because they are constants of this program.
 """
 
-type Node = str | int | list[str] | dict[str, Node]
+
+class Block:
+    """A document of `dump`'s inside another, readable: its lines are printable, and the first has no indentation."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+type Node = str | int | Block | list[Node] | dict[str, Node]
 
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}  # alike in 1.1 and 1.2, unlike "\/"
 
@@ -28,11 +38,18 @@ def _field(key: str, value: Node) -> list[str]:
         case dict():
             return [f"{key}:", *(f"  {line}" for line in _lines(value))]
         case list():
-            return [f"{key}:", *(f"  - {quote(item)}" for item in value)]
+            return [f"{key}:", *(f"  {line}" for item in value for line in _item(item))]
+        case Block():
+            return [f"{key}: |", *(f"  {line}" for line in value.text.splitlines())]
         case str():
             return [f"{key}: {quote(value)}"]
         case int():
             return [f"{key}: {value}"]
+
+
+def _item(value: Node) -> list[str]:
+    first, *others = _lines(value) if isinstance(value, dict) else [quote(str(value))]
+    return [f"- {first}", *(f"  {line}" for line in others)]
 
 
 def _escape(character: str) -> str:

@@ -2,7 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 
+from porch.cluster.client import Client
 from porch.cluster.documents import Fields, at, mapping, text, whole
+from porch.errors import QUOTA, PorchError
+from porch.intent import Intent
+
+
+def consult(client: Client, intent: Intent) -> tuple[str, ...]:
+    """Return what is worth knowing; ``PorchError`` (5) with a sentence for each one that would undo the replicas."""
+    path = f"/apis/autoscaling/v2/namespaces/{intent.namespace}/horizontalpodautoscalers"
+    found = targeting(client.items(path), intent.target)
+    if problems := [*opposed(found, intent.replicas)]:
+        raise PorchError(QUOTA, *problems)
+    return tuple(notes(found, intent.replicas))
 
 
 def targeting(autoscalers: Iterable[Fields], deployment: str) -> list[Fields]:

@@ -1,4 +1,4 @@
-"""The Kubernetes API as porch uses it: objects got, listed, created and replaced, as JSON."""
+"""The Kubernetes API as porch uses it: objects read, listed, created, replaced and patched, as JSON."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ _OK = range(200, 300)
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
     "User-Agent": f"porch/{__version__}",
 }
 
@@ -52,9 +51,15 @@ class Client:
         """Replace the object at ``path``; its ``resourceVersion`` must be the server's."""
         return self._ask("PUT", path, content)
 
-    def _ask(self, method: str, path: str, content: Fields | None = None) -> Fields:
+    def merge(self, path: str, content: Fields, **query: str) -> Fields:
+        """Lay ``content`` over the object at ``path`` (RFC 7386)."""
+        return self._ask("PATCH", f"{path}?{urlencode(query)}", content, "application/merge-patch+json")
+
+    def _ask(
+        self, method: str, path: str, content: Fields | None = None, content_type: str = "application/json"
+    ) -> Fields:
         body = None if content is None else json.dumps(content).encode()
-        status, answer = self.transport.exchange(method, path, _HEADERS, body)
+        status, answer = self.transport.exchange(method, path, _HEADERS | {"Content-Type": content_type}, body)
         document = _document(answer)
         if status not in _OK:
             raise Refusal(f"{method} {path.partition('?')[0]}", status, document, self.transport.shown)

@@ -170,6 +170,6 @@ class Porch:
             )
         if refusal.status == 404 and refusal.reason == "":  # noqa: PLR2004 - no Status: nothing serves this path
             return PorchError(
-                MISCONFIGURED, f"the cluster has no Porch ({_GROUP}): install it, or unset PORCH_REPOSITORY"
+                MISCONFIGURED, f"the cluster has no Porch ({_GROUP}): install it, or choose another delivery"
             )
         return refusal

@@ -9,7 +9,7 @@ from porch.cluster.documents import Fields, at, mapping
 type Files = Mapping[str, str]
 
 _KPTFILE = "Kptfile"
-_PROSE = "README.md"
+_FORMER_PATCH = "deployment-patch.yaml"  # porch 1.0.0 wrote the patch into a file of its own, as a partial Deployment
 
 
 def merged(present: Files, ours: Files) -> dict[str, str]:
@@ -18,17 +18,17 @@ def merged(present: Files, ours: Files) -> dict[str, str]:
     What others put beside them stays, and so does what Porch and people wrote into the Kptfile: a pipeline, upstream,
     conditions. A file that says the same already is left as it is spelled, since Porch formats what it is given.
     """
-    files = {name: present[name] if _same(name, present.get(name), text) else text for name, text in ours.items()}
+    files = {name: present[name] if _same(present.get(name), text) else text for name, text in ours.items()}
     if kptfile := _read(present.get(_KPTFILE)):
         wanted = _overlaid(kptfile, mapping(_read(ours[_KPTFILE])))
         files[_KPTFILE] = present[_KPTFILE] if wanted == kptfile else yaml.safe_dump(wanted, sort_keys=False)
-    return {**present, **files}
+    former = {_FORMER_PATCH} if at(_read(present.get("kustomization.yaml")), "resources") == [_FORMER_PATCH] else set()
+    return {name: text for name, text in present.items() if name not in former} | files
 
 
 def says_the_same(present: Files, ours: Files) -> bool:
-    """Return whether a revision carries this very wish already; its prose may tell of other circumstances."""
-    after = merged(present, ours)
-    return all(present.get(name) == text for name, text in after.items() if name != _PROSE)
+    """Return whether a revision carries this very wish already."""
+    return merged(present, ours) == present
 
 
 def _overlaid(present: Fields, ours: Fields) -> dict[str, object]:
@@ -39,10 +39,8 @@ def _overlaid(present: Fields, ours: Fields) -> dict[str, object]:
     return {**present, "metadata": metadata, "info": info}
 
 
-def _same(name: str, present: str | None, text: str) -> bool:
-    if present is None or present == text:
-        return present == text
-    return name != _PROSE and _read(present) == _read(text)
+def _same(present: str | None, text: str) -> bool:
+    return present == text or (present is not None and _read(present) == _read(text))
 
 
 def _read(text: str | None) -> Fields | None:

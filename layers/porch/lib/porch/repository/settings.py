@@ -11,6 +11,7 @@ _MAX_LABEL = 63  # Porch's repositories, packages and workspaces are DNS labels 
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _TRUTH = {"": False, "0": False, "false": False, "1": True, "true": True}
 WORKSPACE_PREFIX = "intent-"
+_PREFIXES = ("of-", "in-")  # a repository cannot begin both
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,22 @@ def place_of(environment: Mapping[str, str], namespace: str) -> Place | None:
     return Place(
         _label("PORCH_NAMESPACE", environment.get("PORCH_NAMESPACE") or namespace),
         _label("PORCH_REPOSITORY", repository),
-        _truth("PORCH_PUBLISH", environment.get("PORCH_PUBLISH", "")),
+        truth("PORCH_PUBLISH", environment.get("PORCH_PUBLISH", "")),
     )
 
 
-def package_of(intent: Intent) -> str:
+def package_of(intent: Intent, repository: str) -> str:
     """Return the Porch package of the intent's Deployment: ``<namespace>--<target>``, the same for every intent.
 
     Names that are too long, or that hold ``--`` themselves, get a digest in its place: no two Deployments share one.
+    So does one that would begin with the repository's: some servers cut that off (nephio-project/nephio#950).
     """
     plain = f"{intent.namespace}--{intent.target}"
-    if len(plain) <= _MAX_LABEL and plain.count("--") == 1 and "---" not in plain:
+    begins = plain.startswith(repository)
+    if len(plain) <= _MAX_LABEL and plain.count("--") == 1 and "---" not in plain and not begins:
         return plain
-    head = f"{intent.namespace}-{intent.target}"
+    prefix = next(each for each in _PREFIXES if not each.startswith(repository)) if begins else ""
+    head = f"{prefix}{intent.namespace}-{intent.target}"
     while "--" in head:
         head = head.replace("--", "-")
     digest = _digest(intent.namespace, intent.target)
@@ -72,7 +76,8 @@ def _label(variable: str, name: str) -> str:
     return name
 
 
-def _truth(variable: str, value: str) -> bool:
+def truth(variable: str, value: str) -> bool:
+    """Return whether a variable says yes; "" says no."""
     if value not in _TRUTH:
         raise PorchError(WRONG_USAGE, f"{variable} is {value!a:.60}: make it true or false, or leave it out")
     return _TRUTH[value]

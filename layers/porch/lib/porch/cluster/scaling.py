@@ -1,0 +1,150 @@
+"""Sets the replicas of a Deployment by its scale, and waits for what the cluster makes of it.
+
+``scale`` works for every Deployment, whoever made it, where most of them refuse a partial apply. A scale beyond a quota
+is accepted: some time later, the Deployment's condition ReplicaFailure says what keeps the pods out.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from porch.cluster.answers import Refusal
+from porch.cluster.client import Client
+from porch.cluster.deadline import Deadline
+from porch.cluster.deployment import FIELD_MANAGER, Deployment, find, missing, path_of
+from porch.errors import NOT_FOUND, QUOTA, REFUSED, TIMED_OUT, UNREACHABLE, PorchError
+from porch.intent import Intent
+
+_CONFLICT = 409
+_CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before the next try
+_POLL_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one again and again
+_LAST_SECONDS = 0.5  # before the deadline, to say what was seen
+# Admission's words: pkg/quota (ResourceQuota), plugin/pkg/admission/limitranger, .../namespace/lifecycle.
+_NO_ROOM = ("exceeded quota:", "failed quota:", " usage per ", " ratio per ")
+_DYING = "because it is being terminated"
+_BUSY = ("Internal error occurred:", "failed calling webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long to wait, and for what."""
+
+    deadline: Deadline
+    observe_seconds: float = 10
+    ready: bool = False  # wait for available pods, until the deadline
+    pause: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """What came of it: how many pods there are, and what is worth knowing."""
+
+    pods: int
+    notes: tuple[str, ...] = ()
+
+
+class PodsMissingError(PorchError):
+    """The replicas are set, and the cluster says why there are not as many pods."""
+
+    def __init__(self, exit_code: int, message: str, pods: int) -> None:
+        super().__init__(exit_code, message)
+        self.pods = pods
+
+
+def scale(client: Client, intent: Intent, before: Deployment, terms: Terms) -> Scaled:
+    """Set the replicas, unless they are as wanted, and return what the cluster made of that.
+
+    Raises ``PorchError``: 2 gone or going, 3 no permission, 4 others change it, 5 and 76 the cluster makes no such pods
+    (`PodsMissingError`), 124 past the deadline.
+    """
+    _set(client, intent, before, terms)
+    return _Watch(client, intent, before, terms).result()
+
+
+def _set(client: Client, intent: Intent, before: Deployment, terms: Terms) -> None:
+    seen = before
+    for seconds in _CONFLICT_PAUSES:
+        if seen.replicas == intent.replicas or _patched(client, intent, seen, terms.deadline):
+            return
+        terms.pause(seconds)
+        seen = find(client, intent)
+        if seen.generation != before.generation:  # not a status alone: somebody wants something else
+            message = f"Deployment {intent.namespace}/{intent.target} was changed by others meanwhile: try again later"
+            raise PorchError(UNREACHABLE, message)
+    raise PorchError(
+        UNREACHABLE, f"the status of Deployment {intent.namespace}/{intent.target} keeps changing: try again later"
+    )
+
+
+def _patched(client: Client, intent: Intent, seen: Deployment, deadline: Deadline) -> bool:
+    """Set the replicas of what was seen; False where it has changed since."""
+    change = {"metadata": {"resourceVersion": seen.version}, "spec": {"replicas": intent.replicas}}
+    deadline.check()  # last thing before: a worker that was frozen must not undo a newer intent when it thaws
+    try:
+        client.merge(f"{path_of(intent)}/scale", change, fieldManager=FIELD_MANAGER)
+    except Refusal as refusal:
+        if refusal.status == _CONFLICT:
+            return False
+        raise (missing(intent) if refusal.missing == "deployments" else refusal) from None
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Looks at a Deployment until the cluster has said what it makes of the replicas."""
+
+    client: Client
+    intent: Intent
+    before: Deployment
+    terms: Terms
+
+    def result(self) -> Scaled:
+        left = self.terms.deadline.seconds_left - _LAST_SECONDS
+        observe = min(self.terms.observe_seconds, left)
+        until = left if self.terms.ready else observe
+        waited, polls = 0.0, iter(_POLL_SECONDS)
+        began = self.terms.deadline.clock()
+        while True:
+            seen = find(self.client, self.intent)
+            if done := self._done(seen):
+                return done
+            # A failure that was there before may be of the wish before: it counts if it stays.
+            if seen.is_observed and seen.failure and (not self.before.failure or waited >= observe):
+                raise self._failed(seen)
+            if waited >= until:
+                return self._unsaid(seen)
+            self.terms.pause(min(next(polls, _POLL_SECONDS[-1]), max(until - waited, 0.01)))
+            waited = self.terms.deadline.clock() - began
+
+    def _done(self, seen: Deployment) -> Scaled | None:
+        wanted = self.intent.replicas
+        if seen.replicas != wanted:
+            return Scaled(seen.pods, (f"{wanted} replicas were set, and others have set {seen.replicas} since",))
+        is_ready = not self.terms.ready or seen.available == wanted
+        return Scaled(seen.pods) if seen.is_observed and seen.pods == wanted and is_ready else None
+
+    def _unsaid(self, seen: Deployment) -> Scaled:
+        wanted = self.intent.replicas
+        if self.terms.ready:
+            message = f"{seen.available} of {wanted} pods are available so far: give the intent more time"
+            raise PodsMissingError(TIMED_OUT, message, seen.pods)
+        after = f"after {self.terms.observe_seconds:g} s"
+        if not seen.is_observed:
+            return Scaled(seen.pods, (f"no controller has looked at the Deployment {after}",))
+        return Scaled(seen.pods, (f"{seen.pods} of {wanted} pods are there {after}, and the cluster says no more",))
+
+    def _failed(self, seen: Deployment) -> PorchError:
+        code, advice = _meaning(seen.failure)
+        words = self.client.transport.shown(seen.failure)
+        there = f"{seen.pods} of {self.intent.replicas} pods are there"
+        return PodsMissingError(code, f"{there}, and the cluster goes on trying: {words}: {advice}", seen.pods)
+
+
+def _meaning(words: str) -> tuple[int, str]:
+    if _DYING in words:
+        return NOT_FOUND, "send the intent again once there is a new namespace"
+    if any(each in words for each in _NO_ROOM):
+        return QUOTA, "raise the quota or limit, or ask for fewer replicas"
+    if any(each in words for each in _BUSY):
+        return UNREACHABLE, "try again later"
+    return REFUSED, "correct the Deployment's pods, or what refuses them"
