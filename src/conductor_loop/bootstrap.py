@@ -80,7 +80,7 @@ def build(
     jitter = random.SystemRandom().random  # the kernel's: copies of one snapshot (SnapStart) share Python's own numbers
     return App(
         config=config,
-        bucket=Bucket(s3_client()),
+        bucket=Bucket(s3_client(), config.kms_key),
         state=StateTable(
             dynamodb_client(), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),

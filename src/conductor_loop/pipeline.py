@@ -1,5 +1,6 @@
 """The story of an intent: admit, queue or process, settle. Safe to tell again from any point."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +11,7 @@ from conductor_loop.audit.chain import Entry
 from conductor_loop.claiming import least_seconds
 from conductor_loop.counting import age
 from conductor_loop.delivery import Delivery, Later, author, head_of
-from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
+from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
 from conductor_loop.processing import conclude, process
@@ -21,7 +22,10 @@ from conductor_loop.settling import Answer, settle
 from conductor_loop.sweep import is_due
 from conductor_loop.validation import check_name, check_size, validate_file
 
+logger = logging.getLogger("conductor-loop")
+
 _MINUTE = 60  # seconds
+_KEY_SECONDS = 60.0  # until the site's key is tried again
 
 
 def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
@@ -44,7 +48,11 @@ def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
 def work(app: App, message: Message, deadline: float) -> Answer | Later:
     """Take a message of a queue: to its end, or say after how many seconds it should come again. Raises Overtaken."""
     delivery = Delivery(message, app.clock(), deadline, queued=True)
-    return repairing(app, message.handoff, partial(_work, app, delivery))
+    try:
+        return repairing(app, message.handoff, partial(_work, app, delivery))
+    except KeyUnavailable:  # waits, and is not taken for a message that fails: it would end among the dead letters
+        logger.exception("the site's KMS key cannot be used")
+        return Later(_KEY_SECONDS)
 
 
 def admit(app: App, found: Found) -> Intent:
