@@ -1,7 +1,7 @@
 """The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from conductor_loop.app import Cursor, Turn
@@ -35,6 +35,7 @@ class MemoryState:
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     claimed: dict[tuple[str, str], str] = field(default_factory=dict)  # the target of each handoff
     notes: dict[tuple[str, str], Handoff] = field(default_factory=dict)  # of handoffs that are to be tidied up
+    packages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  # noted by attempts
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
 
@@ -142,6 +143,13 @@ class MemoryState:
 
     def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         raise NotImplementedError  # these rows always make sense
+
+    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
+        del now
+        self.packages[_id(handoff)].add(prefix)
+
+    def noted_packages(self, handoff: Handoff) -> Collection[str]:
+        return self.packages.get(_id(handoff), set())
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:
         row = self.rows[_id(handoff)]

@@ -56,6 +56,7 @@ class Bucket(Protocol):
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
+    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]: ...  # noqa: D102
     def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
     def retract(  # noqa: D102
         self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()
@@ -87,6 +88,8 @@ class StateTable(Protocol):
     def mend(  # noqa: D102
         self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
     ) -> bool: ...
+    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None: ...  # noqa: D102
+    def noted_packages(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
     def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]: ...  # noqa: D102
     def put_off(self, handoff: Handoff, until: float, now: float) -> bool: ...  # noqa: D102

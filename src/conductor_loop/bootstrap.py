@@ -112,9 +112,8 @@ def _tmp_of_lambda() -> Path | None:
 
 
 def _has_extensions() -> bool:
-    """Say whether something else runs beside this function: an external extension, or a wrapper that starts one."""
     external = Path("/opt/extensions")
-    return bool(os.environ.get("AWS_LAMBDA_EXEC_WRAPPER")) or (external.is_dir() and any(external.iterdir()))
+    return external.is_dir() and any(external.iterdir())
 
 
 def _credentials(config: Config) -> Credentials[Any] | None:

@@ -199,7 +199,7 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
         if decision.applied is not None:
-            app.bucket.retract(delivery.handoff, packages(attempt.claim.target), attempt.claim.owner)
+            app.bucket.retract(delivery.handoff, outcome.status["package"]["prefix"], attempt.claim.owner)
         return _lost(app, delivery, refusal)
     # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
     app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds))

@@ -67,16 +67,14 @@ def test_only_on_lambda_is_tmp_taken_for_the_functions_own(monkeypatch: pytest.M
     assert bootstrap._tmp_of_lambda() is None
 
 
-@pytest.mark.parametrize("how", ["external", "wrapper"])
-def test_where_an_extension_runs_tmp_is_not_the_functions_own(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_where_an_extension_runs_tmp_is_not_the_functions_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    extensions: list[Path] = []
     monkeypatch.setattr(sys, "base_prefix", "/var/lang")
     monkeypatch.setattr(os, "geteuid", lambda: 993)
-    there = {"/var/runtime": [], "/opt/extensions": [Path("/opt/extensions/insights")] if how == "external" else []}
-    monkeypatch.setattr(Path, "is_dir", lambda path: str(path) in there)
-    monkeypatch.setattr(Path, "iterdir", lambda path: iter(there[str(path)]))
-    if how == "wrapper":
-        assert bootstrap._tmp_of_lambda() == Path("/tmp")  # noqa: S108 - Lambda has it there
-        monkeypatch.setenv("AWS_LAMBDA_EXEC_WRAPPER", "/opt/otel-instrument")
+    monkeypatch.setattr(Path, "is_dir", lambda path: str(path) in {"/var/runtime", "/opt/extensions"})
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(extensions))
+    assert bootstrap._tmp_of_lambda() == Path("/tmp")  # noqa: S108 - Lambda has it there
+    extensions.append(Path("/opt/extensions/insights"))
     assert bootstrap._tmp_of_lambda() is None
 
 

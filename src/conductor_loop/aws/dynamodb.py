@@ -13,6 +13,7 @@ from conductor_loop.aws.rows import (
     intent_key,
     number,
     outcome_text,
+    package_key,
     target_key,
     text,
 )
@@ -189,6 +190,15 @@ class StateTable(Upkeep):
             | {":none": number(0), **_noted(outcome.entry, seen)},
         )
         return self._writing.write(row, *self._count(handoff, outcome.tally, now))
+
+    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
+        """Note where an attempt is about to publish, in a row of its own, which outlives the handoff's."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=package_key(handoff).item,
+            UpdateExpression="ADD prefixes :prefix SET expires_at = :expires",
+            ExpressionAttributeValues={":prefix": {"SS": [prefix]}, **self._expires(now)},
+        )
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
         values = {":owner": text(claim.owner)}

@@ -38,6 +38,11 @@ def intent_key(handoff: Handoff) -> Key:
     return Key("intent", handoff.key, handoff.version_id)
 
 
+def package_key(handoff: Handoff) -> Key:
+    """Key of the row that says where attempts at a handoff have published."""
+    return Key("package", handoff.key, handoff.version_id)
+
+
 def target_key(name: str) -> Key:
     """Key of a target's row; ``name`` is ``namespace/name``."""
     return Key("target", name)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
+_PACKAGE_PAGES = 3  # of 1,000 packages, that are looked at for the newest one
 _TRIES = 5  # of a write that others make at the same time
 _ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
 _CONTENT_TYPES = {
@@ -102,14 +103,38 @@ class Bucket:
 
         What others have written there, before or since, stays, and so do the keys to ``keep``.
         """
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=prefix)
-        for version in (version for page in pages for version in page.get("Versions", [])):
+        for version in self._versions_since(handoff, prefix):
             one: Any = {"Bucket": handoff.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
-            if version["Key"] in keep or _before(version["LastModified"], handoff):
+            if version["Key"] in keep:
                 continue
             wrote = self._client.head_object(**one)["Metadata"]
             if wrote.get("handoff") == handoff.version_id and owner in {"", wrote.get("owner")}:
                 self._client.delete_object(**one)
+
+    def _versions_since(self, handoff: Handoff, prefix: str) -> Iterator[Any]:
+        """List the versions of the objects below ``prefix`` that were written since the handoff was put.
+
+        Object by object: S3 lists the versions of one newest first, so that all older ones are left out.
+        """
+        paginator = self._client.get_paginator("list_object_versions")
+        for key in self.leftovers(handoff, prefix):
+            pages = paginator.paginate(Bucket=handoff.bucket, Prefix=key)
+            for version in (version for page in pages for version in page.get("Versions", [])):
+                if version["Key"] != key or _before(version["LastModified"], handoff):
+                    break
+                yield version
+
+    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]:
+        """List the folders below the prefix of a target, some thousands; and whether that is all of them."""
+        found: list[str] = []
+        after: Any = {}
+        for _ in range(_PACKAGE_PAGES):
+            page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", **after)
+            found += [one["Prefix"] for one in page.get("CommonPrefixes", [])]
+            if not page["IsTruncated"]:
+                return found, True
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+        return found, False
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         """Write the status object of a handoff, under ``status/<name>.status``; the name that it got.
