@@ -10,6 +10,7 @@ from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import (
     Applied,
+    Beside,
     Claim,
     Outcome,
     Pause,
@@ -40,16 +41,17 @@ class MemoryState:
     cursor: Cursor | None = None  # of the next sweep
 
     def register(
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None:
         row = self.rows.get(_id(handoff))
         if not _as_seen(row, seen, now):
             return Refusal(row)
+        entry, priority = (beside.entry, beside.priority) if beside else (None, "")
         sweeps = row.sweeps + 1 if row else 0
         kept = row or Row(state)
         sent = now if state is State.QUEUED else kept.queued_at
         waits = replace(kept, state=state, held_until=0.0, since=now, sweeps=sweeps, queued_at=sent)
-        self.rows[_id(handoff)] = _noted(waits, entry)
+        self.rows[_id(handoff)] = _noted(replace(waits, priority=priority or kept.priority), entry)
         return None
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
@@ -64,6 +66,7 @@ class MemoryState:
             owner=claim.owner,
             held_until=claim.lease_until,
             since=now,
+            priority=claim.priority,
             late=claim.late or (row is not None and row.late),
         )
         self.claimed[_id(claim.handoff)] = claim.target

@@ -10,7 +10,7 @@ from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
+from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Take
 
@@ -74,7 +74,7 @@ class StateTable(Protocol):
     """The state table; ``aws.dynamodb.StateTable`` says what each method does."""
 
     def register(  # noqa: D102
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None: ...
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102

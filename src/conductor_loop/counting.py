@@ -19,6 +19,7 @@ PROCESSING, PORCH, QUEUEING, SETTLING = "processing_", "porch_", "queueing_", "s
 TIMEOUTS, DECIDED, RETRIED = "timeouts", "decided", "retried"
 SECURITY = "attacks"  # intents that looked like one; the row knows when the last one came, too
 UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
+OLDEST = "oldest_"  # seconds that the oldest intent without an answer has waited, by priority
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
 CONFIG_REFUSED, AUDIT_FAILURES, API_FAILURES = "config_refused", "audit_failures", "api_failures"
 STATE_CORRUPTED = f"{ERRORS}E009"

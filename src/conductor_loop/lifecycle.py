@@ -86,9 +86,18 @@ class Row:
     sweeps: int = 0  # how often the sweeper has handed it over again, or tried to settle it
     swept_at: float = 0.0  # when it last tried to settle it
     queued_at: float = 0.0  # when its last message was sent
+    priority: str = ""  # that it is treated with, once somebody has read it
     late: bool = False  # the worker of an earlier attempt was never heard of again: it may write still
     head: Head = field(default_factory=Head)  # of its audit entries
     entries: tuple[str, ...] = ()  # the last of them, which are kept beside the published ones
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is written on a row beside that it waits."""
+
+    entry: Entry | None = None  # of the audit trail
+    priority: str = ""  # that it is treated with; empty where nobody has read it yet
 
 
 @dataclass(frozen=True, slots=True)

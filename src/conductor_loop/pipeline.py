@@ -13,7 +13,7 @@ from conductor_loop.counting import age
 from conductor_loop.delivery import Delivery, Later, author, head_of
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Decided, Free, Row, State, judge, order
+from conductor_loop.lifecycle import Beside, Decided, Free, Row, State, judge, order
 from conductor_loop.processing import conclude, process
 from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
@@ -136,14 +136,14 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
     entry = noted(None)
     app.queues.send(replace(message, head=str(entry.head)), intent.namespace, delay_seconds)
     now = app.clock()
-    refusal = app.state.register(handoff, State.QUEUED, now, entry=entry)
+    refusal = app.state.register(handoff, State.QUEUED, now, beside=Beside(entry, message.priority))
     if refusal is None:
         return Answer.QUEUED
     match judge(refusal, order(handoff), now):
         case Decided(outcome):
             return settle(app, handoff, outcome)
         case Free(seen) if seen is not None and seen.state is not State.RETRYING:
-            app.state.register(handoff, State.QUEUED, now, seen, entry=noted(seen))
+            app.state.register(handoff, State.QUEUED, now, seen, beside=Beside(noted(seen), message.priority))
     return Answer.QUEUED
 
 

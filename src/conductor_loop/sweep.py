@@ -1,7 +1,8 @@
 """Sweeping: what fell through. An input that lies in the root has no settled answer, whatever anybody believes."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message
@@ -10,8 +11,8 @@ from conductor_loop.config import Config
 from conductor_loop.counting import age
 from conductor_loop.delivery import Delivery, author, head_of
 from conductor_loop.errors import Rejected, Unreadable
-from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row, State
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.lifecycle import Beside, Row, State
 from conductor_loop.processing import conclude
 from conductor_loop.repairing import repair
 from conductor_loop.settling import Answer, settle
@@ -44,6 +45,7 @@ class Swept:
     left: int = 0  # answered, but S3 does not let them be moved
     failed: int = 0  # could not be looked after this time
     tidied: int = 0  # decided, and looked through for what late workers have written
+    oldest: Mapping[Priority, float] = field(default_factory=dict)  # age in seconds of the oldest one without an answer
     cursor: Cursor | None = None
 
 
@@ -76,7 +78,7 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     """
     handoffs, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
     rows = app.state.read(handoffs)
-    swept = Swept(cursor=cursor)
+    swept = Swept(cursor=cursor, oldest=_oldest(handoffs, rows, app.clock()))
     for handoff in handoffs:
         if app.clock() > deadline:
             return swept
@@ -90,6 +92,23 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
         swept.cursor = Cursor(handoff.key, handoff.version_id)
     swept.cursor = after
     return swept
+
+
+def _oldest(
+    handoffs: Iterable[Handoff], rows: Mapping[Handoff, Row | Unreadable], now: float
+) -> Mapping[Priority, float]:
+    """Say how long the oldest handoff without an answer has waited, by the priority it is treated with.
+
+    Critical ones count as high, as the queue does that they wait in; one that nobody has read yet counts as normal.
+    """
+    oldest = {Priority.HIGH: 0.0, Priority.NORMAL: 0.0, Priority.LOW: 0.0}
+    for handoff in handoffs:
+        row = rows.get(handoff)
+        known = row if isinstance(row, Row) else Row(State.ADMITTED)
+        if known.outcome is None:
+            priority = Priority.HIGH if known.priority == Priority.CRITICAL else known.priority or Priority.NORMAL
+            oldest[Priority(priority)] = max(oldest[Priority(priority)], age(handoff, now))
+    return oldest
 
 
 def is_due(row: Row, now: float, config: Config) -> bool:
@@ -145,7 +164,7 @@ def _hand_over(app: App, handoff: Handoff, row: Row | None) -> None:
         app.queues.send(Message(handoff, swept=True, head=str(entry.head)), _GROUP)
     else:
         app.redeliver(handoff)
-    app.state.register(handoff, state, app.clock(), row, entry=entry)
+    app.state.register(handoff, state, app.clock(), row, beside=Beside(entry))
 
 
 def _wrong_name(handoff: Handoff) -> Rejected | None:

@@ -21,7 +21,7 @@ from conductor_loop.aws.upkeep import TIDY, Upkeep
 from conductor_loop.aws.writing import Writing
 from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, guess, order
+from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State, guess, order
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -65,14 +65,16 @@ class StateTable(Upkeep):
         self._writing = Writing(client, table, jitter)
 
     def register(
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None:
         """Note that the handoff waits: in a queue, or handed over again; ``None`` means noted.
 
         Conditional on the row being as ``seen``: absent, or held by nobody.
         """
+        entry, priority = (beside.entry, beside.priority) if beside else (None, "")
         swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
         sent = ", queued_at = :now" if state is State.QUEUED else ""
+        sent += ", priority = :priority" if priority else ""
         return self._writing.write(
             self._writing.update(
                 intent_key(handoff),
@@ -83,7 +85,8 @@ class StateTable(Upkeep):
                 | _noted(entry, seen)
                 | _as_seen(seen, now)
                 | _listed(handoff, now)
-                | ({":one": number(1)} if seen is not None else {}),
+                | ({":one": number(1)} if seen is not None else {})
+                | ({":priority": text(priority)} if priority else {}),
             )
         )
 

@@ -85,6 +85,7 @@ def read_row(item: Mapping[str, Any]) -> Row:
             sweeps=int(item.get("sweeps", {"N": "0"})["N"]),
             swept_at=float(item.get("swept_at", {"N": "0"})["N"]),
             queued_at=float(item.get("queued_at", {"N": "0"})["N"]),
+            priority=_text(item, "priority") or "",
             late="late" in item,
             head=Head.read(item.get("audit_head", {"S": ""})["S"]),
             entries=tuple(one["S"] for one in item.get("audit", {"L": []})["L"]),
