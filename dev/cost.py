@@ -17,7 +17,7 @@ _SCHEDULE = 1.00  # dollars for a million invocations by EventBridge Scheduler
 _SSM_SECONDS = 0.010  # for its answer, which is free
 # A sweep that finds nothing; tests/integration/test_handlers.py counts its calls.
 SWEEP = Usage(
-    s3_writes=4, write_units=6, read_units=3, log_bytes=850,
+    s3_writes=4, write_units=6, read_units=3, log_bytes=1_600,
     waiting_seconds=4 * ANSWER_SECONDS["s3"] + 9 * ANSWER_SECONDS["dynamodb"] + _SSM_SECONDS, cpu_seconds=0.010,
 )  # fmt: skip
 # What Lambda's poller asks a queue for that is empty: five times side by side, each for 20 seconds.

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from emulated_chains import let_messages_wait  # type: ignore[import-not-found]  # beside this module
 from ministack.services import cloudwatch, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
@@ -84,6 +85,9 @@ def _store_or_let_time_pass(namespace: str, *datum: Any) -> None:  # noqa: ANN40
         _store(namespace, *datum)
         return
     seconds = float(datum[4])
+    if datum[0] == "SecondsPassedInQueues":
+        let_messages_wait(seconds)
+        return
     with _evaluating:
         for points in list(cloudwatch._metrics.values()):
             for point in list(points):
@@ -107,14 +111,10 @@ def _measure_queues(now: float) -> None:
     for queue in list(sqs._queues.values()):
         messages = list(queue["messages"])
         dimensions = {"QueueName": queue["name"]}
-        measured = {
-            "ApproximateNumberOfMessagesVisible": float(sum(one["visible_at"] <= now for one in messages)),
-            "ApproximateAgeOfOldestMessage": max((now - one["sent_at"] for one in messages), default=0.0),
-        }
-        for name, value in measured.items():
-            cloudwatch.record_metric("AWS/SQS", name, value, "None", dimensions)
-            points = cloudwatch._metric_bucket(("AWS/SQS", name, cloudwatch._dims_key(dimensions)))
-            del points[:-_KEPT]
+        name, visible = "ApproximateNumberOfMessagesVisible", sum(one["visible_at"] <= now for one in messages)
+        cloudwatch.record_metric("AWS/SQS", name, float(visible), "None", dimensions)
+        points = cloudwatch._metric_bucket(("AWS/SQS", name, cloudwatch._dims_key(dimensions)))
+        del points[:-_KEPT]
 
 
 def _evaluate(alarm: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Run MiniStack with gaps closed: three here, and those of CloudWatch in `emulated_cloudwatch`.
+"""Run MiniStack with gaps closed: three here, those of CloudWatch and of chains of calls in `emulated_…` beside it.
 
 At its limit of running functions AWS lets events wait, MiniStack drops them. Of the OpenAPI body that SAM makes of an
 API, MiniStack passes over `x-amazon-apigateway-any-method`, the gateway responses and the binary media types. For each
@@ -16,7 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from emulated_cloudwatch import install  # type: ignore[import-not-found]  # beside this script, which is no package
+import emulated_chains  # type: ignore[import-not-found]  # beside this script, which is no package
+import emulated_cloudwatch  # type: ignore[import-not-found]  # likewise
 from ministack.app import main
 from ministack.core import lambda_runtime
 from ministack.services import apigateway_v1, lambda_svc
@@ -87,7 +88,8 @@ lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": _Unpacke
 lambda_svc._acquire_execution_slot = _wait_for_slot
 lambda_svc._release_execution_slot = _give_slot_back
 
-install()
+emulated_chains.install()
+emulated_cloudwatch.install()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -67,6 +67,10 @@ class MemoryBucket:
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         return {key: _etag(self.get("", key)) for key in self.keys(handoff.bucket) if key.startswith(prefix)}
 
+    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]:
+        below = (key.removeprefix(prefix) for key in self.keys(bucket) if key.startswith(prefix))
+        return sorted({f"{prefix}{path.partition('/')[0]}/" for path in below if "/" in path}), True
+
     def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         for key, body in files.items():
             self._check(key, replacing.get(key))

@@ -1,7 +1,7 @@
 """The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from conductor_loop.app import Cursor, Turn
@@ -10,6 +10,7 @@ from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import (
     Applied,
+    Beside,
     Claim,
     Outcome,
     Pause,
@@ -32,19 +33,20 @@ class MemoryState:
     correlations: dict[str, str] = field(default_factory=dict)
     unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    claimed: dict[tuple[str, str], str] = field(default_factory=dict)  # the target of each handoff
     notes: dict[tuple[str, str], Handoff] = field(default_factory=dict)  # of handoffs that are to be tidied up
+    packages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  # noted by attempts
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
 
     def register(
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None:
         newest = handoff.version_id if handoff.sequencer else ""
         refusal = self._refused_alone(handoff, now, seen, newest)
         if refusal is not None:
             return refusal
         row = self.rows.get(_id(handoff))
+        entry, priority = (beside.entry, beside.priority) if beside else (None, "")
         kept = row or Row(state)
         waits = replace(
             kept,
@@ -54,6 +56,7 @@ class MemoryState:
             sweeps=row.sweeps + 1 if row else 0,
             queued_at=now if state is State.QUEUED else kept.queued_at,
             order=order(handoff),
+            priority=priority or kept.priority,
         )
         self.rows[_id(handoff)] = _noted(waits, entry)
         if newest:
@@ -89,10 +92,10 @@ class MemoryState:
             owner=claim.owner,
             held_until=claim.lease_until,
             since=now,
+            priority=claim.priority,
             late=claim.late or (row is not None and row.late),
             order=order(claim.handoff),
         )
-        self.claimed[_id(claim.handoff)] = claim.target
         self.rows[_id(claim.handoff)] = _noted(taken, claim.entry)
         unclean = self.unclean.get(claim.target, False)
         self.targets[claim.target] = replace(
@@ -170,6 +173,13 @@ class MemoryState:
     def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         raise NotImplementedError  # these rows always make sense
 
+    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
+        del now
+        self.packages[_id(handoff)].add(prefix)
+
+    def noted_packages(self, handoff: Handoff) -> Collection[str]:
+        return self.packages.get(_id(handoff), set())
+
     def note_sweep(self, handoff: Handoff, now: float) -> None:
         row = self.rows[_id(handoff)]
         self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
@@ -177,7 +187,7 @@ class MemoryState:
     def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
         del bucket
         due = sorted((self.rows[key].held_until, key) for key in self.notes if self.rows[key].held_until <= now)
-        return [Untidy(self.notes[key], self.claimed.get(key, ""), self.rows[key].outcome) for _, key in due[:most]]
+        return [Untidy(self.notes[key], self.rows[key].outcome) for _, key in due[:most]]
 
     def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
         row = self.rows[_id(handoff)]

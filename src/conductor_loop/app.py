@@ -10,7 +10,7 @@ from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
+from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Take
 
@@ -64,6 +64,7 @@ class Bucket(Protocol):
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
+    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]: ...  # noqa: D102
     def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
     def retract(  # noqa: D102
         self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()
@@ -81,7 +82,7 @@ class StateTable(Protocol):
     """The state table; ``aws.dynamodb.StateTable`` says what each method does."""
 
     def register(  # noqa: D102
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None: ...
     def learn(self, handoff: Handoff) -> None: ...  # noqa: D102
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
@@ -96,6 +97,8 @@ class StateTable(Protocol):
     def mend(  # noqa: D102
         self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
     ) -> bool: ...
+    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None: ...  # noqa: D102
+    def noted_packages(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
     def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]: ...  # noqa: D102
     def put_off(self, handoff: Handoff, until: float, now: float) -> bool: ...  # noqa: D102

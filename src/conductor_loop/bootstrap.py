@@ -100,7 +100,7 @@ def build(
     )
     return App(
         config=config,
-        bucket=Bucket(s3_client()),
+        bucket=Bucket(s3_client(), config.kms_key),
         state=StateTable(
             dynamodb_client(), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),
@@ -124,10 +124,16 @@ def _tmp_of_lambda() -> Path | None:
     """Give /tmp where it is this function's alone.
 
     Not where something else runs our code: there, /tmp is everybody's, and variables of the environment are copied
-    easily. Lambda's own Python is in /var/lang, and its user is not root.
+    easily. Lambda's own Python is in /var/lang, and its user is not root. Nor where a layer brings an extension: that
+    writes there, too, as our user, and no file says whose it is.
     """
     on_lambda = sys.base_prefix == "/var/lang" and Path("/var/runtime").is_dir() and os.geteuid() != 0
-    return Path("/tmp") if on_lambda else None  # noqa: S108 - all of it is meant
+    return Path("/tmp") if on_lambda and not _has_extensions() else None  # noqa: S108 - all of it is meant
+
+
+def _has_extensions() -> bool:
+    external = Path("/opt/extensions")
+    return external.is_dir() and any(external.iterdir())
 
 
 def _credentials(config: Config) -> Credentials[Any] | None:

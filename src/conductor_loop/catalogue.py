@@ -176,6 +176,11 @@ CATALOGUE: tuple[Metric, ...] = (
         "conductor_overdue_handoffs", "OverdueHandoffs",
     ),
     Metric(
+        "Seconds that the oldest intent without an answer has waited, by priority; critical counts as high", _SWEEP,
+        _ALWAYS, _GAUGE, _each(c.OLDEST, QUEUES), {}, "priority", "conductor_oldest_unanswered_seconds",
+        "OldestUnanswered", "Seconds",
+    ),
+    Metric(
         "Handoffs that the sweeper handed over again", _SWEEP, _STATE, _COUNTER, _sum(c.REDELIVERED), {}, "", "",
         "RedeliveredHandoffs",
     ),
@@ -265,7 +270,6 @@ OF_LIBRARY: Mapping[str, str] = {  # by prometheus_client, which has no list of 
 BUILD_INFO = "conductor_build_info"  # the version as a label: join it to the others
 OF_AWS: tuple[OfAws, ...] = (
     OfAws("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "Count", "Messages that wait"),
-    OfAws("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "Seconds", "How long the oldest one has waited"),
     OfAws("AWS/Lambda", "Invocations", "FunctionName", "Count", "Invocations of a function"),
     OfAws("AWS/Lambda", "Errors", "FunctionName", "Count", "Invocations that failed"),
     OfAws("AWS/Lambda", "Throttles", "FunctionName", "Count", "Invocations that found no place"),

@@ -29,6 +29,7 @@ RULES = (  # those that a sender of honest text may break: a bounded set, since 
 )
 OTHER_RULES = "other"
 UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
+OLDEST = "oldest_"  # seconds that the oldest intent without an answer has waited, by priority
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
 CONFIG_REFUSED, AUDIT_FAILURES, API_FAILURES = "config_refused", "audit_failures", "api_failures"
 STATE_CORRUPTED = f"{ERRORS}E009"

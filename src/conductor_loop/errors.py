@@ -125,6 +125,10 @@ class Illegible(Exception):  # noqa: N818 - likewise
     """S3 will not give the content of the handoff's version to anybody; the message is S3's reason."""
 
 
+class KeyUnavailable(Exception):  # noqa: N818 - likewise
+    """The site's own KMS key cannot be used now; the message is S3's reason. Everything waits until it can be."""
+
+
 class Overtaken(Exception):  # noqa: N818 - likewise
     """The claim is no longer in force: somebody else has taken over. Nothing more may be written under it."""
 

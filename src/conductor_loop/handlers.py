@@ -58,7 +58,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     if swept is None:
         _logger().info("another sweep is at it")
         return {}
-    counts = {name: count for name, count in asdict(swept).items() if name != "cursor"}
+    counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
     _logger().info("swept", extra=counts)
     app.note(Counted(_tally(app.config, swept)))
     return counts
@@ -87,16 +87,24 @@ def _tally(config: Config, swept: Swept) -> dict[str, float]:
         counting.OVERDUE: swept.overdue,
         counting.REDELIVERED: swept.redelivered,
         counting.SWEEP_FAILURES: swept.failed,
+        **{f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()},
     }
     if not config.metering.enabled:
         return tally
     try:
         from conductor_loop import surveying  # noqa: PLC0415 - likewise
 
-        tally |= surveying.measure(config, swept.overdue, time.time())
+        tally |= surveying.measure(config, _gauges(tally), time.time())
     except Exception:  # noqa: BLE001 - the next sweep measures again
         _logger().exception("files and workers are not counted")
     return tally
+
+
+def _gauges(tally: Mapping[str, float]) -> dict[str, float]:
+    """Give what is kept of a sweep until the next one, for /metrics."""
+    return {
+        name: value for name, value in tally.items() if name == counting.OVERDUE or name.startswith(counting.OLDEST)
+    }
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Outcome:
     state: State
     status: Mapping[str, Any]  # the status document, as status.schema.json has it
     archive: str  # "processed" or "failed": where the input goes
-    retract: str = ""  # prefix below which an earlier attempt may have left files that nobody decided on
+    retract: bool = False  # an earlier attempt may have left files that no decision names
     tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
     entry: Entry | None = field(default=None, compare=False)  # of the audit trail, written with the decision
     tidy_at: float = field(default=0.0, compare=False)  # epoch seconds, by when no late worker writes; 0: none is late
@@ -107,6 +107,7 @@ class Row:
     sweeps: int = 0  # how often the sweeper has handed it over again, or tried to settle it
     swept_at: float = 0.0  # when it last tried to settle it
     queued_at: float = 0.0  # when its last message was sent
+    priority: str = ""  # that it is treated with, once somebody has read it
     late: bool = False  # the worker of an earlier attempt was never heard of again: it may write still
     order: str = ""  # when it was put, as far as anybody knows; see ``order``
     failure: Failure | None = None  # of the last attempt that said anything
@@ -115,11 +116,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What is written on a row beside that it waits."""
+
+    entry: Entry | None = None  # of the audit trail
+    priority: str = ""  # that it is treated with; empty where nobody has read it yet
+
+
+@dataclass(frozen=True, slots=True)
 class Untidy:
-    """A decided handoff, below whose target late workers of earlier attempts may have left files."""
+    """A decided handoff, of which late workers of earlier attempts may have left files."""
 
     handoff: Handoff
-    target: str  # "namespace/name"; empty where no attempt is known of
     outcome: Outcome | None  # None: its row makes no sense
 
 

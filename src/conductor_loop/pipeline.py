@@ -1,5 +1,6 @@
 """The story of an intent: admit, queue or process, settle. Safe to tell again from any point."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -10,9 +11,9 @@ from conductor_loop.audit.chain import Entry
 from conductor_loop.claiming import least_seconds
 from conductor_loop.counting import age
 from conductor_loop.delivery import Delivery, Later, head_of
-from conductor_loop.errors import Cause, Gone, Illegible, Rejected, StillHeld, Violation
+from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Decided, Free, Row, State, Superseded, judge
+from conductor_loop.lifecycle import Beside, Decided, Free, Row, State, Superseded, judge
 from conductor_loop.order import is_exact, known, newest, order
 from conductor_loop.processing import conclude, process
 from conductor_loop.rates import Rate
@@ -22,7 +23,10 @@ from conductor_loop.settling import Answer, settle
 from conductor_loop.sweep import is_due
 from conductor_loop.validation import check_name, check_size, validate_file
 
+logger = logging.getLogger("conductor-loop")
+
 _MINUTE = 60  # seconds
+_KEY_SECONDS = 60.0  # until the site's key is tried again
 
 
 def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
@@ -45,7 +49,11 @@ def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
 def work(app: App, message: Message, deadline: float) -> Answer | Later:
     """Take a message of a queue: to its end, or say after how many seconds it should come again. Raises Overtaken."""
     delivery = Delivery(message, app.clock(), deadline, queued=True)
-    return repairing(app, message.handoff, partial(_work, app, delivery))
+    try:
+        return repairing(app, message.handoff, partial(_work, app, delivery))
+    except KeyUnavailable:  # waits, and is not taken for a message that fails: it would end among the dead letters
+        logger.exception("the site's KMS key cannot be used")
+        return Later(_KEY_SECONDS)
 
 
 def admit(app: App, found: Found) -> Intent:
@@ -145,7 +153,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
     entry = noted(None)
     app.queues.send(replace(message, handoff=handoff, head=str(entry.head)), intent.namespace, delay_seconds)
     now = app.clock()
-    refusal = app.state.register(handoff, State.QUEUED, now, entry=entry)
+    refusal = app.state.register(handoff, State.QUEUED, now, beside=Beside(entry, message.priority))
     if refusal is None:
         return Answer.QUEUED
     match judge(refusal, order(handoff), now):
@@ -154,8 +162,8 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
         case Superseded(by):
             return conclude(app, replace(delivery, newest=""), lambda who: status.superseded(who, by, intent), intent)
         case Free(seen) if seen is not None and seen.state is not State.RETRYING:
-            mine = newest(known(handoff, seen.order))
-            app.state.register(mine, State.QUEUED, now, seen, entry=noted(seen))
+            mine, beside = newest(known(handoff, seen.order)), Beside(noted(seen), message.priority)
+            app.state.register(mine, State.QUEUED, now, seen, beside=beside)
         case _ if refusal.row is not None:
             _learn(app, handoff, refusal.row)
     return Answer.QUEUED

@@ -41,7 +41,7 @@ from conductor_loop.lifecycle import (
 from conductor_loop.order import applied as applied_order
 from conductor_loop.order import newest, order
 from conductor_loop.porch import PorchFailed, Request, Run
-from conductor_loop.publishing import packages, publish
+from conductor_loop.publishing import publish
 from conductor_loop.settling import Answer, fitting, settle, settle_decided
 
 logger = logging.getLogger("conductor-loop")
@@ -126,7 +126,7 @@ def _concluded(
     return replace(
         told,
         tally=counted.tally,
-        retract=packages(f"{intent.namespace}/{intent.target}") if intent and was_tried(seen) else "",
+        retract=was_tried(seen),
         tidy_at=now + LATEST_WRITE_SECONDS if may_be_late(seen) else 0.0,
         order=order(delivery.handoff),
     )
@@ -249,7 +249,7 @@ def _kept(claim: Claim, failure: PorchFailed) -> Failure:
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
     now, journey = app.clock(), _travelled(app, delivery, attempt, decision.run)
     counted = counting.decided(decision.outcome, journey)
-    retract = packages(attempt.claim.target) if attempt.claim.again and decision.applied is None else ""
+    retract = attempt.claim.again and decision.applied is None
     _, told = entries.told(delivery.handoff, head_at(attempt.claim), now, decision.outcome)
     tidy_at = now + LATEST_WRITE_SECONDS if attempt.claim.late else 0.0
     mine = order(attempt.claim.handoff)
@@ -257,7 +257,7 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
         if decision.applied is not None:
-            app.bucket.retract(delivery.handoff, packages(attempt.claim.target), attempt.claim.owner)
+            app.bucket.retract(delivery.handoff, outcome.status["package"]["prefix"], attempt.claim.owner)
         return _lost(app, delivery, refusal)
     # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
     app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds))

@@ -1,11 +1,12 @@
 """Publishing: a package's files, in their place, under a claim."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from conductor_loop import status
 from conductor_loop.app import App
 from conductor_loop.errors import Overtaken
+from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, State, Target
 from conductor_loop.porch import Package
 
@@ -24,6 +25,7 @@ def publish(app: App, claim: Claim, package: Package, target: Target) -> status.
     """Upload the package; where files are in its place, a dead attempt left them, or a successor has written them."""
     prefix = f"{packages(claim.target)}{package.name}/"
     upload = _Upload(claim, prefix, {prefix + path: body for path, body in package.files.items()}, target.unclean)
+    app.state.note_package(claim.handoff, prefix, app.clock())  # first: whoever takes it back must know where it is
     if app.clock() >= claim.lease_until:
         raise Overtaken
     try:
@@ -32,6 +34,15 @@ def publish(app: App, claim: Claim, package: Package, target: Target) -> status.
         app.bucket.retract(claim.handoff, prefix, claim.owner)  # this worker is late, and its files are nobody's
         raise
     return status.Published(package.name, prefix, tuple(sorted(package.files)))
+
+
+def take_back(app: App, handoff: Handoff, keep: Collection[str] = ()) -> None:
+    """Delete what attempts at a handoff have published, but for the keys to ``keep``; doing it twice changes nothing.
+
+    Each attempt has noted where it would publish: the history of a target is not searched.
+    """
+    for prefix in sorted(app.state.noted_packages(handoff)):
+        app.bucket.retract(handoff, prefix, keep=keep)
 
 
 def _upload(app: App, upload: _Upload) -> None:

@@ -63,7 +63,10 @@ def _mended(app: App, handoff: Handoff, error: Unreadable, aside: str) -> Entry 
 
 
 def _newest_version(app: App, handoff: Handoff, target: str) -> str | None:
-    """Find the version of the newest package of a target in the bucket."""
-    packages = app.bucket.leftovers(handoff, f"packages/{target}/")
+    """Find the version of the newest package of a target; behind very many, one that no other package can have."""
+    packages, is_all = app.bucket.packages(handoff.bucket, f"packages/{target}/")
     versions = [tuple(map(int, found.groups())) for key in packages if (found := _PACKAGE.search(key))]
-    return "v" + ".".join(map(str, max(versions))) if versions else None
+    if not versions:
+        return None
+    major, minor, patch = max(versions)
+    return f"v{major}.{minor}.{patch if is_all else int(app.clock())}"  # more seconds than there are packages

@@ -16,16 +16,16 @@ from conductor_loop.config.sources import parsed
 from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
 
 
-def measure(config: Config, overdue: int, now: float) -> Mapping[str, float]:
+def measure(config: Config, gauges: Mapping[str, float], now: float) -> Mapping[str, float]:
     """Count on the files of the directories, a page of each, and say how busy the workers are.
 
     Args:
         config: The configuration in force.
-        overdue: Inputs that a sweep has just found waiting for too long; kept beside the files.
+        gauges: What a sweep has just measured, by name; kept beside the files.
         now: Epoch seconds.
 
     """
-    Census(s3_client(), dynamodb_client(), config.state_table).go_on(config.handoff_bucket, overdue)
+    Census(s3_client(), dynamodb_client(), config.state_table).go_on(config.handoff_bucket, gauges)
     active = StateMeasures(dynamodb_client(), config.state_table).active_workers(now)
     most = config.serving.max_workers
     return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})

@@ -1,8 +1,8 @@
 """Sweeping: what fell through. An input that lies in the root has no settled answer, whatever anybody believes."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message, Unsettled
@@ -11,8 +11,8 @@ from conductor_loop.config import Config
 from conductor_loop.counting import age
 from conductor_loop.delivery import Delivery, head_of
 from conductor_loop.errors import Rejected, Unreadable
-from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Outcome, Row, State, Superseded, judge
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.lifecycle import Beside, Outcome, Row, State, Superseded, judge
 from conductor_loop.order import is_exact, known, order
 from conductor_loop.processing import conclude
 from conductor_loop.repairing import repair
@@ -47,6 +47,7 @@ class Swept:
     left: int = 0  # answered, but S3 does not let them be moved
     failed: int = 0  # could not be looked after this time
     tidied: int = 0  # decided, and looked through for what late workers have written
+    oldest: Mapping[Priority, float] = field(default_factory=dict)  # age in seconds of the oldest one without an answer
     cursor: Cursor | None = None
 
 
@@ -79,7 +80,7 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     """
     found, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
     rows = app.state.read(one.handoff for one in found)
-    swept = Swept(cursor=cursor)
+    swept = Swept(cursor=cursor, oldest=_oldest([one.handoff for one in found if not one.withdrawn], rows, app.clock()))
     for one in found:
         if app.clock() > deadline:
             return swept
@@ -94,6 +95,23 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
         swept.cursor = Cursor(handoff.key, handoff.version_id)
     swept.cursor = after
     return swept
+
+
+def _oldest(
+    handoffs: Iterable[Handoff], rows: Mapping[Handoff, Row | Unreadable], now: float
+) -> Mapping[Priority, float]:
+    """Say how long the oldest handoff without an answer has waited, by the priority it is treated with.
+
+    Critical ones count as high, as the queue does that they wait in; one that nobody has read yet counts as normal.
+    """
+    oldest = {Priority.HIGH: 0.0, Priority.NORMAL: 0.0, Priority.LOW: 0.0}
+    for handoff in handoffs:
+        row = rows.get(handoff)
+        known = row if isinstance(row, Row) else Row(State.ADMITTED)
+        if known.outcome is None:
+            priority = Priority.HIGH if known.priority == Priority.CRITICAL else known.priority or Priority.NORMAL
+            oldest[Priority(priority)] = max(oldest[Priority(priority)], age(handoff, now))
+    return oldest
 
 
 def is_due(row: Row, now: float, config: Config) -> bool:
@@ -166,7 +184,7 @@ def _hand_over(app: App, handoff: Handoff, row: Row | None) -> None:
     else:
         app.redeliver(handoff)
     now = app.clock()
-    refusal = app.state.register(handoff, state, now, row, entry=entry)
+    refusal = app.state.register(handoff, state, now, row, beside=Beside(entry))
     match judge(refusal, order(handoff), now) if refusal else None:
         case Superseded(by):  # not noted, so that every sweep would hand it over
             _end(app, handoff, lambda who: status.superseded(who, by, None))

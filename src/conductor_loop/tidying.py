@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from conductor_loop.app import App
 from conductor_loop.lifecycle import Outcome, Untidy
-from conductor_loop.publishing import packages
+from conductor_loop.publishing import take_back
 
 logger = logging.getLogger("conductor-loop")
 
@@ -53,8 +53,8 @@ def _tidy(app: App, one: Untidy) -> bool:
         return False
     if one.outcome is None:
         logger.error("not tidied up: its row makes no sense", extra={"handoff": one.handoff.key})
-    elif prefix := packages(one.target) if one.target else one.outcome.retract:
-        app.bucket.retract(one.handoff, prefix, keep=_decided_on(one.outcome))
+    else:
+        take_back(app, one.handoff, keep=_decided_on(one.outcome))
     app.state.tidied(one.handoff)
     return True
 

@@ -15,6 +15,7 @@ import pytest
 from dev.stack import LOCAL, ROOT, Stack, free_port
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
@@ -49,6 +50,10 @@ class Deployed:
     @cached_property
     def sqs(self) -> "SQSClient":
         return self.stack.session().client("sqs", endpoint_url=self.stack.endpoint)
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        return self.stack.session().client("cloudwatch", endpoint_url=self.stack.endpoint)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 # What would be measured after hours, or after almost a timeout: namespace, metric, what it is of, and the least value
 # that is too much. A stack of 60 s is near its timeout after 57.
 SLOW = {
-    "OldestHighAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "HighQueue", 901),
-    "OldestNormalAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "NormalQueue", 3601),
-    "OldestLowAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "LowQueue", 21_601),
+    "OldestHighAlarm": ("ConductorLoop", "OldestUnanswered", "high", 901),
+    "OldestNormalAlarm": ("ConductorLoop", "OldestUnanswered", "normal", 3601),
+    "OldestLowAlarm": ("ConductorLoop", "OldestUnanswered", "low", 21_601),
     "OverdueAlarm": ("ConductorLoop", "OverdueHandoffs", "", 1),
     "SweepFailureAlarm": ("ConductorLoop", "SweepFailures", "", 1),
     "ConductorDurationAlarm": ("AWS/Lambda", "Duration", "ConductorFunction", 57_001),
@@ -41,9 +41,11 @@ class Failures:
         """Put what would be measured, for each of the last minutes."""
         deployed = self.watched.deployed
         namespace, metric, of, value = SLOW[alarm]
-        name = deployed.outputs[of].rpartition("/")[2] if of else STACK_NAME
-        dimension = {"AWS/SQS": "QueueName", "AWS/Lambda": "FunctionName"}.get(namespace, "environment")
-        datum = {"MetricName": metric, "Dimensions": [{"Name": dimension, "Value": name}], "Value": value}
+        dimensions = {"environment": STACK_NAME} | ({"priority": of} if of else {})
+        if namespace == "AWS/Lambda":
+            dimensions = {"FunctionName": deployed.outputs[of]}
+        named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        datum = {"MetricName": metric, "Dimensions": named, "Value": value}
         now = time.time()
         data: list[Any] = [datum | {"Timestamp": now - 60 * minute - 1} for minute in range(_MINUTES)]
         self.watched.cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)

@@ -55,8 +55,8 @@ def send(event_name: str, request: Any, **_: Any) -> AWSResponse | None:
 class MotoBucket(Bucket):
     """The real adapter on moto, and a hand to drop and look with."""
 
-    def __init__(self, client: Any) -> None:
-        super().__init__(client)
+    def __init__(self, client: Any, key: str = "") -> None:
+        super().__init__(client, key)
         self.client = client
 
     def drop(self, bucket: str, key: str, body: bytes) -> Handoff:

@@ -176,11 +176,11 @@ class TestMeasures:
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
         census, measures = Census(s3, table, TABLE), StateMeasures(table, TABLE)
         assert measures.counts().overdue is None
-        census.go_on(BUCKET, 7)
-        assert measures.counts().overdue == 7
+        census.go_on(BUCKET, {"overdue": 7, "oldest_high": 901.5})
+        assert (measures.counts().overdue, measures.counts().oldest) == (7, {"oldest_high": 901.5})
         assert measures.counts().directories == {"failed": 0}, "the others have more pages"
         for _ in range(2):
-            census.go_on(BUCKET, 0)
+            census.go_on(BUCKET, {"overdue": 0})
         assert measures.counts().directories == {"handoff": 1, "processed": 2, "failed": 0}, "no folders"
         assert len(pages) == 9
 

@@ -24,7 +24,7 @@ def test_decisions_of_unrelated_intents_do_not_run_out_of_tries(monkeypatch: pyt
         try:
             table.claim(claim, 0.0)
             outcome = Outcome(State.SUCCEEDED, {"status": "success"}, "processed", tally={"files_success": 1})
-            table.decide(claim, outcome, Applied("v1.0.0", 3), 1.0)
+            table.decide(claim, outcome, Applied("v1.0.0", 3, "1"), 1.0)
         except TransactionCanceled:
             given_up["decisions"] += 1
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from conductor_loop.config import load
 from tests.roles import many
 from tests.unit.test_template import RESOURCES, TEMPLATE
 
@@ -56,6 +57,15 @@ def test_roles_may_use_the_key_through_the_services_that_store_and_not_otherwise
     assert {one for statement in statements for one in many(statement["Resource"])} == {"KmsKeyArn"}
     assert all("kms:ViaService" in statement["Condition"]["StringEquals"] for statement in statements)
     assert RESOURCES["KeyPolicy"]["Condition"] == "HasOwnKey"
+
+
+@pytest.mark.parametrize("name", ["ConductorFunction", "SweeperFunction"])
+def test_the_functions_that_read_and_move_inputs_know_which_key_is_the_sites_own(name: str) -> None:
+    variables = properties(name)["Environment"]["Variables"]
+    assert variables["CONDUCTOR_KMS_KEY"] == "KmsKeyArn"
+    assert (
+        load({}, {"CONDUCTOR_STATE_TABLE": "t", "CONDUCTOR_QUEUE_NORMAL": "q", "CONDUCTOR_KMS_KEY": "k"}).kms_key == "k"
+    )
 
 
 def test_the_configuration_is_no_resource_of_the_stack_so_that_no_deploy_puts_another_in_its_place() -> None:

@@ -15,6 +15,7 @@ from conductor_loop.porch import Request, memory
 
 from .porches import GOOD, INTENT, Bench, contained
 
+REQUEST = Request("intent-a.json", INTENT, 20.0)
 LITTER = "mkdir -p $aside/a/b; echo x > $aside/a/b/c; ln -s / $aside/a/link; echo x > $aside/d; chmod 0 $aside/a/b"
 
 
@@ -64,6 +65,35 @@ def test_only_on_lambda_is_tmp_taken_for_the_functions_own(monkeypatch: pytest.M
     assert bootstrap._tmp_of_lambda() == Path("/tmp")  # noqa: S108 - Lambda has it there
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert bootstrap._tmp_of_lambda() is None
+
+
+def test_where_an_extension_runs_tmp_is_not_the_functions_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    extensions: list[Path] = []
+    monkeypatch.setattr(sys, "base_prefix", "/var/lang")
+    monkeypatch.setattr(os, "geteuid", lambda: 993)
+    monkeypatch.setattr(Path, "is_dir", lambda path: str(path) in {"/var/runtime", "/opt/extensions"})
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(extensions))
+    assert bootstrap._tmp_of_lambda() == Path("/tmp")  # noqa: S108 - Lambda has it there
+    extensions.append(Path("/opt/extensions/insights"))
+    assert bootstrap._tmp_of_lambda() is None
+
+
+def test_folders_deeper_than_any_path_are_removed(bench: Bench) -> None:
+    deep = "for _ in range(9000): os.mkdir('deeper'); os.chdir('deeper')"
+    text = f"open(sys.argv[4] + '/Kptfile', 'w').write('x'); os.chdir(aside)\n{deep}\n"
+    bench.run(bench.python(f"{text}print('Package successfully created: p')"))
+    assert lying(bench) == ["old"]
+
+
+def test_what_there_is_no_time_to_clean_is_removed_by_the_next_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("conductor_loop.porch.leftovers.REMOVAL_SECONDS", -1.0)
+        assert bench.porch(bench.program(f"{LITTER}; {GOOD}")).run(REQUEST).run.exit_code == 0
+        assert "a" in lying(bench)
+    bench.run(bench.program(GOOD))
+    assert lying(bench) == ["old"]
 
 
 def test_where_others_write_too_nothing_is_removed(bench: Bench) -> None:

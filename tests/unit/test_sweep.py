@@ -5,8 +5,10 @@ from itertools import pairwise
 import pytest
 
 from conductor_loop import pipeline
+from conductor_loop.catalogue import QUEUES
 from conductor_loop.errors import Illegible
-from conductor_loop.intent import Handoff
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.lifecycle import Claim
 from conductor_loop.settling import Answer
 from conductor_loop.sweep import sweep, take_turn
 from tests.factories import World, intent
@@ -61,6 +63,38 @@ def test_what_has_no_answer_after_an_hour_is_overdue(world: World) -> None:
     assert sweep(world.app, None, world.deadline).overdue == 0
     later(world, 20)
     assert sweep(world.app, None, world.deadline).overdue == 1
+
+
+def test_the_age_of_the_oldest_intent_without_an_answer_is_measured_by_priority(world: World) -> None:
+    world.configure(priority_queues=True, critical_principals=())
+    for number, priority in enumerate(("high", "normal", "low", "high")):
+        handoff = world.drop(f"intent-{number}.json", intent(priority=priority, target=f"t-{number}"))
+        assert pipeline.answer(world.app, handoff, world.deadline) is Answer.QUEUED
+        world.clock.wait(100)
+    oldest = sweep(world.app, None, world.deadline).oldest
+    assert [round(oldest[one]) for one in QUEUES] == [402, 301, 200]  # known to the second
+    world.queues.waiting = world.queues.waiting[:1]
+    assert world.work() == [Answer.SETTLED]
+    oldest = sweep(world.app, None, world.deadline).oldest
+    assert [round(oldest[one]) for one in QUEUES] == [99, 301, 200]
+
+
+def test_an_intent_that_waits_while_it_is_received_again_and_again_grows_old_all_the_same(world: World) -> None:
+    world.configure(priority_queues=True)
+    holder = world.drop("intent-b.json", intent(priority="high"))
+    pipeline.answer(world.app, world.drop("intent-a.json", intent(priority="high")), world.deadline)
+    claim = Claim(holder, "oran-sim/cnf-simulator", "another", 1, world.clock() + 3600)
+    assert world.state.claim(claim, world.clock()) is None
+    for _ in range(200):
+        world.clock.wait(5)
+        world.work()
+    assert sweep(world.app, None, world.deadline).oldest[Priority.HIGH] > 900
+
+
+def test_what_nobody_has_read_yet_counts_as_normal(world: World) -> None:
+    world.drop()
+    world.clock.wait(50)
+    assert [round(one) for one in sweep(world.app, None, world.deadline).oldest.values()] == [0, 49, 0]
 
 
 def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:

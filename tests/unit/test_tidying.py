@@ -40,7 +40,13 @@ def late_worker(world: World, handoff: Handoff) -> Callable[..., None]:
         arrive(world, handoff)
     del world.bucket.publish
     world.clock.wait(150)  # its lease runs out
-    return lambda *keys: world.bucket.publish(claims[0], dict.fromkeys(keys, b"late"), {})
+
+    def land(*keys: str) -> None:
+        for key in keys:  # as every attempt notes before it uploads
+            world.state.note_package(handoff, f"{key.rpartition('/')[0]}/", world.clock())
+        world.bucket.publish(claims[0], dict.fromkeys(keys, b"late"), {})
+
+    return land
 
 
 def swept(world: World, after: float = LATEST_WRITE_SECONDS) -> Swept:

@@ -86,6 +86,17 @@ def test_a_deep_tree_without_permissions_is_removed(bench: Bench) -> None:
     )
 
 
+def test_a_run_waits_no_longer_for_cleaning_than_its_time_and_the_next_one_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    littering = bench.program(f"mkdir -p $HOME/a/b/c; {GOOD}")
+    with monkeypatch.context() as patched:
+        patched.setattr("conductor_loop.porch.workspace.REMOVAL_SECONDS", -1.0)
+        assert bench.porch(littering).run(Request("intent-a.json", INTENT, 20.0)).run.exit_code == 0
+        assert len(list(bench.root.iterdir())) == 1
+    bench.run(bench.program(GOOD))  # and the bench holds that the root is empty
+
+
 @pytest.mark.parametrize("spoil", ["chmod", "link", "file"])
 def test_a_work_root_that_is_not_private_is_refused(bench: Bench, spoil: str) -> None:
     if spoil == "chmod":

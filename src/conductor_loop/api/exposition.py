@@ -88,6 +88,7 @@ def _named(counts: Counts, table: TableSize, depths: Mapping[str, float]) -> dic
         dict(counts.counters)
         | {f"directory_{name}": files for name, files in counts.directories.items()}
         | ({} if counts.overdue is None else {counting.OVERDUE: counts.overdue})
+        | dict(counts.oldest)
         | {f"queue_{name}": waiting for name, waiting in depths.items()}
         | {"state_entries": table.entries, "state_bytes": table.bytes}
     )

@@ -29,6 +29,7 @@ class Counts:
     counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
     directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
     overdue: float | None = None  # inputs that had waited for too long at the last sweep; None: there was none
+    oldest: Mapping[str, float] = field(default_factory=dict)  # as ``counting`` names them, of the last sweep; seconds
     security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
 
 

@@ -18,16 +18,19 @@ class Census:
     """Counts the files of the root, ``processed/`` and ``failed/`` into the row ``gauge#directories``.
 
     The row has the last whole count of each directory, ``files_…``, and how far the next one is: ``counted_…`` files up
-    to the key ``behind_…``; and ``overdue``. Two at once may count a page twice, which the next count mends.
+    to the key ``behind_…``; and what the last sweep has measured. Two at once may count a page twice, which the next
+    count mends.
     """
 
     def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
         self._s3, self._dynamodb, self._table = s3, dynamodb, table
 
-    def go_on(self, bucket: str, overdue: int) -> None:
-        """Count one page more of each directory, and note how many inputs have waited for too long."""
+    def go_on(self, bucket: str, gauges: Mapping[str, float]) -> None:
+        """Count one page more of each directory, and note what a sweep has measured: values by attribute."""
         seen = self._row()
-        self._write("SET overdue = :overdue", {":overdue": number(overdue)})
+        if gauges:
+            values = {f":{name}": number(value) for name, value in gauges.items()}
+            self._write(f"SET {', '.join(f'{name} = :{name}' for name in gauges)}", values)
         for name, prefix in _PREFIXES.items():
             self._count(bucket, name, prefix, seen)
 

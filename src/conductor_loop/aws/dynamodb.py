@@ -14,6 +14,7 @@ from conductor_loop.aws.rows import (
     intent_key,
     number,
     outcome_text,
+    package_key,
     target_key,
     text,
 )
@@ -21,7 +22,7 @@ from conductor_loop.aws.upkeep import TIDY, Upkeep
 from conductor_loop.aws.writing import Writing
 from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State
+from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.order import earliest, latest, order
 
 if TYPE_CHECKING:
@@ -69,15 +70,17 @@ class StateTable(Upkeep):
         self._writing = Writing(client, table, jitter)
 
     def register(
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, entry: Entry | None = None
+        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None:
         """Note that the handoff waits: in a queue, or handed over again; ``None`` means noted.
 
         Conditional on the row being as ``seen``: absent, or held by nobody. Where its place among the versions
         of its name is known, it is noted as the newest that was seen, conditional on no newer one having been.
         """
+        entry, priority = (beside.entry, beside.priority) if beside else (None, "")
         swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
         sent = ", queued_at = :now" if state is State.QUEUED else ""
+        sent += ", priority = :priority" if priority else ""
         row = self._writing.update(
             intent_key(handoff),
             f"SET {_noting(entry, seen)}#state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, "
@@ -89,7 +92,8 @@ class StateTable(Upkeep):
             | _noted(entry, seen)
             | _as_seen(seen, now)
             | _listed(handoff, now)
-            | ({":one": number(1)} if seen is not None else {}),
+            | ({":one": number(1)} if seen is not None else {})
+            | ({":priority": text(priority)} if priority else {}),
         )
         return self._writing.write(row, *([self._name(handoff, handoff.version_id, now)] if handoff.sequencer else []))
 
@@ -221,6 +225,15 @@ class StateTable(Upkeep):
             {":order": text(latest(mine)), ":earliest": text(earliest(mine)), ":version": text(newest)}
             | {":mine": text(handoff.version_id)}
             | self._expires(now),
+        )
+
+    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
+        """Note where an attempt is about to publish, in a row of its own, which outlives the handoff's."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=package_key(handoff).item,
+            UpdateExpression="ADD prefixes :prefix SET expires_at = :expires",
+            ExpressionAttributeValues={":prefix": {"SS": [prefix]}, **self._expires(now)},
         )
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":

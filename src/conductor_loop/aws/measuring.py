@@ -9,7 +9,7 @@ from conductor_loop.api.parts import Counts, TableSize
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.dynamodb import SHARDS
 from conductor_loop.aws.rows import Key, number, text
-from conductor_loop.counting import OVERDUE, SECURITY, Counted
+from conductor_loop.counting import OLDEST, OVERDUE, SECURITY, Counted
 from conductor_loop.errors import NotAnswering
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class StateMeasures:
         return Counts(
             counters=_added([{name: by for name, by in one.items() if name != "security_at"} for one in counters]),
             overdue=gauges.get(OVERDUE),
+            oldest={name: seconds for name, seconds in gauges.items() if name.startswith(OLDEST)},
             directories={name.removeprefix(_FILES): files for name, files in gauges.items() if name.startswith(_FILES)},
             security_at=max((one.get("security_at", 0.0) for one in counters), default=0.0),
         )

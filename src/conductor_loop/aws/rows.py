@@ -38,6 +38,11 @@ def intent_key(handoff: Handoff) -> Key:
     return Key("intent", handoff.key, handoff.version_id)
 
 
+def package_key(handoff: Handoff) -> Key:
+    """Key of the row that says where attempts at a handoff have published."""
+    return Key("package", handoff.key, handoff.version_id)
+
+
 def target_key(name: str) -> Key:
     """Key of a target's row; ``name`` is ``namespace/name``."""
     return Key("target", name)
@@ -95,6 +100,7 @@ def read_row(item: Mapping[str, Any]) -> Row:
             sweeps=int(item.get("sweeps", {"N": "0"})["N"]),
             swept_at=float(item.get("swept_at", {"N": "0"})["N"]),
             queued_at=float(item.get("queued_at", {"N": "0"})["N"]),
+            priority=_text(item, "priority") or "",
             late="late" in item,
             order=str(put),
             failure=_failure(item["failure"]["S"]) if "failure" in item else None,
@@ -233,7 +239,7 @@ def _outcome(state: State, written: str, put: str) -> Outcome:
         state,
         document["status"],
         document["archive"],
-        document.get("retract", ""),
+        retract=document.get("retract", False),
         order=put,
         withdrawn=document.get("withdrawn", False),
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from conductor_loop.app import Cursor, Found, Unsettled
-from conductor_loop.errors import Gone, Illegible, Overtaken
+from conductor_loop.aws.kms import is_about_a_key, is_foreign
+from conductor_loop.errors import Gone, Illegible, KeyUnavailable, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.order import order
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
+_PACKAGE_PAGES = 3  # of 1,000 packages, that are looked at for the newest one
 _TRIES = 5  # of a write that others make at the same time
-# Archived; encrypted with a key that the sender keeps; or with a KMS key that is gone, disabled or not for us.
-_ILLEGIBLE = {"InvalidObjectState", "InvalidRequest", "KMS.DisabledException", "KMS.NotFoundException"}
+_ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
 _CONTENT_TYPES = {
     "Kptfile": "application/yaml",
     ".yaml": "application/yaml",
@@ -38,10 +39,18 @@ class InConflict(Exception):  # noqa: N818 - reads as what it is
 
 
 class Bucket:
-    """Objects of one handoff bucket; which bucket, each handoff says."""
+    """Objects of one handoff bucket; which bucket, each handoff says.
 
-    def __init__(self, client: "S3Client") -> None:
-        self._client = client
+    Every method raises KeyUnavailable where S3 cannot use the site's own KMS key.
+
+    Args:
+        client: Of S3.
+        key: ARN of that key; empty where the site has none.
+
+    """
+
+    def __init__(self, client: "S3Client", key: str = "") -> None:
+        self._client, self._key = client, key
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found:
         """Read exactly the handoff's version; the newest one where the event named none.
@@ -52,7 +61,7 @@ class Bucket:
 
         Raises:
             Gone: it was settled, or withdrawn by its owner (`aws s3 rm`), since.
-            Illegible: S3 will not give its content to anybody.
+            Illegible: S3 will not give its content to anybody, or needs a key for it that is not the site's.
 
         """
         try:
@@ -107,14 +116,38 @@ class Bucket:
 
         What others have written there, before or since, stays, and so do the keys to ``keep``.
         """
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=prefix)
-        for version in (version for page in pages for version in page.get("Versions", [])):
+        for version in self._versions_since(handoff, prefix):
             one: Any = {"Bucket": handoff.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
-            if version["Key"] in keep or _before(version["LastModified"], handoff):
+            if version["Key"] in keep:
                 continue
             wrote = self._client.head_object(**one)["Metadata"]
             if wrote.get("handoff") == handoff.version_id and owner in {"", wrote.get("owner")}:
                 self._client.delete_object(**one)
+
+    def _versions_since(self, handoff: Handoff, prefix: str) -> Iterator[Any]:
+        """List the versions of the objects below ``prefix`` that were written since the handoff was put.
+
+        Object by object: S3 lists the versions of one newest first, so that all older ones are left out.
+        """
+        paginator = self._client.get_paginator("list_object_versions")
+        for key in self.leftovers(handoff, prefix):
+            pages = paginator.paginate(Bucket=handoff.bucket, Prefix=key)
+            for version in (version for page in pages for version in page.get("Versions", [])):
+                if version["Key"] != key or _before(version["LastModified"], handoff):
+                    break
+                yield version
+
+    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]:
+        """List the folders below the prefix of a target, some thousands; and whether that is all of them."""
+        found: list[str] = []
+        after: Any = {}
+        for _ in range(_PACKAGE_PAGES):
+            page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", **after)
+            found += [one["Prefix"] for one in page.get("CommonPrefixes", [])]
+            if not page["IsTruncated"]:
+                return found, True
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+        return found, False
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         """Write the status object of a handoff, under ``status/<name>.status``; the name that it got.
@@ -204,15 +237,30 @@ class Bucket:
         return found, cursor
 
     def _get(self, handoff: Handoff, **version: str) -> Any:  # noqa: ANN401 - boto3's answer
-        given: Any = version
-        with _translated():
-            return self._client.get_object(Bucket=handoff.bucket, Key=handoff.key, **given)
+        given: Any = {"Bucket": handoff.bucket, "Key": handoff.key, **version}
+        with self._reading(given), _translated():
+            return self._client.get_object(**given)
+
+    @contextmanager
+    def _reading(self, source: Any) -> Iterator[None]:  # noqa: ANN401 - boto3's arguments
+        """Tell a key that its owner keeps from us, which is an answer, from the site's own, which is waited for."""
+        try:
+            yield
+        except KeyUnavailable as error:
+            refused: Any = error.__cause__
+            if self._key and not is_foreign(refused, self._key, self._key_of(source)):
+                raise
+            raise Illegible(str(error)) from refused
+
+    def _key_of(self, source: Any) -> str | None:  # noqa: ANN401 - boto3's arguments
+        """Say which KMS key an object is encrypted with; S3 needs no key to tell."""
+        return self._client.head_object(**source).get("SSEKMSKeyId")
 
     def _copy(self, handoff: Handoff, key: str, seen: str | None) -> None:
         source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
         # Tags are not carried: copying them would need two more permissions, and only for inputs that have any.
         given: Any = {"CopySource": source, "TaggingDirective": "REPLACE", **_as_seen(seen)}
-        with _translated():
+        with self._reading(source), _translated():
             if handoff.size > _COPY_LIMIT:
                 _copy_in_parts(self._client, source, handoff.bucket, key)  # without a condition
             else:
@@ -296,8 +344,10 @@ def _translated() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code")
         if code in {"NoSuchKey", "NoSuchVersion"}:
             raise Gone from error
-        if code in _ILLEGIBLE or (code == "AccessDenied" and "kms:" in error.response["Error"].get("Message", "")):
+        if code in _ILLEGIBLE:
             raise Illegible(error.response["Error"].get("Message", code)) from error
+        if is_about_a_key(error):
+            raise KeyUnavailable(error.response["Error"].get("Message", code)) from error
         if status == HTTPStatus.PRECONDITION_FAILED:
             raise Overtaken from error
         if status == HTTPStatus.CONFLICT:

@@ -1,6 +1,6 @@
 """Looking after the state table's rows: reading many, mending what makes no sense, notes, and one sweep at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from conductor_loop.aws.rows import (
     fields_read,
     intent_key,
     number,
+    package_key,
     read_row,
     read_target,
     target_key,
@@ -61,6 +62,11 @@ class Upkeep:
         """Read what is known of the target ``namespace/name``. Raises Unreadable."""
         answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
         return read_target(answer.get("Item", {}))
+
+    def noted_packages(self, handoff: Handoff) -> Collection[str]:
+        """Give the prefixes below which attempts at a handoff may have published."""
+        answer = self._client.get_item(TableName=self._table, Key=package_key(handoff).item, ConsistentRead=True)
+        return answer.get("Item", {}).get("prefixes", {}).get("SS", [])
 
     def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
         """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
@@ -234,8 +240,8 @@ def _row(item: Mapping[str, Any]) -> Row | Unreadable:
 
 def _untidy(handoff: Handoff, item: Mapping[str, Any]) -> Untidy:
     row = _row(item)
-    put_at, target = (item.get(name, {}).get("S", "") for name in ("handoff_order", "target"))
-    return Untidy(known(handoff, put_at), target, row.outcome if isinstance(row, Row) else None)
+    put_at = item.get("handoff_order", {}).get("S", "")
+    return Untidy(known(handoff, put_at), row.outcome if isinstance(row, Row) else None)
 
 
 def _cursor(item: Mapping[str, Any]) -> Cursor | None:

@@ -22,6 +22,7 @@ WIRING = frozenset(
         "CONFIG_PARAMETER",  # name of the SSM parameter with the document
         "DEFAULTS",  # document of the template's own parameters
         "HANDOFF_BUCKET",
+        "KMS_KEY",  # ARN of the site's own key
         "QUEUE_DEAD",  # URL of the queue of dead letters
         "QUEUE_HIGH",
         "QUEUE_LOW",

@@ -47,6 +47,7 @@ class Config:
     sweep_after_seconds: float = 300  # an input that lies unanswered for longer is looked after
     conductor_function: str = ""  # name of the function that answers events
     handoff_bucket: str = ""
+    kms_key: str = ""  # ARN of the site's own key, that everything is encrypted with; empty: keys of AWS
     cleanup_after_seconds: float = 168 * 3600
     audit_seconds: float = 90 * 86_400  # that audit entries are kept, and what they are held against
     log_level: str = "INFO"
@@ -161,6 +162,7 @@ def _wiring(environment: Mapping[str, str]) -> dict[str, Any]:
         "state_table": environment[f"{PREFIX}STATE_TABLE"],
         "conductor_function": environment.get(f"{PREFIX}CONDUCTOR_FUNCTION", ""),
         "handoff_bucket": environment.get(f"{PREFIX}HANDOFF_BUCKET", ""),
+        "kms_key": environment.get(f"{PREFIX}KMS_KEY", ""),
         "dead_letters": environment.get(f"{PREFIX}QUEUE_DEAD", ""),
         "queues": {one: url for one in Priority if (url := environment.get(f"{PREFIX}QUEUE_{one.upper()}", ""))},
     }

@@ -4,12 +4,16 @@ import ctypes
 import os
 import stat
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from conductor_loop.porch.memory import segments
+from conductor_loop.porch.package import DIRECTORY, opened
+from conductor_loop.porch.removal import REMOVAL_SECONDS, Fate, remove_below
 
 _STAMP = "since"  # in the work root: as old as the first of the runs that have not been cleaned up after
 _IPC_RMID = 0  # <sys/ipc.h>: remove
@@ -52,16 +56,12 @@ def _begin(place: Path, root: Path) -> None:
 def _clean(place: Path, root: Path) -> None:
     stamp = root / _STAMP
     with suppress(OSError):  # without the time, nothing is known to be a run's
-        _remove_segments(stamp.lstat().st_mtime_ns)
-        new = list(_new(place, root, stamp.lstat().st_mtime_ns))
-        spared = _held() if new else set()
-        for path, status in reversed(new):  # what is in a directory comes behind it
-            with suppress(OSError):
-                if stat.S_ISDIR(status.st_mode):
-                    os.rmdir(path)  # noqa: PTH106 - unless there is something in it that stays
-                elif (status.st_dev, status.st_ino) not in spared and not stat.S_ISSOCK(status.st_mode):
-                    os.unlink(path)  # noqa: PTH108 - a path that scandir gave
-        stamp.unlink()
+        since = stamp.lstat().st_mtime_ns
+        _remove_segments(since)
+        with opened(place, DIRECTORY) as top:
+            litter = _Litter(since, os.fstat(top).st_dev, _identity(root.lstat()))
+            if remove_below(top, litter.fate, until=time.monotonic() + REMOVAL_SECONDS):
+                stamp.unlink()  # or the next run goes on with it
 
 
 def _remove_segments(since_ns: int) -> None:
@@ -71,24 +71,31 @@ def _remove_segments(since_ns: int) -> None:
                 ctypes.CDLL(None).shmctl(segment.id, _IPC_RMID, None)
 
 
-def _new(place: Path, root: Path, since_ns: int) -> Iterator[tuple[str, os.stat_result]]:
-    """List what our user wrote below a place, and beside the work root; a directory before what is in it."""
-    waiting, device = [str(place)], place.stat().st_dev
-    while waiting:
-        directory = waiting.pop()
-        with suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_uid != os.geteuid() or status.st_dev != device or entry.path == str(root):
-                        continue
-                    is_new = status.st_ctime_ns >= since_ns
-                    if stat.S_ISDIR(status.st_mode):
-                        waiting.append(entry.path)
-                        if is_new:
-                            os.chmod(entry.path, 0o700)  # noqa: PTH101 - likewise; it may be closed to ourselves
-                    if is_new:
-                        yield entry.path, status
+@dataclass(slots=True)
+class _Litter:
+    """What our user wrote in a place since a moment, beside the work root."""
+
+    since_ns: int
+    device: int  # of the place
+    root: tuple[int, int]
+    held: set[tuple[int, int]] | None = None  # looked up once, and only if there is something to remove
+
+    def fate(self, entry: os.DirEntry[str]) -> Fate:
+        status = entry.stat(follow_symlinks=False)
+        if status.st_uid != os.geteuid() or status.st_dev != self.device or _identity(status) == self.root:
+            return Fate.KEPT
+        if status.st_ctime_ns < self.since_ns:
+            return Fate.LOOKED_INTO
+        return Fate.REMOVED if stat.S_ISDIR(status.st_mode) or not self._stays(status) else Fate.KEPT
+
+    def _stays(self, status: os.stat_result) -> bool:
+        if self.held is None:
+            self.held = _held()
+        return stat.S_ISSOCK(status.st_mode) or _identity(status) in self.held
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _held() -> set[tuple[int, int]]:
@@ -99,5 +106,5 @@ def _held() -> set[tuple[int, int]]:
             for entry in entries:
                 with suppress(OSError):
                     status = entry.stat()
-                    held.add((status.st_dev, status.st_ino))
+                    held.add(_identity(status))
     return held

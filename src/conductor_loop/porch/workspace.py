@@ -21,6 +21,7 @@ from pathlib import Path
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch.package import DIRECTORY, FILE, Bounds, Unusable, opened, read
+from conductor_loop.porch.removal import REMOVAL_SECONDS, remove_below
 
 _PREFIX = "run-"
 _HOME, _TMP, _OUT, _KUBECONFIG = "home", "tmp", "out", "kubeconfig"
@@ -97,15 +98,17 @@ def workspace(
     Likewise the kubeconfig, if there is one, with mode 0600.
 
     ``root`` must be private to this user: it is refused if others own it or may write to it. Leftovers of runs whose
-    process died are removed first. Raises `Unusable`: DISK_FULL, PORCH_PERMISSION_DENIED for what an operator has to
-    put right, or PROCESSING_TIMEOUT if others hold the root's lock for all those ``seconds``.
+    process died are removed first, as far as a few seconds go. Raises `Unusable`: DISK_FULL, PORCH_PERMISSION_DENIED
+    for what an operator has to put right, or PROCESSING_TIMEOUT if others hold the root's lock for all those
+    ``seconds``.
     """
     try:
         with _locked(root, seconds):  # no run may find another's directory made, but not yet locked
             leftovers = list(_leftovers(root))
             space = _made(root, file, content, kubeconfig)
+        until = time.monotonic() + REMOVAL_SECONDS
         for leftover in leftovers:
-            _remove(*leftover)
+            _remove(*leftover, until)
         _fill_or_remove(space)
     except OSError as error:
         cause = Cause.DISK_FULL if error.errno in _NO_ROOM else Cause.PORCH_PERMISSION_DENIED
@@ -113,7 +116,7 @@ def workspace(
     try:
         yield space
     finally:
-        _remove(space.path, space.descriptor)
+        _remove(space.path, space.descriptor, time.monotonic() + REMOVAL_SECONDS)
 
 
 @contextmanager
@@ -150,7 +153,7 @@ def _fill_or_remove(space: Workspace) -> None:
     try:
         _fill(space)
     except OSError:
-        _remove(space.path, space.descriptor)
+        _remove(space.path, space.descriptor, time.monotonic() + REMOVAL_SECONDS)
         raise
 
 
@@ -180,38 +183,10 @@ def _leftovers(root: Path) -> Iterator[tuple[Path, int]]:
                 yield path, descriptor
 
 
-def _remove(path: Path, descriptor: int) -> None:
-    """Remove a directory and close it. What cannot be removed is a leftover, which the next run tries to remove."""
+def _remove(path: Path, descriptor: int, until: float) -> None:
+    """Remove a directory and close it. What is not removed by then is a leftover, which the next run goes on with."""
     with suppress(OSError):
-        _empty(descriptor)
+        os.fchmod(descriptor, 0o700)
+        remove_below(descriptor, until=until)
         path.rmdir()
     os.close(descriptor)
-
-
-def _empty(top: int) -> None:
-    """Remove everything in a directory.
-
-    `shutil.rmtree` keeps a descriptor open for each level and stops at a directory without permissions; a run may leave
-    both. Here whatever is found one level down is moved to the top first, so any depth takes two descriptors.
-    """
-    os.fchmod(top, 0o700)
-    while names := os.listdir(top):
-        for name in names:
-            if _unlinked(name, top):
-                continue
-            os.chmod(name, 0o700, dir_fd=top)
-            with opened(name, DIRECTORY, top) as directory:
-                for inner in os.listdir(directory):  # noqa: PTH208 - likewise
-                    if not _unlinked(inner, directory):
-                        os.chmod(inner, 0o700, dir_fd=directory)
-                        os.rename(inner, os.urandom(8).hex(), src_dir_fd=directory, dst_dir_fd=top)
-            os.rmdir(name, dir_fd=top)
-
-
-def _unlinked(name: str, directory: int) -> bool:
-    """Remove a name unless it is a directory; whether it is gone."""
-    try:
-        os.unlink(name, dir_fd=directory)
-    except IsADirectoryError:
-        return False
-    return True

@@ -128,11 +128,12 @@ def test_every_sample_has_the_labels_of_the_configuration(api: Api) -> None:
 
 
 def test_what_is_told_is_what_the_catalogue_names(api: Api) -> None:
-    api.counts = Counts({}, DIRECTORIES, overdue=0)
-    assert families(api).keys() == {one.prometheus for one in CATALOGUE if one.prometheus} | {BUILD_INFO, *OF_LIBRARY}
+    api.counts = Counts({}, DIRECTORIES, overdue=0, oldest={f"oldest_{one}": 0 for one in ("high", "normal", "low")})
+    found = families(api)
+    assert found.keys() == {one.prometheus for one in CATALOGUE if one.prometheus} | {BUILD_INFO, *OF_LIBRARY}
     for metric in CATALOGUE:
         if metric.label and metric.prometheus:
-            samples = families(api)[metric.prometheus].samples
+            samples = found[metric.prometheus].samples
             assert {sample.labels[metric.label] for sample in samples} == set(metric.values)
 
 
