@@ -207,7 +207,7 @@ def batch(name: str) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     spent, megabytes = json.loads(done.stdout)
     print(f"{name:37} {spent:8.1f} s {megabytes:12.0f} MB")
-    return spent < MOST_BATCH_SECONDS and megabytes < MOST_BATCH_MEGABYTES
+    return bool(spent < MOST_BATCH_SECONDS and megabytes < MOST_BATCH_MEGABYTES)
 
 
 def one_batch(name: str) -> None:
