@@ -124,9 +124,8 @@ CATALOGUE: tuple[Metric, ...] = (
         "conductor_security_violations_total", "SecurityViolations",
     ),
     Metric(
-        "Intents that were refused, once for each rule that they broke (docs/validation.md); other: a rule that honest "
-        "text does not break",
-        "as Errors", _FILES, _COUNTER, _each(c.REFUSALS, (*c.RULES, c.OTHER_RULES)), {}, "rule",
+        "Intents that were refused for a rule that honest text may break (docs/validation.md), once for each rule",
+        "as Errors", _FILES, _COUNTER, _each(c.REFUSALS, c.RULES), {}, "rule",
         "conductor_refusals_total", "Refusals",
     ),
     Metric(

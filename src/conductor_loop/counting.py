@@ -18,7 +18,7 @@ FILES, ERRORS, MOVES, RUNS, DEMOTED = "files_", "errors_", "moves_", "runs_", "d
 PROCESSING, PORCH, QUEUEING, SETTLING = "processing_", "porch_", "queueing_", "settling_"  # of histograms
 TIMEOUTS, DECIDED, RETRIED = "timeouts", "decided", "retried"
 SECURITY = "attacks"  # intents that looked like one; the row knows when the last one came, too
-REFUSALS = "refusals_"  # intents, once for each rule that they broke
+REFUSALS = "refusals_"  # intents, once for each of these rules that they broke
 RULES = (  # those that a sender of honest text may break: a bounded set, since each is a metric that is paid for
     "path_traversal",
     "max_depth",
@@ -27,7 +27,6 @@ RULES = (  # those that a sender of honest text may break: a bounded set, since 
     "hidden_characters",
     "block_control_chars",
 )
-OTHER_RULES = "other"
 UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
 OLDEST = "oldest_"  # seconds that the oldest intent without an answer has waited, by priority
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
@@ -107,7 +106,7 @@ def age(handoff: Handoff, now: float) -> float:
 
 
 def _refusals(rules: Iterable[str]) -> dict[str, float]:
-    return {f"{REFUSALS}{rule if rule in RULES else OTHER_RULES}": 1 for rule in rules}
+    return {f"{REFUSALS}{rule}": 1 for rule in rules if rule in RULES}
 
 
 def _waited(journey: Journey) -> dict[str, float]:

@@ -18,7 +18,6 @@ from conductor_loop.validation.recognising import not_json, what_else
 from conductor_loop.validation.rules import Rules
 from conductor_loop.validation.text import MAX_MARKS, composed, is_plain, is_stackable
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _STRUCTURE = b"[{]},"
 _STEPS = bytes.maketrans(_STRUCTURE, b"\x01\x01\xff\xff\x00")  # what each adds to the depth, as signed bytes
@@ -150,8 +149,6 @@ def _path_of_too_long(body: bytes, bare: bytes, rules: Rules) -> Path:
 
 def _decode(body: bytes) -> str:
     remedy = "save the file as UTF-8 without a byte order mark"
-    if body.startswith(_BYTE_ORDER_MARK):
-        raise Unparsable(Finding((), "require_utf8", "the file starts with a byte order mark", remedy))
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:

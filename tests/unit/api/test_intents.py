@@ -81,7 +81,7 @@ def test_a_parameter_that_is_not_known_is_no_way_to_name_an_intent() -> None:
 def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
-    assert api.rejections == [refused("E003", attack=True)]
+    assert api.rejections == [refused("E003", attack=True, rules=["blocked_characters", "blocked_keywords"])]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"", b"[" * 5000])
