@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porch.intent import Intent
@@ -32,6 +32,7 @@ def test_any_deployment_gets_a_legal_package(namespace: str, target: str, reposi
     assert LABEL.fullmatch(package_of(intent(namespace=namespace, target=target), repository))
 
 
+@settings(deadline=None)
 @given(namespace=names(63), target=names(253), data=st.data())
 def test_no_package_begins_with_its_repositorys_name(namespace: str, target: str, data: st.DataObject) -> None:
     joined = f"{namespace}{data.draw(st.sampled_from(['-', '--']))}{target}"
