@@ -83,7 +83,7 @@ def leak(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     deployed.iam.put_role_policy(RoleName=role, PolicyName="kubeconfig", PolicyDocument=policy)
     document = tmp_path_factory.mktemp("config") / "config.json"
-    porch = {"environment": {"PORCH_NOTE": note}, "cluster": {"kubeconfig_secret": KUBECONFIG}}
+    porch = {"environment": {"PORCH_NOTE": note}, "cluster": {"kubeconfig_secret": KUBECONFIG, "delivery": "check"}}
     _push(deployed, document, {**deployed.stack.configuration, "porch": porch})
     try:
         until(lambda: "[secret]" in json.dumps(_leaky(deployed)), 60)

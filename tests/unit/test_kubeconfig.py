@@ -29,6 +29,17 @@ def test_tokens_passwords_and_keys_are_secrets_in_both_spellings() -> None:
     assert found.secrets == {"a-token", "a-password", data, KEY}
 
 
+def test_a_key_is_a_secret_in_plain_too_with_line_breaks_in_its_base64_and_a_comment_before_it() -> None:
+    commented = f"# the caf\u00e9's key\n{KEY}"
+    data = base64.encodebytes(commented.encode()).decode()
+    assert commented in read_kubeconfig(written({"client-key-data": data}), "it").secrets
+
+
+def test_json_that_is_indented_with_tabs_is_a_kubeconfig() -> None:
+    document = yaml.safe_load(written({"token": "a-token"}))
+    assert read_kubeconfig(json.dumps(document, indent="\t").encode(), "it").secrets == {"a-token"}
+
+
 def test_a_password_of_a_proxy_is_a_secret() -> None:
     found = read_kubeconfig(written({"token": "t"}, **{"proxy-url": "http://me:hunter22@proxy:3128"}), "it")
     assert {"hunter22", "me:hunter22"} <= found.secrets

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,13 +36,20 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
 
     remedy = "put the output of `kubectl config view --raw --minify --flatten` there"
     try:
-        document = yaml.safe_load(content)
+        document = _loaded(content, yaml.safe_load)
         secrets = frozenset(_secrets(document))
     except (yaml.YAMLError, ValueError, RecursionError):  # whose words quote the file
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is not YAML: {remedy}") from None
     if not (isinstance(document, dict) and isinstance(document.get("users"), list) and document["users"]):
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is no kubeconfig with a user: {remedy}")
     return Kubeconfig(content, secrets)
+
+
+def _loaded(content: bytes, load: Callable[[bytes], Any]) -> Any:  # noqa: ANN401 - any YAML
+    try:
+        return json.loads(content)  # with tabs, which YAML forbids, it is what kubectl reads all the same
+    except ValueError:
+        return load(content)
 
 
 def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeconfig:
@@ -117,8 +124,8 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML
 def _decoded(text: str) -> Iterator[str]:
     """Give what ``client-key-data`` and its like hold: PEM in base64."""
     try:
-        decoded = base64.b64decode(text, validate=True).decode()
+        decoded = base64.b64decode("".join(text.split()), validate=True).decode(errors="replace")
     except ValueError:
         return
-    if decoded.startswith("-----BEGIN"):
+    if "-----BEGIN" in decoded:  # perhaps behind a comment
         yield decoded

@@ -31,6 +31,7 @@ class PorchRegistry:
     busy: int = 0  # how many of the next writes find somebody else at work
     meddling: int = 0  # how many of the next writes find that somebody else was faster
     commits: int = 0
+    names: str = "{repository}.{packageName}.{workspaceName}"  # an older server has others
 
     def get(self, kind: str, name: str) -> Document:
         if name not in self.revisions:
@@ -59,7 +60,7 @@ class PorchRegistry:
         self._validate_new(document)
         self._take_turn("packagerevisions", "(new creation)")
         self._check_new(spec)
-        name = f"{spec['repository']}.{spec['packageName']}.{spec['workspaceName']}"
+        name = self.names.format(**spec)
         self.files[name] = self._task_files(spec)
         self._keep(name, {**spec, "lifecycle": spec.get("lifecycle") or "Draft", "revision": 0})
         return self.get("packagerevisions", name)

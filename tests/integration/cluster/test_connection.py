@@ -31,6 +31,24 @@ def deaf() -> Iterator[int]:
 
 
 @contextmanager
+def hanging_up(words: bytes, *, listens: bool) -> Iterator[int]:
+    """Listen on a port, and close the first connection, after its first bytes or before, and after these words."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closing = threading.Thread(target=_hang_up, args=(listener, words, listens), daemon=True)
+        closing.start()
+        yield listener.getsockname()[1]
+        closing.join(10)
+
+
+def _hang_up(listener: socket.socket, words: bytes, listens: bool) -> None:
+    client, _ = listener.accept()
+    with client:
+        if listens:
+            client.recv(65536)
+        client.sendall(words)
+
+
+@contextmanager
 def forwarding(seen: list[str]) -> Iterator[int]:
     """Run a proxy that knows CONNECT alone; ``seen`` gets each request's head."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -65,6 +83,16 @@ def test_a_port_where_nobody_listens_is_exit_4(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     unusable(world.porch(KUBECONFIG=str(world.kubeconfig(server=f"https://127.0.0.1:{port}"))), "no connection to it")
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_connection_that_is_closed_in_the_handshake_may_be_one_that_nothing_serves(
+    world: World, words: bytes, *, listens: bool
+) -> None:
+    with hanging_up(words, listens=listens) as port:
+        result = world.porch(KUBECONFIG=str(world.kubeconfig(server=f"https://127.0.0.1:{port}")))
+    unusable(result, "or nothing serves there")
 
 
 def test_a_name_that_dns_does_not_know_is_exit_4(world: World) -> None:

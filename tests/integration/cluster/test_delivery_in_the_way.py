@@ -126,6 +126,20 @@ def test_a_cluster_without_porch_is_a_fault_of_the_configuration(world: World) -
     assert "the cluster has no Porch (porch.kpt.dev/v1alpha1): install it, or choose another delivery" in result.stderr
 
 
+@pytest.mark.parametrize("published_before", [False, True])
+def test_an_older_porch_is_refused_plainly(world: World, registry: PorchRegistry, *, published_before: bool) -> None:
+    if published_before:
+        good(world.porch(**PUBLISH))
+        only(registry)["spec"]["revision"] = 1
+        for each in registry.revisions.values():
+            each["spec"]["revision"] = f"v{each['spec']['revision']}"
+    else:
+        registry.names = "{repository}-5f3a"
+    result = world.porch(intent={"name": "intent-b.json", "replicas": 2}, **REPOSITORY, PORCH_PREVIOUS_VERSION="v1.0.0")
+    assert result.returncode == 78
+    assert "is of an older Porch: upgrade that to 1.5 or newer, or to 4.1.2" in result.stderr
+
+
 def test_a_repository_without_a_cluster_is_wrong_usage(world: World) -> None:
     result = world.porch("-kubeconfig=", **REPOSITORY)
     assert result.returncode == 64

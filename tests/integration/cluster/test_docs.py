@@ -10,7 +10,7 @@ from tests.unit.porch_program.support import ROOT
 
 type Grant = tuple[str, str, str]
 
-VERBS = {"POST": "create", "PUT": "update"}
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 REQUEST = re.compile(r"(\w+) /apis?/(?:([\w.]+)/)?v\w+/namespaces/[\w-]+/(\w+)(?:/([\w.-]+))?(?:/(\w+))?")
 
 
@@ -38,4 +38,6 @@ def test_the_documented_roles_are_what_porch_uses(world: World) -> None:
     world.api.porch = PorchRegistry({"edge-1": "v1alpha1"})
     result = world.porch(PORCH_DELIVERY="repository", PORCH_REPOSITORY="edge-1", PORCH_PUBLISH="true")
     assert result.returncode == 0, result.stderr
+    scaled = world.porch(PORCH_DELIVERY="scale")
+    assert scaled.returncode == 0, scaled.stderr
     assert set(map(needed, world.api.requests)) == documented()

@@ -1,5 +1,6 @@
 """Which kubeconfigs porch takes, and what it says about the others: exit 78 and the next step, never their secrets."""
 
+import json
 import os
 import shutil
 import stat
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+import yaml
 
-from tests.integration.cluster.world import Result, World
+from tests.integration.cluster.world import Result, World, encoded
 from tests.unit.porch_program.support import PORCH, shell
 
 SECRET = "s3cr3t-in-the-kubeconfig"  # noqa: S105 - of these tests
@@ -101,6 +104,61 @@ def test_a_fifo_in_the_place_of_the_kubeconfig_does_not_keep_porch_waiting(world
     path = world.directory / "fifo"
     os.mkfifo(path)
     refused(world.porch(KUBECONFIG=str(path)), "is not a regular file")
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"exec": None, "auth-provider": None},
+        {"as": "", "as-uid": "", "as-groups": [], "as-user-extra": {}},
+        {"username": "", "password": ""},
+        {"tokenFile": "", "client-certificate": "", "client-key-data": None},
+    ],
+)
+def test_empty_fields_of_a_user_are_as_good_as_none(world: World, empty: dict[str, Any]) -> None:
+    result = world.porch(KUBECONFIG=str(world.kubeconfig({"token": world.api.token} | empty)))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_empty_fields_of_a_cluster_are_as_good_as_none(world: World) -> None:
+    empty = {"insecure-skip-tls-verify": False, "proxy-url": "", "tls-server-name": "", "certificate-authority": ""}
+    assert world.porch(KUBECONFIG=str(world.kubeconfig(**empty))).returncode == 0
+
+
+@pytest.mark.parametrize("width", [64, 76])
+def test_an_authority_with_line_breaks_within_its_base64_is_read(world: World, width: int) -> None:
+    data = encoded(world.ca.cert_pem.bytes())
+    broken = "\r\n".join(data[at : at + width] for at in range(0, len(data), width)) + "\n"
+    result = world.porch(KUBECONFIG=str(world.kubeconfig(**{"certificate-authority-data": broken})))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("text", ["subject=CN = kubernetes\n", "# authority of the café ☕\n\n", "\x00\xff"])
+def test_text_around_the_certificates_of_an_authority_is_a_comment(world: World, text: str) -> None:
+    pem = text.encode() + world.ca.cert_pem.bytes() + text.encode()
+    result = world.porch(KUBECONFIG=str(world.kubeconfig(**{"certificate-authority-data": encoded(pem)})))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_authority_of_two_certificates_is_read_whole(world: World) -> None:
+    pem = trustme.CA().cert_pem.bytes() + b"and\n" + world.ca.cert_pem.bytes()
+    assert world.porch(KUBECONFIG=str(world.kubeconfig(**{"certificate-authority-data": encoded(pem)}))).returncode == 0
+
+
+def test_json_that_is_indented_with_tabs_is_read(world: World) -> None:
+    path = world.kubeconfig()
+    path.write_text(json.dumps(yaml.safe_load(path.read_text()), indent="\t"))
+    result = world.porch(KUBECONFIG=str(path))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("section", ["users", "clusters", "contexts"])
+def test_a_name_that_is_there_twice_is_refused_as_kubectl_does(world: World, section: str) -> None:
+    path = world.kubeconfig()
+    document = yaml.safe_load(path.read_text())
+    document[section] *= 2
+    path.write_text(yaml.safe_dump(document))
+    refused(world.porch(KUBECONFIG=str(path)), f"{section} has two entries named ")
 
 
 def test_fields_that_change_nothing_are_passed_over(world: World) -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porch.intent import Intent
@@ -24,17 +24,32 @@ def intent(name: str = "daily-001", **changes: Any) -> Intent:
 
 
 def test_the_package_is_named_after_namespace_and_deployment() -> None:
-    assert package_of(intent()) == "oran-sim--cnf-simulator"
+    assert package_of(intent(), "edge-1") == "oran-sim--cnf-simulator"
 
 
-@given(namespace=names(63), target=names(253))
-def test_any_deployment_gets_a_legal_package(namespace: str, target: str) -> None:
-    assert LABEL.fullmatch(package_of(intent(namespace=namespace, target=target)))
+@given(namespace=names(63), target=names(253), repository=names(63))
+def test_any_deployment_gets_a_legal_package(namespace: str, target: str, repository: str) -> None:
+    assert LABEL.fullmatch(package_of(intent(namespace=namespace, target=target), repository))
+
+
+@settings(deadline=None)
+@given(namespace=names(63), target=names(253), data=st.data())
+def test_no_package_begins_with_its_repositorys_name(namespace: str, target: str, data: st.DataObject) -> None:
+    joined = f"{namespace}{data.draw(st.sampled_from(['-', '--']))}{target}"
+    repository = joined[: data.draw(st.integers(1, min(len(joined), 63)))].rstrip("-")
+    package = package_of(intent(namespace=namespace, target=target), repository)
+    assert not package.startswith(repository)
+    assert LABEL.fullmatch(package)
+
+
+@pytest.mark.parametrize("namespace", ["oran-sim", "of", "in", "o", "i", "of-of"])
+def test_a_prefix_against_that_does_not_bring_it_about(namespace: str) -> None:
+    assert not package_of(intent(namespace=namespace), namespace).startswith(namespace)
 
 
 @given(one=st.tuples(names(8), names(8)), other=st.tuples(names(8), names(8)))
 def test_two_deployments_never_share_a_package(one: tuple[str, str], other: tuple[str, str]) -> None:
-    packages = {package_of(intent(namespace=namespace, target=target)) for namespace, target in (one, other)}
+    packages = {package_of(intent(namespace=namespace, target=target), "edge-1") for namespace, target in (one, other)}
     assert len(packages) == len({one, other})
 
 
@@ -47,7 +62,8 @@ def test_two_deployments_never_share_a_package(one: tuple[str, str], other: tupl
     ],
 )
 def test_names_that_look_alike_when_joined_are_told_apart(one: tuple[str, str], other: tuple[str, str]) -> None:
-    first, second = (package_of(intent(namespace=namespace, target=target)) for namespace, target in (one, other))
+    intents = [intent(namespace=namespace, target=target) for namespace, target in (one, other)]
+    first, second = (package_of(each, "edge-1") for each in intents)
     assert first != second
 
 

@@ -5,7 +5,9 @@ The format is client-go's: ``tools/clientcmd/api/v1/types.go``. Paths in it are 
 
 import base64
 import binascii
+import json
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ _USER_FIELDS = {"token", "tokenFile"} | {
     f"client-{kind}{form}" for kind in ("certificate", "key") for form in ("", "-data")
 }
 _HARMLESS = {"extensions", "disable-compression"}
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _PROGRAMS = {"exec", "auth-provider"}
 
 
@@ -60,16 +63,23 @@ def load(path: str) -> Cluster:
     return Cluster(
         server=text(cluster.get("server")),
         namespace=text(context.get("namespace")) or "default",
-        authority=files.content(cluster, "certificate-authority").decode("ascii", "replace"),
+        authority=_certificates(files.content(cluster, "certificate-authority")),
         server_name=text(cluster.get("tls-server-name")),
         proxy=text(cluster.get("proxy-url")),
         credentials=_credentials(user, files),
     )
 
 
+def _certificates(content: bytes) -> str:
+    """Return the certificates in PEM; text around them, in any encoding, is a comment, as it is to Go."""
+    if content and not (found := _CERTIFICATE.findall(content)):
+        raise _wrong("certificate-authority is no PEM certificate: copy the cluster's CA again")
+    return "\n".join(each.decode("ascii", "replace") for each in found) if content else ""
+
+
 def _parse(content: bytes) -> Fields:
     try:
-        document = yaml.safe_load(content)
+        document = _loaded(content)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # Only the line: what PyYAML says about it quotes the file, and the file holds secrets.
         mark = getattr(error, "problem_mark", None)
@@ -80,12 +90,24 @@ def _parse(content: bytes) -> Fields:
     return document
 
 
+def _loaded(content: bytes) -> object:
+    # JSON first: indented with tabs, which YAML forbids, it is what kubectl reads all the same.
+    try:
+        return json.loads(content)
+    except ValueError:
+        return yaml.safe_load(content)
+
+
 def _entry(document: Fields, section: str, kind: str, name: str) -> Fields:
-    named = (each for each in sequence(document.get(section)) if mapping(each).get("name") == name)
-    entry = at(next(named, None), kind)
+    """Return the entry of this name, without the fields that are empty: to client-go they are not there."""
+    entries = list(map(mapping, sequence(document.get(section))))
+    names = [text(each.get("name")) for each in entries]
+    if twice := next((each for each in names if names.count(each) > 1), None):
+        raise _wrong(f"{section} has two entries named {twice!a:.80}: remove one, kubectl refuses that, too")
+    entry = at(next((each for each in entries if each.get("name") == name), None), kind)
     if not name or not isinstance(entry, dict):
         raise _wrong(f"{section} has no {kind} named {name!a:.80}: add it, or correct the current context")
-    return entry
+    return {key: value for key, value in entry.items() if value not in (None, "", [], {}, False)}
 
 
 def _check_cluster(cluster: Fields) -> None:
@@ -134,7 +156,7 @@ class _Files:
         """Return ``<name>-data`` decoded, else the file that ``<name>`` names, else nothing; client-go's order."""
         if data := text(fields.get(f"{name}-data")):
             try:
-                return base64.b64decode(data, validate=True)
+                return base64.b64decode("".join(data.split()), validate=True)
             except (binascii.Error, ValueError):
                 raise _wrong(f"{name}-data is not base64: kubectl config view --raw --flatten writes it") from None
         if path := text(fields.get(name)):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from porch.cluster.kubeconfig import Cluster, Credentials
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_NO_TLS = ("EOF occurred", "WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE")  # OpenSSL's, for what is no handshake
 _TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only when its git server has it
 
 
@@ -170,6 +171,8 @@ def _in_memory(content: bytes) -> int:
 def _why(error: HTTPError) -> str:
     match error:
         case SSLError():
+            if any(words in str(error) for words in _NO_TLS):
+                return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
             return "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name"
         case ProxyError():
             return "the proxy of the kubeconfig does not work, check proxy-url"
@@ -180,7 +183,7 @@ def _why(error: HTTPError) -> str:
         case ConnectTimeoutError() | ReadTimeoutError():
             return "it does not answer in time, check the network's routes and security groups, or try again later"
         case _:
-            return "the connection broke, try again later"
+            return "the connection broke, or nothing serves there, check the kubeconfig's server, or try again later"
 
 
 def _wrong(what: str) -> PorchError:

@@ -100,7 +100,7 @@ class Porch:
             for document in self.client.items(self._path("packagerevisions"), fieldSelector=selector):
                 spec = mapping(document.get("spec"))
                 if (spec.get("repository"), spec.get("packageName")) == (self.place.repository, package):
-                    yield Revision(document)
+                    yield self._supported(Revision(document))
         except Refusal as refusal:
             raise self._meant(refusal) from None
 
@@ -120,9 +120,10 @@ class Porch:
             "spec": spec,
         }
         try:
-            return Revision(self.client.create(self._path("packagerevisions"), document))
+            made = Revision(self.client.create(self._path("packagerevisions"), document))
         except Refusal as refusal:
             raise self._meant(refusal) from None
+        return self._supported(made)
 
     def contents(self, revision: Revision) -> tuple[Fields, Mapping[str, str]]:
         """Return the PackageRevisionResources of ``revision`` and the files in it by name."""
@@ -149,6 +150,17 @@ class Porch:
             return self.client.replace(path, document)
         except Refusal as refusal:
             raise self._meant(refusal) from None
+
+    def _supported(self, revision: Revision) -> Revision:
+        """Refuse the revision of an older server: it goes by other names, and counts in texts such as "v1"."""
+        spec = at(revision.document, "spec")
+        expected = self._name(text(at(spec, "packageName")), revision.workspace)
+        if revision.name == expected and not isinstance(at(spec, "revision"), str):
+            return revision
+        raise PorchError(
+            MISCONFIGURED,
+            f"package revision {revision.name!a:.200} is of an older Porch: upgrade that to 1.5 or newer, or to 4.1.2",
+        )
 
     def _name(self, package: str, workspace: str) -> str:
         return f"{self.place.repository}.{package}.{workspace}"  # ComposePkgRevObjName in porch, pkg/util/util.go

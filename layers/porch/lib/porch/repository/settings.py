@@ -42,13 +42,13 @@ def package_of(intent: Intent, repository: str) -> str:
     So does one that would begin with the repository's: some servers cut that off (nephio-project/nephio#950).
     """
     plain = f"{intent.namespace}--{intent.target}"
-    begins = plain.startswith(repository)
-    if len(plain) <= _MAX_LABEL and plain.count("--") == 1 and "---" not in plain and not begins:
+    if len(plain) <= _MAX_LABEL and plain.count("--") == 1 and "---" not in plain and not plain.startswith(repository):
         return plain
-    prefix = next(each for each in _PREFIXES if not each.startswith(repository)) if begins else ""
-    head = f"{prefix}{intent.namespace}-{intent.target}"
+    head = f"{intent.namespace}-{intent.target}"
     while "--" in head:
         head = head.replace("--", "-")
+    if head.startswith(repository):
+        head = next(made for each in _PREFIXES if not (made := each + head).startswith(repository))
     digest = _digest(intent.namespace, intent.target)
     return f"{head[: _MAX_LABEL - len(digest) - 1].rstrip('-')}-{digest}"
 
