@@ -93,16 +93,16 @@ def test_a_handoff_that_a_late_worker_may_have_written_for_is_found_when_its_tim
     decided(parts, CLAIM, tidy_at=NOW + 1000)
     assert parts.state.untidy(BUCKET, NOW + 999, 9) == []
     (found,) = parts.state.untidy(BUCKET, NOW + 1000, 9)
-    assert (found.handoff.key, found.handoff.version_id, found.target) == ("intent-a.json", "v1", "ns/name")
+    assert (found.handoff.key, found.handoff.version_id) == ("intent-a.json", "v1")
     assert found.handoff.event_time == HANDOFF.event_time
     assert found.outcome == OUTCOME
 
 
-def test_one_without_a_claim_is_found_by_the_target_that_it_once_had(parts: World) -> None:
+def test_one_that_was_decided_without_a_claim_is_found_too(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     skipped = replace(OUTCOME, state=State.SKIPPED, tidy_at=NOW + 1031)
     assert parts.state.decide_unclaimed(HANDOFF, skipped, NOW + 31, parts.row(HANDOFF)) is None
-    assert [one.target for one in parts.state.untidy(BUCKET, NOW + 1031, 9)] == ["ns/name"]
+    assert [one.handoff.key for one in parts.state.untidy(BUCKET, NOW + 1031, 9)] == ["intent-a.json"]
 
 
 def test_the_oldest_few_are_found_and_one_that_was_put_off_later(parts: World) -> None:
