@@ -24,7 +24,7 @@ def zipped() -> bytes:
 @pytest.mark.parametrize(
     ("content", "rule", "said", "remedy"),
     [
-        (gzip.compress(TEXT.encode()), "require_utf8", "gzip", "unpack it"),
+        (gzip.compress(TEXT.encode(), mtime=0), "require_utf8", "gzip", "unpack it"),
         (zipped(), "require_utf8", "zip archive", "unpack it"),
         (TEXT.encode("utf-16"), "require_utf8", "UTF-16, with a byte order mark", "save the file as UTF-8"),
         (b"\xfe\xff" + TEXT.encode("utf-16-be"), "require_utf8", "UTF-16, with a byte order mark", "as UTF-8"),
