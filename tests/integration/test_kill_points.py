@@ -91,8 +91,11 @@ def world(aws: boto3.session.Session, reaper: Reaper, monkeypatch: pytest.Monkey
         buckets=RateLimits(dynamodb, TABLE),
     )
     ticks = itertools.count()  # of a microsecond: no two versions have the same time
-    times = (datetime.fromtimestamp(world.clock() + tick / 1e6, UTC).replace(tzinfo=None) for tick in ticks)
-    monkeypatch.setattr("moto.s3.models.utcnow", lambda: next(times))  # what was put before a handoff is not its work
+
+    def utcnow() -> datetime:  # files are uploaded side by side
+        return datetime.fromtimestamp(world.clock() + next(ticks) / 1e6, UTC).replace(tzinfo=None)
+
+    monkeypatch.setattr("moto.s3.models.utcnow", utcnow)  # what was put before a handoff is not its work
     return world
 
 

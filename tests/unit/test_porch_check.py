@@ -131,6 +131,18 @@ BAD = {
         "said = said.replace('null', '\"1\"')",
         "\"previous_replicas\" is '1'",
     ),
+    "delivers in a way that there is not": (
+        "structured",
+        "written",
+        "dumps = json.dumps; json.dumps = lambda d: dumps({**d, 'delivery': 'post'})",
+        'has a "delivery" that is none of',
+    ),
+    "observes less than nothing": (
+        "structured",
+        "saying",
+        "said = said.replace('\"previous', '\"observed_replicas\": -1, \"previous')",
+        '"observed_replicas" is -1',
+    ),
     "packs by its flags": ("modes", "checked", "text += str(structured)", "Kptfile' differs with -structured"),
     "trips over a version": ("previous", "start", "'PORCH_PREVIOUS_VERSION' in os.environ and fail(6, 'v?')", "'v?'"),
     "packs the time": ("repeatable", "checked", "text += str(time.time_ns())", "'Kptfile' differs in a later run"),

@@ -90,6 +90,13 @@ def test_a_cluster_that_says_nothing_in_time_is_a_success_with_a_note(world: Wor
     assert "Replicas observed: 1\n" in result.stdout
 
 
+def test_a_run_with_less_time_than_it_may_observe_says_what_it_saw_before_its_deadline(world: World) -> None:
+    world.api.controller.stuck = True
+    result = scaled(world, PORCH_CLUSTER_SECONDS="6", PORCH_OBSERVE_SECONDS="900")
+    assert (result.returncode, replicas(world)) == (0, 3), result.stderr
+    assert "Note: no controller has looked at the Deployment after " in result.stderr
+
+
 def test_somebody_else_who_sets_other_replicas_afterwards_is_a_note(world: World) -> None:
     def meddle(method: str, _path: str) -> None:
         if method == "PATCH":

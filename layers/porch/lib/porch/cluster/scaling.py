@@ -112,7 +112,7 @@ class _Watch:
             if seen.is_observed and seen.failure and (not self.before.failure or waited >= observe):
                 raise self._failed(seen)
             if waited >= until:
-                return self._unsaid(seen)
+                return self._unsaid(seen, f"after {max(observe, 0):.3g} s")
             self.terms.pause(min(next(polls, _POLL_SECONDS[-1]), max(until - waited, 0.01)))
             waited = self.terms.deadline.clock() - began
 
@@ -123,12 +123,11 @@ class _Watch:
         is_ready = not self.terms.ready or seen.available == wanted
         return Scaled(seen.pods) if seen.is_observed and seen.pods == wanted and is_ready else None
 
-    def _unsaid(self, seen: Deployment) -> Scaled:
+    def _unsaid(self, seen: Deployment, after: str) -> Scaled:
         wanted = self.intent.replicas
         if self.terms.ready:
             message = f"{seen.available} of {wanted} pods are available so far: give the intent more time"
             raise PodsMissingError(TIMED_OUT, message, seen.pods)
-        after = f"after {self.terms.observe_seconds:g} s"
         if not seen.is_observed:
             return Scaled(seen.pods, (f"no controller has looked at the Deployment {after}",))
         return Scaled(seen.pods, (f"{seen.pods} of {wanted} pods are there {after}, and the cluster says no more",))
