@@ -17,7 +17,7 @@ TEXT = body().decode()
 def zipped() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("intent-a.json", TEXT)
+        archive.writestr(zipfile.ZipInfo("intent-a.json"), TEXT)
     return file.getvalue()
 
 
