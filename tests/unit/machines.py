@@ -58,7 +58,7 @@ class Machine:
 def machine(folder: Path, *, spaces: bool = True) -> Machine:
     """Make one, in a path with spaces; it has neither Python, nor uv, nor a way to install something."""
     made = Machine(folder / ("a clone" if spaces else "clone"), folder / ("the programs" if spaces else "programs"))
-    for name in ("Makefile", "dev", "requirements", "layers", "pyproject.toml"):
+    for name in ("Makefile", "dev", "requirements", "layers", "src", "pyproject.toml"):
         source, target = ROOT / name, made.clone / name
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("vendor", "__pycache__"))

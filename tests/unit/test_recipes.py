@@ -1,6 +1,7 @@
 """Every recipe of every Makefile, in a path with spaces, with the system programs as BSD and macOS have them."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from dev.stack import ROOT
 from tests.unit.machines import Machine, machine, program
 
-MAKEFILES = ("Makefile", "layers/library/Makefile", "layers/porch/Makefile")
+MAKEFILES = ("Makefile", "layers/library/Makefile", "layers/porch/Makefile", "src/Makefile")
+FUNCTIONS = re.findall(r"\bbuild-\w+", re.findall(r"^\.PHONY:.*", (ROOT / "src/Makefile").read_text(), re.MULTILINE)[0])
 TARGETS = re.findall(r"^([a-z][a-z-]*):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 # What make 3.81 and bash 3.2, macOS's, pass over or refuse.
 TOO_NEW = {
@@ -118,6 +120,21 @@ def test_a_layer_is_built(mac: Machine, layer: str) -> None:
         modules = {f"lib/{path.relative_to(ROOT / 'layers/porch/lib')}" for path in sources(ROOT / "layers/porch/lib")}
         assert built == {"bin/porch", "lib/vendor/.made", *modules}
         assert (artifacts / "bin/porch").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("target", FUNCTIONS)
+def test_a_function_is_built(mac: Machine, target: str) -> None:
+    artifacts = mac.clone / ".local/sam build/Function"
+    artifacts.mkdir(parents=True)
+    make(mac, "-C", "src", target, ARTIFACTS_DIR=str(artifacts))
+    assert (artifacts / "conductor_loop/handlers.py").is_file()
+    assert not (artifacts / "conductor_loop/cli").exists()
+
+
+def test_no_makefile_is_left_out() -> None:
+    listing = ["git", "ls-files", "Makefile", "*/Makefile"]
+    found = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(found) == sorted(MAKEFILES)
 
 
 def sources(folder: Path) -> list[Path]:
