@@ -94,10 +94,10 @@ def everything() -> dict[tuple[str, ...], float]:
     return found | told(written(Counted(others, {"settling_": 1.0})))
 
 
-def test_what_is_billed_are_fewer_than_60_metrics() -> None:
+def test_what_is_billed_are_at_most_60_metrics() -> None:
     found = set(everything())
     assert found == {(name, "conductor-loop", *([value] if value else [])) for name, value in billed()}
-    assert len(found) < MOST_BILLED
+    assert len(found) <= MOST_BILLED
 
 
 def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() -> None:

@@ -72,11 +72,11 @@ def test_the_age_of_the_oldest_intent_without_an_answer_is_measured_by_priority(
         assert pipeline.answer(world.app, handoff, world.deadline) is Answer.QUEUED
         world.clock.wait(100)
     oldest = sweep(world.app, None, world.deadline).oldest
-    assert [round(oldest[one]) for one in QUEUES] == [402, 301, 200]  # known to the second
+    assert [round(oldest[one]) for one in QUEUES] == [403, 302, 201]  # known to the second
     world.queues.waiting = world.queues.waiting[:1]
     assert world.work() == [Answer.SETTLED]
     oldest = sweep(world.app, None, world.deadline).oldest
-    assert [round(oldest[one]) for one in QUEUES] == [99, 301, 200]
+    assert [round(oldest[one]) for one in QUEUES] == [100, 302, 201]
 
 
 def test_an_intent_that_waits_while_it_is_received_again_and_again_grows_old_all_the_same(world: World) -> None:
@@ -94,7 +94,7 @@ def test_an_intent_that_waits_while_it_is_received_again_and_again_grows_old_all
 def test_what_nobody_has_read_yet_counts_as_normal(world: World) -> None:
     world.drop()
     world.clock.wait(50)
-    assert [round(one) for one in sweep(world.app, None, world.deadline).oldest.values()] == [0, 49, 0]
+    assert [round(one) for one in sweep(world.app, None, world.deadline).oldest.values()] == [0, 50, 0]
 
 
 def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:
