@@ -36,7 +36,7 @@ _PYTHON = f"""{_RECORD}
 target() {{ while [ "$1" != --target ]; do shift; done; echo "$2"; }}
 case "$*" in *--target*)
   to=$(target "$@")
-  mkdir -p "$to/bin" "$to/boto3/examples" "$to/boto3/data" "$to/botocore/data" "$to/yaml/deep er"
+  mkdir -p "$to/bin" "$to/boto3/examples" "$to/boto3/data" "$to/botocore/data" "$to/yaml/deep er" "$to/regex/tests"
   touch "$to/yaml/_yaml.so"
   case "$*" in *aarch64*) touch "$to/deep.aarch64.so" "$to/yaml/deep er/_rpds.aarch64-linux-gnu.so" ;; esac
 esac"""
