@@ -253,7 +253,7 @@ def test_a_sweep_says_what_it_could_not_look_after(
     monkeypatch.setattr("time.time", lambda now=time.time: now() + 1000)
     assert handlers.sweeper({}, Context())["failed"] == 1  # type: ignore[arg-type]
     printed = lines(capsys)
-    assert [line["SweepFailures"] for line in printed if "_aws" in line] == [1]
+    assert [line["SweepFailures"] for line in printed if "SweepFailures" in line] == [1]
     assert [line["handoff"] for line in printed if line.get("message") == "not looked after"] == ["intent-a.json"]
 
 
