@@ -32,11 +32,13 @@ def die_before_live(site: Site) -> Callable[[], None]:
 def published(site: Site, file: str) -> bytes:
     """Give the Component of an intent's package."""
     prefix = site.status(file)["package"]["prefix"]
-    return site.world.bucket.get(BUCKET, f"{prefix}kustomization.yaml")
+    content: bytes = site.world.bucket.get(BUCKET, f"{prefix}kustomization.yaml")
+    return content
 
 
 def in_live(site: Site) -> bytes:
-    return site.world.bucket.get(BUCKET, LIVE)
+    content: bytes = site.world.bucket.get(BUCKET, LIVE)
+    return content
 
 
 def with_files(site: Site, files: dict[str, bytes]) -> None:
