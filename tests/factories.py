@@ -31,6 +31,11 @@ def intent(**fields: Any) -> bytes:
     return json.dumps(INTENT | fields).encode()
 
 
+def component(name: str) -> bytes:
+    """Give a kustomize Component, as the bundled porch writes one."""
+    return f"apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nmetadata:\n  name: {name}\n".encode()
+
+
 @dataclass
 class Clock:
     """A clock that only waiting moves."""
@@ -62,7 +67,8 @@ class ScriptedPorch:
         major, minor, patch = (int(part) for part in (request.previous_version or "v1.0.-1")[1:].split("."))
         name = f"{request.document['target']}-v{major}.{minor}.{patch + 1}"
         mark = f"replicas: {request.document['replicas']} # run {len(self.requests)}\n".encode()
-        return Result(Package(name, {"Kptfile": mark, "deployment-patch.yaml": mark}), run, "made")
+        files = {"Kptfile": mark, "kustomization.yaml": component(f"{name}-run-{len(self.requests)}")}
+        return Result(Package(name, files), run, "made")
 
 
 @dataclass

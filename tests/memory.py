@@ -94,6 +94,15 @@ class MemoryBucket:
                 break
         return name
 
+    def published(self, handoff: Handoff, key: str) -> bytes | None:
+        mine = [one for one in self.objects.get(key, []) if one.metadata.get("handoff") == handoff.version_id]
+        return mine[-1].body if mine else None
+
+    def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None:
+        theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
+        if int(theirs.get("generation", 0)) < generation:
+            self._put(key, component, {"generation": str(generation), "handoff": handoff.version_id})
+
     def archive(self, handoff: Handoff, key: str) -> None:
         folder, _, name = key.partition("/")
         body, told = self._version(handoff).body, self.objects.get(f"status/{name}.status")

@@ -241,6 +241,7 @@ class MemoryState:
             target = Target(
                 last_order=applied.order,
                 last_file=claim.handoff.file,
+                generation=applied.generation,
                 version=applied.version,
                 replicas=applied.replicas,
             )

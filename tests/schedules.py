@@ -23,7 +23,7 @@ from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import sweep, take_turn
-from tests.factories import BUCKET, intent
+from tests.factories import BUCKET, component, intent
 from tests.memory import UNREADABLE, MemoryBucket
 from tests.watched import WatchedState
 from tests.workers import Drop, Due, Killed, Parts, StallingBucket, Worker
@@ -206,7 +206,8 @@ class Schedule:
         patch = int(request.previous_version.rpartition(".")[2]) + 1 if request.previous_version else 0
         name = f"{request.document['target']}-v1.0.{patch}"
         mark = f"{drop.handoff} run {drop.runs}".encode()
-        files = {"Kptfile": b"constant", "patch.yaml": mark, f"note-{drop.handoff.version_id}.yaml": mark}
+        written = component(f"{drop.handoff.version_id}-run-{drop.runs}")
+        files = {"Kptfile": b"constant", "kustomization.yaml": written, f"note-{drop.handoff.version_id}.yaml": mark}
         prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
         worker.package = {prefix + path: body for path, body in files.items()}
         return Result(Package(name, files), Run(0, "", "", seconds), "made")

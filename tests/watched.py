@@ -1,11 +1,13 @@
 """In-memory parts that hold everything that is done to them against what must be true."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.order import is_exact
+from tests.memory import MemoryBucket
 from tests.memory_state import MemoryState
 
 if TYPE_CHECKING:
@@ -99,6 +101,25 @@ class WatchedState(MemoryState):
     def _let_go(self, claim: Claim) -> None:
         assert claim in self.in_force, f"a claim that had been taken over was honoured: {claim}"
         self.in_force.remove(claim)
+
+
+def assert_live(state: WatchedState, bucket: MemoryBucket, packages: Mapping[str, bytes]) -> None:
+    """Hold the live tree against the last applied intent of each target; ``packages`` are files as they were decided.
+
+    One whose version was deleted for good before it was settled may be missing: nothing tells of it any more.
+    """
+    live = {key: bucket.get("", key) for key in bucket.keys("") if key.startswith("live/")}
+    for target, applied in state.applied.items():
+        allowed: list[bytes | None] = []
+        for drop, _ in reversed(applied):
+            allowed.append(packages[f"{drop.decided[0].status['package']['prefix']}kustomization.yaml"])
+            if not drop.deleted:
+                break
+        else:
+            allowed.append(None)
+        found = live.pop(f"live/{target}/kustomization.yaml", None)
+        assert found in allowed, f"{target}: {found!r} is live, but {allowed[0]!r} was applied last"
+    assert not live, f"live, but never applied: {live}"
 
 
 def _same(one: Claim, other: Claim) -> bool:

@@ -70,6 +70,8 @@ class Bucket(Protocol):
         self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()
     ) -> None: ...
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
+    def published(self, handoff: Handoff, key: str) -> bytes | None: ...  # noqa: D102
+    def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
     def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
     def set_aside(self, handoff: Handoff, key: str, document: bytes) -> None: ...  # noqa: D102

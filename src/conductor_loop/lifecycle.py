@@ -57,6 +57,7 @@ class Outcome:
     tidy_at: float = field(default=0.0, compare=False)  # epoch seconds, by when no late worker writes; 0: none is late
     order: str = field(default="", compare=False)  # of the handoff, as its row has it
     withdrawn: bool = False  # its owner removed the input: the name is free
+    live_generation: int = 0  # of its target, that its Component gets in the live tree; 0: none is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Applied:
     version: str | None  # of the package, "v1.0.3"
     replicas: int
     order: str  # of the last applied intent, from now on
+    generation: int = 0  # of the target, from now on
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class Target:
     held_until: float = 0.0  # epoch seconds
     last_order: str = ""  # order of the last applied intent
     last_file: str = ""
+    generation: int = 0  # grows with each intent that is applied, whatever their orders
     version: str | None = None  # of its last package
     replicas: int | None = None
     unclean: bool = False  # an attempt began to publish there, and nobody has put it right since

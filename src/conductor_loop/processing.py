@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from conductor_loop import claiming, counting, retry, status
+from conductor_loop import claiming, counting, live, retry, status
 from conductor_loop.app import App, Measured
 from conductor_loop.audit import entries
 from conductor_loop.claiming import (
@@ -36,6 +36,7 @@ from conductor_loop.lifecycle import (
     Refusal,
     Row,
     Superseded,
+    Target,
     judge,
 )
 from conductor_loop.order import applied as applied_order
@@ -150,6 +151,7 @@ class Decision:
     outcome: Outcome
     applied: Applied | None = None  # what it changes on its target
     run: PorchRun | None = None
+    component: bytes | None = None  # for the live tree
 
 
 def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
@@ -200,10 +202,22 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         version=version[1] if version else target.version,
         replicas=attempt.intent.replicas,
         order=applied_order(target.last_order, order(attempt.claim.handoff)),
+        generation=_next_generation(app, target),
     )
+    component = live.component(result.package.files) if app.config.live_tree else None
     who = author(app, delivery, attempt.claim.attempt)
     outcome = status.succeeded(who, attempt.intent, package, result.delivered, attempt.note)
-    return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run)))
+    outcome = replace(outcome, live_generation=applied.generation if component is not None else 0)
+    return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run), component))
+
+
+def _next_generation(app: App, target: Target) -> int:
+    """Give a number that is greater than every one that the target has had, also where its row was lost.
+
+    Read and written under the target's lease, it tells which of two intents was applied last. Orders do not: of one
+    that is known to the second alone, and with ``supersede_older`` switched off.
+    """
+    return max(target.generation + 1, int(app.clock() * 1000))
 
 
 def _run(app: App, run: Run) -> PorchRun:
@@ -261,7 +275,7 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
         return _lost(app, delivery, refusal)
     # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
     app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds))
-    return settle_decided(app, delivery.handoff, outcome)
+    return settle_decided(app, delivery.handoff, outcome, decision.component)
 
 
 def _travelled(app: App, delivery: Delivery, attempt: Attempt, run: PorchRun | None) -> Journey:

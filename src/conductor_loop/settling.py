@@ -3,7 +3,7 @@
 import hashlib
 from enum import StrEnum
 
-from conductor_loop import status
+from conductor_loop import live, status
 from conductor_loop.app import App
 from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Gone, Illegible
@@ -25,14 +25,16 @@ class Answer(StrEnum):
     GONE = "gone"  # the object vanished before anybody read it: there is nothing to answer
 
 
-def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
-    """Write the status object, archive the input, and remove it last.
+def settle(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
+    """Write the status object and the live tree, archive the input, and remove it last.
 
     Doing it twice changes nothing: the outcome is fixed, and only the handoff's own version is removed. An input that
-    lies in the root still is what says that there is something to settle.
+    lies in the root still is what says that there is something to settle. The ``component`` of an applied intent spares
+    reading it from its package.
     """
     handoff, file = known(handoff, outcome.order), fitting(handoff.file)
     name = app.bucket.put_status(handoff, file, status.encode(outcome), final=True)
+    live.write(app, handoff, outcome, component)
     try:
         app.bucket.archive(handoff, f"{outcome.archive}/{name}")
     except Gone:
@@ -45,10 +47,10 @@ def settle(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
     return Answer.SETTLED
 
 
-def settle_decided(app: App, handoff: Handoff, outcome: Outcome) -> Answer:
+def settle_decided(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
     """Settle what was decided just now, and measure how long that takes."""
     began = app.clock()
-    answer = settle(app, handoff, outcome)
+    answer = settle(app, handoff, outcome, component)
     app.note(Counted(samples={SETTLING: max(app.clock() - began, 0.0)}))
     return answer
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.explorer.play import Play
 
 READS = frozenset(
-    {"read", "find", "target", "leftovers", "unsettled", "untidy"}
+    {"read", "find", "target", "leftovers", "published", "unsettled", "untidy"}
 )  # without an effect that a loss leaves
 
 

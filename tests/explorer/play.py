@@ -23,7 +23,7 @@ from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import take_turn
 from tests.explorer.actor import READS, Actor, Call, Part
-from tests.factories import BUCKET
+from tests.factories import BUCKET, component
 from tests.memory import MemoryBucket
 from tests.watched import WatchedState
 from tests.workers import Drop
@@ -403,8 +403,9 @@ class _Porch:
             raise PorchFailed(cause, run, f"porch: {cause}")
         patch = int(request.previous_version.rpartition(".")[2]) + 1 if request.previous_version else 0
         name = f"{request.document['target']}-v1.0.{patch}"
-        mark = f"{drop.handoff.key} {drop.handoff.version_id} run {drop.runs}".encode()
-        files = {"Kptfile": b"constant", f"note-{drop.handoff.version_id}.yaml": mark}
+        mark = f"{drop.handoff.key} {drop.handoff.version_id} run {drop.runs}"
+        files = {"Kptfile": b"constant", "kustomization.yaml": component(mark)}
+        files |= {f"note-{drop.handoff.version_id}.yaml": mark.encode()}
         prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
         self._actor.package = {prefix + path: body for path, body in files.items()}
         return Result(Package(name, files), run, "made")

@@ -6,6 +6,7 @@ from conductor_loop.order import is_exact
 from conductor_loop.status import encode
 from tests.explorer.play import Play
 from tests.factories import BUCKET
+from tests.watched import assert_live
 from tests.workers import Drop
 
 
@@ -21,6 +22,7 @@ def check(play: Play) -> None:
             unknown = before.second == after.second and not (is_known and is_known_too)
             assert before.put_at < after.put_at or unknown, f"{after.handoff} undid {before.handoff}"
     _check_packages(play)
+    assert_live(play.state, play.bucket, play.packages)
 
 
 def _check_answered(play: Play, drop: Drop) -> None:

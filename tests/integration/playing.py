@@ -209,14 +209,27 @@ class Play:
         assert status["status"] == self.path.ends
         self._check_trail(row)
         package = status.get("package")
-        prefixes = {key.rpartition("/")[0] for key in world.listing() if f"/target-{self.number}/" in key}
+        published = [key for key in world.listing() if key.startswith("packages/")]
+        prefixes = {key.rpartition("/")[0] for key in published if f"/target-{self.number}/" in key}
         assert prefixes <= {package["prefix"].rstrip("/")} if package else not prefixes, "packages of nobody"
         assert not [key for key in world.listing() if key.endswith(LATE)], "what a late worker wrote"
         files = self.package()
         told = [f"{package['prefix']}{path}" for path in package["files"]] if package else []
         assert sorted(files) == told
         assert not self.packages or files == self.packages, "a decided package was replaced"
+        self._check_live()
         _forget_rows()
+
+    def _check_live(self) -> None:
+        """Hold the live tree against what was applied last to each target of this play."""
+        world = self.world
+        for name in (f"target-{self.number}{ending}" for ending in ("", "-other", "-shared")):
+            live, version = f"live/oran-sim/{name}/kustomization.yaml", world.state.target(f"oran-sim/{name}").version
+            if version is None:
+                assert live not in world.listing()
+            else:
+                applied = f"packages/oran-sim/{name}/{name}-{version}/kustomization.yaml"
+                assert world.bucket.get(BUCKET, live) == world.bucket.get(BUCKET, applied)
 
     def _check_trail(self, row: Row) -> None:
         """Hold the audit entries against one another, and against their end as the status knows it."""

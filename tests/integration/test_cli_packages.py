@@ -43,7 +43,7 @@ def test_a_package_is_shown_file_by_file(world: World) -> None:
     assert result.stdout.splitlines() == [
         "==> Kptfile",
         "replicas: 3 # run 1",
-        "==> deployment-patch.yaml",
+        "==> kustomization.yaml",
         "replicas: 3 # run 1",
     ]
     assert "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/" in result.stderr
@@ -52,7 +52,7 @@ def test_a_package_is_shown_file_by_file(world: World) -> None:
 def test_a_package_is_written_into_a_new_folder_and_over_no_other(world: World, tmp_path: Path) -> None:
     answered(world)
     assert run("package", "intent-a.json", "--to", tmp_path / "new").exit_code == 0
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"Kptfile", "deployment-patch.yaml"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"Kptfile", "kustomization.yaml"}
     again = run("package", "intent-a.json", "--to", tmp_path / "new")
     assert again.exit_code == 2
     assert "name a folder that does not" in again.stderr

@@ -1,10 +1,14 @@
 """What stands in the place of a package: on memory and on moto alike."""
 
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.stub import Stubber
+from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.errors import Illegible
@@ -129,3 +133,50 @@ def test_an_input_under_a_kms_key_that_is_not_for_us_is_illegible(aws: boto3.ses
         stub.add_response("list_object_versions", {"Versions": [{"Key": HANDOFF.key, "VersionId": "v1"}]})
         with pytest.raises(Illegible):
             Bucket(client).read(HANDOFF, 10)
+
+
+LIVE = "live/ns/name/kustomization.yaml"
+
+
+def test_the_live_tree_has_the_component_of_the_last_generation_whoever_comes_last(parts: World) -> None:
+    for generation in (3, 1, 5, 4, 5):
+        parts.bucket.put_live(HANDOFF, LIVE, generation, f"{generation}".encode())
+    assert parts.bucket.get(BUCKET, LIVE) == b"5"
+    assert [key for key in parts.bucket.keys(BUCKET) if key.startswith("live/")] == [LIVE]
+
+
+def test_what_somebody_else_has_put_into_the_live_tree_is_replaced(world: World, aws: boto3.session.Session) -> None:
+    aws.client("s3").put_object(Bucket=BUCKET, Key=LIVE, Body=b"?", Metadata={"generation": "many"})
+    world.bucket.put_live(HANDOFF, LIVE, 1, b"1")
+    assert world.bucket.get(BUCKET, LIVE) == b"1"
+
+
+@pytest.mark.parametrize("refused", ["PreconditionFailed", "ConditionalRequestConflict"])
+def test_a_component_that_was_refused_is_compared_again(world: World, aws: boto3.session.Session, refused: str) -> None:
+    """Another one is written between the look and the write, which S3 refuses as 412, or as 409 while it lasts."""
+    client, other = world.bucket._client, aws.client("s3")
+    puts: list[int] = []
+
+    def answer(**_: Any) -> AWSResponse | None:
+        puts.append(1)
+        if len(puts) > 1:
+            return None
+        metadata = {"generation": "7" if refused == "PreconditionFailed" else "2"}
+        other.put_object(Bucket=BUCKET, Key=LIVE, Body=b"theirs", Metadata=metadata)
+        status = 412 if refused == "PreconditionFailed" else 409
+        body = f"<Error><Code>{refused}</Code><Message>-</Message></Error>".encode()
+        return AWSResponse("", status, HTTPHeaders(), MockRawResponse(body))
+
+    client.meta.events.register_first("before-send.s3.PutObject", answer)
+    world.bucket.put_live(HANDOFF, LIVE, 5, b"mine")
+    assert world.bucket.get(BUCKET, LIVE) == (b"theirs" if refused == "PreconditionFailed" else b"mine")
+
+
+def test_a_package_is_read_as_the_handoff_published_it(parts: World) -> None:
+    key, other = "packages/ns/name/p/kustomization.yaml", replace(CLAIM, handoff=replace(HANDOFF, version_id="v2"))
+    assert parts.bucket.published(HANDOFF, key) is None
+    parts.bucket.publish(CLAIM, {key: b"mine", f"{key}.old": b"-"}, {})
+    assert parts.bucket.published(HANDOFF, key) == b"mine"
+    parts.bucket.publish(other, {key: b"theirs"}, parts.bucket.leftovers(HANDOFF, "packages/"))
+    assert parts.bucket.published(HANDOFF, key) == b"mine"
+    assert parts.bucket.published(other.handoff, key) == b"theirs"

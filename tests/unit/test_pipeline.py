@@ -24,8 +24,9 @@ def world() -> World:
 def test_an_intent_becomes_a_package_a_status_and_a_moved_input(world: World) -> None:
     assert pipeline.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
     assert world.listing() == [
+        "live/oran-sim/cnf-simulator/kustomization.yaml",
         f"{PACKAGE}Kptfile",
-        f"{PACKAGE}deployment-patch.yaml",
+        f"{PACKAGE}kustomization.yaml",
         "processed/intent-a.json",
         "status/intent-a.json.status",
     ]

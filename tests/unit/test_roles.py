@@ -78,7 +78,8 @@ def test_a_statement_has_a_name_and_says_which_actions_and_what_of_this_stack(ro
         assert of_stack or named or action in WITHOUT_RESOURCES, (action, resource)
 
 
-ANSWERS = ("status/intent-a.json.status", "processed/intent-a.json", "failed/intent-a.json")
+LIVE = "live/ns/target/kustomization.yaml"  # never removed, as an answer
+ANSWERS = ("status/intent-a.json.status", LIVE, "processed/intent-a.json", "failed/intent-a.json")
 PACKAGE = "packages/ns/target/target-v1.0.0/Kptfile"
 QUEUES = ("HighQueue", "NormalQueue", "LowQueue")
 

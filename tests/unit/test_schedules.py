@@ -16,6 +16,7 @@ from conductor_loop.status import encode
 from tests.factories import BUCKET
 from tests.memory import UNREADABLE
 from tests.schedules import Schedule
+from tests.watched import assert_live
 from tests.workers import Drop
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "1000"))  # `make explore` plays 5,000
@@ -52,6 +53,7 @@ def check(seed: int, counts: Counter[str]) -> None:
         _assert_status_is_of_the_newest(played, name)
     _assert_packages_stay(played)
     _assert_in_order(played)
+    assert_live(played.state, played.bucket, played.packages)
     decided = [drop.decided[0] for drop in played.drops.values() if drop.decided]
     told = Counter(str(one.status["status"]) for one in decided)
     counted = {name.removeprefix("files_"): count for name, count in played.state.counters.items() if "files_" in name}

@@ -71,7 +71,7 @@ def test_no_version_in_the_root_expires_before_its_answer() -> None:
         for rule in rules
         if "NoncurrentVersionExpiration" in rule
     }
-    answers = ("processed/", "failed/", "status/", "packages/")
+    answers = ("processed/", "failed/", "status/", "packages/", "live/")
     assert expiring == dict.fromkeys(answers, "RetentionDays") | {"intent-": 365}
     assert {"ExpiredObjectDeleteMarker"} <= {key for rule in rules for key in rule}
 

@@ -68,7 +68,7 @@ def test_what_lands_beside_a_decided_package_is_taken_back_when_nothing_more_can
     assert swept(world, LATEST_WRITE_SECONDS - 1).tidied == 0
     lands(f"{PACKAGE}late.yaml", "packages/oran-sim/odu/another/Kptfile")
     assert swept(world, 1).tidied == 1
-    assert packages(world) == decided == [f"{PACKAGE}Kptfile", f"{PACKAGE}deployment-patch.yaml"]
+    assert packages(world) == decided == [f"{PACKAGE}Kptfile", f"{PACKAGE}kustomization.yaml"]
     assert swept(world).tidied == 0
 
 

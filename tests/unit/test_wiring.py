@@ -27,17 +27,18 @@ def test_the_configuration_knows_every_variable_of_the_template() -> None:
 def test_the_defaults_of_the_template_are_a_good_configuration() -> None:
     for function in FUNCTIONS:
         for strict, mode in zip(STRICT, SecurityMode, strict=True):
-            given = {"LogLevel": "debug", "PriorityQueues": "false", "Strict": strict}
+            given = {"LogLevel": "debug", "PriorityQueues": "false", "LiveTree": "false", "Strict": strict}
             text = _defaults(function, given | {"Delivery": "repository", "PorchRepository": "edge-1"})
             config = load({}, EKS | {"CONDUCTOR_DEFAULTS": text})
-            assert (config.log_level, config.priority_queues) == ("DEBUG", False), json.loads(text)
+            found = (config.log_level, config.priority_queues, config.live_tree)
+            assert found == ("DEBUG", False, False), json.loads(text)
             assert config.rules.mode is mode
             assert (config.delivery, config.porch_environment) == ("repository", {"PORCH_REPOSITORY": "edge-1"})
 
 
 def test_the_documents_security_mode_has_precedence_over_the_templates() -> None:
     given = {"LogLevel": "info", "PriorityQueues": "false", "Strict": "false", "Delivery": "package"}
-    text = _defaults("ConductorFunction", given | {"PorchRepository": ""})
+    text = _defaults("ConductorFunction", given | {"PorchRepository": "", "LiveTree": "true"})
     environment = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_DEFAULTS": text}
     config = load({"security": {"validation": {"strict_mode": True}}}, environment)
     assert config.rules.mode is SecurityMode.STRICT

@@ -243,13 +243,14 @@ class StateTable(Upkeep):
             update = f"SET unclean = unclean_before {update}"
         if applied is not None:
             update = (
-                "SET last_order = :order, last_file = :file, replicas = :replicas, version = :version, unclean = :no "
-                f"{update}"
+                "SET last_order = :order, last_file = :file, replicas = :replicas, version = :version, "
+                f"generation = :generation, unclean = :no {update}"
             )
             values |= {
                 ":order": text(applied.order),
                 ":file": text(claim.handoff.file),
                 ":replicas": number(applied.replicas),
+                ":generation": number(applied.generation),
                 ":version": text(applied.version) if applied.version else {"NULL": True},
                 ":no": {"BOOL": False},
             }

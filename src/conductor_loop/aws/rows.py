@@ -65,6 +65,7 @@ def outcome_text(outcome: Outcome) -> str:
         "archive": outcome.archive,
         "retract": outcome.retract,
         "withdrawn": outcome.withdrawn,
+        "live_generation": outcome.live_generation,
     }
     return _written(document)
 
@@ -124,6 +125,7 @@ def read_target(item: Mapping[str, Any]) -> Target:
         held_until=float(item.get("held_until", {"N": "0"})["N"]),
         last_order=_text(item, "last_order") or "",
         last_file=_text(item, "last_file") or "",
+        generation=_optional_count(item.get("generation")),
         version=_text(item, "version"),
         replicas=int(item["replicas"]["N"]) if "replicas" in item else None,
         unclean=item.get("unclean_before", {}).get("BOOL", False),
@@ -196,6 +198,7 @@ _SOUND: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
         "last_file": _optional_text,
         "version": _version,
         "replicas": _optional_count,
+        "generation": _optional_count,
     },
     "name": {"last_order": _required_text, "last_version": _required_text},
     "correlation": {"file": _required_text},
@@ -242,6 +245,7 @@ def _outcome(state: State, written: str, put: str) -> Outcome:
         retract=document.get("retract", False),
         order=put,
         withdrawn=document.get("withdrawn", False),
+        live_generation=document.get("live_generation", 0),
     )
 
 

@@ -180,6 +180,44 @@ class Bucket:
                 return name
         raise Overtaken
 
+    def published(self, handoff: Handoff, key: str) -> bytes | None:
+        """Read a file as the attempts at a handoff have published it last, whatever others have put there since.
+
+        Returns:
+            Its content; ``None`` where it is no more.
+
+        """
+        for version in self._versions_since(handoff, key):
+            if version["Key"] != key:
+                continue  # it only begins alike
+            with suppress(Gone), _translated():
+                found = self._client.get_object(Bucket=handoff.bucket, Key=key, VersionId=version["VersionId"])
+                with found["Body"] as body:
+                    if found["Metadata"].get("handoff") == handoff.version_id:
+                        return body.read()
+        return None
+
+    def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None:
+        """Write the Component of a target's last applied intent, unless that of a later generation is there already.
+
+        Each write is conditional on what is there having been looked at. Packages of the bundled porch are called by
+        their version, so that no two of a target have the same bytes, and with them the same ETag.
+
+        Raises:
+            Overtaken: others keep writing it.
+
+        """
+        metadata = {"generation": str(generation), "handoff": handoff.version_id}
+        given = {"ContentType": _content_type(key), "Metadata": metadata}
+        for _ in range(_TRIES):
+            theirs, seen = self._metadata(handoff, key)
+            if _generation(theirs) >= generation:
+                return
+            with suppress(Overtaken):
+                self._put(handoff, key, component, _as_seen(seen) | given)
+                return
+        raise Overtaken
+
     def archive(self, handoff: Handoff, key: str) -> None:
         """Copy the handoff's version to ``key``: ``<folder>/<name>``, with the name that its status got.
 
@@ -328,6 +366,12 @@ def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's 
 def _before(time: datetime, handoff: Handoff) -> bool:
     """Say whether something was written before the handoff was put: no work of its attempts."""
     return f"{time:%Y-%m-%dT%H:%M:%S}" < handoff.event_time[:19]
+
+
+def _generation(metadata: Mapping[str, str]) -> int:
+    """Read the generation of an object of the live tree; 0 of one that somebody else has put there."""
+    written = metadata.get("generation", "")
+    return int(written) if written.isdecimal() else 0
 
 
 def _as_seen(etag: str | None) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Config:
     dead_letters: str = ""  # URL of the queue of dead letters
     supersede_older: bool = True
     unique_correlation_ids: bool = True
+    live_tree: bool = True
     critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
     high_per_minute: int | None = 60  # intents of priority high; more are treated as normal; None: no limit
     rules: Rules = field(default_factory=Rules)  # that every intent is held to
@@ -98,6 +99,7 @@ def _typed(values: Mapping[str, Any], environment: Mapping[str, str], version: s
         priority_queues=processing["priority_queues"],
         supersede_older=processing["supersede_older"],
         unique_correlation_ids=processing["unique_correlation_ids"],
+        live_tree=processing["live_tree"],
         critical_principals=(*values["access_control"]["priority_principals"], *_api_principal(environment)),
         high_per_minute=processing["high_per_minute"] if access["rate_limiting"] else None,
         rules=rules(values),
