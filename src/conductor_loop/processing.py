@@ -81,7 +81,7 @@ def _carry_on(app: App, delivery: Delivery, intent: Intent, claimed: Attempt | U
             delivery = replace(delivery, newest="" if of_name else delivery.newest)
             return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
         case Duplicate(of):
-            rejection = _used_already(of, intent)
+            rejection = used_already(of, intent)
             return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
         case Unplanned.USED_UP:
             return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
@@ -281,7 +281,8 @@ def _when_free(app: App, held: Held) -> Later:
     return Later(min(left, _POLL_SECONDS) * (0.5 + app.jitter() / 2) if held.lets_go_early else left)
 
 
-def _used_already(of: str, intent: Intent) -> Rejected:
+def used_already(of: str, intent: Intent) -> Rejected:
+    """Say that another file uses the intent's correlation id (E004)."""
     text = (
         f"the correlation id {intent.correlation_id} is used by {of} already; send this intent under another id, or "
         f"under the name {of} if it is meant to replace that one"
