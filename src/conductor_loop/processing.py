@@ -202,7 +202,10 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         order=applied_order(target.last_order, order(attempt.claim.handoff)),
     )
     who = author(app, delivery, attempt.claim.attempt)
-    outcome = status.succeeded(who, attempt.intent, package, result.delivered, attempt.note)
+    delivered = result.delivered
+    if delivered.previous_replicas is None:  # porch does not say; without a cluster it knows what we have told it
+        delivered = replace(delivered, previous_replicas=target.replicas)
+    outcome = status.succeeded(who, attempt.intent, package, delivered, attempt.note)
     return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run)))
 
 
