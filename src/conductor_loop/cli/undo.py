@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from conductor_loop.intent import Handoff
     from conductor_loop.validation import Rules
 
-_LONGEST = 200  # characters of a name that are kept
+_LONGEST = 150  # characters of an identifier that are kept; a name has at most 200
 
 
 @click.command()
