@@ -106,6 +106,7 @@ class World:
             state=self.state,
             queues=self.queues,
             take=self.buckets.take,
+            peek=self.buckets.peek,
             redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,

@@ -167,6 +167,10 @@ class MemoryState:
     def target(self, name: str) -> Target:
         return self.targets.get(name, Target())
 
+    def correlated(self, correlation_id: str, now: float) -> str | None:
+        del now  # none of them expires
+        return self.correlations.get(correlation_id)
+
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
         return {**self.find(handoffs)}
 

@@ -164,6 +164,7 @@ class Schedule:
             state=state,
             queues=queues,
             take=buckets.take,
+            peek=buckets.peek,
             redeliver=queues.redeliver,
             run_porch=lambda request: self._porch(worker, request),
             observe=lambda _: None,

@@ -12,7 +12,7 @@ from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
 from conductor_loop.porch import Request, Result
-from conductor_loop.rates import Take
+from conductor_loop.rates import Peek, Take
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class StateTable(Protocol):
     ) -> Refusal | None: ...
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
+    def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def mend(  # noqa: D102
         self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
@@ -136,6 +137,7 @@ class App:
     state: StateTable
     queues: Queues
     take: Take
+    peek: Peek
     redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]

@@ -98,6 +98,7 @@ def build(
         credentials=_credentials(config),
         delivery=config.delivery,
     )
+    limits = RateLimits(dynamodb_client(), config.state_table)
     return App(
         config=config,
         bucket=Bucket(s3_client(), config.kms_key),
@@ -105,7 +106,8 @@ def build(
             dynamodb_client(), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),
         queues=queues(config),
-        take=RateLimits(dynamodb_client(), config.state_table).take,
+        take=limits.take,
+        peek=limits.peek,
         redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,

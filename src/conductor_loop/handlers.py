@@ -34,8 +34,11 @@ _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly com
 type Batch = dict[str, list[dict[str, str]]]
 
 
-def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str] | Batch:
-    """Answer S3's events and the messages of our queues: one function for both, so that there is one way to process."""
+def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer S3's events and the messages of our queues: one function for both, so that there is one way to process.
+
+    An event with ``plan`` is the command line's: what an intent would change is looked at, and nothing is changed.
+    """
     deadline = _deadline(context)
     records = event.get("Records", [])
     is_batch = bool(records) and records[0].get("eventSource") == "aws:sqs"
@@ -45,6 +48,8 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, str
         if not is_batch:
             raise
         return _put_back(records)
+    if "plan" in event:
+        return _plan(app, event["plan"], deadline)
     return _work_batch(app, records, deadline) if is_batch else _answer_event(app, event, deadline)
 
 
@@ -124,6 +129,14 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
     if failures:
         raise ExceptionGroup("handoffs without an answer yet", failures)
     return answers
+
+
+def _plan(app: App, asked: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    from conductor_loop import planning  # noqa: PLC0415 - what has an intent to answer does without, and starts faster
+
+    draft = planning.draft(asked)
+    _logger().info("planned", handoff=draft.file, principal=draft.principal or None)
+    return planning.plan(app, draft, deadline)
 
 
 def _put_back(records: list[dict[str, Any]]) -> Batch:

@@ -16,16 +16,14 @@ from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Beside, Decided, Free, Row, State, Superseded, judge
 from conductor_loop.order import is_exact, known, newest, order
 from conductor_loop.processing import conclude, process
-from conductor_loop.rates import Rate
 from conductor_loop.repairing import repairing
-from conductor_loop.routing import note_swept, route
+from conductor_loop.routing import HIGH, high_rate, note_swept, route
 from conductor_loop.settling import Answer, settle
 from conductor_loop.sweep import is_due
 from conductor_loop.validation import check_name, check_size, validate_file
 
 logger = logging.getLogger("conductor-loop")
 
-_MINUTE = 60  # seconds
 _KEY_SECONDS = 60.0  # until the site's key is tried again
 
 
@@ -215,4 +213,4 @@ def _illegible(error: Illegible) -> Rejected:
 
 def _take_high(app: App) -> bool:
     limit = app.config.high_per_minute
-    return limit is None or app.take("priority-high", Rate(limit, _MINUTE, limit), app.clock()).allowed
+    return limit is None or app.take(HIGH, high_rate(limit), app.clock()).allowed

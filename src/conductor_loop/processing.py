@@ -82,7 +82,7 @@ def _carry_on(app: App, delivery: Delivery, intent: Intent, claimed: Attempt | U
             delivery = replace(delivery, newest="" if of_name else delivery.newest)
             return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
         case Duplicate(of):
-            rejection = _used_already(of, intent)
+            rejection = used_already(of, intent)
             return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
         case Unplanned.USED_UP:
             return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
@@ -206,7 +206,10 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
     )
     component = live.component(result.package.files) if app.config.live_tree else None
     who = author(app, delivery, attempt.claim.attempt)
-    outcome = status.succeeded(who, attempt.intent, package, result.delivered, attempt.note)
+    delivered = result.delivered
+    if delivered.previous_replicas is None:  # porch does not say; without a cluster it knows what we have told it
+        delivered = replace(delivered, previous_replicas=target.replicas)
+    outcome = status.succeeded(who, attempt.intent, package, delivered, attempt.note)
     outcome = replace(outcome, live_generation=applied.generation if component is not None else 0)
     return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run), component))
 
@@ -295,7 +298,8 @@ def _when_free(app: App, held: Held) -> Later:
     return Later(min(left, _POLL_SECONDS) * (0.5 + app.jitter() / 2) if held.lets_go_early else left)
 
 
-def _used_already(of: str, intent: Intent) -> Rejected:
+def used_already(of: str, intent: Intent) -> Rejected:
+    """Say that another file uses the intent's correlation id (E004)."""
     text = (
         f"the correlation id {intent.correlation_id} is used by {of} already; send this intent under another id, or "
         f"under the name {of} if it is meant to replace that one"

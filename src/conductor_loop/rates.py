@@ -48,6 +48,9 @@ class Taken:
     retry_after_seconds: int = 0  # until there is a token again; 0: there is one, or was
 
 
+type Peek = Callable[[str, Rate, float], bool]
+"""Says whether a bucket has a token at that rate, now (epoch seconds), and takes none. May raise NotAnswering."""
+
 type Take = Callable[[str, Rate, float], Taken]
 """Takes a token of a bucket, at a rate, now (epoch seconds). May raise NotAnswering."""
 
@@ -65,6 +68,10 @@ class Memory:
     """Buckets of this process alone: for what must not ask anybody."""
 
     free_at: dict[str, float] = field(default_factory=dict)
+
+    def peek(self, bucket: str, rate: Rate, now: float) -> bool:
+        """Say whether there is a token."""
+        return rate.has_token(self.free_at.get(bucket, now), now)
 
     def take(self, bucket: str, rate: Rate, now: float) -> Taken:
         """Take a token; full buckets are forgotten."""

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from conductor_loop.intent import Handoff, Intent, Priority
+from conductor_loop.rates import Rate
+
+HIGH = "priority-high"  # the bucket of its rate limit
+_MINUTE = 60  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,11 @@ class Route:
 
     priority: Priority
     note: str = ""
+
+
+def high_rate(per_minute: int) -> Rate:
+    """Give the rate limit of the priority high."""
+    return Rate(per_minute, _MINUTE, per_minute)
 
 
 def note_swept(intent: Intent) -> str:

@@ -154,7 +154,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     porch = Stack(port).home / "porch"
     parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
     parameters |= {"ApiRateLimit": "2000", "ApiBurstLimit": "2000"}  # each test is a caller, and one is a flood
-    parameters |= {"AuditLock": "governance"}
+    parameters |= {"AuditLock": "governance", "OutcomeEvents": "true"}
     configuration = {"processing": {"sweep_after": "20s", "retry_delay": "2s"}}
     stack = Stack(port, parameters=parameters, configuration=configuration, environment=environment)
     shutil.copytree(ROOT / "tests/e2e/porch", porch)

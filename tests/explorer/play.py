@@ -298,6 +298,7 @@ class Play:
             config=self.config,
             **parts,
             take=take,
+            peek=self.rates.peek,
             run_porch=porch if callable(porch) else porch.run,
             observe=lambda _: None,
             note=lambda _: None,

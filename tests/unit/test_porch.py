@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Limits, Mode, Porch, Request
+from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, NoDryRun, Porch, PorchFailed, Request
 
 from .porches import GOOD, INTENT, Bench
 
@@ -54,6 +54,31 @@ def test_arguments_are_those_of_the_specification(bench: Bench) -> None:
 def test_structured_mode_adds_its_flag(structured: Bench) -> None:
     structured.run(structured.program(f"echo $5 > $aside/flag; echo x > $4/Kptfile; echo '{json.dumps(REPORT)}'"))
     assert (structured.aside / "flag").read_text() == "-structured\n"
+
+
+def test_a_dry_run_comes_first_among_the_arguments_of_a_porch_whose_help_names_it(bench: Bench) -> None:
+    program = bench.program(
+        "echo \"$*\" >> $aside/calls; [ $1 = -help ] && echo 'usage: -dry-run' && exit; shift; " + GOOD
+    )
+    result = Porch(program, work_root=bench.root).run(Request("intent-a.json", INTENT, 20, dry_run=True))
+    assert result.package.name == "cnf-simulator-v1.0.0"
+    helped, made = (bench.aside / "calls").read_text().splitlines()
+    assert (helped, made.split()[:2]) == ("-help", ["-dry-run", "-intent"])
+
+
+def test_a_porch_that_knows_no_dry_run_is_given_neither_intent_nor_kubeconfig(bench: Bench) -> None:
+    program = bench.program(f"echo $* $KUBECONFIG >> $aside/calls; cat intent-a.json >> $aside/calls; {GOOD}")
+    given = Kubeconfig(b"apiVersion: v1", frozenset())
+    porch = Porch(program, work_root=bench.root, credentials=Credentials(lambda: given, lambda found: found))
+    with pytest.raises(NoDryRun, match="knows no dry run"):
+        porch.run(Request("intent-a.json", INTENT, 20, dry_run=True))
+    assert (bench.aside / "calls").read_text() == "-help\n"
+
+
+def test_a_porch_that_is_missing_fails_a_dry_run_as_it_fails_any_other(bench: Bench) -> None:
+    with pytest.raises(PorchFailed) as failed:
+        Porch("/nowhere/porch", work_root=bench.root).run(Request("intent-a.json", INTENT, 20, dry_run=True))
+    assert failed.value.cause is Cause.PORCH_NOT_FOUND
 
 
 def test_the_environment_is_exactly_the_documented_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from conductor_loop.aws import inbox
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Row
@@ -55,6 +56,12 @@ def put(bucket: str, files: Mapping[str, bytes], note: Callable[[str, Handoff | 
                 if not begun.cancelled():
                     note(name, begun.result())
             raise
+
+
+def put_new(bucket: str, name: str, body: bytes) -> Handoff:
+    """Put one file into the root of the bucket. Raises Overtaken where one of that name lies there already."""
+    version = inbox.put(boto3.client("s3"), bucket, name, body, replace=False)
+    return Handoff(bucket, name, version, size=len(body))
 
 
 class Follower:

@@ -60,7 +60,16 @@ class Shelf:
         if replaced := self._replaced(prefix, mine):
             return self._stored(prefix, replaced)
         older = self._older(prefix, min(one.at for one in mine))
-        return self._stored(older, [_Version(key, "", at) for key, at in self._keys(older)]) if older else None
+        return self._whole(older) if older else None
+
+    def _whole(self, prefix: str) -> Stored:
+        return self._stored(prefix, [_Version(key, "", at) for key, at in self._keys(prefix)])
+
+    def newest(self, target: str) -> Stored | None:
+        """Read the newest package of a target ``namespace/name``; ``None`` where it has none."""
+        packages = self._packages(f"packages/{target}/")
+        newest = max(((at, _natural(prefix), prefix) for prefix, at in packages.items()), default=None)
+        return self._whole(newest[-1]) if newest else None
 
     def _written(self, status: Mapping[str, Any]) -> Iterator[_Version]:
         prefix, handoff = status["package"]["prefix"], status["version_id"]
@@ -95,14 +104,18 @@ class Shelf:
 
     def _older(self, prefix: str, began: datetime) -> str | None:
         """Give the prefix of the newest other package of the target."""
-        target = prefix.rstrip("/").rpartition("/")[0] + "/"
+        packages = self._packages(prefix.rstrip("/").rpartition("/")[0] + "/")
+        mine = (began, _natural(prefix))
+        others = [((at, _natural(name)), name) for name, at in packages.items() if name != prefix]
+        return max((one for one in others if one[0] < mine), default=(None, None))[1]
+
+    def _packages(self, target: str) -> dict[str, datetime]:
+        """Give the prefixes of a target's packages, and since when each is complete."""
         done: dict[str, datetime] = {}
         for key, at in self._keys(target):
             package = target + key.removeprefix(target).partition("/")[0] + "/"
             done[package] = max(at, done.get(package, at))
-        mine = (began, _natural(prefix))
-        others = [((at, _natural(name)), name) for name, at in done.items() if name != prefix]
-        return max((one for one in others if one[0] < mine), default=(None, None))[1]
+        return done
 
     def _keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)

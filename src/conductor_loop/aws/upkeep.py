@@ -63,6 +63,13 @@ class Upkeep:
         answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
         return read_target(answer.get("Item", {}))
 
+    def correlated(self, correlation_id: str, now: float) -> str | None:
+        """Give the file that uses a correlation id; ``None`` where none does, or its row has expired."""
+        key = Key("correlation", correlation_id).item
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        expired = float(item.get("expires_at", {}).get("N", "inf")) < now
+        return None if expired else item.get("file", {}).get("S")
+
     def noted_packages(self, handoff: Handoff) -> Collection[str]:
         """Give the prefixes below which attempts at a handoff may have published."""
         answer = self._client.get_item(TableName=self._table, Key=package_key(handoff).item, ConsistentRead=True)

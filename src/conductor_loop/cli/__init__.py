@@ -10,6 +10,7 @@ from conductor_loop.cli.lazy import Entry, LazyGroup
 
 COMMANDS = {  # as somebody meets them
     "validate": Entry("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
+    "plan": Entry("cli.plan:plan", "Say what the intent in FILE would change, and change nothing."),
     "submit": Entry("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),
     "status": Entry("cli.intents:status", "Print the status of the intent NAME."),
     "list": Entry("cli.listing:listed", "List intents, newest first."),
@@ -18,6 +19,7 @@ COMMANDS = {  # as somebody meets them
     "package": Entry("cli.packages:package", "Show or download the package of the intent NAME."),
     "diff": Entry("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
     "retry": Entry("cli.intents:retry", "Send the failed intent NAME again, as it is."),
+    "undo": Entry("cli.undo:undo", "Put the target of the intent NAME back to the replicas that it had before."),
     "redrive": Entry("cli.intents:redrive", "Move the dead letters back to their queues, once their cause is mended."),
     "audit": Entry("cli.audit:audit", "See who dropped what, what was decided, and whether that record is whole."),
     "config": Entry("cli.config:config", "See and change the configuration; a change needs no deploy."),

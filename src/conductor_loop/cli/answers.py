@@ -1,9 +1,12 @@
 """What is said of an intent: from where its name stands, the words and the exit code."""
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from conductor_loop.cli.common import FAILED, NOT_YET
+import click
+
+from conductor_loop.cli.common import FAILED, NOT_YET, WrongUsage
 from conductor_loop.errors import Cause, Reaction
 from conductor_loop.intent import FILE_NAME
 
@@ -71,6 +74,19 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
             return f"{_failed(found)}, and {name} was withdrawn since: it is not tried again"
         case Stage.ANSWERED:
             return ""
+
+
+def final(name: str, bucket: str) -> Mapping[str, Any]:
+    """Read the status of an intent that nothing more comes of; end the command where there is none."""
+    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+
+    found = operator.standing(bucket, name)
+    if stage(name, found).over:
+        return found.document
+    if found.waiting is None:
+        raise WrongUsage(remark(name, bucket, found))
+    click.echo(remark(name, bucket, found), err=True)
+    raise click.exceptions.Exit(NOT_YET)
 
 
 def suggestion(name: str) -> str:

@@ -5,7 +5,7 @@ from conductor_loop.porch.delivered import DELIVERIES, PACKAGE, REPOSITORY, SCAL
 from conductor_loop.porch.kubeconfig import Kubeconfig, read_kubeconfig, with_token
 from conductor_loop.porch.limits import Limits
 from conductor_loop.porch.package import Package
-from conductor_loop.porch.runner import RESERVED, Mode, Porch, PorchFailed, Request, Result, Run
+from conductor_loop.porch.runner import RESERVED, Mode, NoDryRun, Porch, PorchFailed, Request, Result, Run
 
 __all__ = [
     "DELIVERIES",
@@ -18,6 +18,7 @@ __all__ = [
     "Kubeconfig",
     "Limits",
     "Mode",
+    "NoDryRun",
     "Package",
     "Porch",
     "PorchFailed",

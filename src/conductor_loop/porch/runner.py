@@ -37,6 +37,7 @@ RESERVED = frozenset(
 _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin"
 _LIBRARIES = f"{sys.base_prefix}/lib"  # without it the interpreter of Lambda (/var/lang) does not find its own library
 _STALE = {Cause.INSUFFICIENT_PERMISSIONS, Cause.NETWORK_ERROR}  # what credentials that are too old look like
+_DRY_RUN = "-dry-run"
 _ENDED_FOR_TIME = -1  # the specification's `porch_exit_code` of a timeout
 
 
@@ -57,6 +58,7 @@ class Request:
     previous_version: str | None = None  # of the target's last package, "v1.0.3"
     previous_replicas: int | None = None  # of the target's last package
     not_after: float = math.inf  # epoch seconds: others may have the target from then on
+    dry_run: bool = False  # make the package, and change nothing anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class PorchFailed(Exception):  # noqa: N818 - reads as what happened
         self.cause = cause
         self.run = run
         self.delivered = delivered
+
+
+class NoDryRun(PorchFailed):
+    """A dry run that was not begun: this porch knows none, and would change something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,8 @@ class Porch:
         """Say what is started for a request: the arguments, and the whole of the environment."""
         path = str(Path(self.path).absolute()) if os.sep in self.path else self.path
         flags = ("-structured",) if self.mode is Mode.STRUCTURED else ()
-        argv = (path, "-intent", str(space.intent), "-out", str(space.out), *flags)
+        dry_run = (_DRY_RUN,) if request.dry_run else ()
+        argv = (path, *dry_run, "-intent", str(space.intent), "-out", str(space.out), *flags)
         return Command(argv, space.path, self._environment(request, space), request.timeout_seconds)
 
     def _kubeconfig(self, request: Request) -> Kubeconfig | None:
@@ -149,10 +156,12 @@ class Porch:
         content = json.dumps(dict(request.document), indent=2).encode()
         given = kubeconfig.content if kubeconfig else None
         try:
+            if request.dry_run:
+                self._check_dry_run(request, deadline)
             root, seconds = self.work_root.absolute(), _left(deadline)
             with workspace(root, request.file, content, given, seconds=seconds) as space:
                 # What the credentials and the directory took, porch has not.
-                ended = self._execute(replace(request, timeout_seconds=_left(deadline)), space)
+                ended = self._execute(self.command(replace(request, timeout_seconds=_left(deadline)), space))
                 run = self._shown(ended, mask)
                 judge(ended, self.limits)
                 return self._result(request, space, Told(ended, run, mask))
@@ -163,6 +172,18 @@ class Porch:
             said = mask.text(sentence(problem, run.stderr))
             raise PorchFailed(problem.cause, run, said, self._so_far(run)) from None
 
+    def _check_dry_run(self, request: Request, deadline: float) -> None:
+        """Ask porch itself, with nothing in its hands: one that passes over flags it does not know would do the work.
+
+        Raises `NoDryRun` where it knows none, and `Unusable` where it cannot be asked.
+        """
+        with workspace(self.work_root.absolute(), request.file, b"", seconds=_left(deadline)) as space:
+            command = self.command(replace(request, timeout_seconds=_left(deadline)), space)
+            helped = self._execute(replace(command, argv=(command.argv[0], "-help")))
+        if _DRY_RUN.encode() not in helped.stdout + helped.stderr:
+            text = f"this porch knows no dry run: its -help does not name {_DRY_RUN}"
+            raise NoDryRun(Cause.PORCH_FAILED, Run(None, "", "", helped.duration_seconds), text)
+
     def _so_far(self, run: Run) -> Delivered | None:
         """Read how far a run got that failed; nothing that it printed is relied on."""
         if self.mode is Mode.DIRECT:
@@ -171,9 +192,9 @@ class Porch:
             found = delivered_structured(_report(run.stdout), run.stderr)
         return found if found.observed_replicas is not None else None
 
-    def _execute(self, request: Request, space: Workspace) -> Ended:
+    def _execute(self, command: Command) -> Ended:
         try:
-            return execute(self.command(request, space), self.limits)
+            return execute(command, self.limits)
         except (OSError, ValueError) as error:  # the latter for arguments and variables that no program can be given
             raise not_started(error) from error
 

@@ -84,6 +84,13 @@ def test_a_wrong_command_line_is_refused_with_the_next_step(words: str, complain
     assert result.stderr == f"Error: {complaint}; run porch -help for the usage\n"
 
 
+def test_a_dry_run_without_a_cluster_writes_the_package_and_says_so(tmp_path: Path) -> None:
+    result = run("-dry-run", "-intent", write_intent(tmp_path), "-out", tmp_path / "out")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.endswith("Delivery: package\nDry run: nothing was changed elsewhere\n")
+    assert (tmp_path / "out/cnf-simulator-v1.0.0/Kptfile").exists()
+
+
 @pytest.mark.parametrize("flag", ["-help", "--help", "-h"])
 def test_help_goes_to_stdout_and_names_every_exit_code(flag: str) -> None:
     result = run(flag)

@@ -12,7 +12,7 @@ _TEXT = """\
 Deployment target: {namespace}/{target}
 Replicas updated: {change}
 Delivery: {delivery}
-{lines}"""
+{dry}{lines}"""
 # A template, not json.dumps, which imports re: every value is a checked name, a number or a time and needs no escape.
 _JSON = """\
 {{
@@ -24,7 +24,7 @@ _JSON = """\
     "name": "{target}",
     "previous_replicas": {previous},
     "new_replicas": {replicas}{observed}
-  }}{fields},
+  }}{dry_field}{fields},
   "timestamp": "{timestamp}",
   "duration": "{duration:.2f}s"
 }}
@@ -70,19 +70,19 @@ def _make(change: package.Change, wanted: flags.Flags) -> Standing:
     named = (os.environ.get(name, "") for name in ("PORCH_DELIVERY", "PORCH_REPOSITORY"))
     chosen = delivery.delivery_of(next(named), kubeconfig, next(named))
     if chosen != delivery.PACKAGE:
-        return _make_online(change, wanted.out, kubeconfig, chosen)
+        return _make_online(change, wanted, kubeconfig, chosen)
     directory.write(wanted.out, change.package, package.files(change))
     return Standing(chosen)
 
 
-def _make_online(change: package.Change, out: str, kubeconfig: str, chosen: str) -> Standing:
+def _make_online(change: package.Change, wanted: flags.Flags, kubeconfig: str, chosen: str) -> Standing:
     try:
         from porch.online import Call, carry_out  # noqa: PLC0415 - what it brings along takes longer than all the rest
     except ImportError as error:
         message = f"porch cannot talk to clusters ({error}): make setup in a checkout, or build the layer again"
         raise PorchError(CANNOT_START, message) from None
     try:
-        return carry_out(change, Call(chosen, kubeconfig, out))
+        return carry_out(change, Call(chosen, kubeconfig, wanted.out, wanted.dry_run))
     except (PorchError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - named, not quoted: its words may hold a secret
@@ -110,6 +110,8 @@ def _report(change: package.Change, standing: Standing, wanted: flags.Flags, sta
         previous="null" if change.previous is None else change.previous,
         replicas=change.intent.replicas,
         observed=known,
+        dry="Dry run: nothing was changed elsewhere\n" if wanted.dry_run else "",
+        dry_field=',\n  "dry_run": true' if wanted.dry_run else "",
         lines=observed + standing.lines,
         fields=standing.fields,
         timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -7,19 +7,19 @@ from porch.errors import WRONG_USAGE, PorchError
 
 _WITH_VALUE = ("intent", "out", "kubeconfig")
 _NEEDED = ("intent", "out")
-_SWITCHES = {"structured": "structured", "help": "help", "h": "help", "version": "version"}
+_SWITCHES = {"dry-run": "dry_run", "structured": "structured", "help": "help", "h": "help", "version": "version"}
 _TRUTH = {"": True, "=true": True, "=1": True, "=false": False, "=0": False}
 
 
 class Flags:
     """What the caller asked for."""
 
-    __slots__ = ("help", "intent", "kubeconfig", "out", "structured", "version")
+    __slots__ = ("dry_run", "help", "intent", "kubeconfig", "out", "structured", "version")
 
     def __init__(self) -> None:
         self.intent = self.out = ""
         self.kubeconfig: str | None = None  # "": offline, whatever the environment says
-        self.structured = self.help = self.version = False
+        self.dry_run = self.structured = self.help = self.version = False
 
 
 def parse(argv: list[str]) -> Flags:

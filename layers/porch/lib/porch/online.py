@@ -10,7 +10,7 @@ from porch.cluster import autoscaler, kubeconfig
 from porch.cluster.client import Client, client
 from porch.cluster.deadline import Deadline, deadline_of, seconds
 from porch.cluster.deployment import Deployment, find
-from porch.cluster.scaling import PodsMissingError, Terms, scale
+from porch.cluster.scaling import PodsMissingError, Terms, scale, would_scale
 from porch.delivery import CHECK, REPOSITORY, SCALE
 from porch.repository.api import Porch
 from porch.repository.delivery import Delivered, Wish, deliver
@@ -27,6 +27,7 @@ class Call:
     delivery: str
     kubeconfig: str  # path
     out: str  # path
+    dry_run: bool = False  # look, and change nothing
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
@@ -43,6 +44,8 @@ def carry_out(change: package.Change, call: Call) -> Standing:
         change.previous = _previous(change, before)
         files = package.files(change)
         directory.write(call.out, change.package, files)
+        if call.dry_run:
+            return Standing(call.delivery, notes=(*notes, *_tried(asked, change, before, call.delivery)))
         if call.delivery == SCALE:
             return _scaled(asked, change, before, terms, notes)
         if place is None:
@@ -71,6 +74,12 @@ def _scaled(
         missing.standing = Standing(SCALE, missing.pods)
         raise
     return Standing(SCALE, scaled.pods, (*notes, *scaled.notes))
+
+
+def _tried(asked: Client, change: package.Change, before: Deployment, chosen: str) -> tuple[str, ...]:
+    if chosen == SCALE:
+        return would_scale(asked, change.intent, before)
+    return ("Porch itself is not asked in a dry run",) if chosen == REPOSITORY else ()
 
 
 def _wish(change: package.Change, files: Mapping[str, str], place: Place) -> Wish:

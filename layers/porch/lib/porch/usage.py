@@ -4,12 +4,13 @@ USAGE = """\
 Write a KRM package (a Kptfile and a kustomize Component) for one scaling intent.
 
 usage:
-  porch -intent FILE -out DIRECTORY [-structured] [-kubeconfig FILE]
+  porch [-dry-run] -intent FILE -out DIRECTORY [-structured] [-kubeconfig FILE]
 
 flags (one dash or two; -flag value or -flag=value):
   -intent FILE      the intent, JSON; a name such as intent-<id>.json gives the package its intent id
   -out DIRECTORY    where to write <package>/; made if missing, and nothing outside it is touched
   -kubeconfig FILE  the cluster to look at, or to scale; -kubeconfig= works offline
+  -dry-run          write the package and look at the cluster, and change nothing there
   -structured       print one JSON document instead of lines of text
   -version          print the version
   -help, -h         print this

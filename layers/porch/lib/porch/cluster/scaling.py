@@ -12,6 +12,7 @@ from porch.cluster.answers import Refusal
 from porch.cluster.client import Client
 from porch.cluster.deadline import Deadline
 from porch.cluster.deployment import FIELD_MANAGER, Deployment, find, missing, path_of
+from porch.cluster.documents import Fields
 from porch.errors import NOT_FOUND, QUOTA, REFUSED, TIMED_OUT, UNREACHABLE, PorchError
 from porch.intent import Intent
 
@@ -61,6 +62,18 @@ def scale(client: Client, intent: Intent, before: Deployment, terms: Terms) -> S
     return _Watch(client, intent, before, terms).result()
 
 
+def would_scale(client: Client, intent: Intent, before: Deployment) -> tuple[str, ...]:
+    """Ask the cluster whether it takes the replicas, by a dry run, and return what is worth knowing.
+
+    Raises ``PorchError``: 2 gone or going, 3 no permission, 76 admission refuses them.
+    """
+    if before.replicas != intent.replicas:
+        _merge(client, intent, {"spec": {"replicas": intent.replicas}}, dryRun="All")
+    if before.replicas >= intent.replicas:
+        return ()
+    return ("a dry run makes no pods: whether quotas and limits leave room for them, only the real one tells",)
+
+
 def _set(client: Client, intent: Intent, before: Deployment, terms: Terms) -> None:
     seen = before
     for seconds in _CONFLICT_PAUSES:
@@ -81,12 +94,19 @@ def _patched(client: Client, intent: Intent, seen: Deployment, deadline: Deadlin
     change = {"metadata": {"resourceVersion": seen.version}, "spec": {"replicas": intent.replicas}}
     deadline.check()  # last thing before: a worker that was frozen must not undo a newer intent when it thaws
     try:
-        client.merge(f"{path_of(intent)}/scale", change, fieldManager=FIELD_MANAGER)
+        _merge(client, intent, change)
     except Refusal as refusal:
         if refusal.status == _CONFLICT:
             return False
-        raise (missing(intent) if refusal.missing == "deployments" else refusal) from None
+        raise
     return True
+
+
+def _merge(client: Client, intent: Intent, change: Fields, **query: str) -> None:
+    try:
+        client.merge(f"{path_of(intent)}/scale", change, fieldManager=FIELD_MANAGER, **query)
+    except Refusal as refusal:
+        raise (missing(intent) if refusal.missing == "deployments" else refusal) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,121 @@
+"""Files that may be sent: read, and held to the rules of the stack by the code that the function runs."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from conductor_loop.cli import console
+from conductor_loop.cli.common import WrongUsage
+
+if TYPE_CHECKING:
+    from conductor_loop.validation import Rules
+
+_STRICT = (
+    "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
+    "stack's operator can choose standard (template parameter SecurityMode), which allows it in reason and metadata"
+)
+
+
+def read(files: Sequence[Path]) -> dict[str, bytes]:
+    """Read the files, by name. Raises WrongUsage, naming every one that cannot be sent."""
+    from conductor_loop.validation import BOUNDS  # noqa: PLC0415 - see common
+    from conductor_loop.validator import Source  # noqa: PLC0415 - see common
+
+    bodies: dict[str, bytes] = {}
+    problems = []
+    for file in files:
+        if (wrong := _no_file(file)) is not None:
+            problems.append(wrong)
+            continue
+        if file.name in bodies:
+            problems.append(f"two files are called {file.name}, and the later would replace the other: rename one")
+        try:
+            bodies[file.name] = Source(str(file)).read(BOUNDS["max_file_bytes"][1])  # more is too large anywhere
+        except OSError as error:
+            problems.append(f"{file} cannot be read: {error.strerror}; check its name and permissions")
+    if problems:
+        raise WrongUsage("\n".join(problems))
+    return bodies
+
+
+def _no_file(file: Path) -> str | None:
+    """Say what to type in place of a folder or of standard input; ``None`` for anything else."""
+    if str(file) == "-":
+        write = (
+            "write it to a file, e.g. cat >intent-a.json, and name that; to check it alone: conductor-loop validate -"
+        )
+        return f"standard input has no name, and an intent is called as its file is: {write}"
+    if file.is_dir():
+        return f"{file} is a folder: name its files, e.g. conductor-loop submit {shlex.quote(str(file))}/intent-*.json"
+    return None
+
+
+def limits(stack: str) -> "tuple[Rules, float]":
+    """Take the rules of the stack, and the seconds that porch has at most.
+
+    Where the caller may not see them: the built-in rules, with a word about it, and no limit.
+    """
+    from conductor_loop.aws import configuring, following, refusals  # noqa: PLC0415 - see common
+    from conductor_loop.claiming import SETTLE_SECONDS  # noqa: PLC0415 - see common
+    from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
+    from conductor_loop.config import typed  # noqa: PLC0415 - see common
+    from conductor_loop.config.values import seconds  # noqa: PLC0415 - see common
+    from conductor_loop.validation import Rules  # noqa: PLC0415 - see common
+
+    try:
+        deployed = configuring.deployed(stack)
+        _, known = in_force(deployed)
+        most = seconds(known.values["porch"]["execution_timeout"])
+        return typed.rules(known.values), min(most, deployed.function_seconds - SETTLE_SECONDS)
+    except refusals.AWS_ERRORS as error:
+        if not following.denied(error):
+            raise
+        click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
+    return Rules(), math.inf
+
+
+def warn_of_cuts(bodies: Mapping[str, bytes], longest: float) -> None:
+    """Name the intents that ask for more time than the stack gives to any."""
+    from conductor_loop.intent import Intent  # noqa: PLC0415 - see common
+
+    for name, body in bodies.items():
+        wanted = Intent(json.loads(body)).timeout_seconds or 0
+        if wanted > longest:
+            cut = f"timeout {wanted}s is more than this stack gives, and will be cut to {longest:.0f}s"
+            console.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
+
+
+def validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) -> None:
+    """Hold every file to the rules; end the command, with every violation, where one breaks any."""
+    from conductor_loop.validation import inspect  # noqa: PLC0415 - see common
+    from conductor_loop.validator import Source, lines, told  # noqa: PLC0415 - see common
+
+    reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
+    broken = {name: report for name, report in reports.items() if not report.valid}
+    if broken and as_json:
+        console.print_json([told(Source(name), report) for name, report in broken.items()])
+    for name, report in broken.items() if not as_json else ():
+        for line in lines(Source(name), report):
+            click.echo(line, err=True)
+    _note_strict({name: bodies[name] for name in broken}, rules)
+    if broken:
+        raise click.ClickException(f"nothing was sent: {_of(len(broken), len(reports))}; mend or leave out those above")
+
+
+def _note_strict(broken: Mapping[str, bytes], rules: "Rules") -> None:
+    """Name the files that would be valid in the other security mode, which the operator of the stack can choose."""
+    from conductor_loop.validation import SecurityMode, inspect  # noqa: PLC0415 - see common
+
+    standard = replace(rules, mode=SecurityMode.STANDARD)
+    if prose := [name for name, body in broken.items() if inspect(body, standard, name).valid]:
+        click.echo(_STRICT.format(", ".join(prose)), err=True)
+
+
+def _of(broken: int, every: int) -> str:
+    return "the file breaks a rule" if every == 1 else f"{broken} of {every} files break a rule"

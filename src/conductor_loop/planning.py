@@ -1,0 +1,132 @@
+"""Planning: what an intent would change, looked at without changing anything: no row, no package, no status."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from conductor_loop.app import App
+from conductor_loop.errors import Cause, Reaction, Rejected
+from conductor_loop.intent import Handoff, Intent
+from conductor_loop.lifecycle import Target
+from conductor_loop.porch import Delivered, NoDryRun, Package, PorchFailed, Request
+from conductor_loop.processing import used_already
+from conductor_loop.routing import HIGH, high_rate, route
+from conductor_loop.validation import validate_file
+
+_ANSWER_SECONDS = 5.0  # of the invocation, kept for the answer
+_MOST_BYTES = 4 * 1024**2  # of a package's files: an answer of Lambda has 6 MB, and these grow by a third
+_RETRIED = {Reaction.RETRY, Reaction.ALERT}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An intent that nobody has sent."""
+
+    file: str
+    body: bytes
+    principal: str = ""  # of whoever would send it, as S3's event would name them
+
+
+def draft(asked: Mapping[str, Any]) -> Draft:
+    """Read what the command line asks for: ``file``, ``body`` (base64) and ``principal``."""
+    return Draft(asked["file"], b64decode(asked["body"]), asked.get("principal", ""))
+
+
+def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
+    """Say what an intent would change.
+
+    Args:
+        app: The parts to look with.
+        draft: The intent.
+        deadline: Epoch seconds at which this invocation ends.
+
+    Returns:
+        A JSON document. Of an intent that breaks a rule ``refused``: cause, code, message and violations. Else what
+        is known of its target, the priority that it would get, and either ``package`` and ``delivered`` (what porch
+        makes of it in a dry run), ``failed`` (what porch would fail for), or ``untried`` (why porch was not run).
+
+    Raises:
+        Unreadable: the target's row makes no sense; the next intent for it puts that right.
+
+    """
+    try:
+        intent = validate_file(draft.file, draft.body, app.config.rules)
+        _check_id(app, draft, intent)
+    except Rejected as error:
+        return {"refused": _refusal(error)}
+    target = app.state.target(f"{intent.namespace}/{intent.target}")
+    return {
+        "target": f"{intent.namespace}/{intent.target}",
+        "replicas": intent.replicas,
+        "applied": {"file": target.last_file, "replicas": target.replicas} if target.last_file else None,
+        "busy": target.held_until > app.clock(),
+        "priority": _priority(app, draft, intent),
+        "delivery": app.config.delivery,
+        "config_version": app.config.version,
+        **_tried(app, _request(app, draft, intent, target, deadline)),
+    }
+
+
+def _check_id(app: App, draft: Draft, intent: Intent) -> None:
+    if intent.correlation_id is None or not app.config.unique_correlation_ids:
+        return
+    user = app.state.correlated(intent.correlation_id, app.clock())
+    if user not in {None, draft.file}:
+        raise used_already(str(user), intent)
+
+
+def _refusal(error: Rejected) -> dict[str, Any]:
+    violations = [asdict(violation) for violation in error.violations]
+    return {"error_code": error.cause.value, "code": error.cause.code, "message": str(error), "violations": violations}
+
+
+def _priority(app: App, draft: Draft, intent: Intent) -> dict[str, str]:
+    sent = Handoff(app.config.handoff_bucket, draft.file, "", principal=draft.principal)
+    way = route(intent, sent, app.config.critical_principals, lambda: _has_high(app))
+    return {"asked": intent.priority, "granted": way.priority, "note": way.note.strip(" ()")}
+
+
+def _has_high(app: App) -> bool:
+    limit = app.config.high_per_minute
+    return limit is None or app.peek(HIGH, high_rate(limit), app.clock())
+
+
+def _request(app: App, draft: Draft, intent: Intent, target: Target, deadline: float) -> Request:
+    wanted = intent.timeout_seconds or app.config.processing_timeout_seconds
+    left = deadline - app.clock() - _ANSWER_SECONDS
+    return Request(
+        file=draft.file,
+        document=intent.document,
+        timeout_seconds=min(wanted, app.config.porch_timeout_seconds, left),
+        previous_version=target.version,
+        previous_replicas=target.replicas,
+        dry_run=True,
+    )
+
+
+def _tried(app: App, request: Request) -> dict[str, Any]:
+    try:
+        result = app.run_porch(request)
+    except NoDryRun as error:
+        return {"untried": str(error)}
+    except PorchFailed as failure:
+        return {"failed": _failure(failure.cause, str(failure))}
+    return {"package": _packed(result.package), "delivered": _delivered(result.delivered)}
+
+
+def _failure(cause: Cause, message: str) -> dict[str, Any]:
+    retried = cause.reaction in _RETRIED
+    return {"error_code": cause.value, "code": cause.code, "message": message, "retried": retried}
+
+
+def _packed(package: Package) -> dict[str, Any]:
+    """Give the package; ``files``, path to content (base64), is ``None`` where they are too many bytes to answer."""
+    size = sum(map(len, package.files.values()))
+    files = {path: b64encode(body).decode() for path, body in package.files.items()} if size <= _MOST_BYTES else None
+    return {"name": package.name, "files": files}
+
+
+def _delivered(delivered: Delivered) -> dict[str, Any]:
+    known = delivered.previous_replicas
+    return {"delivery": delivered.delivery, "previous_replicas": known, "notes": list(delivered.notes)}
