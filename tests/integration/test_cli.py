@@ -329,15 +329,23 @@ def test_logs_can_be_those_of_one_intent(aws: boto3.session.Session) -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "code"), [((), 0), (("intent-b.json",), 2)], ids=["of all", "of one"])
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ((), 0, ""),
+        (("intent-b.json",), 2, "nothing is logged of intent-b.json"),
+        (("intent-b",), 2, "did you mean intent-b.json?"),
+    ],
+)
 def test_a_name_that_nothing_is_logged_of_is_wrong_usage(
-    aws: boto3.session.Session, name: tuple[str, ...], code: int
+    aws: boto3.session.Session, name: tuple[str, ...], code: int, says: str
 ) -> None:
     for function in ("conductor", "sweeper", "api"):
         log(aws, function)
     result = run("logs", *name)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert ("nothing is logged of intent-b.json" in result.stderr) is bool(name)
+    assert says in result.stderr
+    assert ("nothing is logged of" in result.stderr) is bool(name)
 
 
 @pytest.mark.usefixtures("aws")
