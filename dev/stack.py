@@ -224,13 +224,19 @@ def _built() -> bool:
 
 def write_env(stack: Stack, outputs: Mapping[str, str], *folders: Path) -> Path:
     """Write env and env.local.json, for a shell and for `sam local`, into .local and the port's folder, or others."""
+    container = json.dumps(_in_a_container(stack, outputs), indent=2) + "\n"
+    for folder in folders or (stack.home, LOCAL):
+        (folder / "env").write_text(env_text(stack, outputs))
+        (folder / "env.local.json").write_text(container)
+    return LOCAL / "env"
+
+
+def env_text(stack: Stack, outputs: Mapping[str, str]) -> str:
+    """Give the lines that bring a stack, and the programs for it, into a shell."""
     lines = [f"export {name}='{value}'" for name, value in _in_a_shell(stack, outputs).items()]
     lines.append(f'export PATH={shlex.quote(str(LOCAL / "bin"))}:"$PATH"')
     lines.append(ZSH)
-    for folder in folders or (stack.home, LOCAL):
-        (folder / "env").write_text("\n".join(lines) + "\n")
-        (folder / "env.local.json").write_text(json.dumps(_in_a_container(stack, outputs), indent=2) + "\n")
-    return LOCAL / "env"
+    return "\n".join(lines) + "\n"
 
 
 def forget_env(stack: Stack) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import click
 import pytest
 
+from conductor_loop import messages
+from conductor_loop.app import Message
+from conductor_loop.intent import Handoff, Priority
 from dev.commands import leaves
 from dev.stack import LOCAL, REGION, ROOT
 from tests import transcripts
@@ -32,6 +35,7 @@ NEEDED = {  # where an operation's permission is not called as it is
     "s3 CopyObject version": READS | {"s3:GetObjectVersion", "s3:PutObject"},
     "s3 ListObjectsV2": {"s3:ListBucket"},
     "s3 ListObjectVersions": {"s3:ListBucketVersions"},
+    "sqs ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
     "s3 GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
     "sqs StartMessageMoveTask": {
         f"sqs:{name}"
@@ -123,6 +127,9 @@ def settings(deployed: Deployed) -> Iterator[None]:
 def test_an_operator_needs_what_the_table_says_and_no_more(deployed: Deployed, tmp_path: Path) -> None:
     deployed.s3.put_object(Bucket=deployed.bucket, Key="intent-no-such-deployment.json", Body=b"not JSON")
     deployed.wait_for("intent-no-such-deployment.json")
+    letter = messages.write(Message(Handoff(deployed.bucket, "intent-withdrawn.json", "v1"), Priority.NORMAL))
+    sqs = deployed.stack.session().client("sqs", endpoint_url=deployed.stack.endpoint)
+    sqs.send_message(QueueUrl=deployed.outputs["DeadLetterQueue"], MessageBody=letter)
     operator = user(deployed, "operator", OPERATOR, tmp_path)
     found: dict[str, set[str]] = {}
     for path, command in leaves():

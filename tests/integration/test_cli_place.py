@@ -144,7 +144,7 @@ PAGES = [
 
 
 @contextmanager
-def portal(code: int, kind: str, body: bytes) -> Iterator[str]:
+def portal(code: int, kind: str, body: bytes, **headers: str) -> Iterator[str]:
     """Answer every request with a page; the URL."""
 
     class Page(BaseHTTPRequestHandler):
@@ -154,6 +154,8 @@ def portal(code: int, kind: str, body: bytes) -> Iterator[str]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Location", "http://127.0.0.1:9/login")
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
             self.end_headers()
             self.wfile.write(b"" if self.command == "HEAD" else body)
 
@@ -180,6 +182,29 @@ def test_a_captive_portal_is_not_taken_for_aws(code: int, kind: str, body: bytes
         for command in (("list",), ("status", "intent-a.json", "--bucket", BUCKET), ("logs",), ("token", "list")):
             said = line(run(*command), 2)
             assert f"what answered is not AWS (HTTP {code}, {kind}); check AWS_ENDPOINT_URL, HTTPS_PROXY" in said
+
+
+@pytest.mark.parametrize("body", [b"<html><body>a site in a bucket</body></html>", b'<?xml version="1.0"?><a>b</a>'])
+def test_a_page_that_aws_serves_is_not_taken_for_an_answer(body: bytes, set_up: Set) -> None:
+    """A site of S3, CloudFront or API Gateway has a request's id, too."""
+    with portal(200, "text/html", body, x_amzn_requestid="1", x_amz_request_id="1") as url:
+        set_up(**HERE, AWS_ENDPOINT_URL=url)
+        said = line(run("list"), 2)
+    assert "what answered is not AWS: its answer cannot be read; check AWS_ENDPOINT_URL" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({}, "check AWS_CA_BUNDLE, and whether AWS_ENDPOINT_URL is to begin with http or https"),
+        ({"AWS_CA_BUNDLE": "/no/such/file"}, "check AWS_CA_BUNDLE"),
+        ({"HTTPS_PROXY": "http://127.0.0.1:9"}, "correct HTTPS_PROXY and HTTP_PROXY, or unset them"),
+    ],
+)
+def test_tls_or_a_proxy_that_do_not_fit_are_wrong_usage(variables: dict[str, str], says: str, set_up: Set) -> None:
+    with portal(200, "text/html", b"plain HTTP") as url:
+        set_up(**HERE, AWS_ENDPOINT_URL=url.replace("http:", "https:"), AWS_MAX_ATTEMPTS="1", **variables)
+        assert says in line(run("list"), 2)
 
 
 # ---------------------------------------------------------------- what is said before AWS is asked
@@ -249,3 +274,14 @@ def test_a_profile_that_is_named_is_never_passed_over_in_silence(set_up: Set) ->
     said = run("list").stderr.splitlines()[0]
     assert said.startswith("profile prod is not used, but the keys and the endpoint http://127.0.0.1:9 of the")
     assert "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_ENDPOINT_URL" in said
+
+
+def test_a_profile_whose_keys_would_go_to_the_local_endpoint_is_said_to(set_up: Set, tmp_path: Path) -> None:
+    """The keys of .local/env were unset, but not its endpoint."""
+    (tmp_path / "credentials").write_text("[prod]\naws_access_key_id = p\naws_secret_access_key = q\n")
+    place = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1", "STACK_NAME": "conductor-loop"}
+    set_up(AWS_PROFILE="prod", AWS_SHARED_CREDENTIALS_FILE="credentials", AWS_MAX_ATTEMPTS="1", **place)
+    first, second = run("list").stderr.splitlines()
+    assert first.startswith("profile prod is used at http://127.0.0.1:9, the endpoint of the environment; for AWS: ")
+    assert first.endswith("unset AWS_ENDPOINT_URL AWS_REGION STACK_NAME")
+    assert "(used: profile prod, " in second

@@ -115,7 +115,7 @@ def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path,
     assert (result.exit_code, world.listing()) == (1, [])
     validated = CliRunner().invoke(main, ["validate", str(broken), "--output", "json"])
     assert json.loads(result.stdout) == [json.loads(validated.stdout) | {"file": "intent-b.json"}]
-    assert result.stderr == "Error: nothing was sent: 1 of 2 files break a rule; mend or leave out those above\n"
+    assert result.stderr == "Error: nothing was sent: 1 of 2 files break a rule; correct or leave out those above\n"
 
 
 def test_what_only_the_security_mode_strict_refuses_is_said_with_the_operators_choice(

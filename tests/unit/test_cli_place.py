@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conductor_loop.cli import console
 from conductor_loop.cli.common import stack_option
 from conductor_loop.cli.place import local_variables
-from dev.stack import Stack, write_env
+from dev.stack import Stack, env_text
 
 WRITTEN = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:4600",
@@ -84,7 +84,7 @@ def test_a_region_that_is_named_stays_and_the_local_stack_is_looked_for_in_it(mo
 
 
 def test_a_shell_with_a_region_of_its_own_is_led_to_the_local_stack(tmp_path: Path) -> None:
-    write_env(Stack(4600), defaultdict(str), tmp_path)
+    (tmp_path / "env").write_text(env_text(Stack(4600), defaultdict(str)))
     asked = f". {tmp_path}/env && echo $AWS_REGION $AWS_DEFAULT_REGION"
     environment = {"AWS_REGION": "eu-west-1", "PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-c", asked], env=environment, capture_output=True, text=True, check=True)

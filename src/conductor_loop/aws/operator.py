@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -185,13 +186,20 @@ def dead_letters(queue: str) -> tuple[list[str], int]:
     looking: Any = {"QueueUrl": queue, "VisibilityTimeout": _LOOK_SECONDS, **_RECEIVE}
     try:
         while received := client.receive_message(**looking).get("Messages"):
+            known = len(seen)
             seen |= {message["MessageId"]: message for message in received}
+            if len(seen) == known:  # of so many that the first ones are visible again
+                break
     finally:
-        for message in seen.values():
-            client.change_message_visibility(
-                QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-            )
+        _show(client, queue, [message["ReceiptHandle"] for message in seen.values()])
     return [_about(message["Body"]) for message in seen.values()], max(there, len(seen))
+
+
+def _show(client: "SQSClient", queue: str, receipts: list[str]) -> None:
+    """Have messages visible again at once. One that cannot be is so already, and a batch refuses no others for it."""
+    for some in batched(receipts, _RECEIVE["MaxNumberOfMessages"], strict=False):
+        entries: Any = [{"Id": str(at), "ReceiptHandle": one, "VisibilityTimeout": 0} for at, one in enumerate(some)]
+        client.change_message_visibility_batch(QueueUrl=queue, Entries=entries)
 
 
 def _depth(client: "SQSClient", queue: str) -> int:

@@ -25,8 +25,12 @@ _SILENT = (
     NotAnswering,
 )
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")  # one of them is in every answer of AWS
+_OF_THE_WAY = (exceptions.SSLError, exceptions.ProxyConnectionError)  # silent, too, but for what is set here
+_NOT_AWS = "check AWS_ENDPOINT_URL, HTTPS_PROXY and the network's login page"
 _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((exceptions.NoRegionError, exceptions.InvalidRegionError), "set AWS_REGION, e.g. to us-east-1"),
+    ((exceptions.SSLError,), "check AWS_CA_BUNDLE, and whether AWS_ENDPOINT_URL is to begin with http or https"),
+    ((exceptions.ProxyConnectionError,), "correct HTTPS_PROXY and HTTP_PROXY, or unset them"),
     ((exceptions.ProfileNotFound,), "set AWS_PROFILE to one of: aws configure list-profiles"),
     (
         (exceptions.SSOError, exceptions.TokenRetrievalError, exceptions.LoginError, exceptions.NoAuthTokenError),
@@ -93,6 +97,8 @@ def understood(error: Exception, endpoints: Sequence[str]) -> Refusal | None:
             return Refusal(str(error), usage=True, of_place=False)
         case NotAnswering():
             return explained(error.__cause__ or error, endpoints)
+        case _ if not isinstance(error, AWS_ERRORS) and _is_of_sdk(error, "botocore.parsers"):
+            return Refusal(f"what answered is not AWS: its answer cannot be read; {_NOT_AWS}", usage=True)
         case ValueError() | OSError() if not isinstance(error, AWS_ERRORS) and not _is_of_sdk(error):
             return None
         case ValueError() | OSError() | BotoCoreError() | ClientError() | ResponseParserError():
@@ -112,8 +118,8 @@ def explained(error: BaseException, endpoints: Sequence[str] = ()) -> Refusal:
         case ClientError():
             return Refusal(f"AWS refuses: {line}")
         case ForeignAnswer():
-            return Refusal(f"{line}; check AWS_ENDPOINT_URL, HTTPS_PROXY and the network's login page", usage=True)
-        case _ if isinstance(error, _SILENT) and not _is_unsendable(error):
+            return Refusal(f"{line}; {_NOT_AWS}", usage=True)
+        case _ if isinstance(error, _SILENT) and not (isinstance(error, _OF_THE_WAY) or _is_unsendable(error)):
             return Refusal(f"AWS does not answer: {line}")
     return Refusal(f"{line}; {_advice(error, endpoints)}", usage=True)
 
@@ -129,11 +135,11 @@ def _is_unsendable(error: BaseException) -> bool:
     return isinstance(error, exceptions.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
 
 
-def _is_of_sdk(error: BaseException) -> bool:
-    """Say whether the SDK has raised it, which takes what is set on this machine, and not something of ours."""
+def _is_of_sdk(error: BaseException, *modules: str) -> bool:
+    """Say whether the SDK, or these modules of it, have raised it: for what is set on this machine, and not for us."""
     names = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = max((at for at, name in enumerate(names) if name.startswith("conductor_loop.")), default=-1)
-    return any(name.startswith(("botocore.", "boto3.")) for name in names[ours + 1 :])
+    return any(name.startswith(modules or ("botocore.", "boto3.")) for name in names[ours + 1 :])
 
 
 def region() -> str:

@@ -20,7 +20,7 @@ COMMANDS = {  # as somebody meets them
     "diff": Entry("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
     "retry": Entry("cli.intents:retry", "Send the failed intent NAME again, as it is."),
     "undo": Entry("cli.undo:undo", "Put the target of the intent NAME back to the replicas that it had before."),
-    "redrive": Entry("cli.intents:redrive", "Move the dead letters back to their queues, once their cause is mended."),
+    "redrive": Entry("cli.intents:redrive", "Move the dead letters back to their queues, once their cause is fixed."),
     "audit": Entry("cli.audit:audit", "See who dropped what, what was decided, and whether that record is whole."),
     "config": Entry("cli.config:config", "See and change the configuration; a change needs no deploy."),
     "token": Entry("cli.tokens:token", "Make, list and revoke the tokens of the API."),

@@ -127,7 +127,7 @@ def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
 @output_option
 @speaks_to_aws
 def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
-    """Move the dead letters back to their queues, once their cause is mended.
+    """Move the dead letters back to their queues, once their cause is fixed.
 
     \b
     Examples:

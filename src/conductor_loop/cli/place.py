@@ -11,6 +11,8 @@ DEFAULT = "conductor-loop"
 _PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 _CHOSEN = ("AWS_ENDPOINT_URL", *_PROFILES, "AWS_ACCESS_KEY_ID", "HANDOFF_BUCKET")  # who sets one means that place
 _TAKEN = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "STACK_NAME")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_OF_LOCAL = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "STACK_NAME", "HANDOFF_BUCKET")  # beside the keys
 _LINE = re.compile(r"export ([A-Z_]+)='([^']*)'")
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]+")
 
@@ -57,13 +59,20 @@ def _profile() -> str | None:
 
 
 def warn_of_profile() -> None:
-    """Say that a profile which is named is not used, as the SDK takes the keys of the environment first."""
-    name = _profile()
-    if name and os.environ.get("AWS_ACCESS_KEY_ID"):
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    """Say what of the environment the SDK takes before the profile that is named: its keys, its endpoint."""
+    name, endpoint = _profile(), os.environ.get("AWS_ENDPOINT_URL")
+    if not name:
+        return
+    unset = " ".join(one for one in (_KEYS + _OF_LOCAL if endpoint else _KEYS) if os.environ.get(one))
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
         taken = f" and the endpoint {endpoint}" if endpoint else ""
-        unset = "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_ENDPOINT_URL STACK_NAME HANDOFF_BUCKET"
-        click.echo(f"profile {name} is not used, but the keys{taken} of the environment; for it: {unset}", err=True)
+        click.echo(
+            f"profile {name} is not used, but the keys{taken} of the environment; for it: unset {unset}", err=True
+        )
+    elif endpoint:
+        click.echo(
+            f"profile {name} is used at {endpoint}, the endpoint of the environment; for AWS: unset {unset}", err=True
+        )
 
 
 def local_variables(folder: Path) -> dict[str, str]:

@@ -80,7 +80,7 @@ def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_jso
         console.print_json({"id": made.id, "token": clear, "expires": _day(made.expires)})
     else:
         click.echo(clear)
-    click.echo(f"{made.id} is good within a minute, until {_day(made.expires)}; nobody can show it again", err=True)
+    click.echo(f"{made.id} is good within a minute, until {_day(made.expires)}; it is not shown again", err=True)
 
 
 @token.command("list")
