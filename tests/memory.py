@@ -64,6 +64,10 @@ class MemoryBucket:
         fits = known.size <= max_bytes and mine.body != UNREADABLE
         return Found(known, mine.body if fits else None, newer)
 
+    def older_versions(self, handoff: Handoff) -> Collection[str]:
+        there = [version.id for version in self.objects.get(handoff.key, []) if not version.marker]
+        return there[: there.index(handoff.version_id)] if handoff.version_id in there else []
+
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         return {key: _etag(self.get("", key)) for key in self.keys(handoff.bucket) if key.startswith(prefix)}
 

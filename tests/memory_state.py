@@ -68,6 +68,11 @@ class MemoryState:
         if row.order in {second, f"{second}~"}:
             self.rows[_id(handoff)] = replace(row, order=order(handoff))
 
+    def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
+        del now
+        if self._newer(handoff) in {None, *older}:
+            self.names[handoff.key] = (latest(order(handoff)), handoff.version_id)
+
     def _refused_alone(self, handoff: Handoff, now: float, seen: Row | None, newest: str) -> Refusal | None:
         """Hold a write that needs no target against the row and, where the name is noted, against that one's."""
         row = self.rows.get(_id(handoff))

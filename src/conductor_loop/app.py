@@ -63,6 +63,7 @@ class Bucket(Protocol):
     """The handoff bucket; ``aws.s3.Bucket`` says what each method does."""
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
+    def older_versions(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
     def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]: ...  # noqa: D102
     def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
@@ -87,6 +88,7 @@ class StateTable(Protocol):
         self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
     ) -> Refusal | None: ...
     def learn(self, handoff: Handoff) -> None: ...  # noqa: D102
+    def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None: ...  # noqa: D102
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102

@@ -97,9 +97,12 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
         return _answer_gone(app, delivery)
     except Illegible as error:
         rejection = _illegible(error)
+        _outrank(app, delivery.handoff)
         delivery = replace(delivery, newest=delivery.handoff.version_id)
         return conclude(app, delivery, lambda who: status.rejected(who, rejection))
     delivery = replace(delivery.of(found.handoff), newest=found.newer_version or found.handoff.version_id)
+    if found.newer_version is None:
+        _outrank(app, found.handoff)
     try:
         intent = admit(app, found)
     except Rejected as error:
@@ -111,6 +114,12 @@ def _opened(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | 
     if found.newer_version is not None:
         return _superseded(app, delivery, found.newer_version, intent)
     return delivery, intent
+
+
+def _outrank(app: App, handoff: Handoff) -> None:
+    """Note the newest version of a name above those that lie below it, where its order alone does not say so."""
+    if not is_exact(order(handoff)) and (older := app.bucket.older_versions(handoff)):
+        app.state.outrank(newest(handoff), older, app.clock())
 
 
 def _superseded(app: App, delivery: Delivery, newer_version: str, intent: Intent | None = None) -> Answer | Later:

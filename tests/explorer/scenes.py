@@ -251,3 +251,14 @@ def two_sweeps_and_a_decision_without_its_effects(play: Play) -> None:
     play.decide_only(_waiting(play))
     play.now += 1000
     play.race(play.sweep(), play.message(_waiting(play)))
+
+
+@scene
+def two_versions_of_one_second_and_the_newer_is_refused_after_its_event_is_lost(play: Play) -> None:
+    older = play.put("intent-a.json", _OLD, script=(Cause.NETWORK_ERROR, None), at=0.1)
+    play.answer(older)
+    play.work(_waiting(play))
+    play.put("intent-a.json", _REFUSED, at=0.3)
+    message = _waiting(play)
+    play.now += 1000
+    play.race(play.message(message), play.sweep())

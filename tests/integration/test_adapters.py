@@ -151,6 +151,28 @@ def test_an_older_version_of_a_name_is_refused_once_a_newer_one_was_claimed(part
     assert parts.state.claim(replace(newer, owner="again", attempt=2), NOW + 99, parts.row(newer.handoff)) is None
 
 
+def test_a_version_stands_above_those_that_are_known_to_be_older(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    swept = replace(HANDOFF, version_id="v2", sequencer="~")
+    other = replace(CLAIM, handoff=swept, target="ns/other")
+    for older in ([], ["v0"], ["v0", CLAIM.handoff.version_id]):
+        refusal = parts.state.claim(other, NOW)
+        assert refusal is not None
+        assert refusal.newer_version == CLAIM.handoff.version_id
+        parts.state.outrank(swept, older, NOW)
+    assert parts.state.claim(other, NOW) is None
+    refusal = parts.state.claim(replace(CLAIM, attempt=2), NOW + 99, parts.row(HANDOFF))
+    assert refusal is not None
+    assert refusal.newer_version == "v2"
+
+
+def test_the_versions_below_another_one_are_older(parts: World) -> None:
+    versions = [parts.bucket.drop(BUCKET, "intent-a.json", b"{}") for _ in range(3)]
+    parts.bucket.drop(BUCKET, "intent-a.json5", b"{}")
+    ids = [one.version_id for one in versions]
+    assert [set(parts.bucket.older_versions(one)) for one in versions] == [set(), {ids[0]}, {*ids[:2]}]
+
+
 def test_a_correlation_id_belongs_to_one_file(parts: World) -> None:
     mine = replace(CLAIM, correlation_id="c-1")
     parts.state.claim(mine, NOW)

@@ -156,6 +156,26 @@ def test_of_two_versions_in_one_second_the_newer_one_decides_whichever_event_is_
     assert (site.replicas(), site.status("intent-a.json")["version_id"]) == (2, versions[1].version_id)
 
 
+@pytest.mark.parametrize("body", [b"{", UNREADABLE, intent(replicas=5)])
+@pytest.mark.parametrize("first", [waiting, retrying])
+def test_a_newer_version_of_the_same_second_decides_although_its_event_is_lost(
+    first: Callable[[Site], Handoff], body: bytes
+) -> None:
+    site = Site.open()
+    older = first(site)
+    newer = site.put("intent-a.json", body, at=0.9)
+    assert newer.event_time[:19] == older.event_time[:19]
+    messages, site.world.queues.waiting = site.world.queues.waiting, []
+    site.sweep()
+    site.receive(version=newer)
+    site.world.queues.waiting += messages
+    site.settle()
+    assert (site.outcome(older) or "")[0] == "skipped"
+    assert (site.outcome(newer) or "")[0] == ("success" if body == intent(replicas=5) else "failed")
+    assert ("intent-a.json", 50) not in site.runs[2 if first is waiting else 1 :]
+    assert site.status("intent-a.json")["version_id"] == newer.version_id
+
+
 # -- an order once known is never lost
 
 

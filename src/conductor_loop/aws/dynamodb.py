@@ -1,7 +1,7 @@
 """The state table in DynamoDB: conditional writes that say who may act on a handoff."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -50,6 +50,7 @@ _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as lo
 _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exists(arrived, :arrived)"
 # That rows outlive objects: a message that comes back after all must find that it was answered.
 EXPIRES_AFTER_SECONDS = 30 * 86_400
+_TRIES = 4  # of a name whose newest version changes meanwhile
 _MOST_ENTRIES = 50  # of the audit trail that a row keeps; whatever goes on for longer has published the older ones
 SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
@@ -109,6 +110,18 @@ class StateTable(Upkeep):
                 {":order": text(mine), ":earliest": text(second), ":latest": text(latest(second))},
             )
         )
+
+    def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
+        """Note a handoff as the newest version of its name, also above one that is known to be ``older``.
+
+        Nothing happens where another one is noted, of which that is not known.
+        """
+        over = handoff.version_id
+        for _ in range(_TRIES):
+            refusal = self._writing.write(self._name(handoff, handoff.version_id, now, over=over))
+            if refusal is None or refusal.newer_version not in older:
+                return
+            over = refusal.newer_version
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         """Take the handoff and its target, all or nothing; ``None`` means taken.
@@ -215,15 +228,18 @@ class StateTable(Upkeep):
         name = [self._name(handoff, newest, now)] if newest else []
         return self._writing.write(row, *name, *self._count(handoff, outcome.tally, now))
 
-    def _name(self, handoff: Handoff, newest: str, now: float) -> "UpdateTypeDef":
-        """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was."""
+    def _name(self, handoff: Handoff, newest: str, now: float, *, over: str = "") -> "UpdateTypeDef":
+        """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was.
+
+        The version ``over`` is known not to be, whatever its order; by default, the handoff itself.
+        """
         mine = order(handoff)
         return self._writing.update(
             Key("name", handoff.key),
             "SET last_order = :order, last_version = :version, expires_at = :expires",
             _NO_NEWER_VERSION,
             {":order": text(latest(mine)), ":earliest": text(earliest(mine)), ":version": text(newest)}
-            | {":mine": text(handoff.version_id)}
+            | {":mine": text(over or handoff.version_id)}
             | self._expires(now),
         )
 

@@ -83,6 +83,12 @@ class Bucket:
             found = Found(handoff, None)
         return replace(found, newer_version=newer or self._newer_version(handoff))
 
+    def older_versions(self, handoff: Handoff) -> Collection[str]:
+        """List the versions of the handoff's name that lie there still, and were put before it; the newest 1,000."""
+        page = self._client.list_object_versions(Bucket=handoff.bucket, Prefix=handoff.key)
+        ids = [version["VersionId"] for version in page.get("Versions", []) if version["Key"] == handoff.key]
+        return ids[ids.index(handoff.version_id) + 1 :] if handoff.version_id in ids else []
+
     def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
         """List what lies below ``prefix`` already: key to ETag."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=handoff.bucket, Prefix=prefix)
