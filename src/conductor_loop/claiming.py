@@ -49,6 +49,7 @@ class Attempt:
     patience: int
     note: str  # what is done otherwise than the sender asked: clauses, or empty
     waited: float | None  # seconds from the put to here, of the first attempt
+    previous_replicas: int | None = None  # that an earlier attempt found, and may have changed
 
 
 class Unplanned(Enum):
@@ -123,7 +124,8 @@ def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
-    return Attempt(intent, claim, timeout, patience, cut, waited)
+    previous = seen.failure.previous_replicas if seen and seen.failure else None
+    return Attempt(intent, claim, timeout, patience, cut, waited, previous)
 
 
 def written(

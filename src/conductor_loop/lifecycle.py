@@ -71,6 +71,7 @@ class Failure:
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
+    previous_replicas: int | None = None  # that the target had before the first attempt; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import (
     Applied,
-    Claim,
     Decided,
     Duplicate,
     Failure,
@@ -189,7 +188,7 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         document=attempt.intent.document,
         timeout_seconds=attempt.timeout_seconds,
         previous_version=target.version,
-        previous_replicas=target.replicas,
+        previous_replicas=target.replicas if attempt.previous_replicas is None else attempt.previous_replicas,
         not_after=attempt.claim.lease_until - SETTLE_SECONDS,
     )
     try:
@@ -239,7 +238,7 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     counted = counting.retried(outcome, journey)
     entry, outcome = entries.told(claim.handoff, head_at(claim), now, outcome)
     pause = Pause(
-        now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry, failure=_kept(claim, failure)
+        now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry, failure=_kept(attempt, failure)
     )
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
@@ -249,17 +248,18 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     return Later(plan.delay_seconds)
 
 
-def _kept(claim: Claim, failure: PorchFailed) -> Failure:
+def _kept(attempt: Attempt, failure: PorchFailed) -> Failure:
     """Give what the row keeps of a failure; a row has room for little of what porch printed."""
-    run = failure.run
+    run, found = failure.run, failure.delivered.previous_replicas if failure.delivered else None
     return Failure(
-        attempt=claim.attempt,
+        attempt=attempt.claim.attempt,
         cause=failure.cause,
         text=str(failure)[:_KEPT_CHARACTERS],
         seconds=run.duration_seconds,
         exit_code=run.exit_code,
         stdout=run.stdout[:_KEPT_CHARACTERS],
         stderr=run.stderr[:_KEPT_CHARACTERS],
+        previous_replicas=attempt.previous_replicas if found is None else found,
     )
 
 

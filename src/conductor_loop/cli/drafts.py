@@ -105,7 +105,8 @@ def validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) -> 
             click.echo(line, err=True)
     _note_strict({name: bodies[name] for name in broken}, rules)
     if broken:
-        raise click.ClickException(f"nothing was sent: {_of(len(broken), len(reports))}; correct or leave out those above")
+        why = _of(len(broken), len(reports))
+        raise click.ClickException(f"nothing was sent: {why}; correct or leave out those above")
 
 
 def _note_strict(broken: Mapping[str, bytes], rules: "Rules") -> None:

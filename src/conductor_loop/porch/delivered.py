@@ -8,7 +8,7 @@ from typing import Any, Final
 PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
 DELIVERIES: Final = (PACKAGE, CHECK, SCALE, REPOSITORY)
 _DELIVERY = re.compile(rf"^Delivery: ({'|'.join(DELIVERIES)})$", re.MULTILINE)
-_UPDATED = re.compile(r"^Replicas updated: (\d{1,10}) -> \d+$", re.MULTILINE)
+_UPDATED = re.compile(r"^Replicas (?:updated|wanted): (\d{1,10}) -> \d+$", re.MULTILINE)
 _OBSERVED = re.compile(r"^Replicas observed: (\d{1,10})$", re.MULTILINE)
 _REVISION = re.compile(r"^Package revision: ([^/\s]+)/(\S+) \((\w+)\)$", re.MULTILINE)
 _NOTE = re.compile(r"^Note: (.+)$", re.MULTILINE)

@@ -18,7 +18,7 @@ from typing import Any
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch.credentials import Credentials
-from conductor_loop.porch.delivered import Delivered, delivered_direct, delivered_structured
+from conductor_loop.porch.delivered import SCALE, Delivered, delivered_direct, delivered_structured
 from conductor_loop.porch.kubeconfig import Kubeconfig
 from conductor_loop.porch.leftovers import cleaned
 from conductor_loop.porch.limits import Limits, Stop
@@ -190,7 +190,7 @@ class Porch:
             found = delivered_direct(run.stdout, run.stderr)
         else:
             found = delivered_structured(_report(run.stdout), run.stderr)
-        return found if found.observed_replicas is not None else None
+        return found if found.delivery == SCALE or found.observed_replicas is not None else None
 
     def _execute(self, command: Command) -> Ended:
         try:

@@ -156,6 +156,7 @@ def test_an_exceeded_quota_is_retried_and_the_status_has_the_clusters_words(
     world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_ATTEMPTS", "1")
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_DELAY", "1s")  # in the same invocation, while there is time
     hard = {"pods": "2"}
     world.api.add("resourcequotas", "small", spec={"hard": hard}, status={"hard": hard, "used": {"pods": "1"}})
     status = drop(bucket, "intent-a.json", replicas=5)
@@ -164,7 +165,33 @@ def test_an_exceeded_quota_is_retried_and_the_status_has_the_clusters_words(
     assert "exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2" in status["message"]
     assert "no attempt is left, of 2" in status["message"]
     assert (status["delivery"], status["observed_replicas"], status["attempt"]) == ("scale", 2, 2)
+    assert status["previous_replicas"] == 1
     assert len([each for each in world.api.requests if each.startswith("PATCH")]) == 1, "the wish stands"
+
+
+@pytest.mark.usefixtures("scaling")
+@pytest.mark.parametrize("mode", ["direct", "structured"])
+@pytest.mark.parametrize(
+    "lost", [(3,), (4,), (3, 4)], ids=["the patch", "what came of it", "the patch, and the next attempt"]
+)
+def test_the_replicas_before_are_known_to_an_attempt_after_one_that_changed_them(
+    world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str, lost: tuple[int, ...]
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_MODE", mode)
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_ATTEMPTS", "2")
+    monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_DELAY", "1s")
+
+    def lose(_method: str, _path: str) -> None:
+        world.api.faults.hang_up_after = len(world.api.requests) if len(world.api.requests) in lost else 0
+
+    world.api.faults.before = lose
+    status = drop(bucket, "intent-a.json")
+    assert (status["message"], status["attempt"]) == (
+        "Successfully scaled cnf-simulator to 3 replicas",
+        1 + len(lost),
+    )
+    assert (status["previous_replicas"], status["observed_replicas"]) == (1, 3)
+    assert len([each for each in world.api.requests if each.startswith("PATCH")]) == 1
 
 
 @pytest.mark.usefixtures("scaling")

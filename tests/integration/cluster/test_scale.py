@@ -234,7 +234,12 @@ def test_an_invalid_pod_is_exit_76_with_the_clusters_words(world: World) -> None
         ('pods "a" is forbidden: cpu max limit to request ratio per Container is 2, but provided ratio is 4.0', 5),
         ('pods "a" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false', 76),
         ('admission webhook "x" denied the request: no', 76),
+        ('pods "a" is forbidden: status unknown for quota: small, resources: pods', 5),
+        ('pods "a" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [high]}]', 5),
         ('Internal error occurred: failed calling webhook "x": connection refused', 4),
+        ('Operation cannot be fulfilled on resourcequotas "small": the object has been modified; please apply', 4),
+        ("Timeout: request did not complete within requested timeout - context deadline exceeded", 4),
+        ("etcdserver: request timed out", 4),
     ],
 )
 def test_what_keeps_pods_out_says_whether_to_try_again(world: World, words: str, code: int) -> None:

@@ -12,6 +12,7 @@ from porch.cluster.deployment import find
 from porch.cluster.scaling import Terms, scale
 from porch.errors import PorchError
 from porch.intent import Intent
+from tests.integration.cluster.apiserver import ApiServer
 from tests.integration.cluster.test_scale import patches, replicas, scaled
 from tests.integration.cluster.world import World
 from tests.unit.porch_program.support import intent
@@ -108,6 +109,32 @@ def test_a_worker_that_is_killed_after_the_patch_leaves_a_success_to_the_next_at
     world.api.faults.hang_up_after = 0
     result = scaled(world)
     assert (result.returncode, len(patches(world))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("cut", "says"),
+    [
+        (3, "whether 3 replicas are set is unknown"),
+        (4, "3 replicas are set, and what the cluster makes of that is unknown"),
+    ],
+)
+def test_a_run_that_gets_no_answer_from_its_patch_on_says_what_there_was_before(
+    world: World, cut: int, says: str
+) -> None:
+    world.api.faults.hang_up_after = cut
+    result = scaled(world)
+    assert (result.returncode, replicas(world)) == (4, 3)
+    assert result.stderr.startswith(f"Error: {says}: the cluster at 127.0.0.1:")
+    assert "Replicas wanted: 1 -> 3\nDelivery: scale\n" in result.stdout
+    assert "Replicas observed" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "act", [lambda api: api.objects.clear(), lambda api: api.faults.forbidden.add("deployments/scale")]
+)
+def test_a_run_that_has_changed_nothing_reports_nothing(world: World, act: Callable[[ApiServer], None]) -> None:
+    act(world.api)
+    assert scaled(world).stdout == ""
 
 
 def test_the_replicas_before_are_those_that_the_caller_knows_where_an_earlier_attempt_has_set_them(

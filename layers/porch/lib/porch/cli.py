@@ -10,7 +10,7 @@ from porch.standing import Standing
 _TEXT = """\
 {made}
 Deployment target: {namespace}/{target}
-Replicas updated: {change}
+Replicas {done}: {change}
 Delivery: {delivery}
 {dry}{lines}"""
 # A template, not json.dumps, which imports re: every value is a checked name, a number or a time and needs no escape.
@@ -106,6 +106,7 @@ def _report(change: package.Change, standing: Standing, wanted: flags.Flags, sta
         package=change.package,
         namespace=change.intent.namespace,
         target=change.intent.target,
+        done="updated" if status == "success" or standing.observed is not None else "wanted",
         change=change.replicas,
         previous="null" if change.previous is None else change.previous,
         replicas=change.intent.replicas,

@@ -10,7 +10,7 @@ from porch.cluster import autoscaler, kubeconfig
 from porch.cluster.client import Client, client
 from porch.cluster.deadline import Deadline, deadline_of, seconds
 from porch.cluster.deployment import Deployment, find
-from porch.cluster.scaling import PodsMissingError, Terms, scale, would_scale
+from porch.cluster.scaling import ScaleError, Terms, scale, would_scale
 from porch.delivery import CHECK, REPOSITORY, SCALE
 from porch.repository.api import Porch
 from porch.repository.delivery import Delivered, Wish, deliver
@@ -70,8 +70,8 @@ def _scaled(
 ) -> Standing:
     try:
         scaled = scale(asked, change.intent, before, terms)
-    except PodsMissingError as missing:
-        missing.standing = Standing(SCALE, missing.pods)
+    except ScaleError as error:
+        error.standing = Standing(SCALE, error.pods)
         raise
     return Standing(SCALE, scaled.pods, (*notes, *scaled.notes))
 

@@ -16,14 +16,23 @@ from porch.cluster.documents import Fields
 from porch.errors import NOT_FOUND, QUOTA, REFUSED, TIMED_OUT, UNREACHABLE, PorchError
 from porch.intent import Intent
 
-_CONFLICT = 409
+_CONFLICT, _TOO_MANY = 409, 429
 _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before the next try
 _POLL_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one again and again
 _LAST_SECONDS = 0.5  # before the deadline, to say what was seen
-# Admission's words: pkg/quota (ResourceQuota), plugin/pkg/admission/limitranger, .../namespace/lifecycle.
-_NO_ROOM = ("exceeded quota:", "failed quota:", " usage per ", " ratio per ")
+# Admission's words: plugin/pkg/admission/resourcequota, .../limitranger, .../namespace/lifecycle. A quota whose status
+# is unknown is so new that nothing has been counted yet.
+_NO_ROOM = (
+    *("exceeded quota:", "failed quota:", "insufficient quota to ", "status unknown for quota:"),
+    *(" usage per ", " ratio per "),
+)
 _DYING = "because it is being terminated"
-_BUSY = ("Internal error occurred:", "failed calling webhook")
+# Of the API server and of those that it asks. Many pods at once may meet each other at the same quota.
+_BUSY = (
+    *("Internal error occurred:", "failed calling webhook", "Operation cannot be fulfilled on resourcequotas"),
+    *("Timeout: ", "timed out", "context deadline exceeded", "connection refused", "etcdserver:"),
+    *("the server is currently unable to handle the request", "Too many requests"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,10 @@ class Scaled:
     notes: tuple[str, ...] = ()
 
 
-class PodsMissingError(PorchError):
-    """The replicas are set, and the cluster says why there are not as many pods."""
+class ScaleError(PorchError):
+    """The replicas are set, or may be, and something is wrong; ``pods`` is how many there are (None: unknown)."""
 
-    def __init__(self, exit_code: int, message: str, pods: int) -> None:
+    def __init__(self, exit_code: int, message: str, pods: int | None = None) -> None:
         super().__init__(exit_code, message)
         self.pods = pods
 
@@ -55,11 +64,17 @@ class PodsMissingError(PorchError):
 def scale(client: Client, intent: Intent, before: Deployment, terms: Terms) -> Scaled:
     """Set the replicas, unless they are as wanted, and return what the cluster made of that.
 
-    Raises ``PorchError``: 2 gone or going, 3 no permission, 4 others change it, 5 and 76 the cluster makes no such pods
-    (`PodsMissingError`), 124 past the deadline.
+    Raises ``PorchError``: 2 gone or going, 3 no permission, 4 others change it, 124 past the deadline; `ScaleError`: 4
+    no answer to the patch or afterwards, 5 and 76 the cluster makes no such pods, 124 they do not become available.
     """
     _set(client, intent, before, terms)
-    return _Watch(client, intent, before, terms).result()
+    try:
+        return _Watch(client, intent, before, terms).result()
+    except ScaleError:
+        raise
+    except PorchError as error:
+        message = f"{intent.replicas} replicas are set, and what the cluster makes of that is unknown: {error}"
+        raise ScaleError(error.exit_code, message) from None
 
 
 def would_scale(client: Client, intent: Intent, before: Deployment) -> tuple[str, ...]:
@@ -68,7 +83,10 @@ def would_scale(client: Client, intent: Intent, before: Deployment) -> tuple[str
     Raises ``PorchError``: 2 gone or going, 3 no permission, 76 admission refuses them.
     """
     if before.replicas != intent.replicas:
-        _merge(client, intent, {"spec": {"replicas": intent.replicas}}, dryRun="All")
+        try:
+            _merge(client, intent, {"spec": {"replicas": intent.replicas}}, dryRun="All")
+        except Refusal as refusal:
+            raise _refused(intent, refusal) from None
     if before.replicas >= intent.replicas:
         return ()
     return ("a dry run makes no pods: whether quotas and limits leave room for them, only the real one tells",)
@@ -98,15 +116,25 @@ def _patched(client: Client, intent: Intent, seen: Deployment, deadline: Deadlin
     except Refusal as refusal:
         if refusal.status == _CONFLICT:
             return False
-        raise
+        if refusal.exit_code == UNREACHABLE and refusal.status != _TOO_MANY:
+            raise _unclear(intent, refusal) from None
+        raise _refused(intent, refusal) from None
+    except PorchError as error:
+        raise _unclear(intent, error) from None
     return True
 
 
+def _unclear(intent: Intent, error: PorchError) -> ScaleError:
+    # It may have arrived: the next attempt finds out.
+    return ScaleError(error.exit_code, f"whether {intent.replicas} replicas are set is unknown: {error}")
+
+
 def _merge(client: Client, intent: Intent, change: Fields, **query: str) -> None:
-    try:
-        client.merge(f"{path_of(intent)}/scale", change, fieldManager=FIELD_MANAGER, **query)
-    except Refusal as refusal:
-        raise (missing(intent) if refusal.missing == "deployments" else refusal) from None
+    client.merge(f"{path_of(intent)}/scale", change, fieldManager=FIELD_MANAGER, **query)
+
+
+def _refused(intent: Intent, refusal: Refusal) -> PorchError:
+    return missing(intent) if refusal.missing == "deployments" else refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +175,7 @@ class _Watch:
         wanted = self.intent.replicas
         if self.terms.ready:
             message = f"{seen.available} of {wanted} pods are available so far: give the intent more time"
-            raise PodsMissingError(TIMED_OUT, message, seen.pods)
+            raise ScaleError(TIMED_OUT, message, seen.pods)
         if not seen.is_observed:
             return Scaled(seen.pods, (f"no controller has looked at the Deployment {after}",))
         return Scaled(seen.pods, (f"{seen.pods} of {wanted} pods are there {after}, and the cluster says no more",))
@@ -156,7 +184,7 @@ class _Watch:
         code, advice = _meaning(seen.failure)
         words = self.client.transport.shown(seen.failure)
         there = f"{seen.pods} of {self.intent.replicas} pods are there"
-        return PodsMissingError(code, f"{there}, and the cluster goes on trying: {words}: {advice}", seen.pods)
+        return ScaleError(code, f"{there}, and the cluster goes on trying: {words}: {advice}", seen.pods)
 
 
 def _meaning(words: str) -> tuple[int, str]:
