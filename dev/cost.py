@@ -120,7 +120,7 @@ _TURNS = """| `MemorySize` | see [right-sizing](performance.md#right-sizing) |
 | `LogLevel=warn` | most of the log lines; metrics are written all the same |
 | `AuditLock=none` (the default) | a second copy of the audit trail |
 | `Tracing=false` (the default) | $5 for a million traces |
-| `OutcomeEvents=false` (the default) | $1 for a million events, one for each object written or removed: some seven an intent |
+| `OutcomeEvents=false` (the default) | $1 for a million events, some seven an intent: one for each write and removal |
 """
 
 
