@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
+CONFIG_MAX_AGE_SECONDS = 5.1  # ConfigMaxAge of local stacks, and a little
+
 
 @dataclass
 class Deployed:
@@ -120,6 +122,25 @@ class Deployed:
         environment = self.stack.aws_environment | {"HANDOFF_BUCKET": self.bucket}
         command = [str(LOCAL / "bin" / arguments[0]), *arguments[1:]]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def configure(self, **changes: Any) -> None:
+        """Push the stack's configuration with these changes; afterwards every function goes by it."""
+        document = self.stack.home / "pushed.json"
+        document.write_text(json.dumps({**self.stack.configuration, **changes}))
+        done = self.run("conductor-loop", "config", "push", str(document))
+        assert done.returncode == 0, done.stderr
+        taken_up = time.monotonic() + CONFIG_MAX_AGE_SECONDS
+        until(lambda: time.monotonic() > taken_up, CONFIG_MAX_AGE_SECONDS + 1)
+
+    def grant(self, name: str, *statements: dict[str, Any]) -> None:
+        """Give the function a policy of this name, or take it away where there is no statement."""
+        function = self.functions.get_function_configuration(FunctionName=self.outputs["ConductorFunction"])
+        role = function["Role"].rpartition("/")[2]
+        if statements:
+            policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+            self.iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=policy)
+        else:
+            self.iam.delete_role_policy(RoleName=role, PolicyName=name)
 
     def logged(self, text: str, about: str) -> bool:
         """Say whether the functions have logged a line with both texts."""

@@ -121,13 +121,9 @@ def _receives(deployed: Deployed, name: str, count: int) -> Iterator[None]:
 @contextmanager
 def _denied(deployed: Deployed, action: str) -> Iterator[None]:
     """Deny the function an action."""
-    function = deployed.functions.get_function(FunctionName=deployed.outputs["ConductorFunction"])
-    role = function["Configuration"]["Role"].rpartition("/")[2]
-    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    deployed.iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=policy)
+    deployed.grant("denied", {"Effect": "Deny", "Action": action, "Resource": "*"})
     yield
-    deployed.iam.delete_role_policy(RoleName=role, PolicyName="denied")
+    deployed.grant("denied")
 
 
 def _count(deployed: Deployed, queue: str) -> int:

@@ -5,7 +5,6 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,25 +72,18 @@ class Leak:
 
 
 @pytest.fixture(scope="module")
-def leak(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leak]:
+def leak(deployed: Deployed) -> Iterator[Leak]:
     client = deployed.stack.session().client("secretsmanager", endpoint_url=deployed.stack.endpoint)
     token, password, note = (f"{name}-{uuid.uuid4().hex}" for name in ("kube", "pass", "note"))
     client.create_secret(Name=KUBECONFIG, SecretString=json.dumps(_kubeconfig(token, password)))
-    function = deployed.functions.get_function_configuration(FunctionName=deployed.outputs["ConductorFunction"])
-    role = function["Role"].rpartition("/")[2]
-    allowed = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-    deployed.iam.put_role_policy(RoleName=role, PolicyName="kubeconfig", PolicyDocument=policy)
-    document = tmp_path_factory.mktemp("config") / "config.json"
-    porch = {"environment": {"PORCH_NOTE": note}, "cluster": {"kubeconfig_secret": KUBECONFIG, "delivery": "check"}}
-    _push(deployed, document, {**deployed.stack.configuration, "porch": porch})
+    deployed.grant("kubeconfig", {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"})
+    cluster = {"kubeconfig_secret": KUBECONFIG, "delivery": "check"}
     try:
-        until(lambda: "[secret]" in json.dumps(_leaky(deployed)), 60)
+        deployed.configure(porch={"environment": {"PORCH_NOTE": note}, "cluster": cluster})
         yield Leak(_leaky(deployed), (token, password), note)
     finally:
-        deployed.iam.delete_role_policy(RoleName=role, PolicyName="kubeconfig")
-        _push(deployed, document, dict(deployed.stack.configuration))
-        until(lambda: "[secret]" not in json.dumps(_leaky(deployed)), 60)
+        deployed.grant("kubeconfig")
+        deployed.configure()
 
 
 def _kubeconfig(token: str, password: str) -> dict[str, Any]:
@@ -106,12 +98,6 @@ def _kubeconfig(token: str, password: str) -> dict[str, Any]:
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
-
-
-def _push(deployed: Deployed, document: Path, content: dict[str, Any]) -> None:
-    document.write_text(json.dumps(content))
-    done = deployed.run("conductor-loop", "config", "push", str(document))
-    assert done.returncode == 0, done.stderr
 
 
 def _leaky(deployed: Deployed) -> dict[str, Any]:
