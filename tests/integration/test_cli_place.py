@@ -255,6 +255,15 @@ def test_tab_finds_the_bucket_of_the_stack(
     assert completed("logs", "--stack", "yours", beginning="intent-") == []
 
 
+def test_tab_looks_in_the_region_of_aws_region(set_up: Set) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        set_up(**HERE | {"AWS_REGION": "eu-west-1"}, AWS_ENDPOINT_URL=f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        assert completed("status", beginning="intent-") == []
+        deaf.settimeout(0)  # what was asked waits to be taken
+        with deaf.accept()[0] as asked:
+            assert b"/eu-west-1/cloudformation/" in asked.recv(65_536)
+
+
 @pytest.mark.parametrize("endpoint", ["foo", "http://127.0.0.1:9", "silent", ""])
 def test_tab_is_silent_and_does_not_hang_where_aws_cannot_be_asked(
     endpoint: str, set_up: Set, capfd: pytest.CaptureFixture[str]
