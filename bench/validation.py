@@ -125,6 +125,7 @@ HOSTILE = {
     "joiners": filled(64, "a\u200d" * 500),
     "slashes": filled(64, "a/" * 500),
     "backslashes in fields": filled(64, "\\" * 1000),
+    "short ligatures": filled(2_000, "\ufdfa" * 31),
     "short attacks": filled(2_000, "\u202e;/%"),
     "decompositions": filled(64, "\u1100\u1161" * 500),
     "words that hold words of the list": filled(64, "an alarm " * 110),

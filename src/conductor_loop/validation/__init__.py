@@ -87,7 +87,7 @@ def _inspect(body: bytes, rules: Rules, name: str | None) -> Report:
     tally.add(Cause.INVALID_FORMAT, parsing.findings(parsed, rules))
     document = _composed(parsed.document, rules)
     tally.add(Cause.SCHEMA_VIOLATION, schema.findings(document, rules))
-    tally.add(Cause.SECURITY_VIOLATION, security.findings(document, rules))
+    tally.add(Cause.SECURITY_VIOLATION, security.findings(parsed.inspected, rules))
     tally.add(Cause.POLICY_VIOLATION, business.findings(document, rules))
     return tally.report(intent=None if tally.cause else Intent(_with_whole_replicas(document)))
 

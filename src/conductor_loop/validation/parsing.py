@@ -49,10 +49,11 @@ class Parsed:
     """A document whose strings, arrays and numbers are still to be measured.
 
     ``repeated`` holds, by the id of an object in the document, that object (which keeps the id its own) and its
-    repeated keys.
+    repeated keys. ``inspected`` are its strings for which a glance is not enough, as ``strings`` walks them.
     """
 
     document: Any
+    inspected: list[tuple[Path, str, bool]] = field(default_factory=list)
     repeated: dict[int, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
 
 
@@ -67,11 +68,10 @@ def parse(body: bytes, rules: Rules) -> Parsed:
     text = _decode(body)
     reader = _Reader(rules)
     try:
-        parsed = Parsed(reader.read(text), reader.repeated)
+        document = reader.read(text)
     except json.JSONDecodeError as error:
         raise Unparsable(not_json(text, error)) from None
-    _check_cost(parsed.document, rules)
-    return parsed
+    return Parsed(document, _inspected(document, rules), reader.repeated)
 
 
 def findings(parsed: Parsed, rules: Rules) -> Iterator[Finding]:
@@ -109,12 +109,15 @@ def strings(value: Any, path: Path) -> Iterator[tuple[Path, str, bool]]:  # noqa
             yield from strings(part, (*path, index))
 
 
-def _check_cost(document: Any, rules: Rules) -> None:  # noqa: ANN401 - a document may be anything
-    """Bound the characters that all the other stages look at. Raises Unparsable, at the first string too many."""
-    left = rules.max_inspected_characters
-    for path, text, _ in strings(document, ()):
-        if not is_plain(text) and (left := left - max(len(text), _LEAST_COST)) < 0:
-            raise Unparsable(_too_costly(path, rules))
+def _inspected(document: Any, rules: Rules) -> list[tuple[Path, str, bool]]:  # noqa: ANN401 - may be anything
+    """Give the strings that security looks at. Raises Unparsable, at the first character too many."""
+    left, found = rules.max_inspected_characters, []
+    for path, text, is_key in strings(document, ()):
+        if not is_plain(text):
+            found.append((path, text, is_key))
+            if (left := left - max(len(text), _LEAST_COST)) < 0:
+                raise Unparsable(_too_costly(path, rules))
+    return found
 
 
 def _scan(body: bytes, rules: Rules) -> None:

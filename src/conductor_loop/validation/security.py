@@ -5,15 +5,14 @@ paths are held to strict patterns by the schema. The list catches what other pro
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.hidden import hidden_characters, is_unassigned
-from conductor_loop.validation.parsing import measurable, strings
+from conductor_loop.validation.parsing import measurable
 from conductor_loop.validation.rules import Rules, SecurityMode
-from conductor_loop.validation.text import bare, folded, is_plain, is_stackable, named
+from conductor_loop.validation.text import bare, composed, folded, is_stackable, named
 
 PROSE = frozenset({"reason", "metadata"})  # fields whose values reach no path and no argument list
 
@@ -64,10 +63,11 @@ class Place:
         return f"the key {shown(self.text)}" if self.is_key else shown(self.text)
 
 
-def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 - a document may be anything
-    """Find every security rule that the document's strings break, in document order."""
-    for place in (Place(*one) for one in strings(document, ())):
-        if not is_plain(place.text) and measurable(place.text, rules.max_field_length):
+def findings(inspected: Iterable[tuple[Path, str, bool]], rules: Rules) -> Iterator[Finding]:
+    """Find every security rule that strings of a document break, in document order; the others break none."""
+    for path, text, is_key in inspected:
+        if measurable(text, rules.max_field_length):
+            place = Place(path, composed(text), is_key)
             yield from _content(place)
             if rules.mode is SecurityMode.STRICT or not place.is_prose:
                 yield from _listed(place, rules)
