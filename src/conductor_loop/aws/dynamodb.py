@@ -119,7 +119,7 @@ class StateTable(Upkeep):
         over = handoff.version_id
         for _ in range(_TRIES):
             refusal = self._writing.write(self._name(handoff, handoff.version_id, now, over=over))
-            if refusal is None or refusal.newer_version not in older:
+            if refusal is None or refusal.newer_version is None or refusal.newer_version not in older:
                 return
             over = refusal.newer_version
 
