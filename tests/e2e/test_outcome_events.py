@@ -16,7 +16,11 @@ NAME = "outcome-events"
 @pytest.fixture(scope="module")
 def queue(deployed: Deployed) -> Iterator[str]:
     """Deploy the example beside the stack, with all that it has; give its queue's URL."""
-    parameters = [f"HandoffBucket={deployed.bucket}", "Email=oncall@example.com", "SlackUrl=https://hooks.example.com/x"]
+    parameters = [
+        f"HandoffBucket={deployed.bucket}",
+        "Email=oncall@example.com",
+        "SlackUrl=https://hooks.example.com/x",
+    ]
     command = [
         str(LOCAL / "bin/aws"), "cloudformation", "deploy", "--stack-name", NAME, "--capabilities", "CAPABILITY_IAM",
         "--template-file", str(ROOT / "examples/outcome-events/template.yaml"), "--parameter-overrides", *parameters,
