@@ -13,6 +13,8 @@ OTHERWISE = {  # the exit code of those that cannot end well here
     "conductor-loop watch": 2,  # no terminal
     "conductor-loop watch --interval 5": 2,
     "conductor-loop token revoke 9f2c4d1e8a7b6c50": 2,  # nobody has this token
+    "conductor-loop undo intent-scale-up-001.json": 1,  # sent twice, it left the replicas as they were
+    "conductor-loop undo intent-scale-up-001.json --wait": 1,
 }
 
 

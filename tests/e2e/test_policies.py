@@ -36,6 +36,8 @@ NEEDED = {  # where an operation's permission is not called as it is
     "s3 ListObjectsV2": {"s3:ListBucket"},
     "s3 ListObjectVersions": {"s3:ListBucketVersions"},
     "sqs ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
+    "sts GetCallerIdentity": set(),  # which nobody can be denied
+    "lambda Invoke": {"lambda:InvokeFunction"},
     "s3 GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
     "sqs StartMessageMoveTask": {
         f"sqs:{name}"
@@ -47,6 +49,11 @@ MORE = {  # command lines beside the examples, for calls that those do not come 
     "conductor-loop audit verify": "conductor-loop audit verify --since 1h --grace 0s",
     "conductor-loop config push": "conductor-loop config push examples/config.json",
     "conductor-loop submit": "conductor-loop submit examples/intents/intent-cleanup.json --wait",
+    "conductor-loop undo": (
+        "sed -e 's/: 3/: 4/' -e '/correlation_id/d' -e 's/hours\",/hours\"/' -e '/source/d' "
+        "examples/intents/intent-scale-up-001.json >intent-more.json; "
+        "conductor-loop submit intent-more.json --wait; conductor-loop undo intent-more.json --wait"
+    ),
     "conductor-loop token revoke": (
         "conductor-loop token revoke $(conductor-loop token create --scope metrics | cut -d_ -f2)"
     ),
