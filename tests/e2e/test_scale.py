@@ -72,7 +72,12 @@ class Cluster:
     def at_patch(self, act: Callable[[], object]) -> Callable[[str, str], None]:
         """Do something at the first patch of this Deployment."""
         left = [act]
-        return lambda method, path: left.pop()() if method == "PATCH" and self._path in path and left else None
+
+        def meddle(method: str, path: str) -> None:
+            if left and method == "PATCH" and self._path in path:
+                left.pop()()
+
+        return meddle
 
 
 @pytest.fixture

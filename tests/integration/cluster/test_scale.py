@@ -90,6 +90,15 @@ def test_a_cluster_that_says_nothing_in_time_is_a_success_with_a_note(world: Wor
     assert "Replicas observed: 1\n" in result.stdout
 
 
+def test_pods_that_are_still_there_after_the_time_to_observe_are_a_note(world: World) -> None:
+    world.api.scale(5)
+    world.api.deployment()["status"] |= {"replicas": 5, "observedGeneration": 99}
+    world.api.controller.stuck = True
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
+    assert (result.returncode, replicas(world)) == (0, 3)
+    assert result.stderr == "Note: 5 pods, not 3, are still there after 1 s, and the cluster says no more\n"
+
+
 def test_a_run_with_less_time_than_it_may_observe_says_what_it_saw_before_its_deadline(world: World) -> None:
     world.api.controller.stuck = True
     result = scaled(world, PORCH_CLUSTER_SECONDS="6", PORCH_OBSERVE_SECONDS="900")
@@ -173,6 +182,22 @@ def test_a_scale_that_porch_may_not_patch_is_exit_3(world: World) -> None:
     assert (result.returncode, replicas(world)) == (3, 1)
     assert 'cannot patch resource "deployments/scale"' in result.stderr
     assert "docs/porch.md has the Role" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'admission webhook "validate.example.com" denied the request: at most 2 replicas',
+        "deployments is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: at most 2 replicas",
+    ],
+)
+def test_a_scale_that_a_policy_of_the_cluster_denies_is_no_missing_right(world: World, words: str) -> None:
+    document = {"kind": "Status", "reason": "Forbidden", "message": words, "code": 403}
+    world.api.faults.answers["/scale"] = (403, {"Content-Type": "application/json"}, json.dumps(document).encode())
+    result = scaled(world)
+    assert (result.returncode, replicas(world)) == (76, 1)
+    assert "at most 2 replicas" in result.stderr
+    assert "the Role" not in result.stderr
 
 
 # ------------------------------------------------------------------ 5 and 76

@@ -154,7 +154,10 @@ class _Watch:
             raise ScaleError(TIMED_OUT, message, seen.pods)
         if not seen.is_observed:
             return Scaled(seen.pods, (f"no controller has looked at the Deployment {after}",))
-        return Scaled(seen.pods, (f"{seen.pods} of {wanted} pods are there {after}, and the cluster says no more",))
+        there = (
+            f"{seen.pods} of {wanted} pods are" if seen.pods < wanted else f"{seen.pods} pods, not {wanted}, are still"
+        )
+        return Scaled(seen.pods, (f"{there} there {after}, and the cluster says no more",))
 
     def _failed(self, seen: Deployment) -> PorchError:
         code, advice = _meaning(seen.failure)
