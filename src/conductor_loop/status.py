@@ -108,7 +108,7 @@ def _goes_on(author: Author, next_retry: float | None) -> str:
         return "; it is tried again"
     if author.attempt == 1:
         return ""  # nothing to try again for
-    return f"; no attempt is left, of {author.attempt}: conductor-loop retry {author.handoff.file}, once that is mended"
+    return f"; no attempt is left, of {author.attempt}: conductor-loop retry {author.handoff.file}, once that is fixed"
 
 
 def exhausted(author: Author, intent: Intent) -> Outcome:
