@@ -158,7 +158,7 @@ def test_a_deployment_that_is_being_deleted_is_exit_2_and_is_left_alone(world: W
 
 def test_a_namespace_that_is_being_deleted_is_exit_2_in_the_words_of_the_cluster(world: World) -> None:
     world.api.controller.dying = {"oran-sim"}
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert result.returncode == 2
     assert "unable to create new content in namespace oran-sim because it is being terminated" in result.stderr
 
@@ -246,9 +246,23 @@ def test_a_failure_of_the_wish_before_is_not_taken_for_one_of_this_wish(world: W
 
 def test_an_invalid_pod_is_exit_76_with_the_clusters_words(world: World) -> None:
     world.api.controller.cpu_limit = {"oran-sim": 50}
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert (result.returncode, replicas(world)) == (76, 3)
     assert 'Invalid value: "100m": must be less than or equal to cpu limit of 50m' in result.stderr
+
+
+def test_what_would_end_the_intent_counts_only_if_it_stays(world: World) -> None:
+    world.api.controller.refuse = 'pods "a" is forbidden: error looking up service account: "default" not found'
+    asked = len(["deployment", "autoscalers", "patch", "observed", "refused"])
+
+    def mend(_method: str, _path: str) -> None:
+        if len(world.api.requests) == asked + 2:
+            world.api.controller.refuse = ""
+            world.api.changed["oran-sim/cnf-simulator"] -= 10
+
+    world.api.faults.before = mend
+    result = scaled(world)
+    assert (result.returncode, result.stderr, len(patches(world))) == (0, "", 1)
 
 
 @pytest.mark.parametrize(
@@ -269,14 +283,14 @@ def test_an_invalid_pod_is_exit_76_with_the_clusters_words(world: World) -> None
 )
 def test_what_keeps_pods_out_says_whether_to_try_again(world: World, words: str, code: int) -> None:
     world.api.controller.refuse = words
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert result.returncode == code
     assert words.partition('"')[0] in result.stderr
 
 
 def test_a_token_that_the_cluster_says_back_in_a_condition_is_not_shown(world: World) -> None:
     world.api.controller.refuse = f"pods are forbidden: {world.api.token}\n\x1b[31m"
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert result.returncode == 76
     assert world.api.token not in result.stdout + result.stderr
     assert "\x1b" not in result.stderr
