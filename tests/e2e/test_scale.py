@@ -73,11 +73,11 @@ class Cluster:
         """Do something at the first patch of this Deployment."""
         left = [act]
 
-        def hook(method: str, path: str) -> None:
-            if method == "PATCH" and self._path in path and left:
+        def meddle(method: str, path: str) -> None:
+            if left and method == "PATCH" and self._path in path:
                 left.pop()()
 
-        return hook
+        return meddle
 
 
 @pytest.fixture

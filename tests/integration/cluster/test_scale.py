@@ -90,6 +90,15 @@ def test_a_cluster_that_says_nothing_in_time_is_a_success_with_a_note(world: Wor
     assert "Replicas observed: 1\n" in result.stdout
 
 
+def test_pods_that_are_still_there_after_the_time_to_observe_are_a_note(world: World) -> None:
+    world.api.scale(5)
+    world.api.deployment()["status"] |= {"replicas": 5, "observedGeneration": 99}
+    world.api.controller.stuck = True
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
+    assert (result.returncode, replicas(world)) == (0, 3)
+    assert result.stderr == "Note: 5 pods, not 3, are still there after 1 s, and the cluster says no more\n"
+
+
 def test_a_run_with_less_time_than_it_may_observe_says_what_it_saw_before_its_deadline(world: World) -> None:
     world.api.controller.stuck = True
     result = scaled(world, PORCH_CLUSTER_SECONDS="6", PORCH_OBSERVE_SECONDS="900")
@@ -149,7 +158,7 @@ def test_a_deployment_that_is_being_deleted_is_exit_2_and_is_left_alone(world: W
 
 def test_a_namespace_that_is_being_deleted_is_exit_2_in_the_words_of_the_cluster(world: World) -> None:
     world.api.controller.dying = {"oran-sim"}
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert result.returncode == 2
     assert "unable to create new content in namespace oran-sim because it is being terminated" in result.stderr
 
@@ -173,6 +182,22 @@ def test_a_scale_that_porch_may_not_patch_is_exit_3(world: World) -> None:
     assert (result.returncode, replicas(world)) == (3, 1)
     assert 'cannot patch resource "deployments/scale"' in result.stderr
     assert "docs/porch.md has the Role" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'admission webhook "validate.example.com" denied the request: at most 2 replicas',
+        "deployments is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: at most 2 replicas",
+    ],
+)
+def test_a_scale_that_a_policy_of_the_cluster_denies_is_no_missing_right(world: World, words: str) -> None:
+    document = {"kind": "Status", "reason": "Forbidden", "message": words, "code": 403}
+    world.api.faults.answers["/scale"] = (403, {"Content-Type": "application/json"}, json.dumps(document).encode())
+    result = scaled(world)
+    assert (result.returncode, replicas(world)) == (76, 1)
+    assert "at most 2 replicas" in result.stderr
+    assert "the Role" not in result.stderr
 
 
 # ------------------------------------------------------------------ 5 and 76
@@ -221,9 +246,23 @@ def test_a_failure_of_the_wish_before_is_not_taken_for_one_of_this_wish(world: W
 
 def test_an_invalid_pod_is_exit_76_with_the_clusters_words(world: World) -> None:
     world.api.controller.cpu_limit = {"oran-sim": 50}
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert (result.returncode, replicas(world)) == (76, 3)
     assert 'Invalid value: "100m": must be less than or equal to cpu limit of 50m' in result.stderr
+
+
+def test_what_would_end_the_intent_counts_only_if_it_stays(world: World) -> None:
+    world.api.controller.refuse = 'pods "a" is forbidden: error looking up service account: "default" not found'
+    asked = len(["deployment", "autoscalers", "patch", "observed", "refused"])
+
+    def mend(_method: str, _path: str) -> None:
+        if len(world.api.requests) == asked + 2:
+            world.api.controller.refuse = ""
+            world.api.changed["oran-sim/cnf-simulator"] -= 10
+
+    world.api.faults.before = mend
+    result = scaled(world)
+    assert (result.returncode, result.stderr, len(patches(world))) == (0, "", 1)
 
 
 @pytest.mark.parametrize(
@@ -244,14 +283,14 @@ def test_an_invalid_pod_is_exit_76_with_the_clusters_words(world: World) -> None
 )
 def test_what_keeps_pods_out_says_whether_to_try_again(world: World, words: str, code: int) -> None:
     world.api.controller.refuse = words
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert result.returncode == code
     assert words.partition('"')[0] in result.stderr
 
 
 def test_a_token_that_the_cluster_says_back_in_a_condition_is_not_shown(world: World) -> None:
     world.api.controller.refuse = f"pods are forbidden: {world.api.token}\n\x1b[31m"
-    result = scaled(world)
+    result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert result.returncode == 76
     assert world.api.token not in result.stdout + result.stderr
     assert "\x1b" not in result.stderr

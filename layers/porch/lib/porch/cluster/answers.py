@@ -10,6 +10,8 @@ from porch.errors import FORBIDDEN, MISCONFIGURED, REFUSED, UNREACHABLE, PorchEr
 
 _MAX_SHOWN = 300  # characters of the server's own words
 _UNAUTHORIZED, _DENIED, _NOT_FOUND, _TIMEOUT, _CONFLICT, _TOO_MANY = 401, 403, 404, 408, 409, 429
+# A webhook and a ValidatingAdmissionPolicy: it is not the user who may not do it.
+_POLICY = (" denied the request", " denied request")
 _NEXT = {
     FORBIDDEN: "grant it to porch's user (docs/porch.md has the Role), or renew the credentials in the kubeconfig",
     UNREACHABLE: "try again later",
@@ -30,12 +32,14 @@ class Refusal(PorchError):  # noqa: N818 - reads as what happened
         self.missing = text(at(document, "details", "kind")) if self.reason == "NotFound" else ""
         self.message = text(at(document, "message"))  # as it came: to compare with, not to show
         self.words = shown(self.message)
-        exit_code = _exit_code(status)
+        exit_code = _exit_code(status, self.message)
         said = self.words or "no Kubernetes Status came with it"
         super().__init__(exit_code, f"the cluster answers {request} with {status} ({said}): {_NEXT[exit_code]}")
 
 
-def _exit_code(status: int) -> int:
+def _exit_code(status: int, message: str) -> int:
+    if status == _DENIED and any(words in message for words in _POLICY):
+        return REFUSED
     if status in {_UNAUTHORIZED, _DENIED}:
         return FORBIDDEN
     if status in {_TIMEOUT, _CONFLICT, _TOO_MANY} or status >= 500:  # noqa: PLR2004 - the server's own faults

@@ -26,6 +26,7 @@ _NO_ROOM = (
     *("exceeded quota:", "failed quota:", "insufficient quota to ", "status unknown for quota:"),
     *(" usage per ", " ratio per "),
 )
+_FINAL = {NOT_FOUND, REFUSED}
 _DYING = "because it is being terminated"
 # Of the API server and of those that it asks. Many pods at once may meet each other at the same quota.
 _BUSY = (
@@ -156,13 +157,17 @@ class _Watch:
             seen = find(self.client, self.intent)
             if done := self._done(seen):
                 return done
-            # A failure that was there before may be of the wish before: it counts if it stays.
-            if seen.is_observed and seen.failure and (not self.before.failure or waited >= observe):
+            if seen.is_observed and seen.failure and (waited >= observe or not self._may_pass(seen.failure)):
                 raise self._failed(seen)
             if waited >= until:
                 return self._unsaid(seen, f"after {max(observe, 0):.3g} s")
             self.terms.pause(min(next(polls, _POLL_SECONDS[-1]), max(until - waited, 0.01)))
             waited = self.terms.deadline.clock() - began
+
+    def _may_pass(self, failure: str) -> bool:
+        # One that was there before may be of the wish before. Another that ends the intent is to be sure: in a new
+        # namespace, say, pods are refused until there is a service account. Quotas and the like are tried again anyway.
+        return bool(self.before.failure) or _meaning(failure)[0] in _FINAL
 
     def _done(self, seen: Deployment) -> Scaled | None:
         wanted = self.intent.replicas
@@ -178,7 +183,10 @@ class _Watch:
             raise ScaleError(TIMED_OUT, message, seen.pods)
         if not seen.is_observed:
             return Scaled(seen.pods, (f"no controller has looked at the Deployment {after}",))
-        return Scaled(seen.pods, (f"{seen.pods} of {wanted} pods are there {after}, and the cluster says no more",))
+        there = (
+            f"{seen.pods} of {wanted} pods are" if seen.pods < wanted else f"{seen.pods} pods, not {wanted}, are still"
+        )
+        return Scaled(seen.pods, (f"{there} there {after}, and the cluster says no more",))
 
     def _failed(self, seen: Deployment) -> PorchError:
         code, advice = _meaning(seen.failure)
