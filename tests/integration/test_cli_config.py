@@ -169,6 +169,7 @@ class Ready(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.send_response(self.answer[0])
+        self.send_header("Content-Length", "99" if self.answer[1] == b"cut off" else str(len(self.answer[1])))
         self.end_headers()
         self.wfile.write(self.answer[1])
 
@@ -183,6 +184,7 @@ class Ready(BaseHTTPRequestHandler):
         (503, b'{"checks": {"porch_available": "ok", "worker_pool": "failed"}}', "executable, says http"),
         (503, b'{"checks": {"porch_available": "failed"}}', "FAILED: /opt/bin/porch is not there, or not executable"),
         (401, b'{"error": {}}', "whether it can be run was not seen, since http"),
+        (200, b"cut off", "whether it can be run was not seen, since http"),
         (200, b"[]", "whether it can be run was not seen, since http"),
     ],
 )

@@ -75,3 +75,13 @@ def test_the_options_of_sam_local_are_as_many_words_in_every_shell(shell: str) -
         "--env-vars", ".local/env.local.json", "--add-host", "host.docker.internal:host-gateway",
         "--parameter-overrides", "Architecture=x86_64", "EndpointUrl=http://here",
     ]  # fmt: skip
+
+
+def test_the_api_in_a_container_is_waited_for_and_stopped() -> None:
+    """It takes seconds to listen: what asks at once is refused, and curl tries that again only if it is to."""
+    steps = [step.command for block in transcripts.blocks(ROOT / "events/README.md") for step in block.steps]
+    at = next(at for at, step in enumerate(steps) if step.startswith("sam local start-api"))
+    asked, stopped = steps[at + 1], steps[at + 2]
+    assert steps[at].endswith("&")
+    assert {"--retry", "--retry-connrefused"} <= set(asked.split())
+    assert stopped.split()[0] == "kill"

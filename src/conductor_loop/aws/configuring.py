@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -90,7 +91,7 @@ def _can_be_run(path: str, url: str) -> str:
     """Ask the stack, whose function has the file before it; whether it says so or not is told as it is."""
     try:
         checks = json.loads(_answer(url))["checks"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         return f"whether it can be run was not seen, since {url} does not say ({error!r})"
     if checks.get("porch_available") != "ok":
         raise OSError(f"{path} is not there, or not executable, says {url}")
