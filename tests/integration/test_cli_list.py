@@ -2,15 +2,20 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import CliRunner, Result
 
 from conductor_loop import pipeline
 from conductor_loop.cli import main
+from conductor_loop.errors import Cause
+from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
+from tests.integration.sealed import seal
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +69,29 @@ def test_a_name_that_was_sent_again_has_a_line_for_each(world: World) -> None:
     answered(world, "intent-a.json")
     world.drop("intent-a.json")
     assert rows() == [["received", "intent-a.json"], ["success", "intent-a.json"]]
+
+
+def test_a_newer_version_is_listed_beside_one_that_waits_for_its_next_attempt(world: World) -> None:
+    world.porch.script = [Cause.NETWORK_ERROR]
+    world.configure(priority_queues=True)
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    world.work()
+    world.drop()
+    assert rows() == [["received", "intent-a.json"], ["retrying", "intent-a.json"]]
+
+
+def test_what_was_answered_and_stays_where_it_is_is_listed_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seal(monkeypatch)
+    key: Any = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
+    sealed = boto3.client("s3").put_object(Bucket=BUCKET, Key="intent-a.json", Body=intent(), **key)
+    handoff = replace(world.drop("intent-b.json"), key="intent-a.json", version_id=sealed["VersionId"])
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.LEFT
+    assert [row for row in rows() if row[1] == "intent-a.json"] == [["failed", "intent-a.json"]]
+    answered(world, "intent-a.json")
+    assert [row for row in rows() if row[1] == "intent-a.json"] == [
+        ["success", "intent-a.json"],
+        ["failed", "intent-a.json"],
+    ]
 
 
 def test_namespace_priority_limit_and_age_are_filters(world: World) -> None:

@@ -119,9 +119,10 @@ class StateTable(Upkeep):
         over = handoff.version_id
         for _ in range(_TRIES):
             refusal = self._writing.write(self._name(handoff, handoff.version_id, now, over=over))
-            if refusal is None or refusal.newer_version is None or refusal.newer_version not in older:
+            above = refusal.newer_version if refusal else None
+            if above is None or above not in older:
                 return
-            over = refusal.newer_version
+            over = above
 
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         """Take the handoff and its target, all or nothing; ``None`` means taken.

@@ -55,11 +55,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An input in the bucket, and since when it lies there."""
+    """An input in the root of the bucket, and since when it lies there."""
 
     since: datetime
-    state: str  # waiting, processed, failed
     name: str
+    version_id: str
 
 
 def outputs(stack: str) -> Outputs:
@@ -112,17 +112,17 @@ def kept(bucket: str, file: str) -> str | None:
     return next((key for key in (f"failed/{file}", f"processed/{file}") if heads.head(client, bucket, key)), None)
 
 
-def listing(bucket: str, state: str, since: datetime, limit: int) -> list[Listed]:
-    """List the newest inputs of one state, newest first, at most ``limit``. S3 sorts by name: all are looked at."""
-    return heapq.nlargest(limit, (one for one in _inputs(bucket, state) if one.since >= since), lambda one: one.since)
+def waiting(bucket: str, since: datetime, limit: int) -> list[Listed]:
+    """List the newest inputs of the root, newest first, at most ``limit``. S3 sorts by name: all are looked at."""
+    return heapq.nlargest(limit, (one for one in _root(bucket) if one.since >= since), lambda one: one.since)
 
 
-def _inputs(bucket: str, state: str) -> Iterator[Listed]:
-    prefix = "" if state == "waiting" else f"{state}/"
-    pages = boto3.client("s3").get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
-        for found in page.get("Contents", []):
-            yield Listed(found["LastModified"], state, found["Key"].removeprefix(prefix))
+def _root(bucket: str) -> Iterator[Listed]:
+    pages = boto3.client("s3").get_paginator("list_object_versions")
+    for page in pages.paginate(Bucket=bucket, Delimiter="/"):
+        for found in page.get("Versions", []):
+            if found["IsLatest"]:
+                yield Listed(found["LastModified"], found["Key"], found["VersionId"])
 
 
 def names(bucket: str, beginning: str) -> list[str]:

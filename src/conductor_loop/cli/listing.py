@@ -95,8 +95,8 @@ def _found(stack: str, since: float, limit: int, state: str | None, **filters: s
     known = list(islice((one for one in rows if one.arrived >= start), limit))
     if given or (states and _RECEIVED not in states):
         return known
-    lying = operator.listing(outputs["HandoffBucket"], "waiting", datetime.fromtimestamp(now - since, UTC), limit)
-    strangers = _strangers(table, lying, {one.name for one in known if one.state in _UNDECIDED})
+    lying = operator.waiting(outputs["HandoffBucket"], datetime.fromtimestamp(now - since, UTC), limit)
+    strangers = _strangers(table, lying, {one.version_id for one in known})
     return sorted([*known, *strangers], key=lambda one: one.arrived, reverse=True)[:limit]
 
 
@@ -110,21 +110,17 @@ def _rows(table: "Listing", wanted: "Wanted", now: float) -> "Iterator[Listed]":
 
 
 def _strangers(table: "Listing", lying: "list[Lying]", met: set[str]) -> "list[Listed]":
-    """Give what lies in the root of which the table knows nothing, or only answers to what was put before."""
+    """Give what lies in the root of which the table knows nothing, though it may know other versions of the name."""
     from conductor_loop.api.parts import Listed  # noqa: PLC0415 - see common
 
-    waiting = [one for one in lying if one.name not in met]
+    waiting = [one for one in lying if one.version_id not in met]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         answers = list(pool.map(lambda one: table.newest(one.name), waiting))
     return [
-        Listed(one.name, "", _RECEIVED, f"{_second(one)}.000Z")
+        Listed(one.name, "", _RECEIVED, f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
         for one, answer in zip(waiting, answers, strict=True)
-        if answer is None or (answer.listed.state not in _UNDECIDED and answer.listed.arrived[:19] < _second(one))
+        if answer is None or one.version_id not in answer.versions
     ]
-
-
-def _second(one: "Lying") -> str:
-    return f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _cells(one: "Listed") -> list[Any]:
