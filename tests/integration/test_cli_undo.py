@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conductor_loop import pipeline
-from conductor_loop.aws import configuring, sdk
+from conductor_loop.aws import asking, configuring, sdk
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.lifecycle import Target
 from conductor_loop.porch import Delivered, Package, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
@@ -132,6 +133,37 @@ def test_one_that_waits_for_the_same_target_goes_first(world: World) -> None:
     result = run("intent-b.json")
     assert result.exit_code == 1
     assert "intent-c.json waits for the same target" in result.stderr
+
+
+def test_one_that_is_applied_while_undo_looks_is_not_undone_unseen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied(world, "intent-a.json", replicas=3)
+    applied(world, "intent-b.json", replicas=5)
+    world.drop("intent-c.json", intent(replicas=9))
+    look = asking.target
+
+    def looked(table: str, name: str) -> Target:
+        found = look(table, name)
+        work(world)  # just after: the root is empty by now
+        return found
+
+    monkeypatch.setattr(asking, "target", looked)
+    assert run("intent-b.json").exit_code == 1
+    assert "intent-undo-b.json" not in world.listing()
+
+
+def test_where_not_all_that_waits_can_be_looked_at_nothing_is_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied(world, "intent-a.json", replicas=3)
+    applied(world, "intent-b.json", replicas=5)
+    monkeypatch.setattr(asking, "_MOST_WAITING", 1)
+    for file in ("intent-c.json", "intent-d.json"):
+        world.drop(file, intent(target="other"))
+    result = run("intent-b.json")
+    assert (result.exit_code, "more intents wait than are looked at" in result.stderr) == (1, True)
+    assert "intent-undo-b.json" not in world.listing()
 
 
 def test_the_first_intent_of_a_target_has_nothing_known_before_it(world: World) -> None:

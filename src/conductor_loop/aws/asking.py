@@ -57,7 +57,7 @@ def waiting(bucket: str, name: str) -> tuple[list[str], bool]:
     """Find the intents in the root that are about the target ``namespace/name``.
 
     Returns:
-        Their files, sorted; and whether all that lie there were looked at, or the newest ones only.
+        Their files, sorted; and whether all that lie there were looked at, or some of them only.
 
     """
     client = boto3.client("s3", config=Config(max_pool_connections=_AT_ONCE))

@@ -86,7 +86,7 @@ class _Found:
         if others := [one for one in self.waiting if one != self.name]:
             self.remarks.append(f"{', '.join(others)}: for the same target, and not answered yet")
         if not whole:
-            self.remarks.append("very many intents wait: the newest ones alone were looked at")
+            self.remarks.append("very many intents wait, and not all of them were looked at")
         self.remarks += _of_name(self.name, operator.standing(bucket, self.name))
         package = self.plan.get("package")
         if package and package["files"] is not None:

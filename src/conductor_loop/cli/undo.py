@@ -56,8 +56,8 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
     bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
     status = answers.final(name, bucket)
     target = _target(name, status)
+    _check_waiting(bucket, target)  # first: what waits now is seen here, or as the last applied one below
     replicas = _replicas(name, status, _last_applied(table, name, target))
-    _check_waiting(bucket, target)
     file = _named(name)
     rules, _ = drafts.limits(stack)
     body = _intent(target, replicas, name, rules)
@@ -103,10 +103,13 @@ def _replicas(name: str, status: Mapping[str, Any], now: int | None) -> int:
 def _check_waiting(bucket: str, target: str) -> None:
     from conductor_loop.aws import asking  # noqa: PLC0415 - see common
 
-    waiting, _ = asking.waiting(bucket, target)
+    waiting, whole = asking.waiting(bucket, target)
     if waiting:
         follow_it = f"conductor-loop status {waiting[0]} --wait 30"
         raise click.ClickException(f"{', '.join(waiting)} waits for the same target; see what comes of it: {follow_it}")
+    if not whole:
+        unknown = f"whether one of them is for {target} is unknown"
+        raise click.ClickException(f"more intents wait than are looked at, and {unknown}: try again once fewer do")
 
 
 def _named(name: str) -> str:
