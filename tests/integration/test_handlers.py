@@ -227,7 +227,7 @@ def test_an_object_in_a_folder_is_left_alone(
     assert set(handlers.sweeper({}, Context()).values()) == {0}  # type: ignore[arg-type]
     assert world.listing() == [unquote_plus(key)]
     assert world.bucket.get(BUCKET, unquote_plus(key)) == b"{}"
-    assert operator.listing(BUCKET, "waiting", datetime.fromtimestamp(0, UTC), limit=9) == []
+    assert operator.waiting(BUCKET, datetime.fromtimestamp(0, UTC), limit=9) == []
     assert queue.receive() == []
     assert not [line for line in lines(capsys) if line.get("message") == "decided"]
 

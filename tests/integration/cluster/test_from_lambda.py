@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -140,6 +140,45 @@ def test_an_intent_scales_the_deployment_and_the_status_is_the_clusters_answer(
     assert status["message"] == "Successfully scaled cnf-simulator to 3 replicas"
     assert (status["delivery"], status["previous_replicas"], status["observed_replicas"]) == ("scale", 1, 3)
     assert world.api.deployment()["spec"]["replicas"] == 3
+
+
+def plan(**fields: Any) -> Any:
+    asked = {"file": "intent-a.json", "body": b64encode(intent(**fields)).decode(), "principal": "AWS:somebody"}
+    return handlers.conductor({"plan": asked}, Context())  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize("delivery", ["check", "scale"])
+def test_a_plan_has_the_clusters_replicas_and_changes_nothing_anywhere(
+    function: boto3.session.Session,
+    world: World,
+    bucket: MotoBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    delivery: str,
+) -> None:
+    monkeypatch.setenv("CONDUCTOR_PORCH_CLUSTER_DELIVERY", delivery)
+    before = json.dumps(world.api.deployment())
+    found = plan(replicas=3)
+    assert found["delivered"]["delivery"] == delivery
+    assert (found["delivered"]["previous_replicas"], found["replicas"], found["applied"]) == (1, 3, None)
+    assert {*found["package"]["files"]} == {"Kptfile", "kustomization.yaml"}
+    assert json.dumps(world.api.deployment()) == before
+    assert (bucket.keys(BUCKET), function.client("dynamodb").scan(TableName="state")["Count"]) == ([], 0)
+    patches = [
+        query for request, query in zip(world.api.requests, world.api.queries, strict=True) if "PATCH" in request
+    ]
+    assert patches == (["fieldManager=conductor-loop&dryRun=All"] if delivery == "scale" else [])
+
+
+@pytest.mark.usefixtures("scaling")
+def test_a_plan_says_what_the_cluster_would_refuse(world: World) -> None:
+    status = {"kind": "Status", "reason": "Forbidden", "message": "admission webhook says: at most two"}
+    world.api.faults.answers["/scale"] = (403, {}, json.dumps(status).encode())
+    failed = plan(replicas=3)["failed"]
+    assert failed["code"] == "E008"
+    assert "at most two" in failed["message"]
+    del world.api.objects["deployments"]["oran-sim/cnf-simulator"]
+    assert plan(replicas=3)["failed"]["error_code"] == "DEPLOYMENT_NOT_FOUND"
 
 
 @pytest.mark.usefixtures("scaling")
