@@ -251,3 +251,13 @@ def two_sweeps_and_a_decision_without_its_effects(play: Play) -> None:
     play.decide_only(_waiting(play))
     play.now += 1000
     play.race(play.sweep(), play.message(_waiting(play)))
+
+
+@scene
+def an_older_decision_without_its_effects_beside_a_newer_intent(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    older = _waiting(play)
+    play.decide_only(older)
+    play.answer(play.put("intent-b.json", _NEW, at=1.0))
+    newer = next(one for one in play.messages if one.handoff.key == "intent-b.json")
+    play.race(play.message(newer), play.message(older))
