@@ -262,3 +262,13 @@ def two_versions_of_one_second_and_the_newer_is_refused_after_its_event_is_lost(
     message = _waiting(play)
     play.now += 1000
     play.race(play.message(message), play.sweep())
+
+
+@scene
+def an_older_decision_without_its_effects_beside_a_newer_intent(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    older = _waiting(play)
+    play.decide_only(older)
+    play.answer(play.put("intent-b.json", _NEW, at=1.0))
+    newer = next(one for one in play.messages if one.handoff.key == "intent-b.json")
+    play.race(play.message(newer), play.message(older))
