@@ -15,11 +15,13 @@ NAME = "outcome-events"
 
 @pytest.fixture(scope="module")
 def queue(deployed: Deployed) -> Iterator[str]:
-    """Deploy the example beside the stack, with all that it has; give its queue's URL."""
+    """Deploy the example beside the stack, and give its queue's URL.
+
+    Without Slack: the embedded AWS makes no connections and API destinations from a template.
+    """
     parameters = [
         f"HandoffBucket={deployed.bucket}",
         "Email=oncall@example.com",
-        "SlackUrl=https://hooks.example.com/x",
     ]
     command = [
         str(LOCAL / "bin/aws"), "cloudformation", "deploy", "--stack-name", NAME, "--capabilities", "CAPABILITY_IAM",
