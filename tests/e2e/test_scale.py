@@ -1,10 +1,7 @@
 """Delivery scale on the deployed template: what an intent does to a cluster, and what its status says of that."""
 
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,59 +181,6 @@ def test_killed_after_the_patch(deployed: Deployed, cluster: Cluster) -> None:
     status = deployed.status(file)
     assert (status["message"], status["attempt"]) == (f"Successfully scaled {cluster.name} to 3 replicas", 2)
     assert (cluster.replicas, cluster.patched) == (3, [3])
-
-
-def test_a_worker_that_was_frozen_before_its_patch_changes_nothing_when_it_thaws(
-    deployed: Deployed, cluster: Cluster
-) -> None:
-    newer, frozen = cluster.file.replace(".json", "-newer.json"), list[int]()
-
-    def freeze(_method: str, path: str) -> None:
-        if path.endswith("/horizontalpodautoscalers") and not frozen:  # what porch asks for right before the patch
-            frozen.extend(_running(cluster.file, int((deployed.stack.home / "pid").read_text())))
-            for pid in frozen:
-                os.kill(pid, signal.SIGSTOP)
-
-    cluster.api.faults.after = freeze
-    deployed.put(cluster.file, target=cluster.name, replicas=3, timeout="5s")
-    until(lambda: bool(frozen), 60)
-    deployed.put(newer, target=cluster.name, replicas=1)  # as it is: no version changes that a late patch would fail by
-    until(lambda: deployed.answered(newer), 90)
-    porch, *function = frozen
-    _thaw(porch)
-    until(lambda: not _is_alive(porch), 30)
-    _thaw(*function)
-    until(lambda: deployed.answered(cluster.file), 90)
-    assert deployed.status(newer)["message"] == f"Successfully scaled {cluster.name} to 1 replicas"
-    assert deployed.status(cluster.file)["message"] == f"Superseded by {newer}"
-    assert (cluster.replicas, cluster.patched) == (1, [])
-
-
-def _running(file: str, server: int) -> list[int]:
-    """Find the porch that runs on an intent, and the processes that it belongs to, up to those of the embedded AWS."""
-    commands = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/cmdline")}
-    (pid,) = [pid for pid, path in commands.items() if f"/{file}\0".encode() in _read(path)]
-    found = []
-    while pid not in {server, 1}:
-        found.append(pid)
-        pid = int(_read(Path(f"/proc/{pid}/stat")).rpartition(b") ")[2].split()[1])
-    return found
-
-
-def _thaw(*pids: int) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):  # the function was ended at its timeout
-            os.kill(pid, signal.SIGCONT)
-
-
-def _is_alive(pid: int) -> bool:
-    return _read(Path(f"/proc/{pid}/stat")).rpartition(b") ")[2][:1] not in {b"", b"Z"}
-
-
-def _read(path: Path) -> bytes:
-    with suppress(OSError):
-        return path.read_bytes()
-    return b""
 
 
 def _status(deployed: Deployed, file: str) -> dict[str, Any]:
