@@ -47,6 +47,11 @@ def test_porch_is_told_that_it_is_a_dry_run_and_what_the_state_table_knows(parts
     assert (request.previous_version, request.previous_replicas, request.timeout_seconds) == ("v1.0.0", 3, 10)
 
 
+def test_porch_gets_no_more_time_than_is_left_to_answer_in(parts: World) -> None:
+    plan(parts.app, Draft("intent-b.json", intent()), parts.clock.now + 12)
+    assert 0 < parts.porch.requests[-1].timeout_seconds < 12
+
+
 @pytest.mark.parametrize("fields", [{}, {"replicas": 5000}, {"priority": "high"}, {"correlation_id": "c-1"}])
 def test_a_plan_changes_nothing(world: World, aws: boto3.session.Session, fields: dict[str, Any]) -> None:
     applied(world, correlation_id="c-1")

@@ -55,13 +55,6 @@ def test_the_api_takes_tls_1_3_only_and_logs_no_credentials() -> None:
     ]
 
 
-def test_the_bucket_tells_eventbridge_of_its_objects_only_where_that_is_wanted() -> None:
-    told = RESOURCES["HandoffBucket"]["Properties"]["NotificationConfiguration"]["EventBridgeConfiguration"]
-    assert TEMPLATE["Parameters"]["OutcomeEvents"]["Default"] == "false"
-    assert "HasOutcomeEvents" in str(told)
-    assert "NoValue" in str(told)
-
-
 def test_the_bucket_is_versioned_private_encrypted_and_expires_what_is_settled() -> None:
     bucket = RESOURCES["HandoffBucket"]["Properties"]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
