@@ -38,12 +38,13 @@ def value(said: Any, given: dict[str, str]) -> Any:
         condition, yes, no = inner
         return value(yes if value(TEMPLATE["Conditions"][condition], given) else no, given)
     parts = [value(one, given) for one in inner]
-    return {
-        "!Equals": lambda: parts[0] == parts[1],
+    functions: dict[str, Callable[[], bool]] = {
+        "!Equals": lambda: bool(parts[0] == parts[1]),
         "!Not": lambda: not parts[0],
         "!And": lambda: all(parts),
         "!Or": lambda: any(parts),
-    }[name]()
+    }
+    return functions[name]()
 
 
 def broken(**given: str) -> set[str]:
