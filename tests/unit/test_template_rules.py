@@ -1,5 +1,6 @@
 """The template's rules and conditions, evaluated as CloudFormation does: which parameters go together."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
