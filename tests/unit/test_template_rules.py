@@ -1,12 +1,14 @@
 """The template's rules and conditions, evaluated as CloudFormation does: which parameters go together."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.pages import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Tagged(yaml.SafeLoader):
