@@ -98,7 +98,7 @@ def conclude(
 
     def write(now: float, seen: Row | None, handoff: Handoff) -> Refusal | None:
         mine = delivery.of(newest(handoff) if seen_newest == handoff.version_id else handoff)
-        outcomes.append(_concluded(app, mine, tell, intent, seen))
+        outcomes.append(_concluded(app, mine, tell, journey, seen))
         return app.state.decide_unclaimed(mine.handoff, outcomes[-1], now, seen, newest=seen_newest)
 
     verdict = written(app, delivery, write)
@@ -116,12 +116,12 @@ def conclude(
 
 
 def _concluded(
-    app: App, delivery: Delivery, tell: Callable[[status.Author], Outcome], intent: Intent | None, seen: Row | None
+    app: App, delivery: Delivery, tell: Callable[[status.Author], Outcome], journey: Journey, seen: Row | None
 ) -> Outcome:
     """Tell the outcome as of the row: with all that earlier attempts have left."""
     now, attempt = app.clock(), seen.attempt if seen else 0
     outcome = tell(author(app, delivery, attempt, seen.failure if seen else None))
-    counted = counting.decided(outcome, _journey(app, delivery, intent))
+    counted = counting.decided(outcome, journey)
     _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
     return replace(
         told,

@@ -11,7 +11,7 @@ def test_a_porch_that_fails_twice_succeeds_in_the_end(deployed: Deployed) -> Non
     deployed.wait_for("intent-flaky.json")
     status = deployed.status("intent-flaky.json")
     assert (status["status"], status["retry_count"]) == ("success", 2)
-    assert len(deployed.keys("packages/e2e/flaky-one/")) == 4
+    assert len(deployed.keys("packages/e2e/flaky-one/")) == 2
 
 
 def test_a_porch_that_never_succeeds_fails_after_the_last_attempt_and_can_be_sent_again(deployed: Deployed) -> None:

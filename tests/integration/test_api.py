@@ -128,7 +128,7 @@ class TestListing:
     def test_a_name_as_long_as_s3_takes_is_listed(self, table: Any, state: StateTable) -> None:
         long = replace(handoff(1), key=f"intent-{'a' * 1012}.json")
         state.register(long, State.QUEUED, NOW)
-        (row,) = table.scan(TableName=TABLE)["Items"]
+        (row,) = (item for item in table.scan(TableName=TABLE)["Items"] if item["pk"]["S"].startswith("intent#"))
         assert len(row["arrived"]["S"].encode()) <= 1024  # of an index's key, which moto does not hold us to
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10), NOW).intents
         assert one.name == long.key

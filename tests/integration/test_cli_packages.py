@@ -44,7 +44,10 @@ def test_a_package_is_shown_file_by_file(world: World) -> None:
         "==> Kptfile",
         "replicas: 3 # run 1",
         "==> kustomization.yaml",
-        "replicas: 3 # run 1",
+        "apiVersion: kustomize.config.k8s.io/v1alpha1",
+        "kind: Component",
+        "metadata:",
+        "  name: cnf-simulator-v1.0.0-run-1",
     ]
     assert "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/" in result.stderr
 

@@ -150,12 +150,12 @@ def find(resource: str, method: str, serving: Serving) -> Route:
         The route; for what does not exist one that answers 404 or 405, so that it is limited like every other.
 
     """
-    there = {route.method: route for route in ROUTES if route.resource == resource and route.exists(serving)}
+    there = {route.method: route for route in ROUTES if route.resource == resource}
     wanted = HTTPMethod.GET if method == HTTPMethod.HEAD else method
+    if not there or (wanted in there and not there[wanted].exists(serving)):
+        return _refusing(Problem(HTTPStatus.NOT_FOUND, "There is nothing here"))
     if wanted in there:
         return there[wanted]
-    if not there:
-        return _refusing(Problem(HTTPStatus.NOT_FOUND, "There is nothing here"))
     allowed = sorted(there.keys() | ({"HEAD"} if HTTPMethod.GET in there else set()))
     message = "There is no such method here; Allow names those there are"
     return _refusing(Problem(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": ", ".join(allowed)}))
