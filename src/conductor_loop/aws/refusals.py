@@ -25,7 +25,7 @@ _SILENT = (
     NotAnswering,
 )
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")  # one of them is in every answer of AWS
-_OWN_TYPE = "application/x-amz-json"  # that nothing else serves; the embedded AWS denies calls without an id
+_OWN_TYPES = ("application/x-amz-json", "application/xml")  # no page's; the embedded AWS denies calls without an id
 _OF_THE_WAY = (exceptions.SSLError, exceptions.ProxyConnectionError)  # silent, too, but for what is set here
 _NOT_AWS = "check AWS_ENDPOINT_URL, HTTPS_PROXY and the network's login page"
 _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
@@ -80,7 +80,7 @@ def _check_origin(**event: Any) -> None:  # noqa: ANN401 - what botocore tells
     """Raise ForeignAnswer, before a page is parsed as an answer of AWS; failures of AWS itself are retried."""
     headers, status = event["response_dict"]["headers"], event["response_dict"]["status_code"]
     kind = headers.get("content-type", "no content type")
-    is_aws = kind.startswith(_OWN_TYPE) or any(headers.get(name) for name in _REQUEST_IDS)
+    is_aws = kind.startswith(_OWN_TYPES) or any(headers.get(name) for name in _REQUEST_IDS)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and not is_aws:
         raise ForeignAnswer(status=status, kind=kind)
 
