@@ -2,17 +2,19 @@ from pathlib import Path
 
 from tests.e2e.conftest import Deployed
 
-# The calls of a clean run: read, claim, target, four files, decide, status, copy, remove, settled. tests/integration
-# kills at each of them, before and after; here the deployed function dies after each step.
+# The calls of a clean run: read, claim, target, note of the package, two files, decide, status, look at the live tree,
+# write it, copy, remove. tests/integration kills at each of them, before and after; here the deployed function dies
+# after each step.
 STEPS = {
     "claim": "after-2",
     "porch": "before-4",
     "half the upload": "after-5",
-    "upload": "before-8",
-    "decide": "after-8",
-    "status": "after-9",
-    "copy": "after-10",
-    "remove": "after-11",
+    "upload": "before-7",
+    "decide": "after-7",
+    "status": "after-8",
+    "live tree": "after-10",
+    "copy": "after-11",
+    "remove": "after-12",
 }
 
 
