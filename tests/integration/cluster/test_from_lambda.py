@@ -185,7 +185,7 @@ def test_a_plan_says_what_the_cluster_would_refuse(world: World) -> None:
 def test_a_cluster_that_has_not_answered_yet_is_not_called_scaled(world: World, bucket: MotoBucket) -> None:
     world.api.controller.stuck = True
     status = drop(bucket, "intent-a.json")
-    assert (status["status"], status["observed_replicas"]) == ("success", 1)
+    assert (status["status"], "observed_replicas" in status) == ("success", False)
     said = "Set cnf-simulator to 3 replicas; no controller has looked at the Deployment after 2 s"
     assert status["message"] == said
 

@@ -48,9 +48,9 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """What came of it: how many pods there are, and what is worth knowing."""
+    """What came of it: how many pods there are (None: the status is of another wish), and what is worth knowing."""
 
-    pods: int
+    pods: int | None
     notes: tuple[str, ...] = ()
 
 
@@ -172,7 +172,7 @@ class _Watch:
     def _done(self, seen: Deployment) -> Scaled | None:
         wanted = self.intent.replicas
         if seen.replicas != wanted:
-            return Scaled(seen.pods, (f"{wanted} replicas were set, and others have set {seen.replicas} since",))
+            return Scaled(_pods(seen), (f"{wanted} replicas were set, and others have set {seen.replicas} since",))
         is_ready = not self.terms.ready or seen.available == wanted
         return Scaled(seen.pods) if seen.is_observed and seen.pods == wanted and is_ready else None
 
@@ -180,9 +180,9 @@ class _Watch:
         wanted = self.intent.replicas
         if self.terms.ready:
             message = f"{seen.available} of {wanted} pods are available so far: give the intent more time"
-            raise ScaleError(TIMED_OUT, message, seen.pods)
+            raise ScaleError(TIMED_OUT, message, _pods(seen))
         if not seen.is_observed:
-            return Scaled(seen.pods, (f"no controller has looked at the Deployment {after}",))
+            return Scaled(None, (f"no controller has looked at the Deployment {after}",))
         there = (
             f"{seen.pods} of {wanted} pods are" if seen.pods < wanted else f"{seen.pods} pods, not {wanted}, are still"
         )
@@ -193,6 +193,10 @@ class _Watch:
         words = self.client.transport.shown(seen.failure)
         there = f"{seen.pods} of {self.intent.replicas} pods are there"
         return ScaleError(code, f"{there}, and the cluster goes on trying: {words}: {advice}", seen.pods)
+
+
+def _pods(seen: Deployment) -> int | None:
+    return seen.pods if seen.is_observed else None
 
 
 def _meaning(words: str) -> tuple[int, str]:
