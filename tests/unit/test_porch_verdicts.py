@@ -92,6 +92,18 @@ def test_a_failure_says_what_porch_said_last_and_what_to_do(bench: Bench) -> Non
     )
 
 
+@pytest.mark.parametrize("code", [2, 3, 4, 5])
+def test_a_next_step_that_porch_names_itself_is_not_followed_by_another(bench: Bench, code: int) -> None:
+    words = "Error: an autoscaler would undo it: lower spec.minReplicas"
+    message = str(bench.failure(bench.program(f"echo '{words}' >&2; exit {code}")))
+    assert message.endswith(f", it said last: '{words}'.")
+
+
+def test_a_next_step_that_is_cut_off_is_followed_by_another(bench: Bench) -> None:
+    message = str(bench.failure(bench.program(f"echo 'Error: {'a' * 600}: lower it' >&2; exit 5")))
+    assert message.endswith("'; raise the limit, or ask for fewer replicas.")
+
+
 def test_every_failure_names_a_next_step_in_one_line(bench: Bench) -> None:
     for code in range(1, 130):
         if code in {1, 5, 42, 124, 126, 127}:

@@ -80,6 +80,15 @@ _NEXT: dict[Cause, str] = {
 }
 _NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
 
+# Of these the bundled porch says the next step itself, and better: "Error: what is wrong: what to do".
+_MAY_ADVISE = {
+    Cause.DEPLOYMENT_NOT_FOUND,
+    Cause.INSUFFICIENT_PERMISSIONS,
+    Cause.NETWORK_ERROR,
+    Cause.QUOTA_EXCEEDED,
+}
+_ADVICE = re.compile(r"Error: .+: .+")
+
 _CREATED = re.compile(r"^Package successfully created:(.*)$", re.MULTILINE)
 _SAID_LENGTH = 500  # characters of porch's last words in a message
 
@@ -169,4 +178,6 @@ def sentence(problem: Unusable, stderr: str) -> str:
     """Say what happened, what porch said last, and what to do next, in one line."""
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     said = f", it said last: {last[:_SAID_LENGTH]!r}" if last else ""
+    if problem.cause in _MAY_ADVISE and len(last) <= _SAID_LENGTH and _ADVICE.fullmatch(last):
+        return f"{problem}{said}."
     return f"{problem}{said}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
