@@ -50,6 +50,7 @@ class Attempt:
     note: str  # what is done otherwise than the sender asked: clauses, or empty
     waited: float | None  # seconds from the put to here, of the first attempt
     previous_replicas: int | None = None  # that an earlier attempt found, and may have changed
+    delivery: str | None = None  # what an earlier attempt has done with the package
 
 
 class Unplanned(Enum):
@@ -124,8 +125,9 @@ def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
-    previous = seen.failure.previous_replicas if seen and seen.failure else None
-    return Attempt(intent, claim, timeout, patience, cut, waited, previous)
+    failure = seen.failure if seen else None
+    before = (failure.previous_replicas, failure.delivery) if failure else (None, None)
+    return Attempt(intent, claim, timeout, patience, cut, waited, *before)
 
 
 def written(

@@ -72,6 +72,8 @@ class Failure:
     stdout: str = ""
     stderr: str = ""
     previous_replicas: int | None = None  # that the target had before the first attempt; None: unknown
+    delivery: str | None = None  # what this or an earlier attempt has done with the package, if it has said so
+    observed_replicas: int | None = None  # pods that there were at the end of this one
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from conductor_loop.lifecycle import (
 )
 from conductor_loop.order import applied as applied_order
 from conductor_loop.order import newest, order
-from conductor_loop.porch import PorchFailed, Request, Run
+from conductor_loop.porch import Delivered, PorchFailed, Request, Run
 from conductor_loop.publishing import publish
 from conductor_loop.settling import Answer, fitting, settle, settle_decided
 
@@ -228,6 +228,8 @@ def _run(app: App, run: Run) -> PorchRun:
 
 def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed) -> Answer | Later:
     claim, now = attempt.claim, app.clock()
+    if failure.delivered is None and attempt.delivery is not None:  # what an earlier attempt has set stays set
+        failure.delivered = Delivered(attempt.delivery, attempt.previous_replicas)
     plan = retry.decide(failure.cause, claim.attempt, attempt.patience, app.config.retry, app.jitter)
     next_retry = now + plan.delay_seconds if isinstance(plan, retry.Again) else None
     outcome = status.failed(author(app, delivery, claim.attempt), attempt.intent, failure, next_retry, attempt.note)
@@ -250,7 +252,8 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
 
 def _kept(attempt: Attempt, failure: PorchFailed) -> Failure:
     """Give what the row keeps of a failure; a row has room for little of what porch printed."""
-    run, found = failure.run, failure.delivered.previous_replicas if failure.delivered else None
+    run, delivered = failure.run, failure.delivered
+    found = delivered.previous_replicas if delivered else None
     return Failure(
         attempt=attempt.claim.attempt,
         cause=failure.cause,
@@ -260,6 +263,8 @@ def _kept(attempt: Attempt, failure: PorchFailed) -> Failure:
         stdout=run.stdout[:_KEPT_CHARACTERS],
         stderr=run.stderr[:_KEPT_CHARACTERS],
         previous_replicas=attempt.previous_replicas if found is None else found,
+        delivery=delivered.delivery if delivered else None,
+        observed_replicas=delivered.observed_replicas if delivered else None,
     )
 
 

@@ -119,7 +119,13 @@ def exhausted(author: Author, intent: Intent) -> Outcome:
     run = Run(exit_code=last.exit_code, stdout=last.stdout, stderr=last.stderr, duration_seconds=last.seconds)
     later = author.attempt - last.attempt
     note = f" (of the {later} after that, nothing was heard)" if later else ""
-    return failed(author, intent, PorchFailed(last.cause, run, last.text), None, note)
+    return failed(author, intent, PorchFailed(last.cause, run, last.text, _kept_delivered(last)), None, note)
+
+
+def _kept_delivered(last: Failure | None) -> Delivered | None:
+    if last is None or last.delivery is None:
+        return None
+    return Delivered(last.delivery, last.previous_replicas, last.observed_replicas)
 
 
 def _never_told(author: Author, intent: Intent) -> Outcome:
@@ -147,14 +153,24 @@ def rejected(author: Author, rejection: Rejected, intent: Intent | None = None) 
 
 def superseded(author: Author, by: str, intent: Intent | None) -> Outcome:
     """Tell of an intent that came too late: a newer one stands in its place."""
-    return _outcome(State.SKIPPED, PROCESSED, _document(author, State.SKIPPED, f"Superseded by {by}", intent))
+    document = _document(author, State.SKIPPED, f"Superseded by {by}", intent) | _left(author)
+    return _outcome(State.SKIPPED, PROCESSED, document)
 
 
 def withdrawn(author: Author) -> Outcome:
     """Tell of an intent that its owner removed before it was decided; nobody can read it any more."""
     when = "while it was being retried" if author.attempt else "before it was processed"
-    document = _document(author, State.SKIPPED, f"Withdrawn: the file was removed from the bucket {when}")
+    left = _left(author)
+    stays = "; replicas that an attempt has set in the cluster stay set" if left.get("delivery") == SCALE else ""
+    document = _document(author, State.SKIPPED, f"Withdrawn: the file was removed from the bucket {when}{stays}")
+    document |= left
     return replace(_outcome(State.SKIPPED, PROCESSED, document), withdrawn=True)
+
+
+def _left(author: Author) -> dict[str, Any]:
+    """Give the fields that say what attempts have done elsewhere, of an intent that gets no further one."""
+    delivered = _kept_delivered(author.failure)
+    return _delivered(delivered) if delivered else {}
 
 
 def encode(outcome: Outcome) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.porch import Delivered, PorchFailed, Run
 from conductor_loop.retry import Policy
 from tests.factories import intent
 from tests.memory import UNREADABLE
@@ -291,6 +292,59 @@ def test_where_no_attempt_said_anything_the_answer_says_so() -> None:
     status = site.status("intent-a.json")
     assert (status["error_details"]["error_code"], status["attempt"]) == ("WORKERS_DIED", 3)
     assert "none of 3 attempts" in status["message"]
+
+
+def no_room() -> None:
+    """Set the replicas in the cluster, which has no room for the pods."""
+    said = Run(exit_code=5, stdout="", stderr="", duration_seconds=1.0)
+    raise PorchFailed(Cause.QUOTA_EXCEEDED, said, "no room", Delivered("scale", 1, 2))
+
+
+def test_an_answer_for_attempts_that_are_used_up_says_what_the_last_one_has_set() -> None:
+    site = Site.open(retry=Policy(attempts=1))
+    site.porch(no_room, die)
+    site.event(site.put("intent-a.json"))
+    site.settle()
+    status = site.status("intent-a.json")
+    assert (status["error_details"]["error_code"], status["attempt"]) == ("QUOTA_EXCEEDED", 2)
+    assert (status["delivery"], status["previous_replicas"], status["observed_replicas"]) == ("scale", 1, 2)
+
+
+def test_what_an_attempt_has_set_is_said_although_a_later_one_got_less_far() -> None:
+    site = Site.open(retry=Policy(attempts=2))
+    site.porch(no_room, NETWORK, NETWORK)
+    site.event(site.put("intent-a.json"))
+    site.settle()
+    status = site.status("intent-a.json")
+    assert (status["error_details"]["error_code"], status["attempt"]) == ("NETWORK_ERROR", 3)
+    assert (status["delivery"], status["previous_replicas"]) == ("scale", 1)
+    assert "observed_replicas" not in status
+
+
+def test_an_intent_that_is_withdrawn_after_it_was_set_in_the_cluster_says_so() -> None:
+    site = Site.open()
+    site.porch(no_room)
+    site.event(site.put("intent-a.json"))
+    site.receive()
+    site.withdraw("intent-a.json")
+    site.settle()
+    status = site.status("intent-a.json")
+    assert status["message"].endswith("; replicas that an attempt has set in the cluster stay set")
+    assert (status["status"], status["delivery"], status["previous_replicas"]) == ("skipped", "scale", 1)
+
+
+def test_an_older_version_that_was_set_in_the_cluster_says_so_after_a_newer_one_was_refused() -> None:
+    site = Site.open()
+    site.porch(no_room)
+    older = site.put("intent-a.json")
+    site.event(older)
+    site.receive()
+    site.wait(1)
+    site.event(site.put("intent-a.json", replicas="5"))
+    site.settle()
+    outcome = site.world.row(older).outcome
+    assert outcome is not None
+    assert (outcome.status["status"], outcome.status["delivery"]) == ("skipped", "scale")
 
 
 def test_an_intent_that_is_superseded_after_attempts_says_how_many_there_were() -> None:
