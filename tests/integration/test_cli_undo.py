@@ -187,6 +187,32 @@ def test_an_intent_that_failed_changed_nothing(world: World) -> None:
     assert (result.exit_code, "intent-a.json changed nothing: it is failed" in result.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("newer", ["refused", "withdrawn"])
+def test_a_name_that_was_applied_is_undone_whatever_came_of_it_when_it_was_sent_again(world: World, newer: str) -> None:
+    applied(world, "intent-a.json", replicas=3)
+    applied(world, "intent-b.json", replicas=5)
+    world.configure(priority_queues=True)
+    again = world.drop("intent-b.json", intent(replicas="9" if newer == "refused" else 9))
+    pipeline.answer(world.app, again, world.deadline)
+    if newer == "withdrawn":
+        world.bucket.client.delete_object(Bucket=BUCKET, Key="intent-b.json")
+        world.work()
+    assert world.status("intent-b.json")["version_id"] == again.version_id
+    result = run("intent-b.json")
+    assert result.exit_code == 0, result.output
+    assert body(world, "intent-undo-b.json")["replicas"] == 3
+
+
+def test_an_intent_whose_row_has_expired_is_undone_by_its_status(world: World) -> None:
+    applied(world, "intent-a.json", replicas=3)
+    applied(world, "intent-b.json", replicas=5)
+    version = world.status("intent-b.json")["version_id"]
+    key = {"pk": {"S": "intent#intent-b.json"}, "sk": {"S": version}}
+    boto3.client("dynamodb").delete_item(TableName=TABLE, Key=key)
+    assert run("intent-b.json").exit_code == 0
+    assert body(world, "intent-undo-b.json")["replicas"] == 3
+
+
 def test_a_name_without_an_answer_exits_with_3_and_one_of_nothing_with_2(world: World) -> None:
     world.drop("intent-a.json")
     assert run("intent-a.json").exit_code == 3

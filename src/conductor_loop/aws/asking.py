@@ -11,11 +11,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.aws.rows import Key, read_row, text
+from conductor_loop.errors import Unreadable
+from conductor_loop.lifecycle import State
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from conductor_loop.lifecycle import Target
+    from conductor_loop.lifecycle import Row, Target
 
 _AT_ONCE = 8  # calls
 _MOST_WAITING = 200  # intents in the root that are read
@@ -51,6 +54,27 @@ def principal() -> str:
 def target(table: str, name: str) -> "Target":
     """Read what the state table knows of the target ``namespace/name``. Raises Unreadable."""
     return StateTable(boto3.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0).target(name)
+
+
+def applied(table: str, file: str) -> Mapping[str, Any] | None:
+    """Read the status of the newest version of a name that was applied, whatever newer ones came to."""
+    query: Any = {
+        "TableName": table,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": text(Key("intent", file).pk)},
+        "ConsistentRead": True,
+    }
+    pages = boto3.client("dynamodb").get_paginator("query").paginate(**query)
+    rows = [row for page in pages for item in page["Items"] if (row := _row(item)) and row.state is State.SUCCEEDED]
+    outcome = max(rows, key=lambda row: row.order).outcome if rows else None
+    return outcome.status if outcome else None
+
+
+def _row(item: Mapping[str, Any]) -> "Row | None":
+    try:
+        return read_row(item)
+    except Unreadable:
+        return None
 
 
 def waiting(bucket: str, name: str) -> tuple[list[str], bool]:

@@ -50,12 +50,15 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
       4  AWS refuses or does not answer
       130  interrupted; what was sent goes on
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
+    from conductor_loop.aws import asking, operator  # noqa: PLC0415 - see common
 
     outputs = operator.outputs(stack)
     bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
-    status = answers.final(name, bucket)
-    target = _target(name, status)
+    newest = answers.final(name, bucket)
+    status = asking.applied(table, name) or newest  # the name may have been sent again since, and refused
+    if status["status"] != "success":
+        raise click.ClickException(f"{name} changed nothing: it is {status['status']} ({status['message']})")
+    target = _target(status)
     _check_waiting(bucket, target)  # first: what waits now is seen here, or as the last applied one below
     replicas = _replicas(name, status, _last_applied(table, name, target))
     file = _named(name)
@@ -69,9 +72,7 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
     raise click.exceptions.Exit(code or exit_code(sent.values(), waited=wait))
 
 
-def _target(name: str, status: Mapping[str, Any]) -> str:
-    if status["status"] != "success":
-        raise click.ClickException(f"{name} changed nothing: it is {status['status']} ({status['message']})")
+def _target(status: Mapping[str, Any]) -> str:
     _, namespace, target, *_ = status["package"]["prefix"].split("/")
     return f"{namespace}/{target}"
 
