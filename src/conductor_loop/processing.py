@@ -40,7 +40,7 @@ from conductor_loop.lifecycle import (
 )
 from conductor_loop.order import applied as applied_order
 from conductor_loop.order import newest, order
-from conductor_loop.porch import Delivered, PorchFailed, Request, Run
+from conductor_loop.porch import SCALE, Delivered, PorchFailed, Request, Run
 from conductor_loop.publishing import publish
 from conductor_loop.settling import Answer, fitting, settle, settle_decided
 
@@ -183,12 +183,13 @@ def _given_back(app: App, attempt: Attempt) -> Later:
 
 def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
     target = app.state.target(attempt.claim.target)
+    previous = _previous_replicas(app, attempt, target)
     request = Request(
         file=delivery.handoff.file,
         document=attempt.intent.document,
         timeout_seconds=attempt.timeout_seconds,
         previous_version=target.version,
-        previous_replicas=target.replicas if attempt.previous_replicas is None else attempt.previous_replicas,
+        previous_replicas=previous,
         not_after=attempt.claim.lease_until - SETTLE_SECONDS,
     )
     try:
@@ -207,10 +208,20 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
     who = author(app, delivery, attempt.claim.attempt)
     delivered = result.delivered
     if delivered.previous_replicas is None:  # porch does not say; without a cluster it knows what we have told it
-        delivered = replace(delivered, previous_replicas=target.replicas)
+        delivered = replace(delivered, previous_replicas=previous)
     outcome = status.succeeded(who, attempt.intent, package, delivered, attempt.note)
     outcome = replace(outcome, live_generation=applied.generation if component is not None else 0)
     return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run), component))
+
+
+def _previous_replicas(app: App, attempt: Attempt, target: Target) -> int | None:
+    """Give the replicas before this intent, as far as is known without asking the cluster.
+
+    A worker that died may have set its own, and others may have set some before: then the last applied ones are a
+    guess, which ``undo`` would act on.
+    """
+    is_guess = app.config.delivery == SCALE and attempt.claim.late
+    return target.replicas if attempt.previous_replicas is None and not is_guess else attempt.previous_replicas
 
 
 def _next_generation(app: App, target: Target) -> int:

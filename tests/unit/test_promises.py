@@ -347,6 +347,20 @@ def test_an_older_version_that_was_set_in_the_cluster_says_so_after_a_newer_one_
     assert (outcome.status["status"], outcome.status["delivery"]) == ("skipped", "scale")
 
 
+@pytest.mark.parametrize(("delivery", "before"), [("package", 3), ("scale", None)])
+def test_what_a_dead_worker_may_have_changed_in_a_cluster_is_not_guessed(delivery: str, before: int | None) -> None:
+    site = Site.open(delivery=delivery)
+    site.event(site.put("intent-a.json", replicas=3))
+    site.receive()
+    site.porch(die)
+    site.wait(1)
+    site.event(site.put("intent-b.json", replicas=5))
+    site.settle()
+    status = site.status("intent-b.json")
+    assert (status["status"], status["attempt"], status.get("previous_replicas")) == ("success", 2, before)
+    assert site.world.porch.requests[-1].previous_replicas == before
+
+
 def test_an_intent_that_is_superseded_after_attempts_says_how_many_there_were() -> None:
     site = Site.open()
     older = retrying(site)
