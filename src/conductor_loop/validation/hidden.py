@@ -30,7 +30,7 @@ _RIGHT_TO_LEFT = r"[[\p{bc=R}\p{bc=AL}]&&\p{L}]"
 _PICTOGRAPH = r"\p{Extended_Pictographic}"
 _HONEST = rf"""
     # a joiner, and no second one, beside a letter that joins; no word of another script is parted by it
-    (?: (?<= {_JOINING} \p{{Mn}}{{0,4}}) | (?<= [\p{{L}}\p{{N}}]) (?= [\u200c\u200d] {_JOINING}) )
+    (?: (?<= {_JOINING} \p{{Mn}}{{0,4}}) | (?<= [\p{{L}}\p{{N}}\p{{Pe}}\p{{Pf}}]) (?= [\u200c\u200d] {_JOINING}) )
     [\u200c\u200d] (?! [\u200c\u200d])
     # a directional mark, and no second one, whose nearest letter is written from right to left
   | (?<! [\u200e\u200f\u061c]) [\u200e\u200f\u061c] (?! [\u200e\u200f\u061c])

@@ -13,6 +13,7 @@ HONEST = {
     "Persian": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
     "Persian, with a mark": "\u0622\u0632\u0645\u0627\u06cc\u0634\u0650\u200c\u0628\u0627\u0631",
     "Persian, after a Latin word": "API\u200c\u0647\u0627",
+    "Persian, after a quotation": "\u00ab\u0633\u0631\u0648\u0631\u00bb\u200c\u0647\u0627",
     "Persian, after a number": "\u06f5\u06f0\u200c\u062f\u0631\u0635\u062f",
     "Hindi": "\u0915\u094d\u200d\u0937",
     "Sinhala": "\u0dc1\u0dca\u200d\u0dbb\u0dd3",
