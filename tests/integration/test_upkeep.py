@@ -53,6 +53,15 @@ def test_a_listing_goes_on_behind_the_cursor_although_what_it_names_is_gone(part
     assert [one.handoff.key for one in found] == ["intent-c.json"]
 
 
+def test_a_listing_that_goes_on_within_a_name_knows_that_its_owner_has_removed_it(parts: World) -> None:
+    old, new = (parts.bucket.drop(BUCKET, "intent-a.json", body) for body in (b"old", b"new"))
+    at = Cursor(new.key, new.version_id)
+    assert [one.withdrawn for one in parts.bucket.unsettled(BUCKET, at, 1)[0]] == [False]
+    parts.bucket.withdraw("intent-a.json")
+    (found,), _ = parts.bucket.unsettled(BUCKET, at, 1)
+    assert (found.handoff.version_id, found.withdrawn) == (old.version_id, True)
+
+
 def test_one_sweep_runs_at_a_time_and_the_next_goes_on_where_it_ended(parts: World) -> None:
     turn = parts.state.begin_sweep("me", NOW + 55, NOW)
     assert turn == Turn("me", None)

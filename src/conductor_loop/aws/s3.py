@@ -274,11 +274,17 @@ class Bucket:
             page = self._client.list_object_versions(Bucket=bucket, Delimiter="/", **after)
             withdrawn = {marker["Key"] for marker in page.get("DeleteMarkers", []) if marker["IsLatest"]}
             versions = page.get("Versions", [])
+            if cursor and versions and versions[0]["Key"] == cursor.key and self._is_withdrawn(bucket, cursor.key):
+                withdrawn.add(cursor.key)  # its marker lies before the cursor
             found += [Unsettled(_unsettled(bucket, one), withdrawn=one["Key"] in withdrawn) for one in versions]
             if not page["IsTruncated"]:
                 return found, None
             cursor = Cursor(page["NextKeyMarker"], page.get("NextVersionIdMarker", ""))
         return found, cursor
+
+    def _is_withdrawn(self, bucket: str, key: str) -> bool:
+        page = self._client.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1)  # the newest of the first key
+        return any(marker["Key"] == key for marker in page.get("DeleteMarkers", []))
 
     def _get(self, handoff: Handoff, **version: str) -> Any:  # noqa: ANN401 - boto3's answer
         given: Any = {"Bucket": handoff.bucket, "Key": handoff.key, **version}
