@@ -1,4 +1,6 @@
+import itertools
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -125,6 +127,16 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
             BillingMode="PAY_PER_REQUEST",
         )
         yield session
+
+
+def time_passes(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    """Date what moto stores by the clock of a world: what was put before a handoff is not its attempts' work."""
+    ticks = itertools.count()  # of a microsecond: no two versions have the same time
+
+    def utcnow() -> datetime:  # files are uploaded side by side
+        return datetime.fromtimestamp(world.clock() + next(ticks) / 1e6, UTC).replace(tzinfo=None)
+
+    monkeypatch.setattr("moto.s3.models.utcnow", utcnow)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -233,6 +233,15 @@ def test_who_stops_waiting_is_told_what_was_sent(
     assert "received  intent-a.json  no answer yet" in result.stderr
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Handle SIGINT as in a terminal: a shell starts a background job with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, world: World) -> None:
     files = [write(tmp_path, f"intent-{number}.json", target=f"cnf-{number}") for number in range(200)]
     begun = itertools.count(1)
@@ -255,6 +264,7 @@ def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, wo
     assert f"interrupted; {len(sent)} of 200 were sent, and go on\n" in result.stderr
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_the_last_file_is_sent_ends_the_command_too(tmp_path: Path, world: World) -> None:
     def put(**_: Any) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -21,7 +21,7 @@ from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import Cause, NotAnswering, Overtaken, StillHeld
 from tests.factories import World
 from tests.integration.beginnings import files_in_its_place, its_row_makes_no_sense
-from tests.integration.conftest import TABLE, MotoBucket, send
+from tests.integration.conftest import TABLE, MotoBucket, send, time_passes
 from tests.integration.playing import (
     MotoQueues,
     Path,
@@ -139,7 +139,9 @@ def parts(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Callab
         bucket.client = looking
         given: Any = queues
         state = WatchedTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
-        return World(bucket=bucket, state=state, queues=given, buckets=RateLimits(table, TABLE)), saboteur
+        world = World(bucket=bucket, state=state, queues=given, buckets=RateLimits(table, TABLE))
+        time_passes(monkeypatch, world)
+        return world, saboteur
 
     return make
 

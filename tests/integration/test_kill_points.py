@@ -4,7 +4,6 @@ import itertools
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -21,7 +20,7 @@ from tests.integration.beginnings import (
     its_worker_is_late,
     its_worker_is_late_and_another_applied,
 )
-from tests.integration.conftest import TABLE, MotoBucket, conditional
+from tests.integration.conftest import TABLE, MotoBucket, conditional, time_passes
 from tests.integration.playing import Killed, MotoQueues, Path, Play, WatchedTable, counted
 
 
@@ -90,12 +89,7 @@ def world(aws: boto3.session.Session, reaper: Reaper, monkeypatch: pytest.Monkey
         queues=queues,
         buckets=RateLimits(dynamodb, TABLE),
     )
-    ticks = itertools.count()  # of a microsecond: no two versions have the same time
-
-    def utcnow() -> datetime:  # files are uploaded side by side
-        return datetime.fromtimestamp(world.clock() + next(ticks) / 1e6, UTC).replace(tzinfo=None)
-
-    monkeypatch.setattr("moto.s3.models.utcnow", utcnow)  # what was put before a handoff is not its work
+    time_passes(monkeypatch, world)
     return world
 
 

@@ -1,8 +1,8 @@
 """Sending intents, and following each version to its end, many at once."""
 
+import threading
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from http import HTTPStatus
 
 import boto3
@@ -37,24 +37,34 @@ def put(bucket: str, files: Mapping[str, bytes], note: Callable[[str, Handoff | 
 
     """
     client = boto3.client("s3", config=_CONFIG)
+    all_submitted, interrupted = threading.Event(), threading.Event()  # none is sent that the caller does not know of
 
-    def one(name: str, body: bytes) -> Handoff | Exception:
+    def one(name: str, body: bytes) -> Handoff | Exception | None:
+        all_submitted.wait()
+        if interrupted.is_set():
+            return None
         try:
             answer = client.put_object(Bucket=bucket, Key=name, Body=body, ContentType="application/json")
         except (BotoCoreError, ClientError) as error:
             return error
         return Handoff(bucket, name, answer.get("VersionId", "null"), size=len(body))
 
+    asked: dict[Future[Handoff | Exception | None], str] = {}
+
+    def note_all() -> None:
+        for done in as_completed(asked):
+            if (answer := done.result()) is not None:
+                note(asked[done], answer)
+
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        asked = {pool.submit(partial(one, name, body)): name for name, body in files.items()}
         try:
-            for done in as_completed(asked):
-                note(asked[done], done.result())
+            asked |= {pool.submit(one, name, body): name for name, body in files.items()}
+            all_submitted.set()
+            note_all()
         except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            for begun, name in asked.items():
-                if not begun.cancelled():
-                    note(name, begun.result())
+            interrupted.set()
+            all_submitted.set()
+            note_all()
             raise
 
 
