@@ -88,7 +88,7 @@ class Provoked:
 PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("ReadHandoffs", "s3:GetObjectVersion", 0): Provoked.good,  # the copy to processed/ reads the version
     ("CompareStatuses", "s3:GetObject", 0): Provoked.sent_again,
-    ("WriteAnswers", "s3:PutObject", 3): Provoked.bad,
+    ("WriteAnswers", "s3:PutObject", 4): Provoked.bad,  # failed/
     ("ReplaceWhatAnEarlierAttemptLeft", "s3:DeleteObject", 0): Provoked.package_in_the_way,
     ("SeeWhatAnEarlierAttemptLeft", "s3:ListBucket", 0): Provoked.package_in_the_way,
     ("SeeNewerVersions", "s3:ListBucketVersions", 0): Provoked.older_version,
