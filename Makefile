@@ -77,9 +77,12 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 	  || { cat .local/checkov.log; exit 1; }
 	@echo "check: no findings"
 
+# In the order of the folders: what runs on stacks begins, and the rest fills the time that it waits.
+IN_PARALLEL := --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
 .PHONY: test
-test: setup ## every test
-	@.venv/bin/pytest --numprocesses 3 --dist loadscope
+test: setup ## every test that guards a commit
+	@.venv/bin/pytest $(IN_PARALLEL)
 
 .PHONY: bench
 bench: setup ## speed, cost and scale against their targets; PEER=PATH

@@ -10,10 +10,15 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
 
-_STACKS = {  # files of end-to-end tests that have a stack of their own, or none; the others share one
+_STACKS = {  # end-to-end tests by the stack they run on, or by what they do without one; the others share one stack
+    "test_api.py": "second stack",
+    "test_api_documents.py": "second stack",
+    "test_api_limits.py": "second stack",
+    "test_audit.py": "second stack",
+    "test_scale.py": "second stack",
+    "test_first_hour.py": "a reader's clone",
+    "test_install.py": "installation",
     "test_pages.py": "pages",
-    "test_first_hour.py": "reader",  # whose clone is set up once
-    "test_install.py": "install",
 }
 
 
@@ -21,7 +26,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Keep the tests of one stack together; every other test goes wherever there is time."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """Name what a test belongs to; the largest group begins."""
+        """Name what a test belongs to."""
         if nodeid.startswith("tests/e2e/"):
             return _STACKS.get(nodeid.partition("::")[0].rpartition("/")[2], "e2e")
         return "containment" if "test_containment" in nodeid else nodeid  # what all of a user's runs share is counted

@@ -24,7 +24,9 @@ def port(clone: Path) -> Iterator[int]:
         subprocess.run(["make", "down", f"PORT={left}"], cwd=clone, check=False, capture_output=True)
 
 
-@pytest.mark.parametrize("page", pages.STARTING)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[] if page == "README.md" else pytest.mark.long) for page in pages.STARTING]
+)
 def test_the_page_prints_what_it_says(clone: Path, port: int, page: str) -> None:
     # Without these caches all would be fetched once more.
     caches = {"UV_CACHE_DIR": str(LOCAL / "cache/uv"), "PIP_CACHE_DIR": str(LOCAL / "cache/pip")}

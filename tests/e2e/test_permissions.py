@@ -115,6 +115,7 @@ def policy(deployed: Deployed) -> Iterator[dict[str, Any]]:
     _put(deployed, document)
 
 
+@pytest.mark.long  # each waits for the function to be denied
 @pytest.mark.parametrize(("sid", "action", "number"), _grants())
 def test_without_any_one_grant_the_function_is_denied(
     deployed: Deployed, policy: dict[str, Any], sid: str, action: str, number: int

@@ -141,6 +141,7 @@ def settings(deployed: Deployed) -> Iterator[None]:
     ssm.put_parameter(Name=parameter, Value=before, Overwrite=True)
 
 
+@pytest.mark.long  # some eighty command lines
 @pytest.mark.usefixtures("settings")
 def test_an_operator_needs_what_the_table_says_and_no_more(deployed: Deployed, tmp_path: Path) -> None:
     deployed.s3.put_object(Bucket=deployed.bucket, Key="intent-no-such-deployment.json", Body=b"not JSON")
