@@ -24,7 +24,7 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
 
 def test_every_path_in_the_map_of_the_source_exists() -> None:
-    map_of_the_source = README.partition("## Work on it")[2]
+    map_of_the_source = README.partition("## Develop")[2]
     rows = [line for line in map_of_the_source.splitlines() if line.startswith("| `")]
     paths = [path for row in rows for path in row.split("|")[1].replace("`", "").replace(",", " ").split()]
     assert paths
@@ -41,7 +41,7 @@ def test_every_picture_is_there_small_and_explained() -> None:
 
 def test_every_page_is_in_the_table_of_pages() -> None:
     pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")}
-    assert pages <= set(re.findall(r"\]\(([^)]+)\)", README.partition("## Know the rest")[2]))
+    assert pages <= set(re.findall(r"\]\(([^)]+)\)", README.partition("## Documentation")[2]))
 
 
 def test_every_parameter_that_the_readme_advises_on_is_one_of_the_template() -> None:
