@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A planner: decides how many replicas a Deployment needs, sends that wish, and waits for what becomes of it.
+"""A planner: computes how many replicas a Deployment needs, sends an intent, and waits for its status.
 
     HANDOFF_BUCKET=… examples/planner/planner.py oran-sim cnf-simulator --load 740 --per-replica 100
 
-Needs boto3, and the right to put ``intent-*.json`` into the bucket and to read ``status/``. Exit codes: 0 done, or a
-newer wish stands in its place; 1 failed; 3 no answer in time, and the same call may be made again.
+Needs boto3, and permission to put ``intent-*.json`` into the bucket and to read ``status/``. Exit codes: 0 done, or
+superseded by a newer intent; 1 failed; 3 no final status in time: call again.
 """
 
 import argparse
@@ -24,7 +24,7 @@ GOOD = {"success", "skipped"}
 def main():
     arguments = read_arguments()
     replicas = max(math.ceil(arguments.load / arguments.per_replica), arguments.least)
-    wish = {
+    intent = {
         "intent_type": "scaling",
         "target": arguments.target,
         "namespace": arguments.namespace,
@@ -34,31 +34,31 @@ def main():
         "correlation_id": f"planner-{uuid.uuid4().hex}",
     }
     bucket = os.environ["HANDOFF_BUCKET"]
-    name, version = send(bucket, wish)
-    status = answer(bucket, name, version, arguments.wait)
+    name, version = send(bucket, intent)
+    status = final_status(bucket, name, version, arguments.wait)
     if status is None:
-        print(f"{name}: no answer within {arguments.wait:g} s", file=sys.stderr)
+        print(f"{name}: no final status within {arguments.wait:g} s", file=sys.stderr)
         return 3
     print(f"{name}: {status['status']}: {status['message']}")
     return 0 if status["status"] in GOOD else 1
 
 
-def send(bucket, wish):
-    """Put an intent under a name of its own; the name, and the version that it became."""
-    name = f"intent-{wish['correlation_id']}.json"
-    put = boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=json.dumps(wish).encode())
+def send(bucket, intent):
+    """Put an intent under a unique name; return the name and its version."""
+    name = f"intent-{intent['correlation_id']}.json"
+    put = boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=json.dumps(intent).encode())
     return name, put["VersionId"]
 
 
-def answer(bucket, name, version, seconds):
-    """Wait for the final status of a version; None where there is none in time."""
+def final_status(bucket, name, version, seconds):
+    """Wait for the final status of a version; None if there is none in time."""
     s3, deadline = boto3.client("s3"), time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             status = json.load(s3.get_object(Bucket=bucket, Key=f"status/{name}.status")["Body"])
         except s3.exceptions.NoSuchKey:
             status = {}
-        # A status with next_retry is about an attempt that is made again: not the last word.
+        # A status with next_retry is not final: another attempt follows.
         if status.get("version_id") == version and "next_retry" not in status:
             return status
         time.sleep(POLL_SECONDS)
@@ -66,13 +66,13 @@ def answer(bucket, name, version, seconds):
 
 
 def read_arguments():
-    parser = argparse.ArgumentParser(description="Send the wish for as many replicas as the load needs, and wait.")
+    parser = argparse.ArgumentParser(description="Send an intent for the replicas that a load needs, and wait for its status.")
     parser.add_argument("namespace")
     parser.add_argument("target")
-    parser.add_argument("--load", type=float, required=True, help="now, e.g. in requests a second")
-    parser.add_argument("--per-replica", type=float, required=True, help="load that one replica bears")
-    parser.add_argument("--least", type=int, default=1, help="replicas, however small the load")
-    parser.add_argument("--wait", type=float, default=60, help="seconds for the answer")
+    parser.add_argument("--load", type=float, required=True, help="current load, e.g. in requests a second")
+    parser.add_argument("--per-replica", type=float, required=True, help="load that one replica serves")
+    parser.add_argument("--least", type=int, default=1, help="minimum of replicas")
+    parser.add_argument("--wait", type=float, default=60, help="seconds to wait for the status")
     return parser.parse_args()
 
 
