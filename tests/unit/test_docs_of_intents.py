@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 THEN = {
     Reaction.REJECT: "rejected",
     Reaction.GIVE_UP: "failed",
-    Reaction.RETRY: "tried again",
-    Reaction.ALERT: "tried again, alarm",
+    Reaction.RETRY: "retried",
+    Reaction.ALERT: "retried, alarm",
 }
 
 
