@@ -16,9 +16,9 @@ from conductor_loop.porch_check import RULES
 DOCUMENT = (Path(__file__).parents[2] / "docs/porch-contract.md").read_text()
 MIB = 1024**2
 THEN = {
-    Reaction.GIVE_UP: "failed, not tried again",
-    Reaction.RETRY: "tried again",
-    Reaction.ALERT: "alarm, and tried again",
+    Reaction.GIVE_UP: "failed, no retry",
+    Reaction.RETRY: "retried",
+    Reaction.ALERT: "alarm, and retried",
 }
 
 
