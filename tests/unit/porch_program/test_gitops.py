@@ -233,7 +233,7 @@ def test_each_manifest_is_of_an_api_that_is_served_and_none_forces() -> None:
 
 
 def test_every_cell_of_the_table_says_whether_it_was_run_or_read() -> None:
-    (table,) = re.findall(r"^\| the Deployment is made by.*?(?=\n\n)", DOCUMENT, re.DOTALL | re.MULTILINE)
+    (table,) = re.findall(r"^\| the Deployment is created by.*?(?=\n\n)", DOCUMENT, re.DOTALL | re.MULTILINE)
     _, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     assert len(rows) == 7
     assert all(re.search("[¹²³]", cell) for _, *cells in rows for cell in cells)
