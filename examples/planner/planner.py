@@ -66,7 +66,7 @@ def final_status(bucket, name, version, seconds):
 
 
 def read_arguments():
-    parser = argparse.ArgumentParser(description="Send an intent for the replicas that a load needs; wait for its status.")
+    parser = argparse.ArgumentParser(description="Send an intent for the replicas that a load needs.")
     parser.add_argument("namespace")
     parser.add_argument("target")
     parser.add_argument("--load", type=float, required=True, help="current load, e.g. in requests a second")
