@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -6,6 +7,7 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.loaders import create_loader
 from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
@@ -20,6 +22,7 @@ from conductor_loop.intent import Handoff
 from tests.factories import BUCKET, World
 
 TABLE = "state"
+_LOADER = cache(create_loader)  # of the services' descriptions: reading them anew took a tenth of a second of each test
 _KEYS = {"pk": "S", "sk": "S", "arrival_day": "S", "arrived": "S", "active": "S", "held_until": "N"}
 _TYPES: Any = [{"AttributeName": name, "AttributeType": kind} for name, kind in _KEYS.items()]
 _REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>At least one of them did not hold</Message></Error>"
@@ -104,6 +107,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
         monkeypatch.setenv(name, "test")
     for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("botocore.session.create_loader", _LOADER)
     for comparison in (comparisons.OpLessThan, comparisons.OpLessThanOrEqual, comparisons.OpGreaterThan):
         monkeypatch.setattr(comparison, "expr", tolerant(comparison.expr))
     monkeypatch.setattr(comparisons.FuncBetween, "expr", tolerant(comparisons.FuncBetween.expr))
