@@ -194,4 +194,4 @@ def _to_the_second(put_at: float) -> str:
 
 
 def _etag(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'  # as S3 makes it

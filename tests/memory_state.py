@@ -20,7 +20,7 @@ from conductor_loop.lifecycle import (
     Target,
     Untidy,
 )
-from conductor_loop.order import earliest, latest, order
+from conductor_loop.order import earliest, known, latest, order
 
 
 @dataclass
@@ -33,7 +33,7 @@ class MemoryState:
     correlations: dict[str, str] = field(default_factory=dict)
     unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    notes: dict[tuple[str, str], Handoff] = field(default_factory=dict)  # of handoffs that are to be tidied up
+    notes: set[tuple[str, str]] = field(default_factory=set)  # of handoffs that are to be tidied up
     packages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  # noted by attempts
     corrupt: dict[str, Unreadable] = field(default_factory=dict)  # rows that nobody can read, by their path
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
@@ -214,9 +214,9 @@ class MemoryState:
         self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
 
     def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
-        del bucket
         due = sorted((self.rows[key].held_until, key) for key in self.notes if self.rows[key].held_until <= now)
-        return [Untidy(self.notes[key], self.rows[key].outcome) for _, key in due[:most]]
+        found = [(Handoff(bucket, *key), self.rows[key]) for _, key in due[:most]]
+        return [Untidy(known(handoff, row.order), row.outcome) for handoff, row in found]
 
     def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
         row = self.rows[_id(handoff)]
@@ -226,7 +226,8 @@ class MemoryState:
         return True
 
     def tidied(self, handoff: Handoff) -> None:
-        if self.notes.pop(_id(handoff), None):
+        if _id(handoff) in self.notes:
+            self.notes.remove(_id(handoff))
             self.rows[_id(handoff)] = replace(self.rows[_id(handoff)], held_until=0.0)
 
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
@@ -258,7 +259,7 @@ class MemoryState:
         decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=outcome.tidy_at, owner="")
         decided = replace(decided, failure=None, order=put or row.order)
         if outcome.tidy_at:
-            self.notes[_id(handoff)] = handoff
+            self.notes.add(_id(handoff))
         self.rows[_id(handoff)] = _noted(decided, outcome.entry)
         self._count(outcome.tally)
 
@@ -273,6 +274,7 @@ class MemoryState:
                 generation=applied.generation,
                 version=applied.version,
                 replicas=applied.replicas,
+                unclean=target.unclean,
             )
         self.targets[claim.target] = target
 

@@ -59,6 +59,11 @@ class Actor:
     def live(self) -> bool:
         return not (self.ended or self.killed)
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left but the acknowledgement of the delivery."""
+        return self.pending is not None and self.pending.part == "delivery"
+
     def faults(self) -> list[str]:
         """Say what may go wrong with the pending call: a kill before it is one after the call before it."""
         match self.pending:

@@ -221,6 +221,7 @@ class Play:
 
     def options(self) -> list[Step]:
         live = [number for number, actor in enumerate(self.actors) if actor.live]
+        live = [number for number in live if self.actors[number].done][:1] or live  # it is in no other one's way
         begun = [number for number in live if self.actors[number].started]
         steps = [Step("go", number) for number in live]
         steps += [Step(kind, number) for number in begun for kind in self.actors[number].faults() if self._may(kind)]
@@ -440,4 +441,9 @@ def _text(state: dict[str, Any]) -> str:
 
 
 def _sorted(value: Any) -> Any:
-    return sorted(value.items(), key=repr) if isinstance(value, dict) else value
+    match value:
+        case dict():
+            return sorted(value.items(), key=repr)
+        case set():
+            return sorted(value)
+    return value

@@ -1,14 +1,22 @@
 """The scenes: two workers that meet, and what was there before they did."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from conductor_loop.app import Message
 from conductor_loop.errors import Cause
 from conductor_loop.sweep import take_turn
 from tests.explorer.play import Play
-from tests.factories import intent
+from tests.factories import BUCKET, intent
 
-SCENES: dict[str, Callable[[], Play]] = {}
+
+class Scene(Protocol):
+    """Begins a play, of ``new`` parts."""
+
+    def __call__(self, new: Callable[[], Play] = Play) -> Play: ...
+
+
+SCENES: dict[str, Scene] = {}
 _OLD, _NEW = intent(replicas=5, timeout="30s"), intent(replicas=2, timeout="30s")
 _REFUSED = intent(replicas="2")
 
@@ -16,8 +24,8 @@ _REFUSED = intent(replicas="2")
 def scene(build: Callable[[Play], None]) -> Callable[[Play], None]:
     """Register a scene under its name in words."""
 
-    def begin() -> Play:
-        play = Play()
+    def begin(new: Callable[[], Play] = Play) -> Play:
+        play = new()
         build(play)
         return play
 
@@ -152,7 +160,7 @@ def alone_and_rate_limited(play: Play) -> None:
 def alone_inline_with_files_in_the_place_of_its_package(play: Play) -> None:
     _inline(play)
     for file in ("Kptfile", "left-over.yaml"):
-        play.bucket.drop("", f"packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/{file}", b"old")
+        play.bucket.drop(BUCKET, f"packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/{file}", b"old")
     play.race(play.event(play.put("intent-a.json", _NEW)))
 
 
