@@ -1,6 +1,8 @@
-"""Which tests share a process when several run at a time."""
+"""Which tests share a process when several run at a time, and which random histories this run plays."""
 
 import gc
+import os
+import random
 
 import pytest
 from hypothesis import settings
@@ -20,6 +22,19 @@ _STACKS = {  # end-to-end tests by the stack they run on, or by what they do wit
     "test_install.py": "installation",
     "test_pages.py": "pages",
 }
+
+
+def pytest_configure() -> None:
+    """Choose the seed of the random histories, before processes are started, which all get it."""
+    os.environ.setdefault("SCHEDULES", "300")  # `make explore` plays 5,000
+    os.environ.setdefault("SEED", str(random.randrange(1_000_000)))  # noqa: S311 - to be repeated, not to be secret
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to play the same random histories again."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
+    if any("test_schedules" in one.nodeid for one in reports):
+        terminalreporter.write_line(f"random histories: SEED={os.environ['SEED']} SCHEDULES={os.environ['SCHEDULES']}")
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -20,7 +20,7 @@ from conductor_loop.lifecycle import (
     Target,
     Untidy,
 )
-from conductor_loop.order import earliest, latest, order
+from conductor_loop.order import earliest, known, latest, order
 
 
 @dataclass
@@ -33,8 +33,9 @@ class MemoryState:
     correlations: dict[str, str] = field(default_factory=dict)
     unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    notes: dict[tuple[str, str], Handoff] = field(default_factory=dict)  # of handoffs that are to be tidied up
+    notes: set[tuple[str, str]] = field(default_factory=set)  # of handoffs that are to be tidied up
     packages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  # noted by attempts
+    corrupt: dict[str, Unreadable] = field(default_factory=dict)  # rows that nobody can read, by their path
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
 
@@ -75,9 +76,15 @@ class MemoryState:
 
     def _refused_alone(self, handoff: Handoff, now: float, seen: Row | None, newest: str) -> Refusal | None:
         """Hold a write that needs no target against the row and, where the name is noted, against that one's."""
+        self._check_readable(_path(handoff))
         row = self.rows.get(_id(handoff))
         as_seen, newer = _as_seen(row, seen, now), self._newer(handoff) if newest else None
         return None if as_seen and newer is None else Refusal(None if as_seen else row, newer_version=newer)
+
+    def _check_readable(self, *paths: str) -> None:
+        for path in paths:
+            if path in self.corrupt:
+                raise self.corrupt[path]
 
     def _newer(self, handoff: Handoff) -> str | None:
         """Give the newest version of the name, unless this one is certainly not older."""
@@ -113,6 +120,7 @@ class MemoryState:
         return None
 
     def _refused(self, claim: Claim, now: float, seen: Row | None) -> Refusal | None:
+        self._check_readable(_path(claim.handoff), f"target/{claim.target}")
         row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
         newer = self._newer(claim.handoff)
         user = self.correlations.get(claim.correlation_id or "")
@@ -170,6 +178,7 @@ class MemoryState:
         return {handoff: self.rows[_id(handoff)] for handoff in handoffs if _id(handoff) in self.rows}
 
     def target(self, name: str) -> Target:
+        self._check_readable(f"target/{name}")
         return self.targets.get(name, Target())
 
     def correlated(self, correlation_id: str, now: float) -> str | None:
@@ -177,10 +186,21 @@ class MemoryState:
         return self.correlations.get(correlation_id)
 
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
-        return {**self.find(handoffs)}
+        handoffs = list(handoffs)
+        return {
+            **self.find(handoffs),
+            **{one: self.corrupt[path] for one in handoffs if (path := _path(one)) in self.corrupt},
+        }
 
     def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
-        raise NotImplementedError  # these rows always make sense
+        del version
+        if self.corrupt.pop(error.name, None) is None:
+            return False  # another one did it
+        kind, _, name = error.name.partition("/")
+        if kind == "intent":
+            key, _, handoff_version = name.rpartition("/")
+            self.rows[key, handoff_version] = _noted(Row(State.ADMITTED, late=True), entry)
+        return True
 
     def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
         del now
@@ -194,9 +214,9 @@ class MemoryState:
         self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
 
     def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
-        del bucket
         due = sorted((self.rows[key].held_until, key) for key in self.notes if self.rows[key].held_until <= now)
-        return [Untidy(self.notes[key], self.rows[key].outcome) for _, key in due[:most]]
+        found = [(Handoff(bucket, *key), self.rows[key]) for _, key in due[:most]]
+        return [Untidy(known(handoff, row.order), row.outcome) for handoff, row in found]
 
     def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
         row = self.rows[_id(handoff)]
@@ -206,7 +226,8 @@ class MemoryState:
         return True
 
     def tidied(self, handoff: Handoff) -> None:
-        if self.notes.pop(_id(handoff), None):
+        if _id(handoff) in self.notes:
+            self.notes.remove(_id(handoff))
             self.rows[_id(handoff)] = replace(self.rows[_id(handoff)], held_until=0.0)
 
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
@@ -238,7 +259,7 @@ class MemoryState:
         decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=outcome.tidy_at, owner="")
         decided = replace(decided, failure=None, order=put or row.order)
         if outcome.tidy_at:
-            self.notes[_id(handoff)] = handoff
+            self.notes.add(_id(handoff))
         self.rows[_id(handoff)] = _noted(decided, outcome.entry)
         self._count(outcome.tally)
 
@@ -253,12 +274,17 @@ class MemoryState:
                 generation=applied.generation,
                 version=applied.version,
                 replicas=applied.replicas,
+                unclean=target.unclean,
             )
         self.targets[claim.target] = target
 
 
 def _id(handoff: Handoff) -> tuple[str, str]:
     return handoff.key, handoff.version_id
+
+
+def _path(handoff: Handoff) -> str:
+    return f"intent/{handoff.key}/{handoff.version_id}"
 
 
 def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:

@@ -1,9 +1,13 @@
 """In-memory parts that hold everything that is done to them against what must be true."""
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from conductor_loop.audit.verifying import Witness, verify
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.order import is_exact
@@ -120,6 +124,25 @@ def assert_live(state: WatchedState, bucket: MemoryBucket, packages: Mapping[str
         found = live.pop(f"live/{target}/kustomization.yaml", None)
         assert found in allowed, f"{target}: {found!r} is live, but {allowed[0]!r} was applied last"
     assert not live, f"live, but never applied: {live}"
+
+
+def assert_trail(state: MemoryState, drop: "Drop") -> None:
+    """Each transition has its entry, linked to the one before it, and the status knows where they end."""
+    row = state.find([drop.handoff])[drop.handoff]
+    seal = drop.decided[0].status["audit"]
+    verdict = verify(row.entries, [Witness(seal["chain"], seal["entries"], seal["sha256"])])
+    assert not verdict.findings, f"{drop.handoff}: {verdict.findings}"
+    events = [State(json.loads(entry)["event"]) for entry in row.entries]
+    assert verdict.entries == row.head.seq == len(events)
+    for before, after in pairwise([None, *events]):
+        assert after in TRANSITIONS[before], f"{drop.handoff}: {events}"
+    assert events[-1] is drop.decided[0].state
+
+
+def assert_counted(state: MemoryState, drops: "Iterable[Drop]") -> None:
+    """Each decision is counted once."""
+    decided = Counter(str(drop.decided[0].status["status"]) for drop in drops if drop.decided)
+    assert decided == {name.removeprefix("files_"): n for name, n in state.counters.items() if "files_" in name}
 
 
 def _same(one: Claim, other: Claim) -> bool:

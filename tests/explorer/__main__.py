@@ -25,7 +25,7 @@ def main() -> int:
     total = broken = 0
     with ProcessPoolExecutor(2) as pool:
         for name, done in zip(names, pool.map(partial(_explore, budget, asked.points), names), strict=True):
-            print(f"{name}: {done if isinstance(done, str) else _counted(done)}", flush=True)
+            print(f"{name}: {done}", flush=True)
             broken += isinstance(done, str)
             total += 0 if isinstance(done, str) else done.histories
     print(f"{len(names)} scenes, {total:,} interleavings, {broken} with a violation")
@@ -40,12 +40,6 @@ def _explore(budget: Budget, points: int | None, name: str) -> Explored | str:
         return str(violation)
     done.graph.clear()
     return done
-
-
-def _counted(done: Explored) -> str:
-    bound = "" if done.complete else " (not all)"
-    seen = f"{done.points:,} points, {done.endings:,} endings"
-    return f"{seen}, {done.histories:,} interleavings{bound}, {done.seconds:.0f} s"
 
 
 def _replay(name: str, budget: Budget, path: list[Step]) -> int:

@@ -12,9 +12,7 @@ from conductor_loop.app import App
 if TYPE_CHECKING:
     from tests.explorer.play import Play
 
-READS = frozenset(
-    {"read", "find", "target", "leftovers", "published", "unsettled", "untidy"}
-)  # without an effect that a loss leaves
+_READS = frozenset({"read", "find", "target", "leftovers", "published", "unsettled", "untidy", "older_versions"})
 
 
 class Killed(BaseException):
@@ -27,6 +25,9 @@ class AnswerLost(Exception):  # noqa: N818 - an answer, not an error
 
 class CallFailed(Exception):  # noqa: N818 - as above
     """The call was refused, and had no effect."""
+
+
+type Task = Callable[[App], Callable[[], None]]  # what a worker does; the result acknowledges the delivery
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,11 @@ class Call:
 class Actor:
     """A delivery or a sweep. What it will do next follows from the answers it has seen, which ``seen`` digests."""
 
-    def __init__(self, play: "Play", name: str, task: Callable[[App], object]) -> None:
+    def __init__(self, play: "Play", name: str, task: Task) -> None:
         self.name, self.play = name, play
         self.pending: Call | None = None
         self.started = self.ended = self.killed = self.broken = False
         self.seen = 0
-        self.result: object = None
         self.error: Exception | None = None
         self.package: dict[str, bytes] = {}
         self._task = task
@@ -58,6 +58,24 @@ class Actor:
     @property
     def live(self) -> bool:
         return not (self.ended or self.killed)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left but the acknowledgement of the delivery."""
+        return self.pending is not None and self.pending.part == "delivery"
+
+    def faults(self) -> list[str]:
+        """Say what may go wrong with the pending call: a kill before it is one after the call before it."""
+        match self.pending:
+            case Call("delivery"):
+                return ["kill"]
+            case Call("porch"):
+                return ["kill", "lose"]
+            case Call(name=name) if name in _READS:
+                lost = []
+            case _:
+                lost = ["lose", "repeat"]
+        return ["kill", *lost, *([] if self.broken else ["fail", "break"])]
 
     def go(self) -> None:
         """Make the pending call and run on to the next one; the first time, just run to the first call."""
@@ -72,6 +90,11 @@ class Actor:
         """Make the pending call, and lose its answer."""
         self._made()
         self._resume(None, AnswerLost())
+
+    def repeat(self) -> None:
+        """Make the pending call, lose its answer, and make it again, as the SDK does by itself."""
+        self._made()
+        self.go()
 
     def fail(self) -> None:
         """Have the pending call fail without an effect."""
@@ -101,7 +124,7 @@ class Actor:
 
     def _made(self) -> tuple[Any, Exception | None]:
         assert self.pending is not None
-        if self.broken and self.pending.part != "porch":
+        if self.broken and self.pending.part not in {"porch", "delivery"}:
             return None, CallFailed()
         self.play.running = self
         try:
@@ -118,7 +141,8 @@ class Actor:
 
     def _main(self, _: object) -> None:
         try:
-            self.result = self._task(self.play.app(self))
+            acknowledge = self._task(self.play.app(self))
+            self.call(Call("delivery", "acknowledge", acknowledge))
         except Exception as error:  # noqa: BLE001 - the play judges it
             self.error = error
 

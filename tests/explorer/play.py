@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from conductor_loop import pipeline
 from conductor_loop.app import App, Message
 from conductor_loop.config import Config
 from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, StillHeld
+from conductor_loop.errors import Cause, StillHeld, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome, Refusal, Row, State
 from conductor_loop.order import is_exact
@@ -22,7 +22,7 @@ from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from conductor_loop.sweep import take_turn
-from tests.explorer.actor import READS, Actor, Call, Part
+from tests.explorer.actor import Actor, Call, Part, Task
 from tests.factories import BUCKET, component
 from tests.memory import MemoryBucket
 from tests.watched import WatchedState
@@ -42,7 +42,7 @@ class Budget:
 
     kills: int = 1
     pauses: int = 1  # both workers sleep until every lease has run out
-    losses: int = 1  # answers lost after their effect
+    losses: int = 1  # answers lost after their effect: the worker fails, or the SDK makes the call again
     failures: int = 1  # calls that fail without an effect: one, or it and all that the worker makes after it
     total: int = 2  # of all these together
 
@@ -53,7 +53,14 @@ class Budget:
         return self.total > 0 and getattr(self, kind) > 0
 
 
-_COSTS = {"kill": "kills", "pause": "pauses", "lose": "losses", "fail": "failures", "break": "failures"}
+_COSTS = {
+    "kill": "kills",
+    "pause": "pauses",
+    "lose": "losses",
+    "repeat": "losses",
+    "fail": "failures",
+    "break": "failures",
+}
 _METHODS = {"break": "break_off"}
 
 
@@ -96,7 +103,7 @@ class ExploredState(WatchedState):
 
 
 class FilesOneByOne(Part):
-    """Each file of a package is a call of its own."""
+    """Each file of a package is a call of its own, where it is written and where it is deleted."""
 
     def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
         bucket: Any = self._part
@@ -110,6 +117,13 @@ class FilesOneByOne(Part):
                 refused = error
         if refused is not None:
             raise refused
+
+    def retract(self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()) -> None:
+        bucket: Any = self._part
+        for key in self._actor.call(Call(self._name, "leftovers", partial(bucket.leftovers, handoff, prefix))):
+            others = {*keep, *bucket.objects.keys() - {key}}
+            delete = partial(bucket.retract, handoff, key, owner, others)
+            self._actor.call(Call(self._name, f"retract {key.rpartition('/')[2]}", delete))
 
 
 @dataclass
@@ -158,13 +172,17 @@ class Play:
         self.bucket.withdraw(handoff.key)
         self.drops[handoff.version_id].withdrawn = True
 
+    def corrupt(self, path: str) -> None:
+        """Make a row of the state table one that nobody can read."""
+        self.state.corrupt[path] = Unreadable(path, {})
+
     def answer(self, handoff: Handoff) -> None:
         """Deliver an event, undisturbed."""
         pipeline.answer(self.app(), handoff, self.now + INVOCATION_SECONDS)
 
-    def work(self, message: Message) -> Any:
+    def work(self, message: Message) -> None:
         """Deliver a message, undisturbed."""
-        return pipeline.work(self.app(), message, self.now + INVOCATION_SECONDS)
+        pipeline.work(self.app(), message, self.now + INVOCATION_SECONDS)
 
     def configured(self, **changes: Any) -> Config:
         return replace(self.config, **changes)
@@ -184,33 +202,29 @@ class Play:
         self.now += LEASE_SECONDS
         self.late.append(late)
 
-    def race(self, *tasks: Callable[[App], object]) -> None:
+    def race(self, *tasks: Task) -> None:
         self.actors = [Actor(self, f"worker {number}", task) for number, task in enumerate(tasks)]
 
-    def event(self, handoff: Handoff) -> Callable[[App], object]:
+    def event(self, handoff: Handoff) -> Task:
         """Deliver an event to a worker; one that does not come to its end leaves it to a later delivery."""
         self.events.append(handoff)
         return partial(self._answered, handoff)
 
-    def message(self, message: Message) -> Callable[[App], object]:
+    def message(self, message: Message) -> Task:
         """Deliver a message that waits already to a worker."""
         return partial(self._worked, message)
 
-    def sweep(self) -> Callable[[App], object]:
-        return lambda app: take_turn(app, self.now + INVOCATION_SECONDS)
+    def sweep(self) -> Task:
+        return self._swept
 
     # -- what may happen
 
     def options(self) -> list[Step]:
         live = [number for number, actor in enumerate(self.actors) if actor.live]
+        live = [number for number in live if self.actors[number].done][:1] or live  # it is in no other one's way
         begun = [number for number in live if self.actors[number].started]
         steps = [Step("go", number) for number in live]
-        if self.budget.allows("kills"):
-            steps += [Step("kill", number) for number in begun]
-        if self.budget.allows("losses"):
-            steps += [Step("lose", number) for number in begun if self._writes(self.actors[number])]
-        if self.budget.allows("failures"):
-            steps += [Step(kind, number) for number in begun if self._fails(number) for kind in ("fail", "break")]
+        steps += [Step(kind, number) for number in begun for kind in self.actors[number].faults() if self._may(kind)]
         if self.budget.allows("pauses") and begun and self.state.in_force:  # else no lease runs out
             steps.append(Step("pause"))
         return steps
@@ -259,7 +273,7 @@ class Play:
                 return
             self.now += _LATEST_WRITE_SECONDS
             if not (self.events or self.messages):
-                take_turn(self.app(), self.now + INVOCATION_SECONDS)
+                self._swept(self.app())
         raise AssertionError(f"never settled: {self._root()}, {self.state.notes}, {self.state.rows}")
 
     def decided(self, handoff: Handoff, outcome: Outcome) -> None:
@@ -283,7 +297,7 @@ class Play:
 
     def app(self, actor: Actor | None = None) -> App:
         """Give the app as a worker has it; without one, calls are made at once."""
-        own: Actor = actor or Actor(self, "at once", lambda _: None)
+        own: Actor = actor or Actor(self, "at once", self._swept)
         bucket, state, queues, porch = self.bucket, self.state, _Queues(self), _Porch(self, own)
         parts: dict[str, Any] = {"bucket": bucket, "state": state, "queues": queues, "redeliver": self.events.append}
         take: Any = self.rates.take
@@ -325,43 +339,41 @@ class Play:
         """Let the invocation end instead: whatever would come after the wait begins again with the next delivery."""
         raise StillHeld
 
-    def _answered(self, handoff: Handoff, app: App) -> object:
-        result = pipeline.answer(app, handoff, self.now + INVOCATION_SECONDS)
-        if handoff in self.events:
-            self.events.remove(handoff)
-        return result
+    def _answered(self, handoff: Handoff, app: App) -> Callable[[], None]:
+        pipeline.answer(app, handoff, self.now + INVOCATION_SECONDS)
+        return partial(_remove, self.events, handoff)
 
-    def _worked(self, message: Message, app: App) -> object:
+    def _worked(self, message: Message, app: App) -> Callable[[], None]:
         result = pipeline.work(app, message, self.now + INVOCATION_SECONDS)
-        if not isinstance(result, Later) and message in self.messages:
-            self.messages.remove(message)
-        return result
+        return partial(_remove, [] if isinstance(result, Later) else self.messages, message)
+
+    def _swept(self, app: App) -> Callable[[], None]:
+        take_turn(app, self.now + INVOCATION_SECONDS)
+        return lambda: None
 
     def _deliver_all(self) -> None:
         for handoff in list(self.events):
-            self._once(partial(self._answered, handoff, self.app()))
+            self._once(partial(self._answered, handoff))
         for message in list(self.messages):
-            self._once(partial(self._worked, message, self.app()))
+            self._once(partial(self._worked, message))
 
     @staticmethod
     def _go_on(late: Actor) -> None:
         while late.live:
             late.go()
 
-    def _once(self, deliver: Callable[[], object]) -> None:
+    def _once(self, deliver: Task) -> None:
         try:
-            deliver()
+            deliver(self.app())()
         except AssertionError:
             raise
         except Exception as error:  # noqa: BLE001 - it is delivered again; what never ends is seen by ``finish``
             self.steps.append(f"later: {error!r}")
 
     def _root(self) -> list[str]:
-        return [key for key in self.bucket.keys(BUCKET) if "/" not in key]
-
-    @staticmethod
-    def _writes(actor: Actor) -> bool:
-        return actor.pending is not None and actor.pending.name not in READS
+        """Give what is not settled; what was withdrawn before it had a row stays as it is."""
+        found, _ = self.bucket.unsettled(BUCKET, None, 1)
+        return [one.handoff.key for one in found if not one.withdrawn or self.state.find([one.handoff])]
 
     @staticmethod
     def _told(step: Step, actor: Actor) -> str:
@@ -372,14 +384,14 @@ class Play:
             "go": f"{call}",
             "kill": f"is killed before {call}",
             "lose": f"{call}, and its answer is lost",
+            "repeat": f"{call}, whose answer is lost, and the SDK makes it again",
             "fail": f"{call} fails",
             "break": f"{call} fails, and so does every call after it",
         }
         return f"{actor.name}: {what[step.kind]}"
 
-    def _fails(self, number: int) -> bool:
-        pending = self.actors[number].pending
-        return pending is not None and pending.part != "porch" and not self.actors[number].broken
+    def _may(self, kind: str) -> bool:
+        return self.budget.allows(_COSTS[kind])
 
 
 class _Queues:
@@ -412,6 +424,11 @@ class _Porch:
         return Result(Package(name, files), run, "made")
 
 
+def _remove[T](waiting: list[T], delivered: T) -> None:
+    if delivered in waiting:
+        waiting.remove(delivered)
+
+
 def _fields(part: object) -> dict[str, Any]:
     return {one.name: getattr(part, one.name) for one in fields(part)} | {  # type: ignore[arg-type]
         "in_force": part.in_force,  # type: ignore[attr-defined]
@@ -424,4 +441,9 @@ def _text(state: dict[str, Any]) -> str:
 
 
 def _sorted(value: Any) -> Any:
-    return sorted(value.items(), key=repr) if isinstance(value, dict) else value
+    match value:
+        case dict():
+            return sorted(value.items(), key=repr)
+        case set():
+            return sorted(value)
+    return value

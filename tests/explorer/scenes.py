@@ -1,13 +1,22 @@
 """The scenes: two workers that meet, and what was there before they did."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from conductor_loop.app import Message
 from conductor_loop.errors import Cause
+from conductor_loop.sweep import take_turn
 from tests.explorer.play import Play
-from tests.factories import intent
+from tests.factories import BUCKET, intent
 
-SCENES: dict[str, Callable[[], Play]] = {}
+
+class Scene(Protocol):
+    """Begins a play, of ``new`` parts."""
+
+    def __call__(self, new: Callable[[], Play] = Play) -> Play: ...
+
+
+SCENES: dict[str, Scene] = {}
 _OLD, _NEW = intent(replicas=5, timeout="30s"), intent(replicas=2, timeout="30s")
 _REFUSED = intent(replicas="2")
 
@@ -15,8 +24,8 @@ _REFUSED = intent(replicas="2")
 def scene(build: Callable[[Play], None]) -> Callable[[Play], None]:
     """Register a scene under its name in words."""
 
-    def begin() -> Play:
-        play = Play()
+    def begin(new: Callable[[], Play] = Play) -> Play:
+        play = new()
         build(play)
         return play
 
@@ -121,6 +130,112 @@ def alone_behind_a_worker_that_is_late(play: Play) -> None:
     play.answer(handoff)
     play.leave_late(_waiting(play))
     play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_behind_a_worker_that_is_late_and_a_newer_intent(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    older = _waiting(play)
+    play.leave_late(older)
+    play.answer(play.put("intent-b.json", _NEW, at=2.0))
+    play.work(play.messages.pop())
+    play.race(play.message(older))
+
+
+@scene
+def alone_with_the_message_of_a_second_attempt(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW, script=(Cause.NETWORK_ERROR, None)))
+    play.work(_waiting(play))
+    play.now += 100
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_and_rate_limited(play: Play) -> None:
+    play.config = play.configured(high_per_minute=60)
+    play.race(play.event(play.put("intent-a.json", intent(replicas=2, priority="high"))))
+
+
+@scene
+def alone_inline_with_files_in_the_place_of_its_package(play: Play) -> None:
+    _inline(play)
+    for file in ("Kptfile", "left-over.yaml"):
+        play.bucket.drop(BUCKET, f"packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/{file}", b"old")
+    play.race(play.event(play.put("intent-a.json", _NEW)))
+
+
+@scene
+def alone_and_withdrawn_in_its_queue(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.withdraw(handoff)
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_inline_and_its_row_is_corrupt(play: Play) -> None:
+    _inline(play)
+    handoff = play.put("intent-a.json", _NEW)
+    play.corrupt(f"intent/{handoff.key}/{handoff.version_id}")
+    play.race(play.event(handoff))
+
+
+@scene
+def alone_inline_and_the_row_of_its_target_is_corrupt(play: Play) -> None:
+    _inline(play)
+    play.corrupt("target/oran-sim/cnf-simulator")
+    play.race(play.event(play.put("intent-a.json", _NEW)))
+
+
+# -- one sweep, at which anything may go wrong
+
+
+@scene
+def alone_a_sweep_of_a_lost_event(play: Play) -> None:
+    play.put("intent-a.json", _NEW)
+    play.now += 1000
+    play.race(play.sweep())
+
+
+@scene
+def alone_a_sweep_of_a_lost_event_inline(play: Play) -> None:
+    _inline(play)
+    alone_a_sweep_of_a_lost_event(play)
+
+
+@scene
+def alone_with_the_message_of_a_sweep(play: Play) -> None:
+    play.put("intent-a.json", _NEW)
+    play.now += 1000
+    take_turn(play.app(), play.now + 60)
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_a_sweep_of_a_decision_without_its_effects(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW))
+    play.decide_only(_waiting(play))
+    play.messages.clear()
+    play.now += 1000
+    play.race(play.sweep())
+
+
+@scene
+def alone_a_sweep_of_a_withdrawn_intent_whose_message_is_lost(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.withdraw(handoff)
+    play.messages.clear()
+    play.now += 1000
+    play.race(play.sweep())
+
+
+@scene
+def alone_a_sweep_of_a_corrupt_row(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.corrupt(f"intent/{handoff.key}/{handoff.version_id}")
+    play.now += 1000
+    play.race(play.sweep())
 
 
 # -- two workers that meet

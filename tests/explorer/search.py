@@ -6,6 +6,7 @@ often) go on as one. How many there were is counted over the graph of points.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +35,13 @@ class Explored:
     complete: bool = True
     seconds: float = 0.0
     histories: int = 0  # ways through the graph
+    faults: Counter[str] = field(default_factory=Counter)  # by kind: the calls that were killed at, failed …
     graph: dict[int, list[int]] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        bound = "" if self.complete else " (not all)"
+        faults = ", ".join(f"{kind} {number:,}" for kind, number in self.faults.items())
+        return f"{self.points:,} points, {self.histories:,} interleavings{bound}; {faults}; {self.seconds:.0f} s"
 
     def count(self) -> None:
         """Count the histories: the ways through the graph of points."""
@@ -123,6 +130,7 @@ def _walk(
         done.graph[point] = []
         done.points += 1
         options = play.options()
+        done.faults.update(step.kind for step in options if step.kind != "go")
         if not any(step.kind == "go" for step in options):
             done.endings += 1
             return path

@@ -1,6 +1,5 @@
-import itertools
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -8,6 +7,7 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.loaders import create_loader
 from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
@@ -22,6 +22,7 @@ from conductor_loop.intent import Handoff
 from tests.factories import BUCKET, World
 
 TABLE = "state"
+_LOADER = cache(create_loader)  # of the services' descriptions: reading them anew took a tenth of a second of each test
 _KEYS = {"pk": "S", "sk": "S", "arrival_day": "S", "arrived": "S", "active": "S", "held_until": "N"}
 _TYPES: Any = [{"AttributeName": name, "AttributeType": kind} for name, kind in _KEYS.items()]
 _REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>At least one of them did not hold</Message></Error>"
@@ -106,6 +107,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
         monkeypatch.setenv(name, "test")
     for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("botocore.session.create_loader", _LOADER)
     for comparison in (comparisons.OpLessThan, comparisons.OpLessThanOrEqual, comparisons.OpGreaterThan):
         monkeypatch.setattr(comparison, "expr", tolerant(comparison.expr))
     monkeypatch.setattr(comparisons.FuncBetween, "expr", tolerant(comparisons.FuncBetween.expr))
@@ -127,16 +129,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
             BillingMode="PAY_PER_REQUEST",
         )
         yield session
-
-
-def time_passes(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
-    """Date what moto stores by the clock of a world: what was put before a handoff is not its attempts' work."""
-    ticks = itertools.count()  # of a microsecond: no two versions have the same time
-
-    def utcnow() -> datetime:  # files are uploaded side by side
-        return datetime.fromtimestamp(world.clock() + next(ticks) / 1e6, UTC).replace(tzinfo=None)
-
-    monkeypatch.setattr("moto.s3.models.utcnow", utcnow)
 
 
 @pytest.fixture

@@ -24,8 +24,7 @@ from conductor_loop.config.live import Revision
 from conductor_loop.errors import Cause
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
-from tests.integration.playing import Killed
-from tests.integration.test_kill_points import Reaper
+from tests.integration.interrupting import FAULTS, Interrupter, Killed
 
 GROUP = "/conductor-loop/conductor-loop/audit"
 EXPORT = "audit-export"
@@ -248,23 +247,24 @@ def test_whatever_a_kill_leaves_is_published_by_the_batch_that_comes_again(
     played: World, aws: boto3.session.Session
 ) -> None:
     del played
-    reaper = Reaper()
+    interrupter = Interrupter()
     records = streamed(aws)
 
     def deliver(writer: str, name: str) -> None:
-        log = AuditLog(reaper.watch(aws.client("logs")), GROUP, writer)
-        export = AuditExport(reaper.watch(aws.client("s3")), EXPORT)
+        log = AuditLog(interrupter.watch(aws.client("logs")), GROUP, writer)
+        export = AuditExport(interrupter.watch(aws.client("s3")), EXPORT)
         Publisher(log.publish, export.put).publish(fresh(records), name, time.time())
 
     deliver("usual", "usual")
-    calls = len(reaper.calls)
-    assert reaper.calls == ["PutObject", "PutLogEvents", "CreateLogStream", "PutLogEvents"]
+    calls = len(interrupter.calls)
+    assert interrupter.calls == ["PutObject", "PutLogEvents", "CreateLogStream", "PutLogEvents"]
     for when in ("before", "after"):
         for number in range(1, calls + 1):
             name = f"{when}-{number}"
-            reaper.reset((when, number))
+            interrupter.reset(FAULTS[f"killed {when}"], number)
             with pytest.raises(Killed):
                 deliver(name, name)
+            interrupter.reset()
             deliver(name, name)
             events = aws.client("logs").get_log_events(logGroupName=GROUP, logStreamName=name)["events"]
             assert verify([event["message"] for event in events], []).entries == 9

@@ -1,0 +1,100 @@
+"""Both adapters at once: each call is made to the one in memory and to the one on moto, and must have one answer."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from moto.s3.models import s3_backends
+
+from conductor_loop import app
+from conductor_loop.intent import Handoff
+from tests.factories import BUCKET
+from tests.integration.conftest import MotoBucket
+from tests.memory import UNREADABLE, MemoryBucket
+
+_UNORDERED = frozenset({"noted_packages", "older_versions"})
+
+
+class Twin:
+    """An adapter in memory, each call of whose port is made to the real one as well; what else it has is its own."""
+
+    def __init__(self, memory: Any, real: Any, port: type) -> None:
+        self.memory, self.real = memory, real
+        self.differences: list[str] = []  # to be looked at in the end: the program survives most exceptions
+        self._calls = frozenset(name for name in vars(port) if not name.startswith("_"))
+
+    def __getattr__(self, name: str) -> Any:
+        return self._both(name) if name in self._calls else getattr(self.memory, name)
+
+    def _both(self, name: str) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            given = tuple(list(one) if isinstance(one, Iterator) else one for one in given)
+            mine, theirs = (_answer(getattr(part, name), given, named) for part in (self.memory, self.real))
+            if _comparable(name, mine) != _comparable(name, theirs):
+                self.differences.append(f"{name}{given}{named}\n  in memory: {mine!r}\n  on moto:   {theirs!r}")
+            if isinstance(mine, Exception):
+                raise mine
+            return mine
+
+        return call
+
+
+class TwinBucket(Twin):
+    """Likewise, with what the owners of intents do; the version ids are those in memory."""
+
+    memory: MemoryBucket
+    real: MotoBucket
+
+    def __init__(self, memory: MemoryBucket, real: MotoBucket) -> None:
+        super().__init__(memory, real, app.Bucket)
+
+    def drop(self, bucket: str, key: str, body: bytes) -> Handoff:
+        handoff = self.memory.drop(bucket, key, body)
+        kind = "GLACIER" if body == UNREADABLE else "STANDARD"
+        self.real.client.put_object(Bucket=bucket, Key=key, Body=body, StorageClass=kind)
+        stored: Any = s3_backends["123456789012"]["aws"].get_bucket(BUCKET).keys
+        stored[key]._version_id = handoff.version_id
+        return handoff
+
+    def withdraw(self, key: str) -> None:
+        self.memory.withdraw(key)
+        self.real.withdraw(key)
+
+    def objects_of_both(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """Give what lies in each, by key, but for the root, which is listed again and again anyway."""
+        mine, theirs = (
+            {key: part.get(BUCKET, key) for key in part.keys(BUCKET) if "/" in key} for part in (self.memory, self.real)
+        )
+        return mine, theirs
+
+
+def _answer(call: Callable[..., Any], given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    try:
+        return call(*given, **named)
+    except AssertionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is an answer, too
+        return error
+
+
+def _comparable(name: str, answer: Any) -> Any:
+    return sorted(answer) if name in _UNORDERED else _plain(answer)
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON and DynamoDB keep it: numbers to the thousandth, and no tuple but a list."""
+    match value:
+        case Exception():
+            return type(value)
+        case float():
+            return round(value, 3)
+        case Enum() | str() | bytes():
+            return value
+        case Mapping():
+            return {_plain(key): _plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return tuple(_plain(one) for one in value)
+        case _ if is_dataclass(value):
+            return (type(value), *(_plain(getattr(value, one.name)) for one in fields(value) if one.compare))
+    return value
