@@ -14,7 +14,7 @@ FENCED = re.compile(r"^ *```(\S*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 def run_by(module: object) -> list[str]:
     """Name the pages that the test of a module runs."""
     (mark,) = module.test_the_page_prints_what_it_says.pytestmark  # type: ignore[attr-defined]
-    return list(mark.args[1])
+    return [one if isinstance(one, str) else one.values[0] for one in mark.args[1]]
 
 
 def test_every_page_is_run_by_one_test() -> None:
