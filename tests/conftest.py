@@ -33,7 +33,7 @@ def pytest_configure() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how to play the same random histories again."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
-    if any("test_schedules" in one.nodeid for one in reports):
+    if any("test_schedules" in one.nodeid or "test_explorer" in one.nodeid for one in reports):
         terminalreporter.write_line(f"random histories: SEED={os.environ['SEED']} SCHEDULES={os.environ['SCHEDULES']}")
 
 

@@ -5,6 +5,7 @@ has seen determine all that can follow, so that two histories that come to the s
 often) go on as one. How many there were is counted over the graph of points.
 """
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -69,8 +70,11 @@ class Explored:
         return list(reversed(done))
 
 
-def explore(scene: Scene, budget: Budget, most_points: int | None = None) -> Explored:
+def explore(scene: Scene, budget: Budget, most_points: int | None = None, seed: int | None = None) -> Explored:
     """Play every interleaving of a scene, or as many as lead to ``most_points`` different points.
+
+    With a ``seed`` it goes on from any point that is left, not from the latest: where not all are played, those that
+    are differ early as well as late.
 
     Raises:
         Violation: with the history that broke a promise.
@@ -78,8 +82,9 @@ def explore(scene: Scene, budget: Budget, most_points: int | None = None) -> Exp
     """
     began, done = time.monotonic(), Explored()
     todo: list[tuple[tuple[Step, ...], int | None]] = [((), None)]
+    chosen = None if seed is None else random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
     while todo:
-        path, before = todo.pop()
+        path, before = todo.pop(-1 if chosen is None else chosen.randrange(len(todo)))
         if most_points is not None and done.points >= most_points:
             done.complete = False
             break
