@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Burst:
         return [row for page in pages for row in page["Items"]]
 
     def decided(self) -> int:
-        """Sum the counters, which each decision adds to in its own transaction."""
+        """Sum the counters of what AuditFunction has counted."""
         return sum(
             int(value) for row in self.rows("counter#") for name, value in row.items() if name.startswith("files_")
         )
@@ -136,6 +137,9 @@ def burst(target: Target, count: int, critical: int) -> Result:
     wait_until_settled(lambda: len(one.waiting()), allowed_seconds(count), time.monotonic, time.sleep)
     settled, waiting = time.monotonic() - started, one.waiting()
     statuses = one.statuses()
+    # What is not counted yet is counted within seconds.
+    left = partial(_left, one, decided + count)
+    wait_until_settled(left, allowed_seconds(count), time.monotonic, time.sleep)
     seen = Seen(
         waiting=waiting,
         statuses={file: status["status"] for file, status in statuses.items()},
@@ -145,6 +149,10 @@ def burst(target: Target, count: int, critical: int) -> Result:
     )
     ranks = critical_places({file: status["timestamp"] for file, status in statuses.items()})
     return Result(dropped, settled, judge(one.files(), seen), ranks[len(ranks) // 2] if ranks else 0)
+
+
+def _left(one: Burst, decided: int) -> int:
+    return max(decided - one.decided(), 0)
 
 
 def critical_places(answered: dict[str, str]) -> list[int]:

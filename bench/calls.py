@@ -22,11 +22,14 @@ from moto import mock_aws
 from bench import units
 from bench.function import BUCKET, PORCH, REGION, TABLE, clients, environment, function, intent, invoke, put_record
 from bench.lines import Line, bounded, told
+from conductor_loop.audit.chain import Head, link
+from conductor_loop.audit.entries import change
 
 CALL_SECONDS = 0.03
 MOST_CALLS = {"inline": 7, "queued": 9}  # and one for each file of the package
 MOST_DEPTH = {"inline": 6, "queued": 7}
 PACKAGE_FILE = "package file"
+_SHARD = "shardId-00000001795400000000-0123abcd"  # as long as they are
 _FAILS_ONCE = """#!/bin/sh
 if [ ! -e "{mark}" ]; then : > "{mark}"; echo "no route to the cluster" >&2; exit 4; fi
 exec "{porch}" "$@"
@@ -37,7 +40,7 @@ exec "{porch}" "$@"
 class Call:
     """One call: what it was, and when, in seconds.
 
-    ``units`` are DynamoDB's, to read or to write; ``audit_bytes`` those of the entries that it adds to a row.
+    ``units`` are DynamoDB's, to read or to write; ``audit_bytes`` those of the entries that tell of it.
     """
 
     service: str
@@ -88,17 +91,18 @@ class Watch:
             billed = sum(units.strong_reads(before) for before, _ in pairs) or 1
         else:
             billed = sum(units.writes(before, after, transaction=transaction) for before, after in pairs)
-        told = sum(_audit_bytes(after) - _audit_bytes(before) for before, after in pairs)
+        bytes_ = sum(_audit_bytes(before, after) for before, after in pairs)
         service = model.service_model.service_name
-        self.calls.append(Call(service, name, self._open.key, self._open.begun, ended, billed, self.invocation, told))
+        self.calls.append(Call(service, name, self._open.key, self._open.begun, ended, billed, self.invocation, bytes_))
 
     def _item(self, key: Any) -> units.Item:  # noqa: ANN401 - DynamoDB's key
         found: units.Item = self.plain.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item", {})
         return found
 
 
-def _audit_bytes(item: units.Item) -> int:
-    return sum(len(entry["S"]) for entry in item.get("audit", {}).get("L", []))  # entries are ASCII
+def _audit_bytes(before: units.Item, after: units.Item) -> int:
+    found = change(before, after)
+    return len(link(_SHARD, Head(10_000, "0" * 64), found).text) if found else 0  # entries are ASCII
 
 
 def _keys(params: dict[str, Any]) -> list[Any]:

@@ -56,7 +56,7 @@ class Usage:
     log_bytes: int = 0
     waiting_seconds: float = 0.0  # for AWS's answers
     cpu_seconds: float = 0.0  # of a full processor: ours and porch's
-    audits: int = 0  # invocations of AuditFunction, each of which makes one call
+    audits: int = 0  # invocations of AuditFunction: each reads the row of its shard, publishes, and writes the row
     audit_bytes: int = 0  # that those write
     audit_cpu_seconds: float = 0.0  # of a full processor, of all of them
 
@@ -67,6 +67,8 @@ DYNAMODB_READS = {"GetItem", "BatchGetItem"}
 # Seconds that AWS takes to answer in the same region, assumed: typical medians, not measured here.
 ANSWER_SECONDS: Mapping[str, float] = {"s3": 0.025, "dynamodb": 0.008, "sqs": 0.010, "logs": 0.020}
 POLLER_REQUESTS = 2  # of SQS for each message: ReceiveMessage and DeleteMessage; a batch shares them
+AUDIT_READ_UNITS, AUDIT_WRITE_UNITS = 1, 2  # of the row of a shard, which is less than 2 KB
+AUDIT_CALLS = ("dynamodb", "logs", "dynamodb")
 AUDIT_MEMORY = 512  # MB: the template's, of AuditFunction; reading the stream is free for Lambda
 PLATFORM_LOG_BYTES = 900  # that Lambda itself writes for each invocation: start and report, as JSON
 
@@ -91,10 +93,11 @@ def parts(usage: Usage, memory: int, prices: Prices) -> dict[str, float]:
 
 
 def _audit(usage: Usage, prices: Prices) -> float:
-    waiting = usage.audits * ANSWER_SECONDS["logs"]
+    waiting = usage.audits * sum(ANSWER_SECONDS[service] for service in AUDIT_CALLS)
     lasting = waiting + usage.audit_cpu_seconds * FULL_PROCESSOR / AUDIT_MEMORY
     function = usage.audits * prices.invocation + lasting * AUDIT_MEMORY / 1024 * prices.gigabyte_second
-    return function + usage.audit_bytes * prices.log_byte
+    rows = usage.audits * (AUDIT_READ_UNITS * prices.read_unit + AUDIT_WRITE_UNITS * prices.write_unit)
+    return function + rows + usage.audit_bytes * prices.log_byte
 
 
 def dollars_per_million(usage: Usage, memory: int = DEFAULT_MEMORY, prices: Prices | None = None) -> float:

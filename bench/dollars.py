@@ -3,6 +3,7 @@
 from bench.calls import Call, Way, chain
 from bench.cost import (
     ANSWER_SECONDS,
+    AUDIT_CALLS,
     DEFAULT_MEMORY,
     DYNAMODB_READS,
     MEMORY_SIZES,
@@ -45,7 +46,7 @@ def usage(path: Way, cpu_seconds_a_call: float, porch_cpu_seconds: float) -> Usa
         cpu_seconds=cpu_seconds_a_call * len(path.calls) + porch_cpu_seconds * runs,
         audits=audits,
         audit_bytes=sum(call.audit_bytes for call in path.calls),
-        audit_cpu_seconds=cpu_seconds_a_call * audits,
+        audit_cpu_seconds=cpu_seconds_a_call * audits * len(AUDIT_CALLS),
     )
 
 

@@ -56,6 +56,4 @@ def _value_size(value: Mapping[str, Any]) -> int:
     kind, given = next(iter(value.items()))
     if kind == "N":
         return len(given.lstrip("-").replace(".", "")) // 2 + 2
-    if kind == "L":  # 3 bytes for it, and one for each element
-        return 3 + sum(1 + _value_size(each) for each in given)
     return len(given.encode()) if kind == "S" else 1

@@ -21,9 +21,9 @@ _HEAD = f"""# Metrics
 Made from `src/conductor_loop/catalogue.py` by `.venv/bin/python -m dev.catalogue`; do not edit it by hand.
 
 The same counts reach two places. **Prometheus** reads [`/metrics`](api.md#metrics): counters of the whole stack since
-it was made, kept in the state table by the very transaction that ends an attempt. **CloudWatch** reads log lines in its
-embedded metric format, in the namespace `{NAMESPACE}`: written right after that transaction, so a function that is
-killed between the two leaves one line out.
+it was made, each counted once from the stream of the state table, usually within seconds; what is not counted yet,
+`conductor_counters_lag_seconds` says. **CloudWatch** reads log lines in its embedded metric format, in the namespace
+`{NAMESPACE}`: written right after the row is, so a function that is killed between the two leaves one line out.
 
 Every CloudWatch metric has the dimension `{ENVIRONMENT}`, the stack's name, and the label of the tables below. Each
 value of a dimension is a metric that is billed: {len(list(billed()))} in all, once everything has happened.
@@ -32,8 +32,8 @@ No dimension is an id, a namespace or a target.
 `metrics.custom_labels` of the [configuration](configuration.md) are labels of every sample at `/metrics`, and `labels`
 of every metric line, where Logs Insights finds them; they make no CloudWatch metrics. `metrics.<group>` switches a
 group off, in both places: alarms on its metrics then see nothing. Metrics without a group are written unless
-`metrics.enabled` is false; the function that publishes audit entries reads no configuration, and writes its own
-anyway.
+`metrics.enabled` is false; the function that publishes audit entries and counts reads no configuration, and writes its
+own anyway.
 """
 
 

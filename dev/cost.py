@@ -15,10 +15,11 @@ _SWEEPS = 60 * 24 * 30
 _SWEEPER_MEMORY = 512  # MB: the template's
 _SCHEDULE = 1.00  # dollars for a million invocations by EventBridge Scheduler
 _SSM_SECONDS = 0.010  # for its answer, which is free
-# A sweep that finds nothing; tests/integration/test_handlers.py counts its calls.
+# A sweep that finds nothing, and the count of its time; tests/integration/test_handlers.py counts its calls.
 SWEEP = Usage(
     s3_writes=4, write_units=6, read_units=3, log_bytes=1_600,
     waiting_seconds=4 * ANSWER_SECONDS["s3"] + 9 * ANSWER_SECONDS["dynamodb"] + _SSM_SECONDS, cpu_seconds=0.010,
+    audits=1, audit_cpu_seconds=0.003,
 )  # fmt: skip
 # A look at the live tree and a put, for each applied intent.
 LIVE = Usage(invocations=0, s3_writes=1, s3_reads=1, waiting_seconds=2 * ANSWER_SECONDS["s3"])

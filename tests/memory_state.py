@@ -1,17 +1,20 @@
 """The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from conductor_loop.app import Cursor, Turn
-from conductor_loop.audit.chain import Entry
+from conductor_loop.audit.chain import timestamp
+from conductor_loop.aws.rows import failure_text, last_of, number, outcome_text, text
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import (
     Applied,
     Beside,
     Claim,
+    Last,
     Outcome,
     Pause,
     Refusal,
@@ -23,6 +26,41 @@ from conductor_loop.lifecycle import (
 from conductor_loop.order import earliest, known, latest, order
 
 
+@dataclass(frozen=True)
+class Written:
+    """A write that has an entry, as the table's stream has it."""
+
+    handoff: Handoff
+    before: "Written | None" = field(repr=False)
+    row: Row
+    last: Last
+    target: str = ""
+
+    @property
+    def image(self) -> dict[str, Any]:
+        row, put = self.row, self.handoff
+        image = {
+            "pk": text(f"intent#{put.key}"),
+            "sk": text(put.version_id),
+            "rev": number(row.rev),
+            "last": last_of(put, self.last),
+            "state": text(row.state),
+            "attempt": number(row.attempt),
+            "since": number(row.since),
+            "held_until": number(row.held_until),
+            "arrived": text(f"{put.event_time}#{put.file}"),
+        }
+        image |= {"target": text(self.target)} if self.target else {}
+        image |= {"priority": text(row.priority)} if row.priority else {}
+        image |= {"failure": text(failure_text(row.failure))} if row.failure else {}
+        return image | ({"outcome": text(outcome_text(row.outcome))} if row.outcome else {})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Give the record of the stream, but for its place there."""
+        return {"NewImage": self.image} | ({"OldImage": self.before.image} if self.before else {})
+
+
 @dataclass
 class MemoryState:
     """The state table's rows; each method is one atomic write."""
@@ -32,12 +70,15 @@ class MemoryState:
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
     correlations: dict[str, str] = field(default_factory=dict)
     unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
-    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     notes: set[tuple[str, str]] = field(default_factory=set)  # of handoffs that are to be tidied up
     packages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  # noted by attempts
     corrupt: dict[str, Unreadable] = field(default_factory=dict)  # rows that nobody can read, by their path
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
+
+    def __post_init__(self) -> None:  # what no write depends on
+        self.written: list[Written] = []  # oldest first
+        self.newest: dict[tuple[str, str], Written] = {}  # of each row
 
     def register(
         self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
@@ -47,7 +88,7 @@ class MemoryState:
         if refusal is not None:
             return refusal
         row = self.rows.get(_id(handoff))
-        entry, priority = (beside.entry, beside.priority) if beside else (None, "")
+        beside = beside or Beside()
         kept = row or Row(state)
         waits = replace(
             kept,
@@ -57,9 +98,9 @@ class MemoryState:
             sweeps=row.sweeps + 1 if row else 0,
             queued_at=now if state is State.QUEUED else kept.queued_at,
             order=order(handoff),
-            priority=priority or kept.priority,
+            priority=beside.priority or kept.priority,
         )
-        self.rows[_id(handoff)] = _noted(waits, entry)
+        self._revise(handoff, waits, beside.last)
         if newest:
             self.names[handoff.key] = (latest(order(handoff)), newest)
         return None
@@ -108,7 +149,7 @@ class MemoryState:
             late=claim.late or (row is not None and row.late),
             order=order(claim.handoff),
         )
-        self.rows[_id(claim.handoff)] = _noted(taken, claim.entry)
+        self._revise(claim.handoff, taken, claim.last, claim.target)
         unclean = self.unclean.get(claim.target, False)
         self.targets[claim.target] = replace(
             target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
@@ -152,9 +193,8 @@ class MemoryState:
                 late=row.late or not pause.counts,
                 failure=pause.failure or row.failure,
             )
-            self.rows[_id(claim.handoff)] = _noted(waits, pause.entry)
+            self._revise(claim.handoff, waits, pause.last)
             self._release(claim, None, published=not pause.counts)
-            self._count(pause.tally)
         return lost
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
@@ -192,14 +232,16 @@ class MemoryState:
             **{one: self.corrupt[path] for one in handoffs if (path := _path(one)) in self.corrupt},
         }
 
-    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
+    def mend(self, error: Unreadable, version: str | None = None, *, now: float, last: Last) -> bool:
         del version
         if self.corrupt.pop(error.name, None) is None:
             return False  # another one did it
         kind, _, name = error.name.partition("/")
         if kind == "intent":
             key, _, handoff_version = name.rpartition("/")
-            self.rows[key, handoff_version] = _noted(Row(State.ADMITTED, late=True), entry)
+            before = self.rows.get((key, handoff_version))
+            anew = Row(State.ADMITTED, late=True, rev=before.rev if before else int(now * 1000) - 1)
+            self._revise(Handoff("", key, handoff_version), anew, {"at": timestamp(now), **last})
         return True
 
     def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
@@ -240,9 +282,13 @@ class MemoryState:
         if self.sweeping is not None and self.sweeping[0] == turn.owner:
             self.sweeping, self.cursor = None, turn.cursor
 
-    def _count(self, tally: Mapping[str, float]) -> None:
-        for name, by in tally.items():
-            self.counters[name] += by
+    def _revise(self, handoff: Handoff, row: Row, last: Last, target: str = "") -> None:
+        before = self.newest.get(_id(handoff))
+        target = target or (before.target if before else "")
+        handoff = replace(handoff, event_time=before.handoff.event_time) if before else handoff
+        self.rows[_id(handoff)] = row = replace(row, rev=row.rev + 1)
+        self.newest[_id(handoff)] = Written(handoff, before, row, last, target)
+        self.written.append(self.newest[_id(handoff)])
 
     def _lost(self, claim: Claim) -> Refusal | None:
         row, target = self.rows.get(_id(claim.handoff)), self.targets.get(claim.target, Target())
@@ -260,8 +306,7 @@ class MemoryState:
         decided = replace(decided, failure=None, order=put or row.order)
         if outcome.tidy_at:
             self.notes.add(_id(handoff))
-        self.rows[_id(handoff)] = _noted(decided, outcome.entry)
-        self._count(outcome.tally)
+        self._revise(handoff, decided, outcome.last)
 
     def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> None:
         target = replace(self.targets[claim.target], lease_owner="", held_until=0.0)
@@ -290,9 +335,5 @@ def _path(handoff: Handoff) -> str:
 def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:
     if row is None or seen is None:
         return row is seen
-    mine, theirs = ((one.state, one.attempt, one.order, one.head) for one in (row, seen))
+    mine, theirs = ((one.state, one.attempt, one.order, one.rev) for one in (row, seen))
     return mine == theirs and row.held_until <= now
-
-
-def _noted(row: Row, entry: Entry | None) -> Row:
-    return row if entry is None else replace(row, head=entry.head, entries=(*row.entries, entry.text))

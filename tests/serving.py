@@ -88,7 +88,6 @@ class Api:
     encryption: Callable[[], str] = lambda: "enabled"
     writable: bool = True
     porch: bool = True
-    rejections: list[Counted] = field(default_factory=list)
     noted: list[Counted] = field(default_factory=list)
     recorded: list[dict[str, object]] = field(default_factory=list)
     limiter_down: bool = False
@@ -118,7 +117,7 @@ class Api:
                 queue_size=self.queue_size,
                 queue_depths=lambda: {"high": 0, "normal": self.queue_size(), "low": 0, "dead": 1},
                 active_workers=self.active_workers,
-                counts=lambda: self.counts,
+                counts=lambda _: self.counts,
                 table_size=lambda: TableSize(1250, 245_760),
                 encryption=self.encryption,
             ),
@@ -129,7 +128,6 @@ class Api:
                 take=self.own_buckets.take,
             ),
             note=self.noted.append,
-            note_rejection=lambda counted, _: self.rejections.append(counted),
             record=lambda _, fields, __: self.recorded.append({**fields}),
             trace=lambda _: None,
             clock=self.clock,

@@ -1,16 +1,16 @@
 """In-memory parts that hold everything that is done to them against what must be true."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from conductor_loop.audit.verifying import Witness, verify
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
 from conductor_loop.order import is_exact
+from tests.auditing import MemoryAudit, known, stream
 from tests.memory import MemoryBucket
 from tests.memory_state import MemoryState
 
@@ -126,23 +126,23 @@ def assert_live(state: WatchedState, bucket: MemoryBucket, packages: Mapping[str
     assert not live, f"live, but never applied: {live}"
 
 
-def assert_trail(state: MemoryState, drop: "Drop") -> None:
-    """Each transition has its entry, linked to the one before it, and the status knows where they end."""
-    row = state.find([drop.handoff])[drop.handoff]
-    seal = drop.decided[0].status["audit"]
-    verdict = verify(row.entries, [Witness(seal["chain"], seal["entries"], seal["sha256"])])
-    assert not verdict.findings, f"{drop.handoff}: {verdict.findings}"
-    events = [State(json.loads(entry)["event"]) for entry in row.entries]
-    assert verdict.entries == row.head.seq == len(events)
-    for before, after in pairwise([None, *events]):
-        assert after in TRANSITIONS[before], f"{drop.handoff}: {events}"
-    assert events[-1] is drop.decided[0].state
-
-
-def assert_counted(state: MemoryState, drops: "Iterable[Drop]") -> None:
-    """Each decision is counted once."""
-    decided = Counter(str(drop.decided[0].status["status"]) for drop in drops if drop.decided)
-    assert decided == {name.removeprefix("files_"): n for name, n in state.counters.items() if "files_" in name}
+def assert_trail(state: MemoryState, bucket: MemoryBucket, drops: "Iterable[Drop]") -> None:
+    """Each transition has its entry, rows and statuses fit them, and each decision is counted once."""
+    audit, events, decided = MemoryAudit(), defaultdict[str, list[State]](list), Counter[str]()
+    for shard, records in stream(state.written).items():
+        audit.deliver(shard, records)
+    verdict = audit.verified(known(state, bucket))
+    assert not verdict.findings, verdict.findings
+    for entry in map(json.loads, audit.lines):
+        events[entry["chain"]].append(State(entry["event"]))
+    for drop in drops:
+        mine = events[f"intent/{drop.handoff.key}/{drop.handoff.version_id}"]
+        for before, after in pairwise([None, *mine]):
+            assert after in TRANSITIONS[before], f"{drop.handoff}: {mine}"
+        if drop.decided:
+            assert mine[-1] is drop.decided[0].state
+            decided[f"files_{drop.decided[0].status['status']}"] += 1
+    assert decided == {name: count for name, count in audit.counters.items() if name.startswith("files_")}
 
 
 def _same(one: Claim, other: Claim) -> bool:

@@ -9,7 +9,6 @@ from conductor_loop.app import App, Message
 from conductor_loop.errors import Cause, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome
-from conductor_loop.status import encode
 from tests.memory import MemoryBucket
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Drop:
         """Say whether its final status is there: under its name, in that one's history, or beside it."""
         name = self.handoff.file
         keys = (f"status/{name}.status", f"status/{name}@{self.handoff.version_id}.status")
-        return encode(self.decided[0]) in [one.body for key in keys for one in bucket.objects.get(key, [])]
+        return self.decided[0].document in [one.body for key in keys for one in bucket.objects.get(key, [])]
 
     def next_cause(self) -> Cause | None:
         self.runs += 1

@@ -5,12 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from conductor_loop.audit.chain import Entry
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State, Target, Untidy
+from conductor_loop.lifecycle import Applied, Beside, Claim, Last, Outcome, Pause, Refusal, Row, State, Target, Untidy
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Peek, Take
 
@@ -32,7 +31,7 @@ class Message:
     priority: Priority = Priority.NORMAL
     note: str = ""  # a clause for the status
     swept: bool = False  # sent by the sweeper, which has not read the intent
-    head: str = ""  # of the handoff's audit entries as the row will have it, once the message is noted there
+    rev: int = 0  # that the row will have, once it says that the message waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class StateTable(Protocol):
     def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def mend(  # noqa: D102
-        self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None
+        self, error: Unreadable, version: str | None = None, *, now: float, last: Last
     ) -> bool: ...
     def note_package(self, handoff: Handoff, prefix: str, now: float) -> None: ...  # noqa: D102
     def noted_packages(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102

@@ -86,8 +86,8 @@ def _errors(*numbers: int) -> dict[str, tuple[str, ...]]:
     return _sum(*(f"{c.ERRORS}E{number:03}" for number in numbers))
 
 
-_DECISION = "transaction of the decision"
-_ATTEMPT = "transaction that ends the attempt"
+_DECISION = "the row of the decision, by its stream"
+_ATTEMPT = "the row as an attempt ends, by its stream"
 _ENDS = (c.DECIDED, c.RETRIED)
 _SCRAPE = "at the scrape"
 _SWEEP = "each sweep"
@@ -139,7 +139,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric(
         "Seconds from the put to the first attempt, by the priority the intent has",
-        "transaction that ends the first attempt", _FILES,
+        "the row as the first attempt ends, by its stream", _FILES,
         _HISTOGRAM, {}, {str(one): f"{c.QUEUEING}{one}_" for one in PRIORITIES}, "priority",
         "conductor_queueing_duration_seconds", "QueueingDuration", "Seconds",
     ),
@@ -194,7 +194,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "load and save: attempts that began with, and ended by writing, their row; cleanup: rows that made no sense, "
         "made anew (E009)",
-        f"{_ATTEMPT}; transaction that mends a row", _STATE, _COUNTER,
+        f"{_ATTEMPT}; the row that was reset, likewise", _STATE, _COUNTER,
         {"load": _ENDS, "save": _ENDS, "cleanup": (c.STATE_CORRUPTED,)}, {}, "operation",
         "conductor_state_operations_total",
     ),
@@ -223,6 +223,10 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "Files, as the sweeper counted them last; absent until it has", _SWEEP, _MANAGER, _GAUGE,
         _each("directory_", DIRECTORIES), {}, "directory", "conductor_directory_files",
+    ),
+    Metric(
+        "Seconds that the counters here are behind what has happened", _SCRAPE, _ALWAYS, _GAUGE, _sum(c.LAG), {}, "",
+        "conductor_counters_lag_seconds", unit="Seconds",
     ),
     Metric(
         "Versions of the configuration that were refused", "as one is found", _ALWAYS, _COUNTER, _sum(c.CONFIG_REFUSED),

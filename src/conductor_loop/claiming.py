@@ -6,9 +6,7 @@ from enum import Enum
 
 from conductor_loop import counting
 from conductor_loop.app import App
-from conductor_loop.audit import entries
-from conductor_loop.audit.chain import Head
-from conductor_loop.delivery import Delivery, head_of
+from conductor_loop.delivery import Delivery
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.lifecycle import (
     Claim,
@@ -107,7 +105,6 @@ def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     wanted = _wanted_seconds(app, intent) * patience
     timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
     attempt = (seen.attempt if seen else 0) + 1
-    about = entries.priority(intent.priority, delivery.message.priority, delivery.message.note)
     claim = Claim(
         handoff=delivery.handoff,
         target=f"{intent.namespace}/{intent.target}",
@@ -119,9 +116,13 @@ def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
         again=was_tried(seen),
         late=may_be_late(seen),
         supersedes=app.config.supersede_older,
-        entry=entries.claimed(
-            delivery.handoff, head_of(seen), now, intent, attempt=attempt, worker=app.worker_id, **about
-        ),
+        last={
+            "replicas": intent.replicas,
+            "correlation_id": intent.correlation_id,
+            "worker": app.worker_id,
+            "asked": intent.priority,
+            "note": delivery.message.note,
+        },
     )
     cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
     waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
@@ -139,8 +140,7 @@ def written(
     """
     seen, handoff = None, delivery.handoff
     if delivery.queued:
-        head = Head.read(delivery.message.head)
-        seen = Row(State.QUEUED, head=head, order=order(handoff))
+        seen = Row(State.QUEUED, rev=delivery.message.rev, order=order(handoff))
     for _ in range(_TRIES):
         now = app.clock()
         refusal = write(now, seen, handoff)
@@ -168,8 +168,3 @@ def may_be_late(seen: Row | None) -> bool:
 
 def _died(seen: Row | None) -> bool:
     return seen is not None and seen.attempt > 0 and seen.state is not State.RETRYING
-
-
-def head_at(claim: Claim) -> Head:
-    """Give the end of the audit entries with the claim's own: nobody else adds one while it is in force."""
-    return claim.entry.head if claim.entry else Head()

@@ -1,12 +1,13 @@
-"""What is counted, and where it is kept: in the transaction that ends an attempt, so that counts and outcomes agree.
+"""What is counted: for CloudWatch as it happens, and by AuditFunction from the rows that tell of it.
 
 The names of a tally are attributes of the counter rows; ``catalogue`` says which metrics are made of them.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
@@ -28,6 +29,7 @@ RULES = (  # those that a sender of honest text may break: a bounded set, since 
     "block_control_chars",
 )
 UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
+SWEPT_AT, LAG = "swept_at", "counters_lag"  # epoch seconds of the last sweep; seconds that the counters are behind
 OLDEST = "oldest_"  # seconds that the oldest intent without an answer has waited, by priority
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
 CONFIG_REFUSED, AUDIT_FAILURES, API_FAILURES = "config_refused", "audit_failures", "api_failures"
@@ -64,6 +66,19 @@ class Journey:
     priority: Priority = Priority.NORMAL  # that it had
     demoted: bool = False  # whether the intent asks for another one
     asked: Priority = Priority.NORMAL  # which that is
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Give it as a row keeps it; ``read`` reads it there."""
+        waited = None if self.waited is None or math.isinf(self.waited) else self.waited
+        return {name: value for name, value in (asdict(self) | {"waited": waited}).items() if value is not None}
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> "Journey":
+        """Read it. Raises KeyError, TypeError or ValueError where it makes no sense."""
+        run = PorchRun(**facts["run"]) if "run" in facts else None
+        priorities = {name: Priority(facts[name]) for name in ("priority", "asked")}
+        return cls(**{**facts, **priorities, "run": run})
 
 
 def decided(outcome: Outcome, journey: Journey) -> Counted:

@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Message
-from conductor_loop.audit.chain import Head
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Failure, Row
+from conductor_loop.lifecycle import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,3 @@ def author(app: App, delivery: Delivery, attempt: int, failure: Failure | None =
         note=delivery.message.note,
         failure=failure,
     )
-
-
-def head_of(seen: Row | None) -> Head:
-    """Give the end of a handoff's audit entries, as its row has it."""
-    return seen.head if seen else Head()

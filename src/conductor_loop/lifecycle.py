@@ -1,11 +1,11 @@
 """States of a handoff, and who may act on it now. Pure: what the table says in, a verdict out."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from conductor_loop.audit.chain import Entry, Head
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.order import is_exact, latest
@@ -44,6 +44,10 @@ TRANSITIONS: Mapping[State | None, frozenset[State]] = {
 }
 
 
+type Last = Mapping[str, Any]
+"""Facts about a write that its row does not hold otherwise; ``audit.entries`` reads them from the table's stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What was decided: everything that settling needs, so that anybody can settle, any number of times."""
@@ -52,12 +56,16 @@ class Outcome:
     status: Mapping[str, Any]  # the status document, as status.schema.json has it
     archive: str  # "processed" or "failed": where the input goes
     retract: bool = False  # an earlier attempt may have left files that no decision names
-    tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # counted with the decision; see counting
-    entry: Entry | None = field(default=None, compare=False)  # of the audit trail, written with the decision
+    last: Last = field(default_factory=dict, compare=False)
     tidy_at: float = field(default=0.0, compare=False)  # epoch seconds, by when no late worker writes; 0: none is late
     order: str = field(default="", compare=False)  # of the handoff, as its row has it
     withdrawn: bool = False  # its owner removed the input: the name is free
     live_generation: int = 0  # of its target, that its Component gets in the live tree; 0: none is written
+
+    @property
+    def document(self) -> bytes:
+        """The status object; the same outcome gives the same bytes."""
+        return json.dumps(self.status, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,7 @@ class Pause:
     until: float  # epoch seconds
     patience: int  # times the timeout
     counts: bool = True  # False: the attempt was cut short by no fault of the intent, and is made again
-    tally: Mapping[str, float] = field(default_factory=dict, compare=False)  # of the attempt that failed
-    entry: Entry | None = field(default=None, compare=False)  # of the audit trail
+    last: Last = field(default_factory=dict, compare=False)
     failure: Failure | None = None  # why it is made again; None: porch had no part in it
 
 
@@ -116,15 +123,14 @@ class Row:
     late: bool = False  # the worker of an earlier attempt was never heard of again: it may write still
     order: str = ""  # when it was put, as far as anybody knows; see ``order``
     failure: Failure | None = None  # of the last attempt that said anything
-    head: Head = field(default_factory=Head)  # of its audit entries
-    entries: tuple[str, ...] = ()  # the last of them, which are kept beside the published ones
+    rev: int = 0  # writes so far that have an entry in the audit trail
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is written on a row beside that it waits."""
 
-    entry: Entry | None = None  # of the audit trail
+    last: Last = field(default_factory=dict)
     priority: str = ""  # that it is treated with; empty where nobody has read it yet
 
 
@@ -164,7 +170,7 @@ class Claim:
     again: bool = False  # an earlier attempt may have published something
     late: bool = False  # and its worker may write still
     supersedes: bool = True  # refuse it once a newer intent was applied to the target
-    entry: Entry | None = field(default=None, compare=False)  # of the audit trail
+    last: Last = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ def read(body: str) -> Message:
     """
     try:
         document = dict(json.loads(body))
-        swept, head = document.get("swept", False), document.get("head", "")  # not in messages of older releases
-        return Message(Handoff(**document["handoff"]), Priority(document["priority"]), document["note"], swept, head)
+        return Message(
+            **document | {"handoff": Handoff(**document["handoff"]), "priority": Priority(document["priority"])}
+        )
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message of ours: {body[:200]!r}") from error

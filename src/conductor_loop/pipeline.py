@@ -6,11 +6,9 @@ from functools import partial
 
 from conductor_loop import status
 from conductor_loop.app import App, Found, Message
-from conductor_loop.audit import entries
-from conductor_loop.audit.chain import Entry
 from conductor_loop.claiming import least_seconds
 from conductor_loop.counting import age
-from conductor_loop.delivery import Delivery, Later, head_of
+from conductor_loop.delivery import Delivery, Later
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, StillHeld, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import Beside, Decided, Free, Row, State, Superseded, judge
@@ -152,15 +150,10 @@ def _learn(app: App, handoff: Handoff, row: Row) -> None:
 def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer | Later:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
     handoff, message = newest(delivery.handoff), delivery.message
-    about = entries.priority(intent.priority, message.priority, message.note)
-
-    def noted(seen: Row | None) -> Entry:
-        return entries.waits(handoff, head_of(seen), app.clock(), State.QUEUED, **about)
-
-    entry = noted(None)
-    app.queues.send(replace(message, handoff=handoff, head=str(entry.head)), intent.namespace, delay_seconds)
+    beside = Beside({"asked": intent.priority, "note": message.note}, message.priority)
+    app.queues.send(replace(message, handoff=handoff, rev=1), intent.namespace, delay_seconds)
     now = app.clock()
-    refusal = app.state.register(handoff, State.QUEUED, now, beside=Beside(entry, message.priority))
+    refusal = app.state.register(handoff, State.QUEUED, now, beside=beside)
     if refusal is None:
         return Answer.QUEUED
     match judge(refusal, order(handoff), now):
@@ -169,8 +162,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
         case Superseded(by):
             return conclude(app, replace(delivery, newest=""), lambda who: status.superseded(who, by, intent), intent)
         case Free(seen) if seen is not None and seen.state is not State.RETRYING:
-            mine, beside = newest(known(handoff, seen.order)), Beside(noted(seen), message.priority)
-            app.state.register(mine, State.QUEUED, now, seen, beside=beside)
+            app.state.register(newest(known(handoff, seen.order)), State.QUEUED, now, seen, beside=beside)
         case _ if refusal.row is not None:
             _learn(app, handoff, refusal.row)
     return Answer.QUEUED

@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 
 from conductor_loop import claiming, counting, live, retry, status
 from conductor_loop.app import App, Measured
-from conductor_loop.audit import entries
 from conductor_loop.claiming import (
     LATEST_WRITE_SECONDS,
     SETTLE_SECONDS,
     Attempt,
     Refused,
     Unplanned,
-    head_at,
     least_seconds,
     may_be_late,
     was_tried,
     written,
 )
 from conductor_loop.counting import Journey, PorchRun
-from conductor_loop.delivery import Delivery, Later, author, head_of
+from conductor_loop.delivery import Delivery, Later, author
 from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import (
@@ -121,11 +119,9 @@ def _concluded(
     """Tell the outcome as of the row: with all that earlier attempts have left."""
     now, attempt = app.clock(), seen.attempt if seen else 0
     outcome = tell(author(app, delivery, attempt, seen.failure if seen else None))
-    counted = counting.decided(outcome, journey)
-    _, told = entries.told(delivery.handoff, head_of(seen), now, outcome)
     return replace(
-        told,
-        tally=counted.tally,
+        outcome,
+        last={"journey": journey.facts},
         retract=was_tried(seen),
         tidy_at=now + LATEST_WRITE_SECONDS if may_be_late(seen) else 0.0,
         order=order(delivery.handoff),
@@ -173,9 +169,9 @@ def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Ans
 
 def _given_back(app: App, attempt: Attempt) -> Later:
     now, claim = app.clock(), attempt.claim
-    entry = entries.given_back(claim.handoff, head_at(claim), now, claim.attempt)
+    last = {"attempt": claim.attempt, "because": "the attempt was given back"}
     try:
-        app.state.postpone(claim, Pause(now, attempt.patience, counts=False, entry=entry), now)
+        app.state.postpone(claim, Pause(now, attempt.patience, counts=False, last=last), now)
     except Exception:
         logger.exception("the claim could not be given back: it runs out by itself")
     return Later(1.0, elsewhere=True)
@@ -248,16 +244,13 @@ def _failed(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed
     if isinstance(plan, retry.GiveUp):
         return _decide(app, delivery, attempt, Decision(outcome, None, run))
     journey = _travelled(app, delivery, attempt, run)
-    counted = counting.retried(outcome, journey)
-    entry, outcome = entries.told(claim.handoff, head_at(claim), now, outcome)
-    pause = Pause(
-        now + plan.delay_seconds, plan.patience, tally=counted.tally, entry=entry, failure=_kept(attempt, failure)
-    )
+    last = {"attempt": claim.attempt, "journey": journey.facts}
+    pause = Pause(now + plan.delay_seconds, plan.patience, last=last, failure=_kept(attempt, failure))
     refusal = app.state.postpone(claim, pause, now)
     if refusal is not None:
         return _lost(app, delivery, refusal)
-    app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds, final=False))
-    app.bucket.put_status(delivery.handoff, fitting(delivery.handoff.file), status.encode(outcome), final=False)
+    app.observe(Measured(delivery.handoff, outcome, counting.retried(outcome, journey), journey.seconds, final=False))
+    app.bucket.put_status(delivery.handoff, fitting(delivery.handoff.file), outcome.document, final=False)
     return Later(plan.delay_seconds)
 
 
@@ -281,19 +274,18 @@ def _kept(attempt: Attempt, failure: PorchFailed) -> Failure:
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
     now, journey = app.clock(), _travelled(app, delivery, attempt, decision.run)
-    counted = counting.decided(decision.outcome, journey)
     retract = attempt.claim.again and decision.applied is None
-    _, told = entries.told(delivery.handoff, head_at(attempt.claim), now, decision.outcome)
     tidy_at = now + LATEST_WRITE_SECONDS if attempt.claim.late else 0.0
     mine = order(attempt.claim.handoff)
-    outcome = replace(told, tally=counted.tally, retract=retract, tidy_at=tidy_at, order=mine)
+    last = {"journey": journey.facts}
+    outcome = replace(decision.outcome, last=last, retract=retract, tidy_at=tidy_at, order=mine)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
         if decision.applied is not None:
             app.bucket.retract(delivery.handoff, outcome.status["package"]["prefix"], attempt.claim.owner)
         return _lost(app, delivery, refusal)
     # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
-    app.observe(Measured(delivery.handoff, outcome, counted, journey.seconds))
+    app.observe(Measured(delivery.handoff, outcome, counting.decided(outcome, journey), journey.seconds))
     return settle_decided(app, delivery.handoff, outcome, decision.component)
 
 

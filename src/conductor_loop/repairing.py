@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 
 from conductor_loop.app import App
-from conductor_loop.audit import entries
-from conductor_loop.audit.chain import Entry, Head
 from conductor_loop.counting import STATE_CORRUPTED, Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
@@ -45,21 +43,9 @@ def repair(app: App, handoff: Handoff, error: Unreadable) -> None:
     logger.error("E009: an unreadable state row was set aside", extra={"aside": key, "fields": error.fields})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
     version = _newest_version(app, handoff, error.name.partition("/")[2]) if "version" in error.fields else None
-    if app.state.mend(error, version, entry=_mended(app, handoff, error, key)):
+    last = {"because": "E009: its row made no sense", "set_aside": key}
+    if app.state.mend(error, version, now=app.clock(), last=last):
         app.note(Counted({STATE_CORRUPTED: 1}))
-
-
-def _mended(app: App, handoff: Handoff, error: Unreadable, aside: str) -> Entry | None:
-    """Note it in the handoff's chain; where the row does not even say how that ends, begin another one."""
-    if not error.name.startswith("intent/"):
-        return None
-    now, attribute = app.clock(), error.row.get("audit_head")
-    try:
-        head = Head.read(attribute["S"])  # type: ignore[index] # whatever it is, it is tried
-    except (KeyError, TypeError, ValueError):
-        head = Head()
-    head = head if head.seq else Head(restart=str(int(now * 1000)))
-    return entries.mended(handoff, head, now, aside)
 
 
 def _newest_version(app: App, handoff: Handoff, target: str) -> str | None:

@@ -3,7 +3,7 @@
 import hashlib
 from enum import StrEnum
 
-from conductor_loop import live, status
+from conductor_loop import live
 from conductor_loop.app import App
 from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Gone, Illegible
@@ -33,7 +33,7 @@ def settle(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None
     reading it from its package.
     """
     handoff, file = known(handoff, outcome.order), fitting(handoff.file)
-    name = app.bucket.put_status(handoff, file, status.encode(outcome), final=True)
+    name = app.bucket.put_status(handoff, file, outcome.document, final=True)
     live.write(app, handoff, outcome, component)
     try:
         app.bucket.archive(handoff, f"{outcome.archive}/{name}")

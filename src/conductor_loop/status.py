@@ -173,11 +173,6 @@ def _left(author: Author) -> dict[str, Any]:
     return _delivered(delivered) if delivered else {}
 
 
-def encode(outcome: Outcome) -> bytes:
-    """Give the bytes of the status object; the same outcome gives the same bytes."""
-    return json.dumps(outcome.status, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
 def timestamp(epoch_seconds: float) -> str:
     """Write a time as the specification's examples do: ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message, Unsettled
-from conductor_loop.audit import entries
 from conductor_loop.config import Config
 from conductor_loop.counting import age
-from conductor_loop.delivery import Delivery, head_of
+from conductor_loop.delivery import Delivery
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.lifecycle import Beside, Outcome, Row, State, Superseded, judge
@@ -178,13 +177,12 @@ def _count(swept: Swept, answer: Answer) -> None:
 def _hand_over(app: App, handoff: Handoff, row: Row | None) -> None:
     """Give it to a worker again, then note that: in the other order, a crash between would leave it to nobody."""
     state = State.QUEUED if app.config.priority_queues else State.ADMITTED  # with the order that the row has, if any
-    entry = entries.waits(handoff, head_of(row), app.clock(), state, because="found by the sweeper")
     if app.config.priority_queues:
-        app.queues.send(Message(handoff, swept=True, head=str(entry.head)), _GROUP)
+        app.queues.send(Message(handoff, swept=True, rev=row.rev + 1 if row else 1), _GROUP)
     else:
         app.redeliver(handoff)
     now = app.clock()
-    refusal = app.state.register(handoff, state, now, row, beside=Beside(entry))
+    refusal = app.state.register(handoff, state, now, row, beside=Beside({"because": "found by the sweeper"}))
     match judge(refusal, order(handoff), now) if refusal else None:
         case Superseded(by):  # not noted, so that every sweep would hand it over
             _end(app, handoff, lambda who: status.superseded(who, by, None))

@@ -99,6 +99,8 @@ def traffic(watched: Watched) -> Watched:
         assert watched.caller.ask("POST", "/intents", body.encode()).status == 400
     watched.deployed.wait_for(*files, seconds=400)
     until(lambda: watched.sums()[1]["SettlingDuration",] == 100, 30)  # the last lines are on their way
+    errors = sum(ERRORS.values())
+    until(lambda: sum(n for name, n in watched.scrape().items() if "errors_total" in name) == errors, 60)  # counted
     return watched
 
 
@@ -145,6 +147,7 @@ class TestNumbers:
                 "conductor_queue_size": 0,
                 "conductor_dead_letters": 0,
                 "conductor_active_workers": 0,
+                "conductor_counters_lag_seconds": pytest.approx(0, abs=30),
             }.items()
         )
 

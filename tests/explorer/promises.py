@@ -3,10 +3,9 @@
 from itertools import combinations
 
 from conductor_loop.order import is_exact
-from conductor_loop.status import encode
 from tests.explorer.play import Play
 from tests.factories import BUCKET
-from tests.watched import assert_counted, assert_live, assert_trail
+from tests.watched import assert_live, assert_trail
 from tests.workers import Drop
 
 
@@ -22,7 +21,7 @@ def check(play: Play) -> None:
             unknown = before.second == after.second and not (is_known and is_known_too)
             assert before.put_at < after.put_at or unknown, f"{after.handoff} undid {before.handoff}"
     _check_packages(play)
-    assert_counted(play.state, play.drops.values())
+    assert_trail(play.state, play.bucket, play.drops.values())
     assert_live(play.state, play.bucket, play.packages)
 
 
@@ -33,7 +32,6 @@ def _check_answered(play: Play, drop: Drop) -> None:
     archived = [f"{drop.decided[0].archive}/{file}", f"{drop.decided[0].archive}/{file}@{version}"]
     assert drop.body in _versions(play, *archived), f"not archived: {drop.handoff}"
     assert drop.is_told(play.bucket), f"without a final status: {drop.handoff}"
-    assert_trail(play.state, drop)
 
 
 def _check_newest_stands(play: Play, name: str) -> None:
@@ -44,7 +42,7 @@ def _check_newest_stands(play: Play, name: str) -> None:
     newest = max(drops, key=lambda drop: drop.put_at)
     if is_exact(newest.decided[0].order) or len({drop.second for drop in drops}) == len(drops):
         current = play.bucket.objects[f"status/{name}.status"][-1]
-        assert current.body == encode(newest.decided[0]), f"{newest.handoff}, but {current.body.decode()}"
+        assert current.body == newest.decided[0].document, f"{newest.handoff}, but {current.body.decode()}"
 
 
 def _check_packages(play: Play) -> None:

@@ -20,6 +20,7 @@ from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.intent import Handoff
 from tests.factories import BUCKET, World
+from tests.integration.streaming import Stream
 
 TABLE = "state"
 _LOADER = cache(create_loader)  # of the services' descriptions: reading them anew took a tenth of a second of each test
@@ -129,6 +130,15 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
             BillingMode="PAY_PER_REQUEST",
         )
         yield session
+
+
+@pytest.fixture
+def stream(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """Switch the table's stream on."""
+    del aws
+    stream = Stream(TABLE)
+    stream.switch_on(monkeypatch)
+    return stream
 
 
 @pytest.fixture

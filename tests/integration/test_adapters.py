@@ -6,18 +6,19 @@ from typing import Any
 import boto3
 import pytest
 
+from conductor_loop import pipeline
 from conductor_loop.errors import Gone, Illegible, Overtaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Row, State, Target
 from conductor_loop.order import order
 from conductor_loop.rates import Rate
-from tests.factories import BUCKET, World
+from tests.factories import BUCKET, World, intent
 
 NOW = 1_800_000_000.0
 HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2026-11-23T03:00:00.000Z", sequencer="0A")
 CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
 APPLIED = Applied("v1.0.0", 3, order(HANDOFF))
-OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed", tally={"files_success": 1})
+OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed")
 
 
 def test_a_claim_holds_the_handoff_and_its_target(parts: World) -> None:
@@ -25,7 +26,7 @@ def test_a_claim_holds_the_handoff_and_its_target(parts: World) -> None:
     rival = replace(CLAIM, owner="rival")
     refusal = parts.state.claim(rival, NOW + 1)
     assert refusal is not None
-    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW, order=order(HANDOFF))
+    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW, order=order(HANDOFF), rev=1)
     assert refusal.target == Target(lease_owner="me", held_until=NOW + 30)
 
 
@@ -100,14 +101,14 @@ def test_rows_are_found_by_their_handoffs(parts: World) -> None:
     other = replace(HANDOFF, version_id="v2")
     parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW)
     assert parts.state.find([HANDOFF, other]) == {
-        HANDOFF: Row(State.SUCCEEDED, outcome=OUTCOME, since=NOW, order=order(HANDOFF))
+        HANDOFF: Row(State.SUCCEEDED, outcome=OUTCOME, since=NOW, order=order(HANDOFF), rev=1)
     }
 
 
 def test_a_registered_handoff_waits_and_can_be_claimed_as_it_was_seen(parts: World) -> None:
     assert parts.state.register(HANDOFF, State.QUEUED, NOW) is None
     assert parts.state.register(HANDOFF, State.QUEUED, NOW) is not None
-    assert parts.state.claim(CLAIM, NOW, Row(State.QUEUED, order=order(HANDOFF))) is None
+    assert parts.state.claim(CLAIM, NOW, Row(State.QUEUED, order=order(HANDOFF), rev=1)) is None
     assert parts.row(HANDOFF).state is State.PROCESSING
 
 
@@ -315,12 +316,25 @@ def test_every_version_in_the_root_is_unsettled(parts: World) -> None:
     assert cursor is None
 
 
-def test_the_counters_count_each_decision_once(world: World, aws: boto3.session.Session) -> None:
-    world.state.claim(CLAIM, NOW)
-    world.state.decide(CLAIM, OUTCOME, None, NOW)
-    world.state.decide(CLAIM, OUTCOME, None, NOW)
-    items: list[Any] = aws.client("dynamodb").scan(TableName="state")["Items"]
-    assert [item["files_success"] for item in items if item["pk"]["S"].startswith("counter#")] == [{"N": "1"}]
+def test_a_decision_writes_the_row_and_the_target_and_a_rejection_the_row_and_the_name(
+    world: World, aws: boto3.session.Session
+) -> None:
+    """And nothing that unrelated intents share: DynamoDB would cancel one of two at a time."""
+    items: list[list[str]] = []
+    table: Any = world.state
+    table._client.meta.events.register(
+        "provide-client-params.dynamodb.TransactWriteItems",
+        lambda params, **_: items.append([one["Update"]["Key"]["pk"]["S"] for one in params["TransactItems"]]),
+    )
+    pipeline.answer(world.app, world.drop(body=intent(correlation_id="c-1")), world.deadline)
+    pipeline.answer(world.app, world.drop("intent-b.json", b"{"), world.deadline)
+    row, target = "intent#intent-a.json", "target#oran-sim/cnf-simulator"
+    assert items == [
+        [row, target, "name#intent-a.json", "correlation#c-1"],
+        [row, target],
+        ["intent#intent-b.json", "name#intent-b.json"],
+    ]
+    del aws
 
 
 def test_a_row_that_makes_no_sense_is_told_apart(world: World, aws: boto3.session.Session) -> None:

@@ -17,11 +17,11 @@ from conductor_loop.api import bootstrap, handler
 from conductor_loop.api.parts import Wanted
 from conductor_loop.aws import listing, quick
 from conductor_loop.aws.census import Census
+from conductor_loop.aws.counters import Counters
 from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.ratelimits import RateLimits
-from conductor_loop.counting import refused
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome, State
@@ -29,12 +29,13 @@ from conductor_loop.rates import Rate
 from conductor_loop.tokens import Scope, mint
 from tests.factories import BUCKET, intent
 from tests.integration.conftest import TABLE
+from tests.integration.test_counters import batch
 from tests.serving import body, request
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 MINUTE = Rate(100, 60, 10)
 FAILURE = {"status": "failed", "error_details": {"error_code": "SECURITY_VIOLATION", "code": "E003"}}
-OUTCOME = Outcome(State.FAILED, FAILURE, "failed", tally={"files_failed": 1, "errors_E003": 1, "attacks": 1})
+OUTCOME = Outcome(State.FAILED, FAILURE, "failed")
 
 
 @pytest.fixture
@@ -154,16 +155,19 @@ class TestListing:
 
 
 class TestMeasures:
-    def test_counters_of_all_shards_are_added_up(self, table: Any, state: StateTable) -> None:
-        measures = StateMeasures(table, TABLE)
-        for number in range(20):
-            state.decide_unclaimed(handoff(number), OUTCOME, NOW + number)
-        measures.note_rejection(refused("E001", attack=False), NOW + 99)
-        counts = measures.counts()
-        assert counts.counters == {"files_failed": 20, "errors_E003": 20, "attacks": 20, "errors_E001": 1}
-        assert (counts.security_at, counts.directories) == (NOW + 19, {})
-        measures.note_rejection(refused("E003", attack=True), NOW + 99)
-        assert (measures.counts().security_at, measures.counts().counters["attacks"]) == (NOW + 99, 21)
+    def test_the_counters_say_by_how_much_they_are_behind(self, aws: boto3.session.Session, table: Any) -> None:
+        census, measures = Census(aws.client("s3"), table, TABLE), StateMeasures(table, TABLE)
+        assert measures.counts(NOW).lag == 0
+        Counters(table, TABLE).advance(batch("shard-1", "1", created_at=NOW), NOW + 2)
+        assert measures.counts(NOW + 30).lag == 2, "as it was counted last"
+        census.go_on(BUCKET, {"swept_at": NOW + 60})
+        assert measures.counts(NOW + 70).lag == 2, "the sweep's own note is still on its way"
+        census.go_on(BUCKET, {"swept_at": NOW + 120})
+        assert measures.counts(NOW + 130).lag == 130, "that of the sweep before is not counted"
+
+    def test_an_intent_that_looks_like_an_attack_is_known_by_its_time(self, table: Any) -> None:
+        Counters(table, TABLE).advance(batch("shard-1", "1", attacks=1), NOW)
+        assert StateMeasures(table, TABLE).counts(NOW).security_at == NOW
 
     def test_files_are_counted_a_page_at_a_time(self, aws: boto3.session.Session, table: Any) -> None:
         s3 = aws.client("s3")
@@ -175,13 +179,13 @@ class TestMeasures:
         s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
         census, measures = Census(s3, table, TABLE), StateMeasures(table, TABLE)
-        assert measures.counts().overdue is None
+        assert measures.counts(NOW).overdue is None
         census.go_on(BUCKET, {"overdue": 7, "oldest_high": 901.5})
-        assert (measures.counts().overdue, measures.counts().oldest) == (7, {"oldest_high": 901.5})
-        assert measures.counts().directories == {"failed": 0}, "the others have more pages"
+        assert (measures.counts(NOW).overdue, measures.counts(NOW).oldest) == (7, {"oldest_high": 901.5})
+        assert measures.counts(NOW).directories == {"failed": 0}, "the others have more pages"
         for _ in range(2):
             census.go_on(BUCKET, {"overdue": 0})
-        assert measures.counts().directories == {"handoff": 1, "processed": 2, "failed": 0}, "no folders"
+        assert measures.counts(NOW).directories == {"handoff": 1, "processed": 2, "failed": 0}, "no folders"
         assert len(pages) == 9
 
     def test_a_claim_is_an_active_worker_until_its_lease_runs_out(self, table: Any, state: StateTable) -> None:

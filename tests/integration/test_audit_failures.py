@@ -14,23 +14,31 @@ from conductor_loop.api import bootstrap
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
 from conductor_loop.aws import sdk
-from conductor_loop.aws.sdk import logs_client
+from conductor_loop.aws.counters import Counters
+from conductor_loop.aws.sdk import dynamodb_client, logs_client
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from tests.factories import World
-from tests.integration.test_audit import GROUP, streamed
+from tests.integration.conftest import TABLE
+from tests.integration.streaming import SHARD, Stream
+from tests.integration.test_audit import GROUP
 from tests.integration.test_handlers import Context
 
 
 @pytest.fixture(autouse=True)
-def function(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def function(world: World, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    del stream  # which is on
     pipeline.answer(world.app, world.drop(), world.deadline)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("CONDUCTOR_AUDIT_LOG", GROUP)
     monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")
-    logs_client.cache_clear()
+    monkeypatch.setenv("CONDUCTOR_STATE_TABLE", TABLE)
+    monkeypatch.setenv("CONDUCTOR_AUDIT_RETENTION_DAYS", "90")
+    caches = (handler._auditor, handler._counters, handler._logger, handlers._logger, logs_client, dynamodb_client)
+    for cached in caches:
+        cached.cache_clear()
     yield
-    for cached in (handler._publisher, handler._logger, handlers._logger, logs_client):
+    for cached in caches:
         cached.cache_clear()
     logger: Any = logging.getLogger(handler.SERVICE)
     logger.handlers.clear()  # they hold this test's standard output
@@ -45,33 +53,56 @@ def failures(printed: str) -> list[float]:
 
 
 def test_a_batch_that_cannot_be_published_is_counted_and_published_when_it_comes_again(
-    aws: boto3.session.Session, capsys: pytest.CaptureFixture[str]
+    aws: boto3.session.Session, stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    records = streamed(aws)
-    records[0]["dynamodb"]["SequenceNumber"] = "100"
+    event = {"shardId": SHARD, "Records": [*stream.records]}
     client = aws.client("logs")
     with pytest.raises(ClientError):  # there is no log group
-        handler.auditor({"Records": records}, Context())  # type: ignore[arg-type]
-    assert failures(capsys.readouterr().out) == [2]
+        handler.auditor(event, Context())  # type: ignore[arg-type]
+    assert failures(capsys.readouterr().out) == [len(event["Records"])]
     client.create_log_group(logGroupName=GROUP)
-    assert handler.auditor({"Records": records}, Context()) == {"entries": 2}  # type: ignore[arg-type]
+    for _ in range(2):
+        assert handler.auditor(event, Context()) == {"state": {}}, "as Lambda asks for"  # type: ignore[arg-type]
     assert failures(capsys.readouterr().out) == []
+    assert Counters(aws.client("dynamodb"), TABLE).totals().counters["decided"] == 1
     events = client.filter_log_events(logGroupName=GROUP)["events"]
     assert [json.loads(event["message"])["event"] for event in events] == ["processing", "succeeded"]
 
 
+def test_the_end_of_a_window_which_has_no_records_is_answered(aws: boto3.session.Session) -> None:
+    del aws
+    event = {"shardId": SHARD, "Records": [], "isFinalInvokeForWindow": True}
+    assert handler.auditor(event, Context()) == {"state": {}}  # type: ignore[arg-type]
+
+
+def test_a_batch_that_does_not_name_its_shard_fails(aws: boto3.session.Session, stream: Stream) -> None:
+    """Records of two shards have no order: some would be taken for others that are counted already."""
+    with pytest.raises(KeyError, match="shardId"):
+        handler.auditor({"Records": [*stream.records]}, Context())  # type: ignore[arg-type]
+    assert Counters(aws.client("dynamodb"), TABLE).totals().counters == {}
+
+
+def test_as_a_new_shard_begins_those_that_are_over_are_folded(
+    aws: boto3.session.Session, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.client("logs").create_log_group(logGroupName=GROUP)
+    folded: list[float] = []
+    monkeypatch.setattr(Counters, "fold", lambda _, now: folded.append(now))
+    for records in ([*stream.records], [*stream.records], []):
+        handler.auditor({"shardId": SHARD, "Records": records}, Context())  # type: ignore[arg-type]
+    assert len(folded) == 1
+
+
 def test_the_publishing_function_logs_no_lines_of_the_sdk_which_carry_entries_and_credentials(
-    aws: boto3.session.Session, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    aws: boto3.session.Session, stream: Stream, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lambda sets the root logger to the function's level, INFO; here it is the lowest."""
     aws.client("logs").create_log_group(logGroupName=GROUP)
-    records = streamed(aws)
-    records[0]["dynamodb"]["SequenceNumber"] = "100"
     sdk.session.cache_clear()
     for name in ("boto3", "botocore", "urllib3"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
     caplog.set_level(logging.DEBUG)
-    handler.auditor({"Records": records}, Context())  # type: ignore[arg-type]
+    handler.auditor({"shardId": SHARD, "Records": [*stream.records]}, Context())  # type: ignore[arg-type]
     assert {record.name for record in caplog.records if record.name.startswith(("boto", "urllib3"))} == set()
 
 

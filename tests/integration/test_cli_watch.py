@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -17,11 +18,13 @@ from rich.console import Console
 from conductor_loop import pipeline
 from conductor_loop.api.parts import Counts, Listed
 from conductor_loop.aws import overview
+from conductor_loop.aws.counters import Counters
 from conductor_loop.cli import main
 from conductor_loop.cli.watch import live
 from conductor_loop.errors import NotAnswering
 from tests.factories import World
 from tests.integration.conftest import TABLE
+from tests.integration.test_counters import batch
 
 SIZES = [(80, 24), (160, 50)]
 LONG = "intent-" + "x" * 180 + ".json"
@@ -96,6 +99,16 @@ def look() -> Callable[[], overview.Snapshot]:
         )
 
     return again
+
+
+@pytest.mark.parametrize(("lag", "shown"), [(2.0, False), (75.0, True)])
+def test_a_picture_says_when_its_counts_are_behind(
+    look: Callable[[], overview.Snapshot], lag: float, *, shown: bool
+) -> None:
+    terminal, found = Terminal(120, 40), look()
+    behind = replace(found, counts=replace(found.counts, lag=lag))
+    live(terminal.console, "a-stack", lambda: behind, interval=1, looks=1)
+    assert any("outcomes are 75 s behind" in line for line in terminal.last) is shown
 
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
@@ -174,9 +187,10 @@ def test_a_look_that_fails_leaves_the_last_picture_and_says_why(
     assert any("intent-61.json" in line for line in last)
 
 
-def test_a_pipe_gets_one_picture_or_a_line_for_each_look(world: World) -> None:
+def test_a_pipe_gets_one_picture_or_a_line_for_each_look(world: World, aws: boto3.session.Session) -> None:
     world.clock.now = time.time() - 600
     pipeline.answer(world.app, world.drop(), world.deadline)
+    Counters(aws.client("dynamodb"), TABLE).advance(batch("shardId-1", "1", files_success=1), 0.0)
     once = CliRunner().invoke(main, ["watch", "--once"])
     assert once.exit_code == 0, once.output
     assert "dead letters           1" in once.stdout

@@ -28,7 +28,7 @@ OLD = Handoff(BUCKET, "intent-a.json", "v0", event_time="2020-01-15T07:59:00.000
 MINE = replace(OLD, version_id="v1", event_time="2020-01-15T08:00:00.000Z", sequencer="0A")
 NEW = replace(OLD, version_id="v2", event_time="2020-01-15T08:01:00.000Z", sequencer="0B")
 CLAIM = Claim(MINE, "ns/name", owner="me", attempt=1, lease_until=NOW + 30, correlation_id="c-1")
-OUTCOME = Outcome(State.SUCCEEDED, {"status": "success"}, "processed", tally={"files_success": 1})
+OUTCOME = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
 PREFIX = "packages/ns/name/p/"
 FILES = {f"{PREFIX}Kptfile": b"1", f"{PREFIX}kustomization.yaml": b"2"}
 LIVE = "live/ns/name/kustomization.yaml"

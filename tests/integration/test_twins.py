@@ -11,11 +11,13 @@ import boto3
 import pytest
 
 from conductor_loop import app
+from conductor_loop.audit.entries import last_change
 from conductor_loop.aws.dynamodb import StateTable
 from tests.explorer.play import Play, Step
 from tests.explorer.scenes import SCENES
 from tests.explorer.search import check_ending
 from tests.integration.conftest import TABLE, MotoBucket, conditional
+from tests.integration.streaming import Stream
 from tests.integration.twins import Twin, TwinBucket
 from tests.schedules import Schedule
 
@@ -44,7 +46,7 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def bound(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
+def bound(aws: boto3.session.Session, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
     """Give what makes the parts of a world twins, and moto's clock that world's."""
 
     def bind(world: Any) -> Any:
@@ -57,6 +59,7 @@ def bound(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Callab
         table = StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
         world.bucket = TwinBucket(world.bucket, MotoBucket(conditional(aws.client("s3"))))
         world.state = Twin(world.state, table, app.StateTable)
+        world.stream = stream
         return world
 
     return bind
@@ -67,6 +70,7 @@ def assert_equal(world: Any) -> None:
     assert not world.state.differences, world.state.differences[0]
     mine, theirs = world.bucket.objects_of_both()
     assert mine == theirs
+    assert world.stream.changes() == [last_change(one.image) for one in world.state.written], "what their rows tell"
 
 
 def played(bound: Callable[[Any], Any], name: str, path: list[Step]) -> tuple[Play, list[Step]]:

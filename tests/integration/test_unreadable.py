@@ -8,8 +8,6 @@ import boto3
 import pytest
 
 from conductor_loop import pipeline
-from conductor_loop.audit import entries
-from conductor_loop.audit.chain import Entry, Head
 from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.delivery import Later
 from conductor_loop.errors import Unreadable
@@ -19,6 +17,7 @@ from conductor_loop.settling import Answer
 from conductor_loop.sweep import sweep
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
+from tests.integration.streaming import Stream
 
 TARGET = "target#oran-sim/cnf-simulator"
 GARBAGE = {"S": "garbage"}
@@ -84,19 +83,48 @@ def test_a_handoffs_row_is_set_aside_and_the_intent_is_answered(
     assert kept == {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": handoff.version_id}} | fields
 
 
-def test_a_mended_handoff_is_counted_once_and_told_in_its_trail(world: World, table: Any) -> None:
+def test_a_handoff_that_is_reset_is_counted_once_and_has_an_entry(world: World, table: Any, stream: Stream) -> None:
     handoff = world.drop()
     spoil_handoff(table, handoff)
     error = world.state.read([handoff])[handoff]
     assert isinstance(error, Unreadable)
-    entry = entries.mended(handoff, Head(restart="1"), world.clock(), "failed/state/somewhere.json")
-    assert world.state.mend(error, entry=entry) is True
-    assert world.state.mend(error, entry=entry) is False, "it was done already"
-    row = table.get_item(TableName=TABLE, Key={"pk": {"S": f"intent#{handoff.key}"}, "sk": {"S": handoff.version_id}})
-    assert row["Item"]["audit"] == {"L": [{"S": entry.text}]}
-    assert row["Item"]["audit_head"] == {"S": str(entry.head)}
-    counter = table.get_item(TableName=TABLE, Key={"pk": {"S": "counter#0"}, "sk": {"S": "-"}})
-    assert counter["Item"][STATE_CORRUPTED] == {"N": "1"}
+    last = {"because": "E009", "set_aside": "failed/state/somewhere.json"}
+    assert world.state.mend(error, now=world.clock(), last=last) is True
+    assert world.state.mend(error, now=world.clock(), last=last) is False, "it was done already"
+    audit = stream.follow()
+    (reset,) = (json.loads(line) for line in audit.lines)
+    assert (reset["chain"], reset["event"]) == (f"intent/{handoff.key}/{handoff.version_id}", "admitted")
+    assert (reset["after"], reset["set_aside"]) == (0, "failed/state/somewhere.json")
+    assert audit.counters == {STATE_CORRUPTED: 1}
+
+
+def test_a_revision_that_can_be_read_is_gone_on_with(world: World, table: Any, stream: Stream) -> None:
+    handoff = world.drop()
+    with pytest.raises(SystemExit):
+        _claimed_and_killed(world, handoff)
+    spoil_handoff(table, handoff)
+    deliver(world, handoff)
+    entries = [json.loads(line) for line in stream.follow().lines]
+    assert [one["event"] for one in entries] == ["processing", "admitted", "processing", "succeeded"]
+    assert [one["seq"] for one in entries] == [1, 2, 3, 4]
+
+
+def _claimed_and_killed(world: World, handoff: Handoff) -> None:
+    world.porch.on_run = _killed
+    try:
+        pipeline.answer(world.app, handoff, world.deadline)
+    finally:
+        world.porch.on_run = lambda: None
+
+
+def test_a_targets_row_that_is_reset_has_an_entry_and_is_counted(world: World, table: Any, stream: Stream) -> None:
+    spoil(table, TARGET, held_until=GARBAGE)
+    deliver(world, world.drop())
+    audit = stream.follow()
+    (reset,) = (one for line in audit.lines if (one := json.loads(line))["event"] == "reset")
+    assert reset["chain"].startswith("E009/target/oran-sim/cnf-simulator/")
+    assert reset["set_aside"] == "failed/state/target/oran-sim/cnf-simulator.json"
+    assert audit.counters[STATE_CORRUPTED] == 1
 
 
 def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_other_made_of_it(
@@ -106,13 +134,13 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
     spoil_handoff(table, handoff)
     mend = world.state.mend
 
-    def late(error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
+    def late(error: Unreadable, version: str | None = None, **more: Any) -> bool:
         world.state.mend = mend  # type: ignore[method-assign]
         remove, world.bucket.remove = world.bucket.remove, _killed
         with pytest.raises(SystemExit):
             pipeline.answer(world.app, handoff, world.deadline)
         world.bucket.remove = remove
-        return mend(error, version, entry=entry)
+        return mend(error, version, **more)
 
     world.state.mend = late  # type: ignore[method-assign]
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
@@ -155,7 +183,7 @@ def test_the_slower_of_two_that_mend_a_target_leaves_a_fresh_lease_alone(world: 
     with pytest.raises(Unreadable) as met:
         world.state.target("oran-sim/cnf-simulator")
     spoil(table, TARGET, held_until={"N": "9"}, lease_owner={"S": "another"})
-    world.state.mend(met.value)
+    world.state.mend(met.value, now=world.clock(), last={})
     assert world.state.target("oran-sim/cnf-simulator").held_until == 9
 
 

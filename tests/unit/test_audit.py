@@ -1,8 +1,9 @@
 """The audit trail: what its entries say, and that whatever is done to them is found and named."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -10,257 +11,393 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop import pipeline
-from conductor_loop.audit.chain import Entry, Head, link, read
-from conductor_loop.audit.verifying import Finding, Verdict, Witness, verify
+from conductor_loop.audit.chain import Change, Entry, Found, Head, link, read
+from conductor_loop.audit.entries import last_change
+from conductor_loop.audit.verifying import End, Finding, Known, StatusDigest, Verdict, Witness, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import State
 from conductor_loop.sweep import take_turn
+from tests.auditing import MemoryAudit, known, stream
 from tests.factories import World, intent
 
 
-def chain(name: str, length: int) -> list[Entry]:
-    entries: list[Entry] = []
-    for number in range(length):
-        head = entries[-1].head if entries else Head()
-        fields = {"at": "2026-11-23T10:00:00.000Z", "event": "queued", "by": "AWS:me", "n": number}
-        entries.append(link(f"intent/{name}/v1", head, fields))
-    return entries
+def change(name: str, seq: int, **fields: Any) -> Change:
+    said = {"at": f"2026-11-23T10:00:{seq:02}.000Z", "event": "queued", "by": "AWS:me", **fields}
+    return Change(f"intent/{name}/v1", seq, said, {})
 
 
-def woven(chains: Sequence[Sequence[Entry]], order: list[int]) -> list[str]:
-    """Put chains into one trail, each in its order."""
-    rest = [iter(one) for one in chains]
-    return [next(rest[number % len(rest)], chains[0][0]).text for number in order] + [
-        entry.text for one in rest for entry in one
-    ]
+@dataclass
+class Trail:
+    """Entries as they were published, and who else knows of them."""
+
+    entries: list[Entry] = field(default_factory=list)
+    heads: defaultdict[str, Head] = field(default_factory=lambda: defaultdict(Head))
+    rows: dict[str, Witness] = field(default_factory=dict)
+    statuses: list[StatusDigest] = field(default_factory=list)
+
+    def add(self, name: str, *, shard: str = "shard", **fields: Any) -> Entry:
+        """Publish the next entry about a handoff."""
+        before = self.rows.get(name)
+        mine = change(name, before.last.seq + 1 if before else 1, **fields)
+        entry = link(shard, self.heads[shard], mine)
+        self.heads[shard], self.rows[name] = entry.head, Witness(mine)
+        self.entries.append(entry)
+        return entry
+
+    @property
+    def known(self) -> Known:
+        shards = {shard: End(head) for shard, head in self.heads.items()}
+        return Known(tuple(self.rows.values()), tuple(self.statuses), shards)
+
+    @property
+    def lines(self) -> list[str]:
+        return [entry.text for entry in self.entries]
+
+    def verified(self, lines: Sequence[str], **changes: Any) -> Verdict:
+        return verify(lines, replace(self.known, **changes))
 
 
-def witness(entries: Sequence[Entry]) -> Witness:
-    end = entries[-1]
-    return Witness(end.document["chain"], end.head.seq, end.head.digest)
+def trail_of(drawn: list[tuple[int, int]]) -> Trail:
+    trail = Trail()
+    for name, shard in drawn:
+        trail.add(f"intent-{name}.json", shard=f"shard-{shard}", n=len(trail.entries))
+    return trail
 
 
-trails = st.tuples(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.lists(st.integers(0, 9), max_size=12)).map(
-    lambda drawn: ([chain(f"intent-{n}.json", length) for n, length in enumerate(drawn[0])], drawn[1])
-)
+trails = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=14).map(trail_of)
+
+
+def place(entry: Entry) -> tuple[str, int]:
+    found = found_of(entry)
+    return found.chain, found.seq
+
+
+def found_of(entry: Entry) -> Found:
+    found = read(entry.text)
+    assert found is not None
+    return found
+
+
+def named(verdict: Verdict) -> set[tuple[str, int]]:
+    return {(finding.chain, finding.seq) for finding in verdict.findings}
 
 
 @given(trails)
-def test_an_untouched_trail_is_whole_however_its_chains_are_woven_and_repeated(trail: tuple[Any, list[int]]) -> None:
-    chains, order = trail
-    lines = woven(chains, order)
-    for one in (lines, lines + lines, [line for line in lines for _ in (1, 2)]):
-        verdict = verify(one, [witness(entries) for entries in chains])
-        assert verdict == Verdict(chains=len(chains), entries=sum(map(len, chains)))
-
-
-def _picked(data: st.DataObject, chains: Sequence[Sequence[Entry]]) -> Entry:
-    return data.draw(st.sampled_from([entry for one in chains for entry in one]))
-
-
-def _named(verdict: Verdict) -> set[tuple[str, int]]:
-    return {(finding.chain, finding.seq) for finding in verdict.findings}
+def test_an_untouched_trail_is_whole_however_often_its_lines_are_published(trail: Trail) -> None:
+    for lines in (trail.lines, trail.lines * 2, [line for line in trail.lines for _ in (1, 2)]):
+        assert trail.verified(lines) == Verdict(chains=len(trail.rows), entries=len(trail.entries))
 
 
 @given(trails, st.data())
 @settings(max_examples=300)
 def test_any_byte_that_is_changed_is_found_and_the_handoff_and_position_are_named(
-    trail: tuple[Any, list[int]], data: st.DataObject
+    trail: Trail, data: st.DataObject
 ) -> None:
-    chains, _ = trail
-    picked = _picked(data, chains)
+    picked = data.draw(st.sampled_from(trail.entries))
     at = data.draw(st.integers(0, len(picked.text) - 1))
     other = data.draw(st.integers(0, 127).map(chr).filter(lambda new: new != picked.text[at]))
     forged = picked.text[:at] + other + picked.text[at + 1 :]
-    lines = [forged if entry is picked else entry.text for one in chains for entry in one]
-    verdict = verify(lines, [witness(entries) for entries in chains])
-    assert (picked.document["chain"], picked.head.seq) in _named(verdict)
+    verdict = trail.verified([forged if entry is picked else entry.text for entry in trail.entries])
+    assert place(picked) in named(verdict)
 
 
 @given(trails, st.data())
-def test_any_entry_that_is_dropped_is_found_and_named_and_no_other_is(
-    trail: tuple[Any, list[int]], data: st.DataObject
-) -> None:
-    chains, _ = trail
-    picked = _picked(data, chains)
-    lines = [entry.text for one in chains for entry in one if entry is not picked]
-    (finding,) = verify(lines, [witness(entries) for entries in chains]).findings
-    assert finding == Finding(picked.document["chain"], picked.head.seq, "is missing")
+def test_any_entry_that_is_dropped_is_found_and_named_and_no_other_is(trail: Trail, data: st.DataObject) -> None:
+    picked = data.draw(st.sampled_from(trail.entries))
+    (finding,) = trail.verified([entry.text for entry in trail.entries if entry is not picked]).findings
+    assert finding == Finding(*place(picked), "is missing")
 
 
 @given(trails, st.data())
-def test_any_two_entries_of_a_chain_that_are_swapped_are_found_and_named(
-    trail: tuple[Any, list[int]], data: st.DataObject
-) -> None:
-    chains, _ = trail
-    chains = [*chains, chain("intent-long.json", 5)]
-    mine = data.draw(st.sampled_from([one for one in chains if len(one) > 1]))
-    first, second = sorted(data.draw(st.sets(st.integers(0, len(mine) - 1), min_size=2, max_size=2)))
-    swapped = list(mine)
-    swapped[first], swapped[second] = swapped[second], swapped[first]
-    lines = [entry.text for one in chains for entry in (swapped if one is mine else one)]
-    (finding,) = verify(lines, [witness(entries) for entries in chains]).findings
-    assert (finding.chain, finding.seq) == (mine[0].document["chain"], first + 2)
+def test_any_two_entries_of_a_handoff_that_are_swapped_are_found_and_named(trail: Trail, data: st.DataObject) -> None:
+    for _ in range(5):
+        trail.add("intent-long.json")
+    mine = [at for at, entry in enumerate(trail.entries) if place(entry)[0] == "intent/intent-long.json/v1"]
+    first, second = sorted(data.draw(st.sets(st.sampled_from(mine), min_size=2, max_size=2)))
+    lines = trail.lines
+    lines[first], lines[second] = lines[second], lines[first]
+    (finding,) = trail.verified(lines).findings
+    assert (finding.chain, finding.seq) == (place(trail.entries[first])[0], place(trail.entries[first])[1] + 1)
     assert "another order" in finding.what
 
 
 @given(trails, st.data())
-def test_a_handoff_that_is_missing_as_a_whole_is_found(trail: tuple[Any, list[int]], data: st.DataObject) -> None:
-    chains, _ = trail
-    gone = data.draw(st.sampled_from(chains))
-    lines = [entry.text for one in chains if one is not gone for entry in one]
-    verdict = verify(lines, [witness(entries) for entries in chains])
-    assert _named(verdict) == {(gone[0].document["chain"], seq + 1) for seq in range(len(gone))}
+def test_a_handoff_that_is_missing_as_a_whole_is_found(trail: Trail, data: st.DataObject) -> None:
+    gone = data.draw(st.sampled_from(sorted(trail.rows)))
+    mine = [entry for entry in trail.entries if place(entry)[0] == trail.rows[gone].last.chain]
+    lines = [entry.text for entry in trail.entries if entry not in mine]
+    assert named(trail.verified(lines)) == {place(entry) for entry in mine}
+
+
+@given(trails, st.data())
+def test_what_is_cut_off_with_its_rows_is_found_by_where_the_shards_end(trail: Trail, data: st.DataObject) -> None:
+    gone = data.draw(st.sampled_from(sorted(trail.rows)))
+    chain = trail.rows.pop(gone).last.chain
+    lines = [entry.text for entry in trail.entries if place(entry)[0] != chain]
+    findings = trail.verified(lines).findings
+    assert {finding.chain for finding in findings} <= set(trail.heads)
+    assert findings
+    assert "is missing" in str(findings[0])
 
 
 @pytest.mark.parametrize("left", [1, 2, 3])
-def test_a_tail_that_is_cut_off_is_found_by_what_the_status_knows(left: int) -> None:
-    entries = chain("intent-a.json", 4)
-    verdict = verify([entry.text for entry in entries[:left]], [witness(entries)])
-    assert [finding.seq for finding in verdict.findings] == [*range(left + 1, 5)]
+def test_a_tail_that_is_cut_off_is_found_by_the_row(left: int) -> None:
+    trail = Trail()
+    for _ in range(4):
+        trail.add("intent-a.json")
+    assert [finding.seq for finding in trail.verified(trail.lines[:left]).findings] == [*range(left + 1, 5)]
 
 
-def test_an_entry_that_is_written_anew_with_all_behind_it_is_found_by_what_the_status_knows() -> None:
-    honest = chain("intent-a.json", 3)
-    forged = [honest[0]]
-    for n in (1, 2):
-        forged.append(link("intent/intent-a.json/v1", forged[-1].head, {"at": "later", "event": "failed", "n": n}))
-    (finding,) = verify([entry.text for entry in forged], [witness(honest)]).findings
-    assert str(finding) == (
-        "intent-a.json (version v1): entry 3 is another one than the state table knows: it was replaced"
+def test_an_entry_that_is_written_anew_with_all_behind_it_is_found_by_where_the_shard_ends() -> None:
+    honest, forged = Trail(), Trail()
+    for trail, what in ((honest, "honest"), (forged, "forged")):
+        for name in ("intent-a.json", "intent-b.json", "intent-a.json"):
+            trail.add(name, what=what)
+    rows = [Witness(one.last) for one in forged.rows.values()]
+    (finding,) = honest.verified(forged.lines, rows=rows).findings
+    assert (
+        str(finding) == "intent-a.json (version v1): entry 2 is another one than the state table knows: it was replaced"
     )
 
 
 def test_an_entry_that_is_put_in_beside_another_is_found() -> None:
-    entries = chain("intent-a.json", 3)
-    other = link("intent/intent-a.json/v1", entries[0].head, {"at": "later", "event": "failed"})
-    found = verify([*(entry.text for entry in entries), other.text], [witness(entries)]).findings
-    assert [finding.seq for finding in found] == [2]
-
-
-def test_of_a_chain_that_began_before_the_earliest_line_the_entries_before_it_are_not_missed() -> None:
-    entries = chain("intent-a.json", 4)
-    began = replace(witness(entries), before=True)
-    assert not verify([entry.text for entry in entries[2:]], [began]).findings
-    (finding,) = verify([entries[1].text, entries[3].text], [began]).findings
-    assert finding.seq == 3
-
-
-def test_of_a_chain_that_began_before_an_entry_that_the_table_knows_is_missed_though_it_is_the_earliest() -> None:
-    entries = chain("intent-a.json", 4)
-    rows = [replace(witness(entries[:seq]), before=True) for seq in (2, 3, 4)]
-    assert not verify([entry.text for entry in entries[1:]], rows).findings
-    for left in ([2, 3], [3], []):
-        found = verify([entries[at].text for at in left], rows).findings
-        assert [one.seq for one in found] == [seq for seq in (2, 3, 4) if seq - 1 not in left]
+    trail = Trail()
+    first, *_ = (trail.add("intent-a.json") for _ in range(3))
+    other = link("shard", first.head, change("intent-a.json", 2, event="failed"))
+    assert [finding.seq for finding in trail.verified([*trail.lines, other.text]).findings] == [2]
 
 
 def test_an_entry_that_is_put_in_behind_the_last_one_is_found() -> None:
-    entries = chain("intent-a.json", 4)
-    ends = replace(witness(entries[:3]), ends=True)
-    assert not verify([entry.text for entry in entries[:3]], [ends]).findings
-    assert not verify([], [ends]).findings  # which may still be on their way
-    (finding,) = verify([entry.text for entry in entries], [ends]).findings
+    trail = Trail()
+    *_, last = (trail.add("intent-a.json") for _ in range(3))
+    more = link("shard", last.head, change("intent-a.json", 4))
+    (finding,) = trail.verified([*trail.lines, more.text]).findings
     assert str(finding).endswith("entry 4 is not known to the state table: it was put in")
+    stranger = link("shard", last.head, change("intent-stranger.json", 1))
+    (finding,) = trail.verified([*trail.lines, stranger.text]).findings
+    assert str(finding).endswith("entry 1 is not known to the state table: it was put in")
 
 
-@pytest.mark.parametrize("seq", [-(10**15), -1, 0, 10**15])
+def test_entries_that_are_published_before_their_shard_is_moved_on_are_no_finding() -> None:
+    trail = Trail()
+    first = trail.add("intent-a.json")
+    trail.add("intent-a.json")
+    assert not trail.verified(trail.lines, shards={"shard": End(first.head)}).findings
+
+
+def test_of_a_row_that_began_before_the_earliest_line_the_entries_before_it_are_not_missed() -> None:
+    trail = Trail()
+    for _ in range(4):
+        trail.add("intent-a.json")
+    began: dict[str, Any] = {
+        "rows": [replace(one, before=True) for one in trail.rows.values()],
+        "shards": {"shard": End(trail.heads["shard"], before=True)},
+    }
+    assert not trail.verified(trail.lines[2:], **began).findings
+    for left, missing in (([1, 3], 3), ([], 4)):
+        (finding,) = trail.verified([trail.lines[at] for at in left], **began).findings
+        assert finding.seq == missing
+    (finding,) = trail.verified([], **began | {"rows": []}).findings
+    assert (finding.chain, finding.seq) == ("shard", 4)
+
+
+def test_what_may_still_be_on_its_way_is_not_missed() -> None:
+    trail = Trail()
+    trail.add("intent-a.json")
+    rows = [replace(one, due=False) for one in trail.rows.values()]
+    assert not trail.verified([], rows=rows, shards={"shard": End(trail.heads["shard"], due=False)}).findings
+
+
+def test_a_row_that_tells_of_something_else_than_its_last_entry_is_found() -> None:
+    trail = Trail()
+    trail.add("intent-a.json")
+    rows = [Witness(change("intent-a.json", 1, by="AWS:another"))]
+    (finding,) = trail.verified(trail.lines, rows=rows).findings
+    assert str(finding).endswith("entry 1 is another one than the state table knows: it was replaced")
+
+
+def test_a_row_that_was_made_anew_goes_on_behind_what_it_had() -> None:
+    trail = Trail()
+    trail.add("intent-a.json")
+    anew = change("intent-a.json", 1_800_000_000_000, after=0)
+    trail.entries.append(link("shard", trail.heads["shard"], anew))
+    trail.heads["shard"], trail.rows["intent-a.json"] = trail.entries[-1].head, Witness(anew)
+    trail.add("intent-a.json")
+    assert not trail.verified(trail.lines).findings
+    (finding,) = trail.verified([*trail.lines[:1], *trail.lines[2:]]).findings
+    assert finding.seq == 1_800_000_000_001
+
+
+@pytest.mark.parametrize("digest", ["its", "another"])
+def test_a_status_is_held_against_the_entry_about_it(digest: str) -> None:
+    trail = Trail()
+    trail.add("intent-a.json", event="failed", status_sha256="its")
+    trail.statuses.append(StatusDigest("intent/intent-a.json/v1", digest))
+    found = [str(finding) for finding in trail.verified(trail.lines).findings]
+    named = "intent-a.json (version v1): entry 1 is another one than its status knows: it was replaced"
+    assert found == ([] if digest == "its" else [named])
+
+
+def test_a_status_that_no_entry_is_about_is_found() -> None:
+    trail = Trail(statuses=[StatusDigest("intent/intent-a.json/v1", "its")])
+    assert [str(one) for one in trail.verified([]).findings] == [
+        "intent-a.json (version v1): the entry about its status is missing"
+    ]
+
+
+@pytest.mark.parametrize("seq", [-(10**15), -1, 0, 10**15, 10**30])
 def test_a_line_with_any_number_is_found_and_takes_no_time(seq: int) -> None:
-    entries = chain("intent-a.json", 3)
-    forged = link("intent/intent-a.json/v1", Head(seq - 1, entries[-1].head.digest), {"event": "failed"})
-    lines = [*(entry.text for entry in entries), forged.text]
-    for witnesses in ([], [witness(entries)], [replace(witness(entries), before=True)]):
-        (finding,) = verify(lines, witnesses).findings
+    trail = Trail()
+    for _ in range(3):
+        trail.add("intent-a.json")
+    forged = link("shard", replace(trail.heads["shard"], n=abs(seq)), change("intent-a.json", seq, at="later"))
+    lines = [*trail.lines, forged.text]
+    before = [replace(one, before=True) for one in trail.rows.values()]
+    for rows in (trail.known.rows, before):
+        (finding,) = trail.verified(lines, rows=rows).findings
         assert finding.seq == seq
+    assert seq in {one.seq for one in verify(lines, Known()).findings}
 
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[]", "7", '{"chain": 7}', '{"chain":1,"seq":1,"prev":"","hash":""}', "null", '"a"',
-     r'{"chain":"\ud800","seq":1,"prev":"","hash":""}'],
+    ["", "{", "[]", "7", '{"chain": 7}', '{"chain":1,"seq":1,"shard":"","n":1,"prev":"","hash":""}', "null", '"a"',
+     r'{"chain":"\ud800","seq":1,"shard":"","n":1,"prev":"","hash":""}'],
 )  # fmt: skip
 def test_a_line_that_is_no_entry_is_none(line: str) -> None:
     assert read(line) is None
 
 
-@pytest.mark.parametrize("head", [Head(), Head(3, "ab", ""), Head(1, "ab", "1700")])
-def test_a_head_is_read_as_it_was_written(head: Head) -> None:
-    assert Head.read(str(head)) == head
+# ---------------------------------------------------------------- what the entries say
 
 
-def told(world: World, handoff: Handoff) -> list[dict[str, Any]]:
-    row = world.row(handoff)
-    seal: dict[str, Any] = dict(row.outcome.status["audit"]) if row.outcome else {}
-    witnesses = [Witness(seal["chain"], seal["entries"], seal["sha256"])] if seal else []
-    assert not verify(row.entries, witnesses).findings
-    return [json.loads(entry) for entry in row.entries]
+def entries(world: World, handoff: Handoff) -> list[dict[str, Any]]:
+    """Publish what has happened, hold it against what is known, and give what is about a handoff."""
+    state: Any = world.state
+    audit = MemoryAudit()
+    for shard, records in stream(state.written).items():
+        audit.deliver(shard, records)
+    assert not audit.verified(known(state, world.bucket)).findings
+    mine = f"intent/{handoff.key}/{handoff.version_id}"
+    return [document for line in audit.lines if (document := json.loads(line))["chain"] == mine]
 
 
-def test_the_entries_tell_who_dropped_what_when_and_what_came_of_it() -> None:
+def test_the_entries_say_who_dropped_what_when_and_how_it_ended() -> None:
     world = World()
     handoff = replace(world.drop(), principal="AWS:AIDA:me", address="192.0.2.7")
     pipeline.answer(world.app, handoff, world.deadline)
-    claimed, decided = told(world, handoff)
+    claimed, decided = entries(world, handoff)
     assert (claimed["by"], claimed["address"], claimed["put"]) == ("AWS:AIDA:me", "192.0.2.7", handoff.event_time)
     assert (claimed["namespace"], claimed["target"], claimed["replicas"]) == ("oran-sim", "cnf-simulator", 3)
     assert (decided["event"], decided["moved_to"]) == ("succeeded", "processed")
     assert decided["package"] == "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/"
-    assert world.status()["audit"]["sha256"] == decided["hash"]
 
 
-def test_a_priority_that_is_denied_is_told_with_the_rule() -> None:
+def test_a_priority_that_is_denied_has_the_rule() -> None:
     world = World()
     world.configure(priority_queues=True)
     handoff = replace(world.drop(body=intent(priority="critical")), principal="AWS:stranger")
     pipeline.answer(world.app, handoff, world.deadline)
-    (queued,) = told(world, handoff)
+    (queued,) = entries(world, handoff)
     assert (queued["asked_for"], queued["priority"]) == ("critical", "normal")
     assert queued["rule"] == "priority critical refused to AWS:stranger: treated as normal"
 
 
-def test_a_rejection_is_told_with_its_code_and_rules_and_nothing_of_what_the_file_says() -> None:
+def test_a_rejection_has_its_code_and_rules_and_nothing_of_what_the_file_says() -> None:
     world = World()
     handoff = world.drop(body=intent(replicas=-1, target="s3cr3t value"))
     pipeline.answer(world.app, handoff, world.deadline)
-    (failed,) = told(world, handoff)
+    (failed,) = entries(world, handoff)
     assert (failed["event"], failed["code"], failed["moved_to"]) == ("failed", "E003", "failed")
     assert "minimum" in failed["rules"]
     assert "s3cr3t" not in json.dumps(failed)
 
 
-def test_each_attempt_is_told_and_when_the_next_one_is_due() -> None:
+def test_each_attempt_has_entries_and_says_when_the_next_one_is_due() -> None:
     world = World()
     world.configure(priority_queues=True)
     world.porch.script = [Cause.NETWORK_ERROR, None]
     handoff = world.drop()
     pipeline.answer(world.app, handoff, world.deadline)
     world.work()
+    retry = world.status()["next_retry"]
     world.clock.wait(120)
     world.work()
-    events = [(one["event"], one.get("attempt"), one.get("code")) for one in told(world, handoff)]
-    assert events == [
+    found = entries(world, handoff)
+    assert [(one["event"], one.get("attempt"), one.get("code")) for one in found] == [
         ("queued", None, None),
         ("processing", 1, None),
         ("retrying", 1, "E014"),
         ("processing", 2, None),
         ("succeeded", 2, None),
     ]
-    assert told(world, handoff)[2]["next_retry"]
+    assert found[2]["next_retry"] == retry
 
 
-def test_what_the_sweeper_finds_is_told() -> None:
+def test_an_attempt_that_is_given_back_has_an_entry_and_counts_nothing() -> None:
+    world = World()
+    world.porch.on_run = _broken
+    handoff = world.drop()
+    with pytest.raises(OSError, match="no porch"):
+        pipeline.answer(world.app, handoff, world.deadline)
+    _, given_back = entries(world, handoff)
+    assert (given_back["event"], given_back["attempt"], given_back["because"]) == (
+        "retrying",
+        1,
+        "the attempt was given back",
+    )
+
+
+def _broken() -> None:
+    raise OSError("no porch")
+
+
+def test_what_the_sweeper_finds_has_an_entry() -> None:
     world = World()
     world.configure(priority_queues=True)
     handoff = world.drop()
     world.clock.wait(400)
     take_turn(world.app, world.deadline)
-    (queued,) = told(world, handoff)
+    (queued,) = entries(world, handoff)
     assert (queued["event"], queued["because"]) == (State.QUEUED, "found by the sweeper")
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "value"),
+    [
+        ("state", {"S": "nothing"}),
+        ("since", {"S": "noon"}),
+        ("outcome", {"S": "{"}),
+        ("outcome", {"S": '{"status": 7, "archive": []}'}),
+        ("last", {"S": '{"journey": 7}'}),
+        ("last", {"S": "[]"}),
+        ("last", {"N": "7"}),
+    ],
+)
+def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_published(
+    spoilt: str, value: dict[str, str]
+) -> None:
+    world = World()
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    state: Any = world.state
+    image = state.written[-1].image
+    spoilt_change = last_change(image | {spoilt: value})
+    assert spoilt_change is not None
+    assert spoilt_change.fields == {"event": "unreadable"}
+    assert not spoilt_change.tally
+
+
+@pytest.mark.parametrize("rev", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {}])
+def test_a_row_without_a_revision_has_no_entry(rev: dict[str, str]) -> None:
+    world = World()
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    state: Any = world.state
+    assert last_change(state.written[-1].image | {"rev": rev}) is None
+
+
 def test_a_message_is_claimed_with_one_write_although_nobody_has_read_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message brings the end of the chain along."""
+    """The message brings the row's revision along."""
     world = World()
     world.configure(priority_queues=True)
     pipeline.answer(world.app, world.drop(), world.deadline)

@@ -13,7 +13,7 @@ from conductor_loop import messages
 from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
 from conductor_loop.audit.chain import read
-from conductor_loop.audit.publishing import fresh, name_of
+from conductor_loop.audit.publishing import Position, unseen
 from conductor_loop.events import handoffs
 from tests import transcripts
 
@@ -45,14 +45,16 @@ def test_the_messages_of_a_batch_are_ours() -> None:
     assert messages.read(record["body"]).handoff.key == EXAMPLE
 
 
-def test_a_row_that_changed_has_an_entry_as_it_was_written() -> None:
-    records = EVENTS["audit-row.json"]["Records"]
-    (entry,) = fresh(records)
-    assert name_of(records) < name_of([{"dynamodb": {"SequenceNumber": "1" + "0" * 21}}])
-    found = read(entry)
+def test_a_row_that_changed_has_one_entry() -> None:
+    event = EVENTS["audit-row.json"]
+    batch = unseen(event["shardId"], Position(), event["Records"])
+    assert batch is not None
+    (entry,) = batch.entries
+    found = read(entry.text)
     assert found is not None
     assert found.sound
-    assert found.chain.startswith(f"intent/{EXAMPLE}/")
+    assert (found.chain, found.fields["event"]) == (f"intent/{EXAMPLE}/example", "queued")
+    assert unseen(event["shardId"], batch.after, event["Records"]) is None
 
 
 @pytest.mark.parametrize("name", [name for name in EVENTS if name.startswith("api-")])

@@ -124,9 +124,18 @@ def test_the_api_changes_no_row_that_decides(key: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["ratelimit#address#192.0.2.1", "counter#0", "audit#api/request-1"])
-def test_the_api_limits_counts_and_notes_calls(key: str) -> None:
+@pytest.mark.parametrize("key", ["ratelimit#address#192.0.2.1", "audit#api/request-1"])
+def test_the_api_limits_and_notes_calls(key: str) -> None:
     assert may(A, "dynamodb:UpdateItem", "StateTable", LeadingKeys=key)
+
+
+@pytest.mark.parametrize("action", ["UpdateItem", "PutItem", "DeleteItem"])
+def test_counters_are_written_by_their_function_alone_which_decides_nothing(action: str) -> None:
+    for key in ("counter#shards", "audit#shards"):
+        assert may(T, f"dynamodb:{action}", "StateTable", LeadingKeys=key)
+        assert not may(A, f"dynamodb:{action}", "StateTable", LeadingKeys=key)
+    for key in ("intent#intent-a.json", "target#ns/a", "audit#api/request-1", "audit#config"):
+        assert not may(T, f"dynamodb:{action}", "StateTable", LeadingKeys=key)
 
 
 @pytest.mark.parametrize(("prefix", "allowed"), [("intent-a.json", True), ("", False), ("packages/", False)])

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from conductor_loop.api.http import Request, Response
 from conductor_loop.api.parts import Known, Parts
-from conductor_loop.errors import NotAnswering
+from conductor_loop.errors import NotAnswering, Rejected
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.rates import Rate
 
@@ -15,7 +15,7 @@ logger = logging.getLogger("conductor-loop")
 
 _INTENTS = "/intents"
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-_LONGEST_NAME = 255
+_LONGEST_NAME, _MOST_RULES = 255, 20
 _MOST_PENDING = 1000  # entries that wait for the table; of more, the log has them
 
 _ANONYMOUS = Rate(quota=10, window_seconds=60, burst=10)  # entries about anonymous callers, all of them together
@@ -44,10 +44,19 @@ def about(request: Request, response: Response, client: Known | None) -> Fields 
         "resource": request.resource,
         "status": int(response.status),
         "rule": error.get("code"),
+        **_refusal(response.rejection),
         "required_scope": details.get("required_scope"),
         "intent": body.get("name") or _named(request),
         "version_id": body.get("version_id"),
     }
+
+
+def _refusal(rejection: Rejected | None) -> Fields:
+    """Say for what an intent was refused; the counters are made of it."""
+    if rejection is None:
+        return {}
+    rules = [*dict.fromkeys(one.rule for one in rejection.violations)]
+    return {"code": rejection.cause.code, "error_code": rejection.cause.value, "rules": rules[:_MOST_RULES]}
 
 
 def is_noted(parts: Parts, response: Response, client: Known | None) -> bool:

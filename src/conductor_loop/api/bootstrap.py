@@ -55,10 +55,6 @@ def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Inte
 
     """
 
-    def note_rejection(counted: Counted, now: float) -> None:
-        note(counted)
-        state.note_rejection(counted, now)
-
     def record(request_id: str, fields: Mapping[str, object], now: float) -> None:
         if waiting := recorder(request_id, fields, now):
             note(Counted({AUDIT_FAILURES: waiting}))
@@ -82,7 +78,6 @@ def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Inte
         ),
         local=local(),
         note=note,
-        note_rejection=note_rejection,
         record=record,
         trace=trace,
         clock=time.time,

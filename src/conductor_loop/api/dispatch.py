@@ -4,6 +4,7 @@ Every request passes the rate limit, also one of a route that does not exist, an
 """
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -70,7 +71,7 @@ def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
         error_id = f"ERR-{datetime.fromtimestamp(parts.clock(), UTC).date()}-{request.request_id[:8]}"
         logger.exception("no answer", extra={"error_id": error_id, "request_id": request.request_id})
         response = _failure(parts, request, _failed(error_id))
-    return Response(response.status, response.body, headers | dict(response.headers)), client
+    return replace(response, headers=headers | dict(response.headers)), client
 
 
 def _failure(parts: Parts, request: Request, problem: Problem) -> Response:

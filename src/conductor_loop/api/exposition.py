@@ -35,7 +35,7 @@ class Scrape:
 
 
 def metrics(parts: Parts, call: Call) -> Response:
-    """Answer a scrape with one consistent reading of the counters. Raises NotAnswering."""
+    """Answer a scrape with one reading of the counters. Raises NotAnswering."""
     del call
     return Response(HTTPStatus.OK, text(Scrape(_values(parts), parts.config.metering)), {"Content-Type": CONTENT_TYPE})
 
@@ -73,7 +73,7 @@ def _values(parts: Parts) -> dict[str, float]:
     """Ask for everything side by side."""
     measures, now = parts.measures, parts.clock()
     questions: tuple[Callable[[], object], ...] = (
-        measures.counts,
+        lambda: measures.counts(now),
         measures.table_size,
         measures.queue_depths,
         lambda: measures.active_workers(now),
@@ -89,6 +89,7 @@ def _named(counts: Counts, table: TableSize, depths: Mapping[str, float]) -> dic
         | {f"directory_{name}": files for name, files in counts.directories.items()}
         | ({} if counts.overdue is None else {counting.OVERDUE: counts.overdue})
         | dict(counts.oldest)
+        | {counting.LAG: counts.lag}
         | {f"queue_{name}": waiting for name, waiting in depths.items()}
         | {"state_entries": table.entries, "state_bytes": table.bytes}
     )

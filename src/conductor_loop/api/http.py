@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from conductor_loop.errors import Rejected
+
 type Event = Mapping[str, Any]
 
 SECURE_HEADERS: Mapping[str, str] = {
@@ -68,6 +70,7 @@ class Response:
     status: int
     body: Mapping[str, Any] | str
     headers: Mapping[str, str] = field(default_factory=dict)
+    rejection: Rejected | None = None  # why an intent was refused
 
 
 def read(event: Event, started: float) -> Request:

@@ -30,6 +30,7 @@ class Counts:
     directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
     overdue: float | None = None  # inputs that had waited for too long at the last sweep; None: there was none
     oldest: Mapping[str, float] = field(default_factory=dict)  # as ``counting`` names them, of the last sweep; seconds
+    lag: float = 0.0  # seconds that the counters are behind what happens
     security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
 
 
@@ -121,7 +122,7 @@ class Measures:
     queue_size: Callable[[], int]  # messages that wait
     queue_depths: Callable[[], Mapping[str, int]]  # of each queue, by priority, and of the dead letters, as "dead"
     active_workers: Callable[[float], int]  # claims in force at a time (epoch seconds)
-    counts: Callable[[], Counts]
+    counts: Callable[[float], Counts]  # at a time (epoch seconds)
     table_size: Callable[[], TableSize]
     encryption: Callable[[], str]  # enabled, impaired or unknown
 
@@ -146,8 +147,7 @@ class Parts:
     intents: Intents
     measures: Measures
     local: Local
-    note: Callable[[Counted], None]  # of what the API itself counts in CloudWatch alone
-    note_rejection: Callable[[Counted, float], None]  # what it adds to the metrics, epoch seconds
+    note: Callable[[Counted], None]  # of what the API itself counts in CloudWatch
     record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
     trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds

@@ -41,6 +41,7 @@ class Problem(Exception):  # noqa: N818 - reads as what it is
     details: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after_seconds: int | None = None
+    rejection: Rejected | None = None  # of an intent
 
     @property
     def code(self) -> str:
@@ -59,7 +60,7 @@ class Problem(Exception):  # noqa: N818 - reads as what it is
         if self.retry_after_seconds is not None:
             error["retry_after"] = f"{self.retry_after_seconds}s"
             headers["Retry-After"] = str(self.retry_after_seconds)
-        return Response(self.status, {"error": error}, headers)
+        return Response(self.status, {"error": error}, headers, self.rejection)
 
 
 def rejected(rejection: Rejected) -> Problem:
@@ -71,8 +72,9 @@ def rejected(rejection: Rejected) -> Problem:
         "validation_errors": violations,
     }
     if rejection.cause is Cause.FILE_TOO_LARGE:
-        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Intent file too large", details)
-    return Problem(HTTPStatus.BAD_REQUEST, _REJECTED.get(rejection.cause, "Invalid intent"), details)
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Intent file too large", details, rejection=rejection)
+    message = _REJECTED.get(rejection.cause, "Invalid intent")
+    return Problem(HTTPStatus.BAD_REQUEST, message, details, rejection=rejection)
 
 
 def invalid(*errors: str) -> Problem:

@@ -154,7 +154,7 @@ def _refused(parts: Parts, rejection: Rejected) -> Problem:
     """Count an intent that is refused, and tell why."""
     attack = rejection.cause is Cause.SECURITY_VIOLATION
     rules = [violation.rule for violation in rejection.violations]
-    parts.note_rejection(refused(rejection.cause.code, attack=attack, rules=rules), parts.clock())
+    parts.note(refused(rejection.cause.code, attack=attack, rules=rules))
     return rejected(rejection)
 
 

@@ -1,78 +1,150 @@
-"""What the entries about a handoff say. No secrets: names, codes, rules and places, never what porch printed."""
+"""What a write of a row adds to the audit trail and to the counters, read from the row's images.
 
+No secrets: names, codes, rules and places, never what porch printed.
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.audit.chain import Entry, Head, link
-from conductor_loop.intent import Handoff, Intent
+from conductor_loop.audit.chain import Change, timestamp
+from conductor_loop.counting import STATE_CORRUPTED, Journey, Tally, decided, refused, retried
+from conductor_loop.errors import Cause
 from conductor_loop.lifecycle import Outcome, State
+
+type Image = Mapping[str, Mapping[str, Any]]
+"""A row, as DynamoDB's stream has it."""
 
 _MOST_RULES = 20  # of a rejection that are named
 
 
-def waits(handoff: Handoff, head: Head, now: float, state: State, **details: object) -> Entry:
-    """Note that a handoff waits: by which priority, and why not by the one it asked for."""
-    return _entry(handoff, head, now, state, details)
+def change(old: Image, new: Image) -> Change | None:
+    """Give what a write adds; ``None`` where the row's revision is the same: such a write has no entry.
+
+    ``after`` is the revision before, where that is not the one below: the row had made no sense, and was made anew.
+    """
+    mine, before = last_change(new), _revision(old) or 0
+    if mine is None or mine.seq == before:
+        return None
+    return mine if mine.seq == before + 1 else replace(mine, fields={"after": before, **mine.fields})
 
 
-def claimed(handoff: Handoff, head: Head, now: float, intent: Intent, **details: object) -> Entry:
-    """Note that an attempt begins: what it is to do."""
-    wanted = {"namespace": intent.namespace, "target": intent.target, "replicas": intent.replicas}
-    return _entry(handoff, head, now, State.PROCESSING, wanted | {"correlation_id": intent.correlation_id} | details)
+def last_change(image: Image) -> Change | None:
+    """Give what a row says of its last revision; ``None`` where it does not say which that is.
+
+    A corrupt row has an entry that says so: nothing may keep the entries behind it from being published.
+    """
+    seq, (kind, _, name) = _revision(image), _text(image, "pk").partition("#")
+    if seq is None or "last" not in image:
+        return None
+    try:
+        last = json.loads(image["last"]["S"])
+        if kind == "audit":
+            fields, tally = _event(last)
+        else:
+            fields, tally = _handoff({one: _plain(value) for one, value in image.items()}, last)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+        fields, tally = {"event": "unreadable"}, {}
+    return Change(name if kind == "audit" else f"{kind}/{name}/{_text(image, 'sk')}", seq, fields, tally)
 
 
-def priority(asked: str, given: str, note: str) -> dict[str, object]:
+def _event(last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
+    """Read what happened to something else than a handoff: a call of the API, a row, the configuration."""
+    if last["event"] == "reset":
+        return last, {STATE_CORRUPTED: 1}
+    if "code" not in last:
+        return last, {}
+    attack = last["error_code"] == Cause.SECURITY_VIOLATION
+    return last, refused(last["code"], attack=attack, rules=last.get("rules", [])).tally
+
+
+def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
+    state = State(row["state"])
+    who = {"by": last.get("by"), "address": last.get("address")}
+    if row["rev"] == 1:
+        who |= {"put": row["arrived"].partition("#")[0], "bytes": last.get("bytes", 0)}
+    details, tally = _details(state, row, last)
+    at = last.get("at") or timestamp(row["since"])
+    return {"at": at, "event": state.value, **_given(who | details)}, tally
+
+
+def _details(state: State, row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
+    if state.decided:
+        return _decided(state, json.loads(row["outcome"]), Journey.read(last["journey"]))
+    if state is State.RETRYING:
+        return _retrying(row, last)
+    details = {"because": last.get("because"), "set_aside": last.get("set_aside")}
+    if state is State.PROCESSING:
+        namespace, _, target = row["target"].partition("/")
+        wanted = {"namespace": namespace, "target": target, "replicas": last["replicas"]}
+        details = wanted | {
+            "correlation_id": last.get("correlation_id"),
+            "attempt": row["attempt"],
+            "worker": last["worker"],
+        }
+    return details | _priority(row, last), {STATE_CORRUPTED: 1} if "set_aside" in last else {}
+
+
+def _priority(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     """Say by which priority an intent goes; where it asked for another one, which, and the rule that refused that."""
-    return {"priority": given, "asked_for": asked if asked != given else None, "rule": note.strip(" ()")}
+    if "asked" not in last:
+        return {}
+    given, asked = row["priority"], last["asked"]
+    rule = last.get("note", "").strip(" ()")
+    return {"priority": given, "asked_for": asked if asked != given else None, "rule": rule}
 
 
-def given_back(handoff: Handoff, head: Head, now: float, attempt: int) -> Entry:
-    """Note that an attempt was cut short by no fault of the intent."""
-    return _entry(handoff, head, now, State.RETRYING, {"attempt": attempt, "because": "the attempt was given back"})
+def _retrying(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
+    if "journey" not in last:
+        return {"attempt": last["attempt"], "because": last["because"]}, {}
+    cause = Cause(json.loads(row["failure"])["cause"])
+    details = {
+        "attempt": last["attempt"],
+        "next_retry": f"{datetime.fromtimestamp(row['held_until'], UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "code": cause.code,
+        "error_code": cause.value,
+    }
+    outcome = Outcome(State.FAILED, {"error_details": details}, "")
+    return details, retried(outcome, Journey.read(last["journey"])).tally
 
 
-def told(handoff: Handoff, head: Head, now: float, outcome: Outcome) -> tuple[Entry, Outcome]:
-    """Note what an attempt came to; the outcome with the chain's head in its status, and the entry that it is."""
-    status = outcome.status
-    again = "next_retry" in status
+def _decided(state: State, document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, Any], Tally]:
+    outcome = Outcome(state, document["status"], document["archive"])
+    status, error = outcome.status, outcome.status.get("error_details", {})
+    rules = dict.fromkeys(one["rule"] for one in error.get("validation_errors", []))
     details = {
         "attempt": status["attempt"] or None,
-        "next_retry": status.get("next_retry"),
-        "because": status["message"] if outcome.state is State.SKIPPED else None,
-        "moved_to": None if again else outcome.archive,
+        "because": status["message"] if state is State.SKIPPED else None,
+        "moved_to": outcome.archive,
         "package": status.get("package", {}).get("prefix"),
         "config_version": status.get("config_version"),
-        **_errors(status.get("error_details", {})),
+        "code": error.get("code"),
+        "error_code": error.get("error_code"),
+        "rules": [*rules][:_MOST_RULES],
+        "status_sha256": hashlib.sha256(outcome.document).hexdigest(),
     }
-    entry = _entry(handoff, head, now, State.RETRYING if again else outcome.state, details)
-    seal = {"chain": entry.document["chain"], "entries": entry.head.seq, "sha256": entry.head.digest}
-    return entry, replace(outcome, status={**status, "audit": seal}, entry=None if again else entry)
+    return details, decided(outcome, journey).tally
 
 
-def mended(handoff: Handoff, head: Head, now: float, aside: str) -> Entry:
-    """Note that the handoff's row made no sense (E009), and was made anew."""
-    return _entry(handoff, head, now, State.ADMITTED, {"because": "E009: its row made no sense", "set_aside": aside})
-
-
-def timestamp(now: float) -> str:
-    """Write a time (epoch seconds) to the millisecond: ISO 8601 in UTC."""
-    return f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-
-
-def given(fields: Mapping[str, object]) -> dict[str, object]:
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what says nothing."""
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
 
-def _entry(handoff: Handoff, head: Head, now: float, state: State, details: dict[str, object]) -> Entry:
-    who = {"by": handoff.principal, "address": handoff.address}
-    first: dict[str, Any] = {} if head.seq else {"put": handoff.event_time, "bytes": handoff.size}
-    fields = {"at": timestamp(now), "event": state.value, **given(who | first | details)}
-    return link(f"intent/{handoff.key}/{handoff.version_id}", head, fields)
+def _revision(image: Image) -> int | None:
+    number = image.get("rev", {}).get("N", "")
+    return int(number) if number.isdecimal() else None
 
 
-def _errors(details: Mapping[str, Any]) -> dict[str, object]:
-    rules = dict.fromkeys(one["rule"] for one in details.get("validation_errors", []))
-    return {"code": details.get("code"), "error_code": details.get("error_code"), "rules": [*rules][:_MOST_RULES]}
+def _text(image: Image, name: str) -> str:
+    return str(image.get(name, {}).get("S", ""))
+
+
+def _plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds
+    kind, content = next(iter(value.items()))
+    if kind != "N":
+        return content
+    return int(content) if content.lstrip("-").isdecimal() else float(content)

@@ -1,4 +1,4 @@
-"""The Lambda entry point that publishes the audit trail."""
+"""The Lambda entry point that publishes the audit trail, and counts."""
 
 from conductor_loop import starting  # isort: split
 
@@ -12,35 +12,46 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
-from conductor_loop.audit.publishing import Publisher, fresh, name_of
+from conductor_loop.audit.publishing import Auditor
 from conductor_loop.aws.auditlog import AuditExport, AuditLog
-from conductor_loop.aws.sdk import end_at, logs_client, s3_client
+from conductor_loop.aws.counters import Counters
+from conductor_loop.aws.sdk import dynamodb_client, end_at, logs_client, s3_client
 from conductor_loop.config.metering import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 
 starting.over()
 
 SERVICE = "conductor-loop"
+_ANSWER: Mapping[str, Any] = {"state": {}}  # which Lambda asks for, since the event names its shard
 
 
-def auditor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Publish what a batch of the state table's stream has added.
+def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, Any]:
+    """Publish and count what a batch of the state table's stream has added.
 
     Raises:
-        Exception: some of it may not have arrived; Lambda hands the whole batch over again, for as long as the stream
-            keeps it.
+        Exception: some of it may not have arrived; Lambda hands the batch over again, whole or in parts, for as long as
+            the stream keeps it.
 
     """
     end_at(time.time() + context.get_remaining_time_in_millis() / 1000)
-    records = event["Records"]
-    entries = fresh(records)
+    shard, records, now = event["shardId"], event["Records"], time.time()
     try:
-        _publisher(context.log_stream_name).publish(entries, name_of(records), time.time())
+        batch = _auditor(context.log_stream_name).take(shard, records, now)
     except Exception:
-        metrics.emit(Counted({AUDIT_FAILURES: len(entries)}), _metering(), time.time())
-        _logger().exception("audit entries are not published: they are tried again", entries=len(entries))
+        metrics.emit(Counted({AUDIT_FAILURES: len(records)}), _metering(), now)
+        _logger().exception("audit entries are not published: they are tried again", records=len(records))
         raise
-    return {"entries": len(entries)}
+    if batch is not None and not batch.before.sequence:
+        _fold(now)
+    return _ANSWER
+
+
+def _fold(now: float) -> None:
+    """Add up the shards that are over, as a new one begins; what fails waits for the next one."""
+    try:
+        _counters().fold(now)
+    except Exception:  # noqa: BLE001 - nothing is lost: their rows are read one by one
+        _logger().exception("the counters of shards that are over are not added up")
 
 
 def _metering() -> Metering:
@@ -49,10 +60,17 @@ def _metering() -> Metering:
 
 
 @cache
-def _publisher(writer: str) -> Publisher:
+def _auditor(writer: str) -> Auditor:
     log = AuditLog(logs_client(), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
     bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
-    return Publisher(log.publish, AuditExport(s3_client(), bucket).put if bucket else None)
+    export = AuditExport(s3_client(), bucket).put if bucket else None
+    return Auditor(_counters().read, log.publish, export, _counters().advance)
+
+
+@cache
+def _counters() -> Counters:
+    keep_seconds = int(os.environ["CONDUCTOR_AUDIT_RETENTION_DAYS"]) * 86_400
+    return Counters(dynamodb_client(), os.environ["CONDUCTOR_STATE_TABLE"], keep_seconds)
 
 
 @cache

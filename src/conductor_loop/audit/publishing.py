@@ -1,49 +1,113 @@
-"""From the state table's stream to the audit log: every entry, in order, and again whenever it may not have arrived."""
+"""From the state table's stream to the audit log and the counters: every record once, in order, whatever fails."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from conductor_loop.audit.chain import Change, Entry, Head, link
+from conductor_loop.audit.entries import change
+from conductor_loop.counting import SECURITY, Tally
 
 type Log = Callable[[Sequence[str], float], None]
 """Takes entries, oldest first, and the time (epoch seconds); raises where they may not have arrived."""
 type Export = Callable[[Sequence[str], str, float], None]
 """Likewise, with a name that no other batch has."""
-
+type Records = Sequence[Mapping[str, Any]]
 
 _DIGITS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Publisher:
-    """Brings entries to the log and, where there is one, the export."""
+class Position:
+    """How far the records of a shard are published and counted."""
 
+    sequence: str = ""  # the stream's number of the last record; empty: none is
+    head: Head = field(default_factory=Head)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the records of a shard add that are not counted yet."""
+
+    shard: str
+    first: str  # the stream's number of the first one
+    before: Position
+    after: Position
+    entries: tuple[Entry, ...]
+    tally: Tally
+    created_at: float  # epoch seconds, of the last record
+    security_at: str = ""  # when the last intent among them came that looked like an attack
+
+    @property
+    def name(self) -> str:
+        """Name it, so that names sort as what they name: by the stream's numbers, of up to 40 digits."""
+        return f"{self.first.zfill(_DIGITS)}-{self.shard}"
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Publishes and counts.
+
+        read ── publish ── advance         killed before the advance: the batch comes again, and its lines are the same
+                              |            killed behind it: the records are counted, and passed over
+
+    Args:
+        read: How far a shard is.
+        log: The audit log.
+        export: A second copy, if there is one.
+        advance: Moves a shard on, with all that the batch counts, in one write. Raises where it is not as it was read.
+
+    """
+
+    read: Callable[[str], Position]
     log: Log
-    export: Export | None = None
+    export: Export | None
+    advance: Callable[[Batch, float], None]
 
-    def publish(self, entries: Sequence[str], name: str, now: float) -> None:
-        """Publish a batch, whole; doing it again only repeats lines."""
-        if not entries:
-            return
-        if self.export is not None:
-            self.export(entries, name, now)
-        self.log(entries, now)
-
-
-def fresh(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Give the entries that a batch of stream records has added to rows, in order."""
-    return [entry for record in records for entry in _added(record["dynamodb"])]
-
-
-def name_of(records: Sequence[Mapping[str, Any]]) -> str:
-    """Name a batch, so that names sort as what they name: by the stream's own numbers, of up to 40 digits."""
-    number: str = records[0]["dynamodb"]["SequenceNumber"]
-    return number.zfill(_DIGITS)
+    def take(self, shard: str, records: Records, now: float) -> Batch | None:
+        """Take a batch of records of a shard, of which any may have been taken before; ``None`` where all have."""
+        batch = unseen(shard, self.read(shard), records)
+        if batch is None:
+            return None
+        lines = [entry.text for entry in batch.entries]
+        if lines and self.export is not None:
+            self.export(lines, batch.name, now)
+        if lines:
+            self.log(lines, now)
+        self.advance(batch, now)
+        return batch
 
 
-def _added(change: Mapping[str, Any]) -> Iterator[str]:
-    before = {*_entries(change.get("OldImage", {}))}
-    return (entry for entry in _entries(change.get("NewImage", {})) if entry not in before)
+def unseen(shard: str, position: Position, records: Records) -> Batch | None:
+    """Give what those of the records add that are behind a position; ``None`` where none is."""
+    fresh = [one["dynamodb"] for one in records if _is_behind(one["dynamodb"], position)]
+    if not fresh:
+        return None
+    changes = [found for one in fresh if (found := change(one.get("OldImage", {}), one.get("NewImage", {})))]
+    entries, head = [], position.head
+    for one in changes:
+        entries.append(link(shard, head, one))
+        head = entries[-1].head
+    return Batch(
+        shard=shard,
+        first=fresh[0]["SequenceNumber"],
+        before=position,
+        after=Position(fresh[-1]["SequenceNumber"], head),
+        entries=tuple(entries),
+        tally=_added(changes),
+        created_at=float(fresh[-1]["ApproximateCreationDateTime"]),
+        security_at=max((str(one.fields.get("at", "")) for one in changes if SECURITY in one.tally), default=""),
+    )
 
 
-def _entries(image: Mapping[str, Any]) -> Iterator[str]:
-    return (one["S"] for one in image.get("audit", {}).get("L", []))
+def _is_behind(record: Mapping[str, Any], position: Position) -> bool:
+    return int(record["SequenceNumber"]) > int(position.sequence or -1)
+
+
+def _added(changes: Sequence[Change]) -> Tally:
+    total: Counter[str] = Counter()
+    for one in changes:
+        total.update({name: by for name, by in one.tally.items() if math.isfinite(by)})
+    return {name: round(by, 3) for name, by in total.items()}

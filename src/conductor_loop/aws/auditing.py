@@ -11,10 +11,11 @@ from typing import Any
 
 import boto3
 
-from conductor_loop.audit.chain import read
-from conductor_loop.audit.entries import timestamp
-from conductor_loop.audit.verifying import Witness
+from conductor_loop.audit.chain import timestamp
+from conductor_loop.audit.entries import last_change
+from conductor_loop.audit.verifying import End, Known, StatusDigest, Witness, read_status
 from conductor_loop.aws import operator
+from conductor_loop.aws.counters import Counters
 from conductor_loop.aws.logs import group
 
 _LOOKS = 16  # at statuses, side by side
@@ -35,17 +36,23 @@ class Trail:
         plain = word if word and json.dumps(word) == f'"{word}"' else None  # any other is written in another way there
         return [line.text for line in group(f"/conductor-loop/{self.stack}/audit", plain, self.since)]
 
-    def witnesses(self, chains: Iterable[str], grace: float) -> list[Witness]:
-        """Ask the state table and the statuses where the chains end: these, and all that began since.
+    def known(self, chains: Iterable[str], grace: float) -> Known:
+        """Ask the state table and the statuses about the rows of chains, and about all that began since.
 
         What is younger than ``grace`` (seconds) may still be on its way, and is not asked for.
         """
         outputs, now = operator.outputs(self.stack), time.time()
-        settled = now - grace
-        table = outputs["StateTable"]
+        table, until = outputs["StateTable"], now - grace
+        ends = Counters(boto3.client("dynamodb"), table).ends()
         keys = {*_keys(chains), *self._begun(table, now)}
-        rows = [witness for item in _rows(table, keys) for witness in self._of_row(item, settled)]
-        return rows + self._of_statuses(outputs["HandoffBucket"], settled)
+        return Known(
+            rows=[row for item in _rows(table, keys) if (row := self._witness(item, until)) is not None],
+            statuses=self._statuses(outputs["HandoffBucket"], until),
+            shards={
+                shard: End(head, due=self._is_due(head.at, until), before=head.began < timestamp(self.since))
+                for shard, head in ends.items()
+            },
+        )
 
     def _begun(self, table: str, now: float) -> Iterator[tuple[str, str]]:
         """List the rows that were made since, by the days of their arrival."""
@@ -65,43 +72,33 @@ class Trail:
     def _before(self, item: Mapping[str, Any]) -> bool:
         return bool(item.get("arrived", {"S": ""})["S"] < timestamp(self.since))
 
-    def _of_row(self, item: Mapping[str, Any], settled: float) -> Iterator[Witness]:
-        before = self._before(item) or item["pk"]["S"] == "audit#config"
-        known = [found for one in item.get("audit", {}).get("L", []) if (found := read(one.get("S", "")))]
-        for found in known:
-            if timestamp(self.since) <= str(found.document.get("at", "")) <= timestamp(settled):
-                yield Witness(found.chain, found.seq, found.digest if found.sound else "", before=before)
-        if known:
-            yield Witness(known[-1].chain, known[-1].seq, known[-1].digest, before=before, ends=True)
+    def _is_due(self, at: str, until: float) -> bool:
+        return timestamp(self.since) <= at <= timestamp(until)
 
-    def _of_statuses(self, bucket: str, settled: float) -> list[Witness]:
+    def _witness(self, item: Mapping[str, Any], until: float) -> Witness | None:
+        last = last_change(item)
+        if last is None:
+            return None
+        due = self._is_due(str(last.fields.get("at", "")), until)
+        return Witness(last, due, before=self._before(item) or last.chain == "config")
+
+    def _statuses(self, bucket: str, until: float) -> list[StatusDigest]:
         client = boto3.client("s3")
-        since, until = (datetime.fromtimestamp(at, UTC) for at in (self.since, settled))
+        since = datetime.fromtimestamp(self.since, UTC)
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="status/")
         found = (one for page in pages for one in page.get("Contents", []))
-        keys = [one["Key"] for one in found if since <= one["LastModified"] <= until]
+        keys = [one["Key"] for one in found if since <= one["LastModified"]]
 
-        def look(key: str) -> Witness | None:
+        def look(key: str) -> StatusDigest | None:
             try:
                 body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
             except client.exceptions.NoSuchKey:
                 return None  # expired meanwhile
-            seal = _seal(body)
-            return Witness(seal["chain"], seal["entries"], seal["sha256"], of="its status") if seal else None
+            decided_at, status = read_status(body)
+            return status if self.since <= decided_at <= until else None
 
         with ThreadPoolExecutor(max_workers=_LOOKS) as pool:
-            return [witness for witness in pool.map(look, keys) if witness is not None]
-
-
-def _seal(body: bytes) -> Mapping[str, Any] | None:
-    """Give the end of the chain as a status tells it; those of older releases do not."""
-    try:
-        seal: Mapping[str, Any] = json.loads(body)["audit"]
-        chain, entries, digest = (seal[name] for name in ("chain", "entries", "sha256"))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    is_whole = isinstance(chain, str) and type(entries) is int and entries > 0 and isinstance(digest, str)
-    return seal if is_whole and chain and digest else None
+            return [status for status in pool.map(look, keys) if status is not None]
 
 
 def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -109,7 +106,7 @@ def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
     for chain in chains:
         kind, _, name = chain.partition("/")
         file, _, version = name.rpartition("/")
-        pk, sk = (f"intent#{file}", version.partition("~")[0]) if kind == "intent" else (f"audit#{chain}", "-")
+        pk, sk = (f"intent#{file}", version) if kind == "intent" else (f"audit#{chain}", "-")
         if 0 < len(sk) <= _LONGEST_SK and len(pk.encode()) <= _LONGEST_PK:  # or it was never a row's
             yield pk, sk
 
@@ -120,7 +117,6 @@ def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Mapping[str, 
         wanted: Any = {
             table: {
                 "Keys": [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in some],
-                "ProjectionExpression": "pk, sk, arrived, audit",
                 "ConsistentRead": True,
             }
         }

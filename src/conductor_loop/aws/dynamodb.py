@@ -1,17 +1,16 @@
 """The state table in DynamoDB: conditional writes that say who may act on a handoff."""
 
-import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from conductor_loop.audit.chain import Entry
 from conductor_loop.aws.rows import (
     Key,
     Values,
     failure_text,
     intent_key,
+    last_of,
     number,
     outcome_text,
     package_key,
@@ -20,9 +19,8 @@ from conductor_loop.aws.rows import (
 )
 from conductor_loop.aws.upkeep import TIDY, Upkeep
 from conductor_loop.aws.writing import Writing
-from conductor_loop.counting import SECURITY
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, Pause, Refusal, Row, State
+from conductor_loop.lifecycle import Applied, Beside, Claim, Last, Outcome, Pause, Refusal, Row, State
 from conductor_loop.order import earliest, latest, order
 
 if TYPE_CHECKING:
@@ -30,10 +28,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
 _ABSENT = "attribute_not_exists(pk)"
-_AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND held_until <= :now"
-_ENTRIES_AS_SEEN = "audit_head = :seen_head AND attribute_type(audit, :list)"  # else it makes no sense
+_AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND rev = :seen_rev AND held_until <= :now"
 _ORDER_AS_SEEN, _NO_ORDER = "handoff_order = :seen_order", "attribute_not_exists(handoff_order)"
-_NO_ENTRIES = "attribute_not_exists(audit_head)"
+# In each write that has an entry in the audit trail: AuditFunction knows it by the revision.
+_REVISE = "rev = if_not_exists(rev, :before_first) + :one_more, #last = :last, "
 _TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
 _NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :latest)"
 # What was seen as the newest version of its name stays that, unless this one is certainly not older.
@@ -51,12 +49,10 @@ _LISTED = "arrival_day = if_not_exists(arrival_day, :day), arrived = if_not_exis
 # That rows outlive objects: a message that comes back after all must find that it was answered.
 EXPIRES_AFTER_SECONDS = 30 * 86_400
 _TRIES = 4  # of a name whose newest version changes meanwhile
-_MOST_ENTRIES = 50  # of the audit trail that a row keeps; whatever goes on for longer has published the older ones
-SHARDS = 16  # of the counters: one row of DynamoDB takes 1,000 writes a second
 
 
 class StateTable(Upkeep):
-    """Rows of handoffs, targets, names, correlation ids and counters; ``rows`` has their keys."""
+    """Rows of handoffs, targets, names and correlation ids; ``rows`` has their keys."""
 
     def __init__(
         self,
@@ -66,8 +62,8 @@ class StateTable(Upkeep):
         jitter: Callable[[], float],
         audit_seconds: float = 0.0,
     ) -> None:
-        super().__init__(client, table)
-        self._keep_seconds, self._audit_seconds = keep_seconds, audit_seconds
+        super().__init__(client, table, audit_seconds)
+        self._keep_seconds = keep_seconds
         self._writing = Writing(client, table, jitter)
 
     def register(
@@ -78,19 +74,20 @@ class StateTable(Upkeep):
         Conditional on the row being as ``seen``: absent, or held by nobody. Where its place among the versions
         of its name is known, it is noted as the newest that was seen, conditional on no newer one having been.
         """
-        entry, priority = (beside.entry, beside.priority) if beside else (None, "")
+        beside = beside or Beside()
+        priority = beside.priority
         swept = "if_not_exists(sweeps, :none) + :one" if seen is not None else ":none"
         sent = ", queued_at = :now" if state is State.QUEUED else ""
         sent += ", priority = :priority" if priority else ""
         row = self._writing.update(
             intent_key(handoff),
-            f"SET {_noting(entry, seen)}#state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, "
+            f"SET {_REVISE}#state = :state, attempt = if_not_exists(attempt, :none), held_until = :none, "
             f"since = :now, sweeps = {swept}{sent}, handoff_order = :order, expires_at = :expires, {_LISTED} "
             "REMOVE active",
             _unchanged(seen),
             {":state": text(state), ":none": number(0), ":order": text(order(handoff))}
             | self._kept(now)
-            | _noted(entry, seen)
+            | _revised(handoff, beside.last)
             | _as_seen(seen, now)
             | _listed(handoff, now)
             | ({":one": number(1)} if seen is not None else {})
@@ -135,12 +132,12 @@ class StateTable(Upkeep):
         updates = [
             self._writing.update(
                 intent_key(claim.handoff),
-                f"SET {_noting(claim.entry, seen)}#state = :processing, #owner = :owner, attempt = :attempt, "
+                f"SET {_REVISE}#state = :processing, #owner = :owner, attempt = :attempt, "
                 "held_until = :until, since = :now, target = :target, handoff_order = :order, expires_at = :expires, "
                 f"#namespace = :namespace, priority = :priority, active = :yes, {_LATE if claim.late else ''}{_LISTED}",
                 _unchanged(seen),
                 lease
-                | _noted(claim.entry, seen)
+                | _revised(claim.handoff, claim.last)
                 | self._kept(now)
                 | _as_seen(seen, now)
                 | _attempt(claim)
@@ -177,7 +174,7 @@ class StateTable(Upkeep):
         late = not pause.counts  # what failed may be an upload, and S3 be at it still
         row = self._writing.update(
             intent_key(claim.handoff),
-            f"SET {_noting(pause.entry)}#state = :state, held_until = :until, patience = :patience, since = :now, "
+            f"SET {_REVISE}#state = :state, held_until = :until, patience = :patience, since = :now, "
             f"{_LATE if late else ''}{_FAILURE if pause.failure else ''}attempt = :made, expires_at = :expires "
             "REMOVE #owner, active",
             _STILL_MINE,
@@ -188,10 +185,9 @@ class StateTable(Upkeep):
             | self._kept(now)
             | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)}
             | {":made": number(claim.attempt - (not pause.counts))}
-            | _noted(pause.entry),
+            | _revised(claim.handoff, pause.last),
         )
-        released = self._release(claim, None, published=not pause.counts)
-        return self._writing.write(row, released, *self._count(claim.handoff, pause.tally, now))
+        return self._writing.write(row, self._release(claim, None, published=not pause.counts))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
@@ -200,12 +196,15 @@ class StateTable(Upkeep):
         """
         row = self._writing.update(
             intent_key(claim.handoff),
-            f"SET {_noting(outcome.entry)}#state = :state, outcome = :outcome, since = :now, held_until = :free, "
+            f"SET {_REVISE}#state = :state, outcome = :outcome, since = :now, held_until = :free, "
             f"expires_at = :expires{_ended(outcome)}",
             _STILL_MINE,
-            {":owner": text(claim.owner)} | _attempt(claim) | self._outcome(outcome, now) | _noted(outcome.entry),
+            {":owner": text(claim.owner)}
+            | _attempt(claim)
+            | self._outcome(outcome, now)
+            | _revised(claim.handoff, outcome.last),
         )
-        return self._writing.write(row, self._release(claim, applied), *self._count(claim.handoff, outcome.tally, now))
+        return self._writing.write(row, self._release(claim, applied))
 
     def decide_unclaimed(
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
@@ -217,17 +216,17 @@ class StateTable(Upkeep):
         """
         row = self._writing.update(
             intent_key(handoff),
-            f"SET {_noting(outcome.entry, seen)}#state = :state, outcome = :outcome, since = :now, "
+            f"SET {_REVISE}#state = :state, outcome = :outcome, since = :now, "
             "held_until = :free, expires_at = :expires, handoff_order = :order, "
             f"attempt = if_not_exists(attempt, :none), {_LISTED}{_ended(outcome)}",
             _unchanged(seen),
             self._outcome(outcome, now)
             | _as_seen(seen, now)
             | _listed(handoff, now)
-            | {":none": number(0), ":order": text(order(handoff)), **_noted(outcome.entry, seen)},
+            | _revised(handoff, outcome.last)
+            | {":none": number(0), ":order": text(order(handoff))},
         )
-        name = [self._name(handoff, newest, now)] if newest else []
-        return self._writing.write(row, *name, *self._count(handoff, outcome.tally, now))
+        return self._writing.write(row, *([self._name(handoff, newest, now)] if newest else []))
 
     def _name(self, handoff: Handoff, newest: str, now: float, *, over: str = "") -> "UpdateTypeDef":
         """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was.
@@ -273,23 +272,13 @@ class StateTable(Upkeep):
             }
         return self._writing.update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
 
-    def _count(self, handoff: Handoff, tally: Mapping[str, float], now: float) -> "list[UpdateTypeDef]":
-        if not tally:
-            return []
-        shard = zlib.crc32(handoff.version_id.encode()) % SHARDS
-        grows = ", ".join(f"{name} :{name}" for name in tally)
-        values = {f":{name}": number(by) for name, by in tally.items()}
-        attack = {":now": number(now)} if SECURITY in tally else {}
-        expression = f"ADD {grows}" + (" SET security_at = :now" if attack else "")
-        return [self._writing.update(Key("counter", str(shard)), expression, "", values | attack)]
-
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome))}
         given |= {":free": number(outcome.tidy_at or 0)} | ({":tidy": TIDY} if outcome.tidy_at else {})
         return given | self._kept(now)
 
     def _kept(self, now: float) -> Values:
-        """Say until when a handoff's row is kept: it is a witness of its audit entries. Each write puts that off."""
+        """Say until when a handoff's row is kept: as long as the log that tells of it. Each write puts that off."""
         expires = now + max(self._keep_seconds + EXPIRES_AFTER_SECONDS, self._audit_seconds)
         return _at(now) | {":expires": number(int(expires))}
 
@@ -301,8 +290,7 @@ def _unchanged(seen: Row | None) -> str:
     """Give the condition that a row is as it was seen, and held by nobody."""
     if seen is None:
         return _ABSENT
-    in_order = _ORDER_AS_SEEN if seen.order else _NO_ORDER
-    return f"{_AS_SEEN} AND {in_order} AND {_ENTRIES_AS_SEEN if seen.head.seq else _NO_ENTRIES}"
+    return f"{_AS_SEEN} AND {_ORDER_AS_SEEN if seen.order else _NO_ORDER}"
 
 
 def _ended(outcome: Outcome) -> str:
@@ -313,31 +301,12 @@ def _ended(outcome: Outcome) -> str:
 def _as_seen(seen: Row | None, now: float) -> Values:
     if seen is None:
         return {}
-    head = {":seen_head": text(str(seen.head)), ":list": text("L")} if seen.head.seq else {}
-    head |= {":seen_order": text(seen.order)} if seen.order else {}
-    return _at(now) | {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt)} | head
+    as_seen = {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt), ":seen_rev": number(seen.rev)}
+    return _at(now) | as_seen | ({":seen_order": text(seen.order)} if seen.order else {})
 
 
-def _noting(entry: Entry | None, seen: Row | None = None) -> str:
-    """Give the clauses that add an entry of the audit trail to its row; of very many, the oldest are dropped."""
-    if entry is None:
-        return ""
-    entries = ":audit" if _are_too_many(seen) else "list_append(if_not_exists(audit, :no_entries), :audit)"
-    return f"audit = {entries}, audit_head = :audit_head, "
-
-
-def _noted(entry: Entry | None, seen: Row | None = None) -> Values:
-    if entry is None:
-        return {}
-    values: Values = {":audit_head": text(str(entry.head))}
-    if seen is not None and _are_too_many(seen):
-        kept = (*seen.entries[-_MOST_ENTRIES // 2 :], entry.text)
-        return values | {":audit": {"L": [text(one) for one in kept]}}
-    return values | {":audit": {"L": [text(entry.text)]}, ":no_entries": {"L": []}}
-
-
-def _are_too_many(seen: Row | None) -> bool:
-    return seen is not None and len(seen.entries) >= _MOST_ENTRIES
+def _revised(handoff: Handoff, last: Last) -> Values:
+    return {":last": last_of(handoff, last), ":before_first": number(0), ":one_more": number(1)}
 
 
 def _at(now: float) -> Values:

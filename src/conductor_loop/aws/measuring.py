@@ -1,24 +1,23 @@
 """What is measured for health and metrics: a few calls each, whatever the history."""
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.api.parts import Counts, TableSize
 from conductor_loop.aws.answering import translated
-from conductor_loop.aws.dynamodb import SHARDS
+from conductor_loop.aws.counters import Counters, Totals
 from conductor_loop.aws.rows import Key, number, text
-from conductor_loop.counting import OLDEST, OVERDUE, SECURITY, Counted
+from conductor_loop.counting import OLDEST, OVERDUE, SWEPT_AT
 from conductor_loop.errors import NotAnswering
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-logger = logging.getLogger("conductor-loop")
-
 _KEY, _FILES = {"pk", "sk"}, "files_"
+_SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what is counted: the one before it is not
 
 
 class QueueDepths:
@@ -72,42 +71,23 @@ class StateMeasures:
         with translated("DynamoDB"):
             return int(self._client.query(**query)["Count"])
 
-    def counts(self) -> Counts:
-        """Read every counter and gauge in one consistent call. Raises NotAnswering."""
-        keys = [*(Key("counter", str(shard)) for shard in range(SHARDS)), Key("gauge", "directories")]
-        wanted: Any = {self._table: {"Keys": [key.item for key in keys], "ConsistentRead": True}}
+    def counts(self, now: float) -> Counts:
+        """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""
+        wanted: Any = {self._table: {"Keys": [Key("gauge", "directories").item], "ConsistentRead": True}}
         with translated("DynamoDB"):
             answer = self._client.batch_get_item(RequestItems=wanted)
+            totals = Counters(self._client, self._table).totals()
         if answer.get("UnprocessedKeys"):
             raise NotAnswering("DynamoDB: throttled")
-        items = answer["Responses"].get(self._table, [])
-        counters = [_numbers(item) for item in items if item["pk"]["S"].startswith("counter#")]
-        gauges = next((_numbers(item) for item in items if item["pk"]["S"].startswith("gauge#")), {})
+        gauges = next(map(_numbers, answer["Responses"].get(self._table, [])), {})
         return Counts(
-            counters=_added([{name: by for name, by in one.items() if name != "security_at"} for one in counters]),
+            counters=totals.counters,
             overdue=gauges.get(OVERDUE),
             oldest={name: seconds for name, seconds in gauges.items() if name.startswith(OLDEST)},
             directories={name.removeprefix(_FILES): files for name, files in gauges.items() if name.startswith(_FILES)},
-            security_at=max((one.get("security_at", 0.0) for one in counters), default=0.0),
+            lag=_lag(totals, gauges.get(SWEPT_AT, 0.0), now),
+            security_at=datetime.fromisoformat(totals.security_at).timestamp() if totals.security_at else 0.0,
         )
-
-    def note_rejection(self, counted: Counted, now: float) -> None:
-        """Count an intent that was refused before it was put; if it looks like an attack, when. Never raises."""
-        attack = SECURITY in counted.tally
-        update: Any = {
-            "TableName": self._table,
-            "Key": Key("counter", "0").item,
-            "UpdateExpression": "ADD "
-            + ", ".join(f"{name} :{name}" for name in counted.tally)
-            + (" SET security_at = :now" if attack else ""),
-            "ExpressionAttributeValues": {f":{name}": number(by) for name, by in counted.tally.items()}
-            | ({":now": number(float(now))} if attack else {}),
-        }
-        try:
-            with translated("DynamoDB"):
-                self._client.update_item(**update)
-        except NotAnswering:
-            logger.warning("a rejection is not counted", exc_info=True)
 
     def table_size(self) -> TableSize:
         """Say how large the table is; DynamoDB counts every six hours or so. Raises NotAnswering."""
@@ -120,9 +100,10 @@ def _numbers(item: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value["N"]) for name, value in item.items() if name not in _KEY and "N" in value}
 
 
-def _added(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for row in rows:
-        for name, by in row.items():
-            total[name] = total.get(name, 0.0) + by
-    return total
+def _lag(totals: Totals, swept_at: float, now: float) -> float:
+    """Say by how many seconds the counters are behind.
+
+    Each sweep notes its time in a row whose changes are in the stream, too: where that is not counted, the last count
+    is old, and what it says of its lag says nothing of the present.
+    """
+    return now - totals.created_at if swept_at - totals.created_at > _SWEPT_SECONDS else totals.lag

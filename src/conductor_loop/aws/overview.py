@@ -72,7 +72,7 @@ class Overview:
             at=now,
             queues=depths,
             working=self._measures.active_workers(now),
-            counts=self._measures.counts(),
+            counts=self._measures.counts(now),
             latest=self._listing.page(Wanted(latest), now).intents,
         )
 

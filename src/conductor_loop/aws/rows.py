@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from conductor_loop.audit.chain import Head
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Failure, Outcome, Refusal, Row, State, Target
+from conductor_loop.lifecycle import Failure, Last, Outcome, Refusal, Row, State, Target
 
 type Value = Mapping[str, Any]
 type Values = dict[str, Value]
@@ -70,6 +69,26 @@ def outcome_text(outcome: Outcome) -> str:
     return _written(document)
 
 
+def last_of(handoff: Handoff, last: Last) -> Value:
+    """Give the facts about a write, and who put the handoff, as its row holds them."""
+    return last_value({"by": handoff.principal, "address": handoff.address, "bytes": handoff.size, **last})
+
+
+def last_value(last: Last) -> Value:
+    """Give the facts about a write as its row holds them; empty ones say nothing."""
+    return text(_written({name: value for name, value in last.items() if value not in (None, "", [])}))
+
+
+def event_item(name: str, last: Last) -> Values:
+    """Give what a row says that is there for the audit trail alone, under ``audit#<name>``; ``last`` has its time."""
+    at = str(last["at"])
+    return {
+        "last": last_value(last),
+        "arrival_day": text(f"audit#{at[:10]}"),  # a day of its own in the index, beside that of the intents
+        "arrived": text(f"{at}#{name}"),
+    }
+
+
 def failure_text(failure: Failure) -> str:
     """Write what an attempt came to as its row holds it."""
     return _written(asdict(failure))
@@ -105,8 +124,7 @@ def read_row(item: Mapping[str, Any]) -> Row:
             late="late" in item,
             order=str(put),
             failure=_failure(item["failure"]["S"]) if "failure" in item else None,
-            head=Head.read(item.get("audit_head", {"S": ""})["S"]),
-            entries=tuple(one["S"] for one in item.get("audit", {"L": []})["L"]),
+            rev=int(item["rev"]["N"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise Unreadable(_path(item), item) from error
@@ -216,8 +234,7 @@ _INTENT_FIELDS = (
     "queued_at",
     "handoff_order",
     "failure",
-    "audit_head",
-    "audit",
+    "rev",
 )
 
 

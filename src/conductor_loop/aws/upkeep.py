@@ -5,12 +5,14 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor, Turn
-from conductor_loop.audit.chain import Entry
+from conductor_loop.audit.chain import timestamp
 from conductor_loop.aws.rows import (
     Key,
     Values,
+    event_item,
     fields_read,
     intent_key,
+    last_value,
     number,
     package_key,
     read_row,
@@ -18,10 +20,9 @@ from conductor_loop.aws.rows import (
     target_key,
     text,
 )
-from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row, State, Target, Untidy
+from conductor_loop.lifecycle import Last, Row, State, Target, Untidy
 from conductor_loop.order import known
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ TIDY = text("tidy")  # in the index of active rows: decided, and to be tidied up
 class Upkeep:
     """What ``dynamodb.StateTable`` can do beside writing what becomes of a handoff."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
+    def __init__(self, client: "DynamoDBClient", table: str, audit_seconds: float) -> None:
+        self._client, self._table, self._audit_seconds = client, table, audit_seconds
 
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
         """Read the rows of some handoffs; those without one, or with one that makes no sense, are left out."""
@@ -75,10 +75,10 @@ class Upkeep:
         answer = self._client.get_item(TableName=self._table, Key=package_key(handoff).item, ConsistentRead=True)
         return answer.get("Item", {}).get("prefixes", {}).get("SS", [])
 
-    def mend(self, error: Unreadable, version: str | None = None, *, entry: Entry | None = None) -> bool:
+    def mend(self, error: Unreadable, version: str | None = None, *, now: float, last: Last) -> bool:
         """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
 
-        Of a handoff's row an entry of the audit trail is left, as of a handoff that nobody has looked at yet.
+        A handoff's row becomes that of a new one, whose ``last`` says so; for any other, a row of its own does.
 
         Conditional on every field by which the row was found unreadable being as it was read, or absent if it was: so
         whatever somebody has made of the row since stays, and the caller has to read again in any case.
@@ -86,28 +86,32 @@ class Upkeep:
         Args:
             error: What was read.
             version: Of the target's last package, where it is known from elsewhere.
-            entry: That tells of it, for a handoff's row.
+            now: Epoch seconds.
+            last: Facts about this write.
 
         """
-        mended: Any = {"Delete": self._as_read(error)}
+        writes: list[Any] = [{"Delete": self._as_read(error)}]
         if error.fields:
-            mended = {"Update": _rebuilt(self._as_read(error), error.fields, version)}
-        elif entry is not None:
-            mended = {"Put": {"Item": _anew(error.row, entry), **self._as_read(error, key=False)}}
-        counted: Any = {
-            "TableName": self._table,
-            "Key": Key("counter", "0").item,
-            "UpdateExpression": f"ADD {STATE_CORRUPTED} :one",
-            "ExpressionAttributeValues": {":one": number(1)},
-        }
+            writes = [{"Update": _rebuilt(self._as_read(error), error.fields, version)}]
+        if error.name.startswith("intent/"):
+            anew = _anew(error.row, now, last)
+            writes = [{"Put": {"Item": anew, **self._as_read(error, key=False)}}]
+        else:
+            writes.append({"Put": {"TableName": self._table, "Item": self._event(error, now, last)}})
         try:
-            self._client.transact_write_items(TransactItems=[mended, {"Update": counted}])
+            self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as refused:
             reasons: Any = refused.response.get("CancellationReasons", [])
             if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
                 return False  # mended by another, or made anew
             raise
         return True
+
+    def _event(self, error: Unreadable, now: float, last: Last) -> Values:
+        name = f"E009/{error.name}/{now:.3f}"
+        facts = {"at": timestamp(now), "event": "reset", **last}
+        expires = number(int(now + self._audit_seconds))
+        return {**Key("audit", name).item, "rev": number(1), "expires_at": expires, **event_item(name, facts)}
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:
         """Count a try of the sweeper to settle a decided handoff."""
@@ -205,8 +209,12 @@ class Upkeep:
         return given | ({"ExpressionAttributeValues": {f":{name}": there[name] for name in there}} if there else {})
 
 
-def _anew(row: Mapping[str, object], entry: Entry) -> dict[str, Any]:
-    """Give a row that says as little as none: it is due at once, and no attempt has been made."""
+def _anew(row: Mapping[str, Any], now: float, last: Last) -> dict[str, Any]:
+    """Give a row that says as little as none: it is due at once, and no attempt has been made.
+
+    Where it does not even say which revision it was, it goes on with one that it has not had.
+    """
+    rev = row.get("rev", {}).get("N", "")
     return {
         "pk": row["pk"],
         "sk": row["sk"],
@@ -215,8 +223,8 @@ def _anew(row: Mapping[str, object], entry: Entry) -> dict[str, Any]:
         "held_until": number(0),
         "since": number(0),
         "late": {"BOOL": True},  # nobody knows who was at it
-        "audit_head": text(str(entry.head)),
-        "audit": {"L": [text(entry.text)]},
+        "rev": number(int(rev) + 1 if rev.isdigit() else int(now * 1000)),
+        "last": last_value({"at": timestamp(now), **last}),
     } | _kept_of(row)
 
 

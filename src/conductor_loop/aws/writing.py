@@ -16,6 +16,7 @@ _RESERVED = {
     "#owner": "owner",
     "#file": "file",
     "#namespace": "namespace",
+    "#last": "last",
 }  # words that expressions keep for themselves
 _TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.audit.chain import Found, read
+from conductor_loop.audit.chain import Found, fields_of, read
 from conductor_loop.audit.verifying import Verdict, verify
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.common import (
@@ -26,7 +26,7 @@ from conductor_loop.cli.completing import names
 from conductor_loop.cli.lazy import Group
 
 _SINCE = Duration(most=3653 * DAY_SECONDS)  # the longest retention of CloudWatch Logs
-_FIRST = ("chain", "seq", "prev", "hash", "at", "event")  # not shown, or at the beginning of a line
+_FIRST = ("at", "event", "status_sha256")  # at the beginning of a line, or not shown
 
 
 @click.group(cls=Group)
@@ -100,7 +100,7 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
     chains = {found.chain for line in lines if (found := read(line))}
     if file and lines and not chains:
         raise WrongUsage(f"{file}: no line of it is an entry of an audit trail; name the lines of an export")
-    verdict = verify(lines, trail.witnesses(chains, grace))
+    verdict = verify(lines, trail.known(chains, grace))
     if as_json:
         console.print_json(asdict(verdict))
     else:
@@ -121,7 +121,7 @@ def _print(verdict: Verdict) -> None:
 
 def readable(entry: Mapping[str, Any], *, sound: bool = True) -> str:
     """Put an entry into a line; one that is not ``sound`` is whatever somebody has made of it."""
-    rest = " ".join(f"{name}={_short(value)}" for name, value in entry.items() if name not in _FIRST)
+    rest = " ".join(f"{name}={_short(value)}" for name, value in fields_of(entry).items() if name not in _FIRST)
     warning = "" if sound else "ALTERED: "
     return f"{entry.get('at', '-')} {entry['seq']:>2} {console.word(str(entry.get('event', '-'))):10} {warning}{rest}"
 

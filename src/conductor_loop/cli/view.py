@@ -24,6 +24,7 @@ _OUTCOMES = {"success": f"{FILES}success", "failed": f"{FILES}failed", "timeout"
     "tried again": RETRIED,
 }
 _ALARMING = {"dead letters", "unanswered"}  # queues that are empty while all is well
+_LATE = 10.0  # seconds that the counters are behind, from which on it is shown
 _ABOVE = 13  # lines that the tables above the latest intents take, with the heading of those
 
 
@@ -79,7 +80,8 @@ class View:
         words = {"handoff": "waiting", "processed": "processed", "failed": "failed"}
         found: Mapping[str, float] = self.snapshot.counts.directories
         counted = ", ".join(f"{int(found[name])} {word}" for name, word in words.items() if name in found)
-        text = Text(f"files in the bucket: {counted or 'not counted yet'} (as of the last sweep)", style="dim")
+        late = f"; outcomes are {self.snapshot.counts.lag:.0f} s behind" if self.snapshot.counts.lag >= _LATE else ""
+        text = Text(f"files in the bucket: {counted or 'not counted yet'} (as of the last sweep){late}", style="dim")
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from conductor_loop.audit.chain import Head
-from conductor_loop.audit.entries import timestamp
+from conductor_loop.audit.chain import timestamp
 from conductor_loop.config.live import Revision
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import InvalidConfig, parsed
@@ -12,12 +11,11 @@ from conductor_loop.config.sources import InvalidConfig, parsed
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What the trail says of the configuration: up to which version, and where the chain ends."""
+    """What the trail says of the configuration: up to which version."""
 
     version: int = 0  # 0: there is none
     at: str = ""  # when it was made
-    head: Head = Head()  # noqa: RUF009 - it is frozen
-    entries: tuple[str, ...] = ()  # the last ones
+    rev: int = 0  # of its row
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_counted() -> None:
     error = body(response)["error"]
     assert (error["code"], error["message"]) == ("INVALID_REQUEST", "Invalid intent file name")
     assert len(error["details"]["validation_errors"]) == 5
-    assert api.rejections == [refused("E001", attack=False)]
+    assert api.noted == [refused("E001", attack=False)]
     assert api.intents.root == {}
 
 
@@ -81,7 +81,12 @@ def test_a_parameter_that_is_not_known_is_no_way_to_name_an_intent() -> None:
 def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
-    assert api.rejections == [refused("E003", attack=True, rules=["blocked_characters", "blocked_keywords"])]
+    rules = ["blocked_characters", "blocked_keywords"]
+    assert api.noted == [refused("E003", attack=True, rules=rules)]
+    entry = api.recorded[-1]
+    assert (entry["code"], entry["error_code"], entry["rules"]) == ("E003", "SECURITY_VIOLATION", rules), (
+        "counted by that"
+    )
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"", b"[" * 5000])
@@ -119,7 +124,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_decoded() -> None:
     assert send(api, b"x" * 99)["statusCode"] == 400
     details = body(send(api, b"x" * 101))["error"]["details"]
     assert (details["error_code"], details["code"]) == ("FILE_TOO_LARGE", "E002")
-    assert api.rejections[-1] == refused("E002", attack=False)
+    assert api.noted[-1] == refused("E002", attack=False)
 
 
 def test_a_name_is_free_once_its_owner_has_removed_what_waited() -> None:

@@ -1,0 +1,114 @@
+"""AuditFunction over in-memory parts: a stream in shards, a log, counters; and whatever can happen to a delivery."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from conductor_loop.audit.entries import last_change
+from conductor_loop.audit.publishing import Auditor, Batch, Position
+from conductor_loop.audit.verifying import End, Known, StatusDigest, Verdict, Witness, read_status, verify
+from tests.memory_state import MemoryState, Written
+
+type Records = list[dict[str, Any]]
+
+POINTS = [(when, call) for call in ("read", "export", "log", "advance") for when in ("before", "after")]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+class Conflict(Exception):  # noqa: N818 - as DynamoDB's condition
+    """A shard is not where it was read."""
+
+
+@dataclass
+class MemoryAudit:
+    """What AuditFunction writes, and where it is killed."""
+
+    lines: list[str] = field(default_factory=list)  # of the log, as they were published
+    exports: dict[str, list[str]] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+    kill_at: tuple[str, str] | None = None
+    kills: int = 0
+
+    def deliver(self, shard: str, records: Records, kill_at: tuple[str, str] | None = None) -> None:
+        """Hand a batch over, once."""
+        self.kill_at = kill_at
+        try:
+            Auditor(self._read, self._log, self._export, self._advance).take(shard, records, 1.0)
+        except Killed:
+            self.kills += 1
+
+    def _read(self, shard: str) -> Position:
+        self._maybe("before", "read")
+        position = self.positions.get(shard, Position())
+        self._maybe("after", "read")
+        return position
+
+    def _export(self, entries: Sequence[str], name: str, _: float) -> None:
+        self._maybe("before", "export")
+        self.exports[name] = [*entries]
+        self._maybe("after", "export")
+
+    def _log(self, entries: Sequence[str], _: float) -> None:
+        self._maybe("before", "log")
+        self.lines += entries
+        self._maybe("after", "log")
+
+    def _advance(self, batch: Batch, _: float) -> None:
+        self._maybe("before", "advance")
+        if self.positions.get(batch.shard, Position()) != batch.before:
+            raise Conflict
+        self.positions[batch.shard] = batch.after
+        self.counters.update(batch.tally)
+        self._maybe("after", "advance")
+
+    def _maybe(self, *point: str) -> None:
+        if self.kill_at == point:
+            self.kill_at = None
+            raise Killed
+
+    def exported(self) -> list[str]:
+        """Give the export's lines, in the order of its names."""
+        return [line for name in sorted(self.exports) for line in self.exports[name]]
+
+    def verified(self, known: Known, lines: Sequence[str] | None = None) -> Verdict:
+        """Verify the log, or other lines, against this and what else is known."""
+        ends = {shard: End(position.head) for shard, position in self.positions.items()}
+        return verify(self.lines if lines is None else lines, Known(known.rows, known.statuses, ends))
+
+
+def stream(written: Sequence[Written], roll: int = 10**9, count: int = 3) -> dict[str, Records]:
+    """Give the records of writes by shard: of one row always in one, until shards roll over after so many writes."""
+    shards: defaultdict[str, Records] = defaultdict(list)
+    for number, one in enumerate(written, 1):
+        shard = f"shardId-{number // roll:04}-{crc32(one.handoff.key.encode()) % count}"
+        place = {"SequenceNumber": f"{number}00", "ApproximateCreationDateTime": int(one.row.since)}
+        shards[shard].append({"dynamodb": place | one.record})
+    return dict(shards)
+
+
+def batches(records: Records, most: int, dice: random.Random) -> Iterator[Records]:
+    """Cut records into batches, as Lambda might."""
+    rest = records
+    while rest:
+        size = dice.randint(1, most)
+        yield rest[:size]
+        rest = rest[size:]
+
+
+def known(state: MemoryState, bucket: Any) -> Known:
+    """Ask the rows and the statuses, as ``audit verify`` does."""
+    rows = [change for one in state.newest.values() if (change := last_change(one.image))]
+    return Known([Witness(change) for change in rows], statuses(bucket.objects))
+
+
+def statuses(objects: Mapping[str, Any]) -> list[StatusDigest]:
+    """Read the statuses of a bucket in memory."""
+    found = [read_status(versions[-1].body)[1] for key, versions in objects.items() if key.startswith("status/")]
+    return [one for one in found if one is not None]

@@ -1,0 +1,136 @@
+"""The counters on moto: what each shard has counted is added up, and shards that are over are folded into one row."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import combinations_with_replacement
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from conductor_loop.audit.chain import Head, timestamp
+from conductor_loop.audit.publishing import Batch, Position
+from conductor_loop.aws.counters import Counters, Totals
+from conductor_loop.counting import SECURITY
+from tests.integration.conftest import TABLE
+from tests.integration.interrupting import FAULTS, Interrupter, Killed
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+def batch(shard: str, sequence: str, seen: Position | None = None, *, created_at: float = NOW, **tally: float) -> Batch:
+    """Give what moves a shard on."""
+    before = seen or Position()
+    head = Head(before.head.n + 1, f"digest of {sequence}", timestamp(created_at), before.head.began or "then")
+    attack = timestamp(created_at) if SECURITY in tally else ""
+    return Batch(shard, sequence, before, Position(sequence, head), (), tally, created_at, attack)
+
+
+@pytest.fixture
+def table(aws: boto3.session.Session) -> Any:
+    return aws.client("dynamodb")
+
+
+@pytest.fixture
+def counters(table: Any) -> Counters:
+    return Counters(table, TABLE, 90 * DAY)
+
+
+def test_a_shard_is_moved_on_once(counters: Counters) -> None:
+    first = batch("shardId-1", "100", files_success=2, processing_sum=0.25)
+    counters.advance(first, NOW)
+    assert counters.read("shardId-1") == first.after
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        counters.advance(first, NOW)
+    second = batch("shardId-1", "200", first.after, files_success=1, processing_sum=0.5)
+    counters.advance(second, NOW)
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        counters.advance(second, NOW)
+    assert counters.totals().counters == {"files_success": 3, "processing_sum": 0.75}
+    assert counters.ends() == {"shardId-1": second.after.head}
+
+
+def test_counters_of_all_shards_are_added_up(counters: Counters) -> None:
+    for number in range(20):
+        counters.advance(batch(f"shardId-{number}", "1", created_at=NOW + number, files_failed=1, attacks=1), NOW + 25)
+    assert counters.totals() == Totals({"files_failed": 20, "attacks": 20}, NOW + 19, 6, timestamp(NOW + 19))
+
+
+@pytest.fixture
+def two_days_later(counters: Counters) -> Iterator[Counter[str]]:
+    """Leave three shards that are over, and one that is not; what they have counted, before and after the test."""
+    for number in range(4):
+        at = NOW if number < 3 else NOW + 3 * DAY
+        counters.advance(batch(f"shardId-{number}", "1", created_at=at, decided=number + 1, attacks=1), at)
+    expected = Counter(decided=10, attacks=4)
+    yield expected
+    assert counters.totals().counters == expected
+
+
+def test_shards_that_are_over_are_folded_into_one_row_and_their_ends_are_kept(
+    counters: Counters, two_days_later: Counter[str], table: Any
+) -> None:
+    ends = counters.ends()
+    for _ in range(4):
+        counters.fold(NOW + 3 * DAY)
+        assert counters.totals().counters == two_days_later
+        assert counters.ends() == ends
+    partition = {":pk": {"S": "counter#shards"}}
+    rows = table.query(TableName=TABLE, KeyConditionExpression="pk = :pk", ExpressionAttributeValues=partition)["Items"]
+    assert [row["sk"]["S"] for row in rows] == ["closed", "shardId-3"]
+    assert counters.read("shardId-0") == Position("1", ends["shardId-0"]), "should it have a record after all"
+    counters.advance(batch("shardId-0", "2", counters.read("shardId-0"), created_at=NOW + 3 * DAY, decided=1), NOW)
+    two_days_later["decided"] += 1
+
+
+def test_whenever_a_fold_is_killed_nothing_is_counted_twice_or_lost(
+    counters: Counters, two_days_later: Counter[str], aws: boto3.session.Session
+) -> None:
+    interrupter = Interrupter()
+    watched = Counters(interrupter.watch(aws.client("dynamodb")), TABLE, 90 * DAY)
+    dice, later = random.Random(3), NOW + 3 * DAY  # noqa: S311 - to be repeated, not to be secret
+    for number in range(60):
+        when, at = dice.choice(("before", "after")), dice.randint(1, 12)
+        interrupter.reset(FAULTS[f"killed {when}"], at)
+        with suppress(Killed):
+            watched.fold(later)
+        assert counters.totals().counters == two_days_later
+        later += DAY
+        counters.advance(batch(f"shardId-{4 + number:03}", "1", created_at=later, decided=1), later)
+        two_days_later["decided"] += 1
+        assert counters.totals().counters == two_days_later
+
+
+def test_of_two_that_fold_at_once_one_does(counters: Counters, two_days_later: Counter[str], table: Any) -> None:
+    class Late(Counters):
+        def _close(self, *given: Any) -> None:
+            counters.fold(NOW + 3 * DAY)
+            super()._close(*given)
+
+    Late(table, TABLE).fold(NOW + 3 * DAY)
+    assert counters.totals().counters == two_days_later
+
+
+def test_a_reader_in_the_midst_of_a_fold_counts_all_of_it(
+    counters: Counters, two_days_later: Counter[str], aws: boto3.session.Session
+) -> None:
+    """It reads what is closed first, and then the shards, whatever is written in between."""
+    client, snapshots, later = aws.client("dynamodb"), [list(counters._rows())], NOW + 3 * DAY
+    client.meta.events.register("after-call", lambda **_: snapshots.append(list(counters._rows())))
+    for _ in range(3):
+        Counters(client, TABLE, 90 * DAY).fold(later)
+        for first, then in combinations_with_replacement(snapshots, 2):
+            rows = [row for row in first if _is_closed(row)] + [row for row in then if not _is_closed(row)]
+            reader = Counters(client, TABLE)
+            reader._rows = lambda *_, rows=rows: iter(rows)  # type: ignore[method-assign]
+            assert reader.totals().counters == two_days_later
+        del snapshots[:-1]
+        later += 3 * DAY
+
+
+def _is_closed(row: Any) -> bool:
+    return bool(row["sk"]["S"] == "closed")
