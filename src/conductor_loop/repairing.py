@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Callable
 
 from conductor_loop.app import App
@@ -16,7 +15,6 @@ from conductor_loop.settling import fitting
 logger = logging.getLogger("conductor-loop")
 
 _MOST_ROWS = 6  # that one step meets: of the handoff, its target, name and id, and some that others mend meanwhile
-_PACKAGE = re.compile(r"/[^/]+-v([0-9]+)\.([0-9]+)\.([0-9]+)/")
 
 
 def repairing[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
@@ -38,14 +36,14 @@ def repair(app: App, handoff: Handoff, error: Unreadable) -> None:
     """Keep a copy of the row for an operator, then let the table drop what makes no sense of it.
 
     A handoff without a row is a new one: it is processed, again if need be. A target keeps the fields that can be read.
-    Its last version, if lost, is that of the newest package in the bucket, so that no package is replaced; its last
-    order, if lost, begins anew with the next intent that is applied.
+    Where its next number or its last version is lost, it goes on with the time, which neither can have had: more
+    seconds than it had attempts. Its last order, if lost, begins anew with the next intent that is applied.
     """
     key = f"failed/state/{fitting(error.name)}.json"
     logger.error("E009: an unreadable state row was set aside", extra={"aside": key, "fields": error.fields})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
-    version = _newest_version(app, handoff, error.name.partition("/")[2]) if "version" in error.fields else None
-    if app.state.mend(error, version, entry=_mended(app, handoff, error, key)):
+    is_lost = not {"reserved", "version"}.isdisjoint(error.fields)
+    if app.state.mend(error, int(app.clock()) if is_lost else None, entry=_mended(app, handoff, error, key)):
         app.note(Counted({STATE_CORRUPTED: 1}))
 
 
@@ -60,13 +58,3 @@ def _mended(app: App, handoff: Handoff, error: Unreadable, aside: str) -> Entry 
         head = Head()
     head = head if head.seq else Head(restart=str(int(now * 1000)))
     return entries.mended(handoff, head, now, aside)
-
-
-def _newest_version(app: App, handoff: Handoff, target: str) -> str | None:
-    """Find the version of the newest package of a target; behind very many, one that no other package can have."""
-    packages, is_all = app.bucket.packages(handoff.bucket, f"packages/{target}/")
-    versions = [tuple(map(int, found.groups())) for key in packages if (found := _PACKAGE.search(key))]
-    if not versions:
-        return None
-    major, minor, patch = max(versions)
-    return f"v{major}.{minor}.{patch if is_all else int(app.clock())}"  # more seconds than there are packages
