@@ -1,13 +1,12 @@
 """In-memory adapters: the same promises as S3's and SQS's, held to them by tests/integration."""
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from conductor_loop.app import Cursor, Found, Message, Unsettled
-from conductor_loop.errors import Gone, Illegible, Overtaken
+from conductor_loop.errors import Gone, Illegible, NumberTaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.order import order
@@ -68,21 +67,18 @@ class MemoryBucket:
         there = [version.id for version in self.objects.get(handoff.key, []) if not version.marker]
         return there[: there.index(handoff.version_id)] if handoff.version_id in there else []
 
-    def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
-        return {key: _etag(self.get("", key)) for key in self.keys(handoff.bucket) if key.startswith(prefix)}
-
-    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]:
-        below = (key.removeprefix(prefix) for key in self.keys(bucket) if key.startswith(prefix))
-        return sorted({f"{prefix}{path.partition('/')[0]}/" for path in below if "/" in path}), True
-
-    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
+        mine = {"handoff": claim.handoff.version_id, "owner": claim.owner}
         for key, body in files.items():
-            self._check(key, replacing.get(key))
-            self._put(key, body, {"handoff": claim.handoff.version_id, "owner": claim.owner})
-        for key in replacing.keys() - files.keys():
-            if self.objects.get(key):  # else it is gone already
-                self._check(key, replacing[key])
-                self.objects[key] = []
+            theirs = self.objects.get(key)
+            if not theirs:
+                self._put(key, body, mine)
+            elif theirs[-1].metadata.get("owner") != claim.owner:
+                raise NumberTaken
+
+    def remove_package(self, handoff: Handoff, prefix: str) -> None:
+        for versions in [versions for key, versions in self.objects.items() if key.startswith(prefix)]:
+            versions[:] = [one for one in versions if one.metadata.get("handoff") != handoff.version_id]
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
@@ -100,8 +96,7 @@ class MemoryBucket:
         return name
 
     def published(self, handoff: Handoff, key: str) -> bytes | None:
-        mine = [one for one in self.objects.get(key, []) if one.metadata.get("handoff") == handoff.version_id]
-        return mine[-1].body if mine else None
+        return self.get(handoff.bucket, key) if key in self.keys(handoff.bucket) else None
 
     def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None:
         theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
@@ -141,19 +136,6 @@ class MemoryBucket:
         self.objects.setdefault(key, []).append(Version(f"v{self.puts}", body, metadata or {}, self.now()))
         return f"v{self.puts}"
 
-    def retract(self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()) -> None:
-        def wrote(version: Version) -> bool:
-            mine = version.metadata.get("handoff") == handoff.version_id
-            return mine and owner in {"", version.metadata.get("owner")}
-
-        for key, versions in self.objects.items():
-            if key.startswith(prefix) and key not in keep:
-                versions[:] = [one for one in versions if not wrote(one)]
-
-    def _check(self, key: str, seen: str | None) -> None:
-        if (_etag(self.get("", key)) if self.objects.get(key) else None) != seen:
-            raise Overtaken
-
     def _version(self, handoff: Handoff) -> Version:
         for version in self.objects.get(handoff.key, []):
             if version.id == handoff.version_id and not version.marker:
@@ -191,7 +173,3 @@ def _listed(bucket: str, key: str, version: Version) -> Handoff:
 
 def _to_the_second(put_at: float) -> str:
     return f"{datetime.fromtimestamp(put_at, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
-
-
-def _etag(body: bytes) -> str:
-    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'  # as S3 makes it

@@ -1,7 +1,6 @@
 """The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +20,8 @@ from conductor_loop.lifecycle import (
     Row,
     State,
     Target,
-    Untidy,
 )
-from conductor_loop.order import earliest, known, latest, order
+from conductor_loop.order import earliest, latest, order
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ class MemoryState:
     targets: dict[str, Target] = field(default_factory=dict)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
     correlations: dict[str, str] = field(default_factory=dict)
-    unclean: dict[str, bool] = field(default_factory=dict)  # what the next claim of a target will be told
-    notes: set[tuple[str, str]] = field(default_factory=set)  # of handoffs that are to be tidied up
-    packages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  # noted by attempts
+    unclean: set[tuple[str, str]] = field(default_factory=set)  # rows of handoffs that are to be cleaned up after
     corrupt: dict[str, Unreadable] = field(default_factory=dict)  # rows that nobody can read, by their path
     sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
     cursor: Cursor | None = None  # of the next sweep
@@ -146,15 +142,14 @@ class MemoryState:
             held_until=claim.lease_until,
             since=now,
             priority=claim.priority,
-            late=claim.late or (row is not None and row.late),
+            target=claim.target,
+            reserved=claim.reserved,
             order=order(claim.handoff),
         )
         self._revise(claim.handoff, taken, claim.last, claim.target)
-        unclean = self.unclean.get(claim.target, False)
         self.targets[claim.target] = replace(
-            target, lease_owner=claim.owner, held_until=claim.lease_until, unclean=unclean
+            target, lease_owner=claim.owner, held_until=claim.lease_until, reserved=claim.number + 1
         )
-        self.unclean[claim.target] = True
         self.names[claim.handoff.key] = (latest(order(claim.handoff)), claim.handoff.version_id)
         if claim.correlation_id is not None:
             self.correlations[claim.correlation_id] = claim.handoff.file
@@ -166,7 +161,8 @@ class MemoryState:
         newer = self._newer(claim.handoff)
         user = self.correlations.get(claim.correlation_id or "")
         in_order = not claim.supersedes or target.last_order <= latest(order(claim.handoff))
-        free = target.held_until <= now and in_order
+        as_read = (target.reserved, target.generation) == (claim.number, claim.generation)
+        free = target.held_until <= now and in_order and as_read
         as_seen = _as_seen(row, seen, now)
         if as_seen and free and newer is None and user in {None, claim.handoff.file}:
             return None
@@ -190,18 +186,19 @@ class MemoryState:
                 patience=pause.patience,
                 since=now,
                 owner="",
-                late=row.late or not pause.counts,
+                reserved=claim.reserved if pause.next_number else claim.earlier,
                 failure=pause.failure or row.failure,
             )
             self._revise(claim.handoff, waits, pause.last)
-            self._release(claim, None, published=not pause.counts)
+            self._release(claim, None, pause.next_number or claim.number)
         return lost
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         lost = self._lost(claim)
         if lost is None:
             self._record(claim.handoff, outcome, now)
-            self._release(claim, applied)
+            self.rows[_id(claim.handoff)] = replace(self.rows[_id(claim.handoff)], reserved=claim.earlier)
+            self._release(claim, applied, claim.number + (applied is not None))
         return lost
 
     def decide_unclaimed(
@@ -232,45 +229,34 @@ class MemoryState:
             **{one: self.corrupt[path] for one in handoffs if (path := _path(one)) in self.corrupt},
         }
 
-    def mend(self, error: Unreadable, version: str | None = None, *, now: float, last: Last) -> bool:
-        del version
+    def mend(self, error: Unreadable, reserved: int | None = None, *, now: float, last: Last) -> bool:
+        del reserved
         if self.corrupt.pop(error.name, None) is None:
             return False  # another one did it
         kind, _, name = error.name.partition("/")
         if kind == "intent":
             key, _, handoff_version = name.rpartition("/")
             before = self.rows.get((key, handoff_version))
-            anew = Row(State.ADMITTED, late=True, rev=before.rev if before else int(now * 1000) - 1)
+            anew = Row(State.ADMITTED, rev=before.rev if before else int(now * 1000) - 1)
             self._revise(Handoff("", key, handoff_version), anew, {"at": timestamp(now), **last})
         return True
-
-    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
-        del now
-        self.packages[_id(handoff)].add(prefix)
-
-    def noted_packages(self, handoff: Handoff) -> Collection[str]:
-        return self.packages.get(_id(handoff), set())
 
     def note_sweep(self, handoff: Handoff, now: float) -> None:
         row = self.rows[_id(handoff)]
         self.rows[_id(handoff)] = replace(row, sweeps=row.sweeps + 1, swept_at=now)
 
-    def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
-        due = sorted((self.rows[key].held_until, key) for key in self.notes if self.rows[key].held_until <= now)
-        found = [(Handoff(bucket, *key), self.rows[key]) for _, key in due[:most]]
-        return [Untidy(known(handoff, row.order), row.outcome) for handoff, row in found]
+    def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]:
+        due = sorted((self.rows[key].held_until, key) for key in self.unclean if self.rows[key].held_until <= now)
+        return [Handoff(bucket, *key) for _, key in due[:most]]
 
-    def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
-        row = self.rows[_id(handoff)]
-        if _id(handoff) not in self.notes or row.held_until > now:
-            return False
-        self.rows[_id(handoff)] = replace(row, held_until=until)
-        return True
-
-    def tidied(self, handoff: Handoff) -> None:
-        if _id(handoff) in self.notes:
-            self.notes.remove(_id(handoff))
-            self.rows[_id(handoff)] = replace(self.rows[_id(handoff)], held_until=0.0)
+    def cleaned(self, handoff: Handoff, left: Sequence[int] = ()) -> None:
+        if _id(handoff) not in self.unclean:
+            return
+        row = replace(self.rows[_id(handoff)], reserved=tuple(left))
+        if not left:
+            self.unclean.remove(_id(handoff))
+            row = replace(row, held_until=0.0)
+        self.rows[_id(handoff)] = row
 
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
         if self.sweeping is not None and self.sweeping[1] > now:
@@ -302,16 +288,16 @@ class MemoryState:
 
     def _record(self, handoff: Handoff, outcome: Outcome, now: float, put: str = "") -> None:
         row = self.rows.get(_id(handoff)) or Row(outcome.state)
-        decided = replace(row, state=outcome.state, outcome=outcome, since=now, held_until=outcome.tidy_at, owner="")
+        decided = replace(
+            row, state=outcome.state, outcome=outcome, since=now, held_until=outcome.clean_up_at, owner=""
+        )
         decided = replace(decided, failure=None, order=put or row.order)
-        if outcome.tidy_at:
-            self.notes.add(_id(handoff))
+        if outcome.clean_up_at:
+            self.unclean.add(_id(handoff))
         self._revise(handoff, decided, outcome.last)
 
-    def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> None:
-        target = replace(self.targets[claim.target], lease_owner="", held_until=0.0)
-        if not published:
-            self.unclean[claim.target] = False if applied else target.unclean
+    def _release(self, claim: Claim, applied: Applied | None, following: int) -> None:
+        target = replace(self.targets[claim.target], lease_owner="", held_until=0.0, reserved=following)
         if applied is not None:
             target = Target(
                 last_order=applied.order,
@@ -319,7 +305,7 @@ class MemoryState:
                 generation=applied.generation,
                 version=applied.version,
                 replicas=applied.replicas,
-                unclean=target.unclean,
+                reserved=following,
             )
         self.targets[claim.target] = target
 
@@ -335,5 +321,5 @@ def _path(handoff: Handoff) -> str:
 def _as_seen(row: Row | None, seen: Row | None, now: float) -> bool:
     if row is None or seen is None:
         return row is seen
-    mine, theirs = ((one.state, one.attempt, one.order, one.rev) for one in (row, seen))
+    mine, theirs = ((one.state, one.attempt, one.order, one.rev, one.reserved) for one in (row, seen))
     return mine == theirs and row.held_until <= now

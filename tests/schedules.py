@@ -209,8 +209,7 @@ class Schedule:
         mark = f"{drop.handoff} run {drop.runs}".encode()
         written = component(f"{drop.handoff.version_id}-run-{drop.runs}")
         files = {"Kptfile": b"constant", "kustomization.yaml": written, f"note-{drop.handoff.version_id}.yaml": mark}
-        prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
-        worker.package = {prefix + path: body for path, body in files.items()}
+        worker.package = files
         return Result(Package(name, files), Run(0, "", "", seconds), "made")
 
     # -- what happened
@@ -221,7 +220,8 @@ class Schedule:
         drop.decided.append(outcome)
         if outcome.state is not State.SUCCEEDED:
             return
-        (mine,) = (one.package for one in self.workers if one is self.running)
+        prefix = outcome.status["package"]["prefix"]
+        mine = {prefix + path: body for path, body in self.running.package.items()}
         there = {key: self.bucket.get(BUCKET, key) for key in mine}
         assert there == mine, f"decided with files that are not its own: {handoff}"
         assert not mine.keys() & self.packages.keys(), f"two intents share a package: {handoff}"
@@ -236,11 +236,11 @@ class Schedule:
         for round_ in range(_ROUNDS):
             while self._pending():
                 self._turn()
-            if not self._unsettled() and not self.state.notes:
+            if not self._unsettled() and not self.state.unclean:
                 return
             self.now += 600 * 1.25**round_
             self._start_sweep()
-        raise AssertionError(f"never settled: {self._unsettled()}, {self.state.notes}")
+        raise AssertionError(f"never settled: {self._unsettled()}, {self.state.unclean}")
 
     def _unsettled(self) -> list[Unsettled]:
         """Give what the sweeper has to bring to an end.

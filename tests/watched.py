@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -81,9 +81,9 @@ class WatchedState(MemoryState):
             self.world.decided(handoff, outcome)
         return refusal
 
-    def tidied(self, handoff: Handoff) -> None:
-        self.world.count("handoffs tidied up")
-        super().tidied(handoff)
+    def cleaned(self, handoff: Handoff, left: Sequence[int] = ()) -> None:
+        self.world.count("handoffs cleaned up after")
+        super().cleaned(handoff, left)
 
     def _check_alone(self, claim: Claim, now: float) -> None:
         """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""

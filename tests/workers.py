@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import App, Message
-from conductor_loop.errors import Cause, Overtaken
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim, Outcome
 from tests.memory import MemoryBucket
@@ -141,23 +141,11 @@ class Parts:
 
 
 class StallingBucket(Parts):
-    """The files of a package are uploaded side by side: in any order, and one that is refused stops no other."""
+    """The files of a package are uploaded side by side: in any order."""
 
-    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
         bucket: Any = self._part
-        refused = False
         for key in self._worker.world.shuffled(files):
             self._worker.effect()
-            try:
-                bucket.publish(claim, {key: files[key]}, {k: v for k, v in replacing.items() if k == key})
-            except Overtaken:
-                refused = True
+            bucket.publish(claim, {key: files[key]})
         self._worker.effect()
-        others = {key: etag for key, etag in replacing.items() if key not in files}
-        try:
-            bucket.publish(claim, {}, others)
-        except Overtaken:
-            refused = True
-        if refused:
-            self._worker.world.count("uploads refused")
-            raise Overtaken

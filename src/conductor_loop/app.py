@@ -1,6 +1,6 @@
 """The parts that the pipeline is told with, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Applied, Beside, Claim, Last, Outcome, Pause, Refusal, Row, State, Target, Untidy
+from conductor_loop.lifecycle import Applied, Beside, Claim, Last, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Peek, Take
 
@@ -63,12 +63,8 @@ class Bucket(Protocol):
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def older_versions(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
-    def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]: ...  # noqa: D102
-    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]: ...  # noqa: D102
-    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None: ...  # noqa: D102
-    def retract(  # noqa: D102
-        self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()
-    ) -> None: ...
+    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None: ...  # noqa: D102
+    def remove_package(self, handoff: Handoff, prefix: str) -> None: ...  # noqa: D102
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
     def published(self, handoff: Handoff, key: str) -> bytes | None: ...  # noqa: D102
     def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None: ...  # noqa: D102
@@ -99,14 +95,11 @@ class StateTable(Protocol):
     def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def mend(  # noqa: D102
-        self, error: Unreadable, version: str | None = None, *, now: float, last: Last
+        self, error: Unreadable, reserved: int | None = None, *, now: float, last: Last
     ) -> bool: ...
-    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None: ...  # noqa: D102
-    def noted_packages(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
     def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
-    def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]: ...  # noqa: D102
-    def put_off(self, handoff: Handoff, until: float, now: float) -> bool: ...  # noqa: D102
-    def tidied(self, handoff: Handoff) -> None: ...  # noqa: D102
+    def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]: ...  # noqa: D102
+    def cleaned(self, handoff: Handoff, left: Sequence[int] = ()) -> None: ...  # noqa: D102
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
     def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
 

@@ -18,6 +18,7 @@ from conductor_loop.lifecycle import (
     Row,
     State,
     Superseded,
+    Target,
     judge,
 )
 from conductor_loop.order import known, newest, order
@@ -25,13 +26,6 @@ from conductor_loop.order import known, newest, order
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and settling
 SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
 _SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
-# After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
-# Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
-#
-#   earlier attempt           decision                       tidy_at
-#     |--- lease ---|............|..............|               |
-#     |--- invocation, at most 900 s -----------| last write -> |
-LATEST_WRITE_SECONDS = 900.0 + 120.0
 _TRIES = 8  # of a write whose row changes under it; more means that something is wrong
 
 type Refused = Held | Decided | Superseded | Duplicate
@@ -43,6 +37,7 @@ class Attempt:
 
     intent: Intent
     claim: Claim
+    target: Target  # as it was read: the claim is conditional on that
     timeout_seconds: float
     patience: int
     note: str  # what is done otherwise than the sender asked: clauses, or empty
@@ -101,20 +96,23 @@ def _planned(app: App, delivery: Delivery, intent: Intent, seen: Row | None, *, 
 
 def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> Attempt:
     """Plan an attempt: how long porch may take, and so for how long everything is claimed."""
+    name = f"{intent.namespace}/{intent.target}"
+    target = app.state.target(name)
     now, patience = app.clock(), seen.patience if seen else 1
     wanted = _wanted_seconds(app, intent) * patience
     timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
     attempt = (seen.attempt if seen else 0) + 1
     claim = Claim(
         handoff=delivery.handoff,
-        target=f"{intent.namespace}/{intent.target}",
+        target=name,
         owner=app.new_owner(),
         attempt=attempt,
         lease_until=now + timeout + SETTLE_SECONDS,
         correlation_id=intent.correlation_id if app.config.unique_correlation_ids else None,
         priority=delivery.message.priority,
-        again=was_tried(seen),
-        late=may_be_late(seen),
+        number=target.reserved,
+        earlier=seen.reserved if seen else (),
+        generation=target.generation,
         supersedes=app.config.supersede_older,
         last={
             "replicas": intent.replicas,
@@ -128,7 +126,7 @@ def _attempt(app: App, delivery: Delivery, intent: Intent, seen: Row | None) -> 
     waited = counting.age(delivery.handoff, now) if claim.attempt == 1 else None
     failure = seen.failure if seen else None
     before = (failure.previous_replicas, failure.delivery) if failure else (None, None)
-    return Attempt(intent, claim, timeout, patience, cut, waited, *before)
+    return Attempt(intent, claim, target, timeout, patience, cut, waited, *before)
 
 
 def written(
@@ -152,18 +150,6 @@ def written(
         seen = verdict.seen
         handoff = known(delivery.handoff, seen.order if seen else "")
     return Held(app.clock())
-
-
-def was_tried(seen: Row | None) -> bool:
-    """Say whether an earlier attempt may have published something: it died, or gave up half way."""
-    if seen is None:
-        return False
-    return seen.late or seen.attempt > 0 or seen.sweeps > 0 or seen.state in {State.PROCESSING, State.RETRYING}
-
-
-def may_be_late(seen: Row | None) -> bool:
-    """Say whether the worker of an earlier attempt may write still: it was taken over, and may be slow and not dead."""
-    return seen is not None and (seen.late or _died(seen))
 
 
 def _died(seen: Row | None) -> bool:

@@ -133,6 +133,10 @@ class Overtaken(Exception):  # noqa: N818 - likewise
     """The claim is no longer in force: somebody else has taken over. Nothing more may be written under it."""
 
 
+class NumberTaken(Exception):  # noqa: N818 - likewise
+    """Files of another attempt are in the package that was reserved: the target's row is older than the bucket."""
+
+
 class StillHeld(Exception):  # noqa: N818 - likewise
     """Another worker holds the handoff or its target, and there is no time left to wait: deliver it again later."""
 

@@ -55,9 +55,8 @@ class Outcome:
     state: State
     status: Mapping[str, Any]  # the status document, as status.schema.json has it
     archive: str  # "processed" or "failed": where the input goes
-    retract: bool = False  # an earlier attempt may have left files that no decision names
     last: Last = field(default_factory=dict, compare=False)
-    tidy_at: float = field(default=0.0, compare=False)  # epoch seconds, by when no late worker writes; 0: none is late
+    clean_up_at: float = field(default=0.0, compare=False)  # epoch seconds, when its other packages go; 0: it has none
     order: str = field(default="", compare=False)  # of the handoff, as its row has it
     withdrawn: bool = False  # its owner removed the input: the name is free
     live_generation: int = 0  # of its target, that its Component gets in the live tree; 0: none is written
@@ -91,6 +90,7 @@ class Pause:
     until: float  # epoch seconds
     patience: int  # times the timeout
     counts: bool = True  # False: the attempt was cut short by no fault of the intent, and is made again
+    next_number: int = 0  # that the target reserves next; 0: the attempt's own, under which nothing was published
     last: Last = field(default_factory=dict, compare=False)
     failure: Failure | None = None  # why it is made again; None: porch had no part in it
 
@@ -112,7 +112,7 @@ class Row:
     state: State
     attempt: int = 0  # number of the last attempt
     owner: str = ""
-    held_until: float = 0.0  # end of the owner's lease; retrying: when the next attempt is due; decided: see Untidy
+    held_until: float = 0.0  # end of the owner's lease; retrying: when the next attempt is due; decided: clean_up_at
     patience: int = 1  # how many times its timeout the next attempt gets
     outcome: Outcome | None = None
     since: float = 0.0  # when it came into this state
@@ -120,7 +120,8 @@ class Row:
     swept_at: float = 0.0  # when it last tried to settle it
     queued_at: float = 0.0  # when its last message was sent
     priority: str = ""  # that it is treated with, once somebody has read it
-    late: bool = False  # the worker of an earlier attempt was never heard of again: it may write still
+    target: str = ""  # "namespace/name", of its last attempt
+    reserved: tuple[int, ...] = ()  # numbers of packages that its attempts may write, and no decision names
     order: str = ""  # when it was put, as far as anybody knows; see ``order``
     failure: Failure | None = None  # of the last attempt that said anything
     rev: int = 0  # writes so far that have an entry in the audit trail
@@ -135,14 +136,6 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Untidy:
-    """A decided handoff, of which late workers of earlier attempts may have left files."""
-
-    handoff: Handoff
-    outcome: Outcome | None  # None: its row makes no sense
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """What the state table says of one Deployment."""
 
@@ -153,7 +146,7 @@ class Target:
     generation: int = 0  # grows with each intent that is applied, whatever their orders
     version: str | None = None  # of its last package
     replicas: int | None = None
-    unclean: bool = False  # an attempt began to publish there, and nobody has put it right since
+    reserved: int = 0  # number of the package that the next attempt writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +160,16 @@ class Claim:
     lease_until: float  # epoch seconds
     correlation_id: str | None = None  # that no other file may use
     priority: str = ""  # that it is treated with
-    again: bool = False  # an earlier attempt may have published something
-    late: bool = False  # and its worker may write still
+    number: int = 0  # of the package that is reserved for it, among all of the target; no other attempt writes there
+    earlier: tuple[int, ...] = ()  # numbers that are reserved for attempts before it, which may write still
+    generation: int = 0  # of the target, as it was read
     supersedes: bool = True  # refuse it once a newer intent was applied to the target
     last: Last = field(default_factory=dict, compare=False)
+
+    @property
+    def reserved(self) -> tuple[int, ...]:
+        """Numbers of all packages that attempts at the handoff may write."""
+        return (*self.earlier, self.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,23 @@
 """One attempt at an intent: claim, run porch, publish, decide or postpone."""
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from conductor_loop import claiming, counting, live, retry, status
 from conductor_loop.app import App, Measured
 from conductor_loop.claiming import (
-    LATEST_WRITE_SECONDS,
     SETTLE_SECONDS,
     Attempt,
     Refused,
     Unplanned,
     least_seconds,
-    may_be_late,
-    was_tried,
     written,
 )
+from conductor_loop.cleanup import clean_up_at
 from conductor_loop.counting import Journey, PorchRun
 from conductor_loop.delivery import Delivery, Later, author
-from conductor_loop.errors import Cause, Overtaken, Rejected, Violation
+from conductor_loop.errors import Cause, NumberTaken, Overtaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.lifecycle import (
     Applied,
@@ -39,7 +36,7 @@ from conductor_loop.lifecycle import (
 from conductor_loop.order import applied as applied_order
 from conductor_loop.order import newest, order
 from conductor_loop.porch import SCALE, Delivered, PorchFailed, Request, Run
-from conductor_loop.publishing import publish
+from conductor_loop.publishing import publish, version_after
 from conductor_loop.settling import Answer, fitting, settle, settle_decided
 
 logger = logging.getLogger("conductor-loop")
@@ -47,7 +44,6 @@ logger = logging.getLogger("conductor-loop")
 _CLAIMING_SECONDS = 2.0  # of settling's time, that the claim itself may take
 _KEPT_CHARACTERS = 4000  # of each thing that porch printed
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
-_VERSION = re.compile(r"-(v[0-9]+\.[0-9]+\.[0-9]+)$")
 
 
 def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Later:
@@ -122,8 +118,7 @@ def _concluded(
     return replace(
         outcome,
         last={"journey": journey.facts},
-        retract=was_tried(seen),
-        tidy_at=now + LATEST_WRITE_SECONDS if may_be_late(seen) else 0.0,
+        clean_up_at=clean_up_at(now, seen.reserved if seen else ()),
         order=order(delivery.handoff),
     )
 
@@ -160,26 +155,29 @@ def _attempt_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Ans
         return _given_back(app, attempt)
     try:
         return _attempt(app, delivery, attempt)
+    except NumberTaken:
+        _given_back(app, attempt, int(app.clock()))  # more seconds than the target can have had attempts
+        return Later(1.0)
     except Overtaken:
         raise
     except Exception:
-        _given_back(app, attempt)
+        _given_back(app, attempt, attempt.claim.number + 1)
         raise
 
 
-def _given_back(app: App, attempt: Attempt) -> Later:
+def _given_back(app: App, attempt: Attempt, next_number: int = 0) -> Later:
     now, claim = app.clock(), attempt.claim
     last = {"attempt": claim.attempt, "because": "the attempt was given back"}
     try:
-        app.state.postpone(claim, Pause(now, attempt.patience, counts=False, last=last), now)
+        pause = Pause(now, attempt.patience, counts=False, next_number=next_number, last=last)
+        app.state.postpone(claim, pause, now)
     except Exception:
         logger.exception("the claim could not be given back: it runs out by itself")
     return Later(1.0, elsewhere=True)
 
 
 def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
-    target = app.state.target(attempt.claim.target)
-    previous = _previous_replicas(app, attempt, target)
+    target, previous = attempt.target, _previous_replicas(app, attempt)
     request = Request(
         file=delivery.handoff.file,
         document=attempt.intent.document,
@@ -192,10 +190,9 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
         result = app.run_porch(request)
     except PorchFailed as failure:
         return _failed(app, delivery, attempt, failure)
-    package = publish(app, attempt.claim, result.package, target)
-    version = _VERSION.search(package.name)
+    package = publish(app, attempt.claim, result.package)
     applied = Applied(
-        version=version[1] if version else target.version,
+        version=version_after(package.name, attempt.claim.number) or target.version,
         replicas=attempt.intent.replicas,
         order=applied_order(target.last_order, order(attempt.claim.handoff)),
         generation=_next_generation(app, target),
@@ -210,14 +207,14 @@ def _attempt(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Later:
     return _decide(app, delivery, attempt, Decision(outcome, applied, _run(app, result.run), component))
 
 
-def _previous_replicas(app: App, attempt: Attempt, target: Target) -> int | None:
+def _previous_replicas(app: App, attempt: Attempt) -> int | None:
     """Give the replicas before this intent, as far as is known without asking the cluster.
 
     A worker that died may have set its own, and others may have set some before: then the last applied ones are a
     guess, which ``undo`` would act on.
     """
-    is_guess = app.config.delivery == SCALE and attempt.claim.late
-    return target.replicas if attempt.previous_replicas is None and not is_guess else attempt.previous_replicas
+    is_guess = app.config.delivery == SCALE and attempt.claim.earlier
+    return attempt.target.replicas if attempt.previous_replicas is None and not is_guess else attempt.previous_replicas
 
 
 def _next_generation(app: App, target: Target) -> int:
@@ -274,15 +271,11 @@ def _kept(attempt: Attempt, failure: PorchFailed) -> Failure:
 
 def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer | Later:
     now, journey = app.clock(), _travelled(app, delivery, attempt, decision.run)
-    retract = attempt.claim.again and decision.applied is None
-    tidy_at = now + LATEST_WRITE_SECONDS if attempt.claim.late else 0.0
-    mine = order(attempt.claim.handoff)
+    cleaned_at, mine = clean_up_at(now, attempt.claim.earlier), order(attempt.claim.handoff)
     last = {"journey": journey.facts}
-    outcome = replace(decision.outcome, last=last, retract=retract, tidy_at=tidy_at, order=mine)
+    outcome = replace(decision.outcome, last=last, clean_up_at=cleaned_at, order=mine)
     refusal = app.state.decide(attempt.claim, outcome, decision.applied, now)
     if refusal is not None and (refusal.row is None or refusal.row.outcome != outcome):
-        if decision.applied is not None:
-            app.bucket.retract(delivery.handoff, outcome.status["package"]["prefix"], attempt.claim.owner)
         return _lost(app, delivery, refusal)
     # Refused with this very outcome, it was made by a call whose answer was lost: counted then, and told now.
     app.observe(Measured(delivery.handoff, outcome, counting.decided(outcome, journey), journey.seconds))

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Callable
 
 from conductor_loop.app import App
@@ -14,7 +13,6 @@ from conductor_loop.settling import fitting
 logger = logging.getLogger("conductor-loop")
 
 _MOST_ROWS = 6  # that one step meets: of the handoff, its target, name and id, and some that others mend meanwhile
-_PACKAGE = re.compile(r"/[^/]+-v([0-9]+)\.([0-9]+)\.([0-9]+)/")
 
 
 def repairing[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
@@ -36,23 +34,13 @@ def repair(app: App, handoff: Handoff, error: Unreadable) -> None:
     """Keep a copy of the row for an operator, then let the table drop what makes no sense of it.
 
     A handoff without a row is a new one: it is processed, again if need be. A target keeps the fields that can be read.
-    Its last version, if lost, is that of the newest package in the bucket, so that no package is replaced; its last
-    order, if lost, begins anew with the next intent that is applied.
+    Where its next number or its last version is lost, it goes on with the time, which neither can have had: more
+    seconds than it had attempts. Its last order, if lost, begins anew with the next intent that is applied.
     """
     key = f"failed/state/{fitting(error.name)}.json"
     logger.error("E009: an unreadable state row was set aside", extra={"aside": key, "fields": error.fields})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
-    version = _newest_version(app, handoff, error.name.partition("/")[2]) if "version" in error.fields else None
+    is_lost = not {"reserved", "version"}.isdisjoint(error.fields)
     last = {"because": "E009: its row made no sense", "set_aside": key}
-    if app.state.mend(error, version, now=app.clock(), last=last):
+    if app.state.mend(error, int(app.clock()) if is_lost else None, now=app.clock(), last=last):
         app.note(Counted({STATE_CORRUPTED: 1}))
-
-
-def _newest_version(app: App, handoff: Handoff, target: str) -> str | None:
-    """Find the version of the newest package of a target; behind very many, one that no other package can have."""
-    packages, is_all = app.bucket.packages(handoff.bucket, f"packages/{target}/")
-    versions = [tuple(map(int, found.groups())) for key in packages if (found := _PACKAGE.search(key))]
-    if not versions:
-        return None
-    major, minor, patch = max(versions)
-    return f"v{major}.{minor}.{patch if is_all else int(app.clock())}"  # more seconds than there are packages

@@ -10,7 +10,6 @@ from conductor_loop.errors import Gone, Illegible
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Outcome
 from conductor_loop.order import known
-from conductor_loop.publishing import take_back
 
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
 
@@ -41,8 +40,6 @@ def settle(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None
         return Answer.SETTLED  # it is removed last, so somebody has settled it just now
     except Illegible:
         return Answer.LEFT  # as its status says: nothing is lost
-    if outcome.retract:
-        take_back(app, handoff)
     app.bucket.remove(handoff)
     return Answer.SETTLED
 

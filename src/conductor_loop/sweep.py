@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from conductor_loop import status
 from conductor_loop.app import App, Cursor, Message, Unsettled
+from conductor_loop.cleanup import clean_up
 from conductor_loop.config import Config
 from conductor_loop.counting import age
 from conductor_loop.delivery import Delivery
@@ -16,14 +17,13 @@ from conductor_loop.order import is_exact, known, order
 from conductor_loop.processing import conclude
 from conductor_loop.repairing import repair
 from conductor_loop.settling import Answer, settle
-from conductor_loop.tidying import tidy
 from conductor_loop.validation import check_name
 
 logger = logging.getLogger("conductor-loop")
 
 OVERDUE_SECONDS = 3600.0  # by then the longest retries are over, and a queue that is not stuck has moved
 _PAGES = 2  # of 1,000 versions, that one sweep looks at
-_TIDY_SECONDS = 10.0  # of a sweep, after which it tidies nothing more up
+_CLEAN_UP_SECONDS = 10.0  # of a sweep, after which it cleans nothing more up
 _STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
 _GRACE_SECONDS = 60.0  # for whoever is at it: to settle, or for a message to come back
 _MESSAGE_GRACE_SECONDS = 900.0  # for a message that may be there, behind a backlog
@@ -45,7 +45,7 @@ class Swept:
     withdrawn: int = 0  # ended, since their owner has removed them
     left: int = 0  # answered, but S3 does not let them be moved
     failed: int = 0  # could not be looked after this time
-    tidied: int = 0  # decided, and looked through for what late workers have written
+    cleaned: int = 0  # decided, and without the packages of its other attempts by now
     oldest: Mapping[Priority, float] = field(default_factory=dict)  # age in seconds of the oldest one without an answer
     cursor: Cursor | None = None
 
@@ -62,13 +62,13 @@ def take_turn(app: App, deadline: float) -> Swept | None:
     if turn is None:
         return None
     try:
-        tidied = tidy(app, app.clock() + _TIDY_SECONDS)
+        done = clean_up(app, app.clock() + _CLEAN_UP_SECONDS)
         swept = sweep(app, turn.cursor, deadline - _STOP_SECONDS)
     except Exception:
         app.state.end_sweep(replace(turn, cursor=None))  # at the beginning: the cursor itself may be to blame
         raise
     app.state.end_sweep(replace(turn, cursor=swept.cursor))
-    return replace(swept, tidied=tidied.tidied, failed=swept.failed + tidied.failed)
+    return replace(swept, cleaned=done.cleaned, failed=swept.failed + done.failed)
 
 
 def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:

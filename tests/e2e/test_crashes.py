@@ -2,19 +2,18 @@ from pathlib import Path
 
 from tests.e2e.conftest import Deployed
 
-# The calls of a clean run: read, claim, target, note of the package, two files, decide, status, look at the live tree,
-# write it, copy, remove. tests/integration kills at each of them, before and after; here the deployed function dies
-# after each step.
+# The calls of a clean run: read, target, claim, two files, decide, status, look at the live tree, write it, copy,
+# remove. tests/integration kills at each of them, before and after; here the deployed function dies after each step.
 STEPS = {
-    "claim": "after-2",
+    "claim": "after-3",
     "porch": "before-4",
-    "half the upload": "after-5",
-    "upload": "before-7",
-    "decide": "after-7",
-    "status": "after-8",
-    "live tree": "after-10",
-    "copy": "after-11",
-    "remove": "after-12",
+    "half the upload": "after-4",
+    "upload": "before-6",
+    "decide": "after-6",
+    "status": "after-7",
+    "live tree": "after-9",
+    "copy": "after-10",
+    "remove": "after-11",
 }
 
 
@@ -29,5 +28,5 @@ def test_a_function_killed_after_any_step_is_finished_by_the_redelivery(deployed
         assert file in killed, step
         assert deployed.status(file)["status"] == "success", step
         assert f"processed/{file}" in deployed.keys("processed/"), step
-        name = file.removesuffix(".json")
-        assert {key.split("/")[3] for key in deployed.keys(f"packages/e2e/{name}/")} == {f"{name}-v1.0.0"}, step
+        package = deployed.status(file)["package"]
+        assert deployed.keys(package["prefix"]) == [f"{package['prefix']}{path}" for path in package["files"]], step

@@ -13,13 +13,8 @@ from tests.unit.test_template import RESOURCES
 
 POLICY = "intents"
 _HELD_BY_TEST_ROLES = {
-    (
-        "ReplaceWhatAnEarlierAttemptLeft",
-        "s3:GetObject",
-    ),  # for If-Match: S3 asks for it, the embedded AWS does not
-    ("CompareArchives", "s3:GetObject"),  # likewise
-    ("TakeBackWhatCameToNothing", "s3:GetObjectVersion"),  # after a worker died or was late
-    ("TakeBackWhatCameToNothing", "s3:DeleteObjectVersion"),  # likewise
+    ("CompareArchives", "s3:GetObject"),  # for If-Match: S3 asks for it, the embedded AWS does not
+    ("BeToldWhatIsGone", "s3:ListBucket"),  # likewise, for 404
     ("MendUnreadableRows", "dynamodb:DeleteItem"),  # of a name's row
     ("ReadConfiguration", "ssm:GetParameterHistory"),  # of a function that starts while the newest version is broken
 }
@@ -66,8 +61,7 @@ class Provoked:
 
     def package_in_the_way(self) -> None:
         prefix = f"packages/e2e/{self.name}/{self.name}-v1.0.0"
-        for file in ("Kptfile", "left-over.yaml"):
-            self.deployed.s3.put_object(Bucket=self.deployed.bucket, Key=f"{prefix}/{file}", Body=b"old")
+        self.deployed.s3.put_object(Bucket=self.deployed.bucket, Key=f"{prefix}/Kptfile", Body=b"old")
         self.good()
 
     def older_version(self) -> None:
@@ -88,9 +82,8 @@ class Provoked:
 PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("ReadHandoffs", "s3:GetObjectVersion", 0): Provoked.good,  # the copy to processed/ reads the version
     ("CompareStatuses", "s3:GetObject", 0): Provoked.sent_again,
+    ("CompareStatuses", "s3:GetObject", 2): Provoked.package_in_the_way,
     ("WriteAnswers", "s3:PutObject", 4): Provoked.bad,  # failed/
-    ("ReplaceWhatAnEarlierAttemptLeft", "s3:DeleteObject", 0): Provoked.package_in_the_way,
-    ("SeeWhatAnEarlierAttemptLeft", "s3:ListBucket", 0): Provoked.package_in_the_way,
     ("SeeNewerVersions", "s3:ListBucketVersions", 0): Provoked.older_version,
     ("KnowAgain", "dynamodb:BatchGetItem", 0): Provoked.gone,
     ("MendUnreadableRows", "dynamodb:PutItem", 0): Provoked.unreadable_row,

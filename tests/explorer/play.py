@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -105,12 +105,11 @@ class ExploredState(WatchedState):
 class FilesOneByOne(Part):
     """Each file of a package is a call of its own, where it is written and where it is deleted."""
 
-    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
+    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
         bucket: Any = self._part
         refused: Exception | None = None
-        for key in sorted({*files, *replacing}):
-            one = {key: files[key]} if key in files else {}
-            write = partial(bucket.publish, claim, one, {k: tag for k, tag in replacing.items() if k == key})
+        for key in sorted(files):
+            write = partial(bucket.publish, claim, {key: files[key]})
             try:
                 self._actor.call(Call(self._name, f"publish {key.rpartition('/')[2]}", write))
             except Exception as error:  # noqa: BLE001 - one that is refused stops no other
@@ -118,12 +117,11 @@ class FilesOneByOne(Part):
         if refused is not None:
             raise refused
 
-    def retract(self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()) -> None:
+    def remove_package(self, handoff: Handoff, prefix: str) -> None:
         bucket: Any = self._part
-        for key in self._actor.call(Call(self._name, "leftovers", partial(bucket.leftovers, handoff, prefix))):
-            others = {*keep, *bucket.objects.keys() - {key}}
-            delete = partial(bucket.retract, handoff, key, owner, others)
-            self._actor.call(Call(self._name, f"retract {key.rpartition('/')[2]}", delete))
+        for key in sorted(key for key in bucket.objects if key.startswith(prefix)):
+            remove = partial(bucket.remove_package, handoff, key)
+            self._actor.call(Call(self._name, f"remove {key.rpartition('/')[2]}", remove))
 
 
 @dataclass
@@ -196,14 +194,20 @@ class Play:
 
     def leave_late(self, message: Message) -> None:
         """Deliver a message to a worker that falls asleep before it publishes, and writes at the very end."""
-        late = Actor(self, "the late worker", self.message(message))
-        while late.pending is None or not late.pending.name.startswith("publish"):
-            late.go()
-        self.now += LEASE_SECONDS
-        self.late.append(late)
+        self.late.append(self.asleep(message))
 
-    def race(self, *tasks: Task) -> None:
-        self.actors = [Actor(self, f"worker {number}", task) for number, task in enumerate(tasks)]
+    def asleep(self, message: Message) -> Actor:
+        """Deliver a message to a worker that falls asleep before it publishes, until its lease has run out."""
+        worker = Actor(self, "the late worker", self.message(message))
+        while worker.pending is None or not worker.pending.name.startswith("publish"):
+            worker.go()
+        self.now += LEASE_SECONDS
+        return worker
+
+    def race(self, *workers: Actor | Task) -> None:
+        """Let workers run side by side: those that sleep go on, the others begin."""
+        given = enumerate(workers)
+        self.actors = [one if isinstance(one, Actor) else Actor(self, f"worker {number}", one) for number, one in given]
 
     def event(self, handoff: Handoff) -> Task:
         """Deliver an event to a worker; one that does not come to its end leaves it to a later delivery."""
@@ -268,13 +272,14 @@ class Play:
         for _ in range(_ROUNDS):
             self._deliver_all()
             while self.late and not (self.events or self.messages or self._root()):
+                take_turn(self.app(), self.now + INVOCATION_SECONDS)  # which must not have been the last look
                 self._go_on(self.late.pop())
-            if not (self.events or self.messages or self._root() or self.state.notes):
+            if not (self.events or self.messages or self._root() or self.state.unclean):
                 return
             self.now += _LATEST_WRITE_SECONDS
             if not (self.events or self.messages):
                 self._swept(self.app())
-        raise AssertionError(f"never settled: {self._root()}, {self.state.notes}, {self.state.rows}")
+        raise AssertionError(f"never settled: {self._root()}, {self.state.unclean}, {self.state.rows}")
 
     def decided(self, handoff: Handoff, outcome: Outcome) -> None:
         drop = self.drops[handoff.version_id]
@@ -284,7 +289,8 @@ class Play:
         if outcome.state is not State.SUCCEEDED:
             return
         assert self.running is not None
-        mine = self.running.package
+        prefix = outcome.status["package"]["prefix"]
+        mine = {prefix + path: body for path, body in self.running.package.items()}
         there = {key: self.bucket.get(BUCKET, key) for key in mine if self.bucket.objects.get(key)}
         assert there == mine, f"decided with files that are not its own: {handoff}"
         assert not mine.keys() & self.packages.keys(), f"two intents share a package: {handoff}"
@@ -419,8 +425,7 @@ class _Porch:
         mark = f"{drop.handoff.key} {drop.handoff.version_id} run {drop.runs}"
         files = {"Kptfile": b"constant", "kustomization.yaml": component(mark)}
         files |= {f"note-{drop.handoff.version_id}.yaml": mark.encode()}
-        prefix = f"packages/{request.document['namespace']}/{request.document['target']}/{name}/"
-        self._actor.package = {prefix + path: body for path, body in files.items()}
+        self._actor.package = files
         return Result(Package(name, files), run, "made")
 
 

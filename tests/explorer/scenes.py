@@ -133,6 +133,22 @@ def alone_behind_a_worker_that_is_late(play: Play) -> None:
 
 
 @scene
+def alone_behind_a_worker_that_is_late_and_porch_fails(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW, script=(None, Cause.PORCH_FAILED)))
+    play.leave_late(_waiting(play))
+    play.race(play.message(_waiting(play)))
+
+
+@scene
+def alone_and_withdrawn_behind_a_worker_that_is_late(play: Play) -> None:
+    handoff = play.put("intent-a.json", _NEW)
+    play.answer(handoff)
+    play.leave_late(_waiting(play))
+    play.withdraw(handoff)
+    play.race(play.message(_waiting(play)))
+
+
+@scene
 def alone_behind_a_worker_that_is_late_and_a_newer_intent(play: Play) -> None:
     play.answer(play.put("intent-a.json", _OLD))
     older = _waiting(play)
@@ -157,10 +173,12 @@ def alone_and_rate_limited(play: Play) -> None:
 
 
 @scene
-def alone_inline_with_files_in_the_place_of_its_package(play: Play) -> None:
+def alone_inline_with_a_table_that_is_older_than_the_bucket(play: Play) -> None:
     _inline(play)
-    for file in ("Kptfile", "left-over.yaml"):
-        play.bucket.drop(BUCKET, f"packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/{file}", b"old")
+    for file in ("Kptfile", "more.yaml"):
+        key = f"packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/{file}"
+        play.bucket.drop(BUCKET, key, b"old")
+        play.packages[key] = b"old"
     play.race(play.event(play.put("intent-a.json", _NEW)))
 
 
@@ -239,6 +257,22 @@ def alone_a_sweep_of_a_corrupt_row(play: Play) -> None:
 
 
 # -- two workers that meet
+
+
+@scene
+def two_attempts_that_publish_at_the_same_time(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _NEW))
+    message = _waiting(play)
+    play.race(play.asleep(message), play.message(message))
+
+
+@scene
+def two_attempts_at_one_target_that_publish_at_the_same_time(play: Play) -> None:
+    play.answer(play.put("intent-a.json", _OLD))
+    older = _waiting(play)
+    play.answer(play.put("intent-b.json", _NEW, at=2.0))
+    (newer,) = (one for one in play.messages if one != older)
+    play.race(play.asleep(older), play.message(newer))
 
 
 @scene

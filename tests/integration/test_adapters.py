@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from conductor_loop import pipeline
-from conductor_loop.errors import Gone, Illegible, Overtaken, Unreadable
+from conductor_loop.errors import Gone, Illegible, NumberTaken, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Row, State, Target
 from conductor_loop.order import order
@@ -17,6 +17,7 @@ from tests.factories import BUCKET, World, intent
 NOW = 1_800_000_000.0
 HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2026-11-23T03:00:00.000Z", sequencer="0A")
 CLAIM = Claim(HANDOFF, "ns/name", owner="me", attempt=1, lease_until=NOW + 30)
+HEIR = replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90, number=1, earlier=(0,))  # of the dead attempt
 APPLIED = Applied("v1.0.0", 3, order(HANDOFF))
 OUTCOME = Outcome(State.SUCCEEDED, {"status": "success", "message": "ü"}, "processed")
 
@@ -26,8 +27,9 @@ def test_a_claim_holds_the_handoff_and_its_target(parts: World) -> None:
     rival = replace(CLAIM, owner="rival")
     refusal = parts.state.claim(rival, NOW + 1)
     assert refusal is not None
-    assert refusal.row == Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW, order=order(HANDOFF), rev=1)
-    assert refusal.target == Target(lease_owner="me", held_until=NOW + 30)
+    row = Row(State.PROCESSING, 1, "me", NOW + 30, since=NOW, order=order(HANDOFF), target="ns/name", reserved=(0,))
+    assert refusal.row == replace(row, rev=1)
+    assert refusal.target == Target(lease_owner="me", held_until=NOW + 30, reserved=1)
 
 
 def test_another_handoff_cannot_claim_a_held_target(parts: World) -> None:
@@ -42,18 +44,63 @@ def test_another_handoff_cannot_claim_a_held_target(parts: World) -> None:
 def test_a_lease_that_ran_out_can_be_taken_over_as_it_was_seen_once(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     seen = parts.row(HANDOFF)
-    heir = replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90)
-    assert parts.state.claim(heir, NOW + 31, seen) is None
-    assert parts.state.claim(replace(heir, owner="late"), NOW + 31, seen) is not None
+    assert parts.state.claim(HEIR, NOW + 31, seen) is None
+    assert parts.state.claim(replace(HEIR, owner="late"), NOW + 31, seen) is not None
+
+
+def test_no_two_attempts_at_a_target_have_one_number(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    other = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other", lease_until=NOW + 90)
+    refusal = parts.state.claim(other, NOW + 31)
+    assert refusal is not None, "it has the number of the attempt before it"
+    assert refusal.target is not None
+    assert refusal.target.reserved == 1
+    assert parts.state.claim(replace(other, number=1), NOW + 31) is None
+    assert parts.row(other.handoff).reserved == (1,)
+
+
+def test_a_claim_is_made_upon_the_target_as_it_was_read(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.decide(CLAIM, OUTCOME, replace(APPLIED, generation=7), NOW + 1)
+    other = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other", number=1)
+    assert parts.state.claim(other, NOW + 2) is not None, "it was read before the other one was applied"
+    assert parts.state.claim(replace(other, generation=7), NOW + 2) is None
+
+
+def test_a_number_is_free_again_after_an_attempt_that_published_nothing(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.postpone(CLAIM, Pause(NOW + 2, 1), NOW + 1)
+    assert (parts.row(HANDOFF).reserved, parts.state.target("ns/name").reserved) == ((), 0)
+    second = replace(CLAIM, attempt=2, owner="second")
+    assert parts.state.claim(second, NOW + 2, parts.row(HANDOFF)) is None
+    parts.state.decide(second, replace(OUTCOME, state=State.FAILED), None, NOW + 3)
+    assert (parts.row(HANDOFF).reserved, parts.state.target("ns/name").reserved) == ((), 0)
+
+
+def test_a_number_stays_reserved_after_one_that_may_have_published(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.postpone(CLAIM, Pause(NOW + 1, 1, counts=False, next_number=1), NOW + 1)
+    assert (parts.row(HANDOFF).reserved, parts.state.target("ns/name").reserved) == ((0,), 1)
+    second = replace(CLAIM, owner="second", number=1, earlier=(0,))
+    assert parts.state.claim(second, NOW + 2, parts.row(HANDOFF)) is None
+    parts.state.decide(second, OUTCOME, APPLIED, NOW + 3)
+    assert (parts.row(HANDOFF).reserved, parts.state.target("ns/name").reserved) == ((0,), 2)
+
+
+def test_a_row_is_claimed_with_the_numbers_that_it_was_seen_with(parts: World) -> None:
+    """The attempt is as it was before: only its number tells that there was one."""
+    parts.state.claim(CLAIM, NOW)
+    parts.state.postpone(CLAIM, Pause(NOW + 1, 1, counts=False, next_number=1), NOW + 1)
+    seen = parts.row(HANDOFF)
+    assert parts.state.claim(replace(CLAIM, owner="heir", number=1), NOW + 2, replace(seen, reserved=())) is not None
 
 
 def test_only_the_claim_in_force_decides(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    heir = replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90)
-    parts.state.claim(heir, NOW + 31, parts.row(HANDOFF))
+    parts.state.claim(HEIR, NOW + 31, parts.row(HANDOFF))
     assert parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 32) is not None
-    assert parts.state.decide(heir, OUTCOME, APPLIED, NOW + 33) is None
-    again = parts.state.decide(heir, OUTCOME, replace(APPLIED, replicas=9), NOW + 34)
+    assert parts.state.decide(HEIR, OUTCOME, APPLIED, NOW + 33) is None
+    again = parts.state.decide(HEIR, OUTCOME, replace(APPLIED, replicas=9), NOW + 34)
     assert again is not None
     assert again.row is not None
     assert again.row.outcome == OUTCOME
@@ -138,7 +185,7 @@ def test_a_postponed_handoff_frees_its_target_and_is_held_until_it_is_due(parts:
 
 def test_only_the_claim_in_force_postpones(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.claim(replace(CLAIM, owner="heir", attempt=2, lease_until=NOW + 90), NOW + 31, parts.row(HANDOFF))
+    parts.state.claim(HEIR, NOW + 31, parts.row(HANDOFF))
     assert parts.state.postpone(CLAIM, Pause(NOW + 60, 1), NOW + 32) is not None
     assert parts.row(HANDOFF).owner == "heir"
 
@@ -149,7 +196,8 @@ def test_an_older_version_of_a_name_is_refused_once_a_newer_one_was_claimed(part
     refusal = parts.state.claim(CLAIM, NOW)
     assert refusal is not None
     assert refusal.newer_version == "v2"
-    assert parts.state.claim(replace(newer, owner="again", attempt=2), NOW + 99, parts.row(newer.handoff)) is None
+    again = replace(newer, owner="again", attempt=2, number=1, earlier=(0,))
+    assert parts.state.claim(again, NOW + 99, parts.row(newer.handoff)) is None
 
 
 def test_a_version_stands_above_those_that_are_known_to_be_older(parts: World) -> None:
@@ -189,7 +237,7 @@ def test_superseding_can_be_switched_off(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 1)
     older = replace(HANDOFF, key="intent-b.json", event_time="2026-11-23T02:59:59.000Z")
-    assert parts.state.claim(replace(CLAIM, handoff=older, supersedes=False), NOW + 2) is None
+    assert parts.state.claim(replace(CLAIM, handoff=older, supersedes=False, number=1), NOW + 2) is None
 
 
 def test_a_burst_of_tokens_is_given_and_then_one_each_interval(parts: World) -> None:
@@ -233,20 +281,17 @@ def test_a_version_that_is_gone_is_told_apart(parts: World) -> None:
         parts.bucket.archive(handoff, "failed/intent-a.json")
 
 
-def test_a_package_file_is_never_overwritten_unseen(parts: World) -> None:
-    parts.bucket.publish(CLAIM, {"packages/x": b"1"}, {})
-    with pytest.raises(Overtaken):
-        parts.bucket.publish(CLAIM, {"packages/x": b"2"}, {})
+def test_a_file_of_another_attempt_is_never_overwritten(parts: World) -> None:
+    parts.bucket.publish(CLAIM, {"packages/x": b"1"})
+    with pytest.raises(NumberTaken):
+        parts.bucket.publish(HEIR, {"packages/x": b"2"})
     assert parts.bucket.get(BUCKET, "packages/x") == b"1"
 
 
-def test_what_an_earlier_attempt_left_is_replaced_as_seen(parts: World) -> None:
-    parts.bucket.publish(CLAIM, {"packages/x": b"1"}, {})
-    seen = parts.bucket.leftovers(HANDOFF, "packages/")
-    parts.bucket.publish(CLAIM, {"packages/x": b"2"}, seen)
-    with pytest.raises(Overtaken):
-        parts.bucket.publish(CLAIM, {"packages/x": b"3"}, seen)
-    assert parts.bucket.get(BUCKET, "packages/x") == b"2"
+def test_an_upload_that_is_made_again_since_its_answer_was_lost_changes_nothing(parts: World) -> None:
+    for _ in range(2):
+        parts.bucket.publish(CLAIM, {"packages/x": b"1", "packages/y": b"2"})
+    assert parts.bucket.get(BUCKET, "packages/x") == b"1"
 
 
 def test_removing_a_version_leaves_the_others(parts: World) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import boto3
 import pytest
 from click.testing import CliRunner, Result
 
@@ -29,8 +30,8 @@ def answered(world: World, file: str = "intent-a.json", **fields: object) -> Non
     pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
-def in_place(request: Request) -> Made:
-    """Make packages of one name, as a porch may whose GitOps tool wants a path that stays."""
+def named_alike(request: Request) -> Made:
+    """Make packages of one name."""
     mark = f"replicas: {request.document['replicas']}\n".encode()
     files = {"Kptfile": mark} | ({"extra.yaml": b"extra\n"} if request.document["replicas"] == 1 else {})
     return Made(Package("newest", files), Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1), "made")
@@ -108,18 +109,43 @@ def test_the_first_package_of_a_target_is_compared_with_nothing(world: World) ->
     assert "is the target's first package" in result.stderr
 
 
-def test_a_package_that_was_replaced_in_place_is_shown_as_its_intent_made_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(world.porch), "__call__", lambda _, request: in_place(request))
+def test_packages_of_one_name_are_told_apart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(world.porch), "__call__", lambda _, request: named_alike(request))
     answered(world, replicas=1)
     answered(world, "intent-b.json", replicas=2)
     answered(world, "intent-c.json", replicas=4)
     assert "replicas: 2" in run("package", "intent-b.json").stdout
     told = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
-    assert told["previous"] == "newest"
     assert "-replicas: 1" in told["changes"]["Kptfile"]
     assert "-extra" in told["changes"]["extra.yaml"], "a file that it no longer has"
+
+
+def test_what_an_attempt_has_left_that_died_is_not_the_package_before(world: World) -> None:
+    answered(world)
+    handoff, decide = world.drop("intent-b.json", intent(replicas=5)), world.state.decide
+    world.state.decide = _die  # type: ignore[method-assign, assignment]
+    with pytest.raises(SystemExit):
+        pipeline.answer(world.app, handoff, world.deadline)
+    world.state.decide = decide  # type: ignore[method-assign]
+    world.clock.wait(150)
+    pipeline.answer(world.app, handoff, world.deadline)
+    told = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
+    assert (told["previous"], told["package"]) == ("cnf-simulator-v1.0.0", "cnf-simulator-v1.0.2")
+
+
+def test_a_file_that_another_program_has_replaced_or_removed_is_not_shown(
+    world: World, aws: boto3.session.Session
+) -> None:
+    answered(world)
+    key = f"{world.status()['package']['prefix']}Kptfile"
+    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"-")
+    assert "was replaced" in run("package", "intent-a.json").stderr
+    aws.client("s3").delete_object(Bucket=BUCKET, Key=key)
+    assert "is gone" in run("package", "intent-a.json").stderr
+
+
+def _die(*_: object) -> None:
+    raise SystemExit
 
 
 def test_what_a_porch_wrote_moves_no_cursor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,7 @@ type Deed = Callable[[World], object]
 
 
 def publish(world: World) -> None:
-    """Publish as a worker does: what lies there already is replaced."""
-    world.bucket.publish(CLAIM, FILES, world.bucket.leftovers(MINE, PREFIX))
-
-
-def leave_files(world: World) -> None:
-    left = {f"{PREFIX}Kptfile": b"old", f"{PREFIX}left-over.yaml": b"old"}
-    world.bucket.publish(replace(CLAIM, owner="dead"), left, {})
+    world.bucket.publish(CLAIM, FILES)
 
 
 def put_status(handoff: Handoff, *, final: bool = True) -> Deed:
@@ -78,8 +72,7 @@ def outranked_by_two(world: World) -> None:
 
 CASES: dict[str, tuple[Deed, Deed]] = {  # what was there before, and the call
     "a package": (lambda _: None, publish),
-    "a package over files that are left": (leave_files, publish),
-    "files are retracted": (publish, lambda world: world.bucket.retract(MINE, PREFIX, "me")),
+    "a package is removed": (publish, lambda world: world.bucket.remove_package(MINE, PREFIX)),
     "a status over one of its own": (put_status(MINE, final=False), put_status(MINE)),
     "a status behind a newer one": (put_status(NEW), put_status(MINE)),
     "an archive over an older one": (_all(drop, archive_another, put_status(MINE)), archive),

@@ -1,24 +1,24 @@
 """What is listed while an intent is settled does not grow with what its target has been through."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 import pytest
-from moto.s3.models import s3_backends
 
 from conductor_loop import pipeline
+from conductor_loop.cleanup import LATEST_WRITE_SECONDS, clean_up
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim
+from conductor_loop.lifecycle import Applied, Claim, Outcome, State
+from conductor_loop.publishing import package_prefix
 from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 
 TARGET = "oran-sim/cnf-simulator"
 PAGE = 4  # entries that S3 gives at once here; 1,000 on AWS
+SUCCEEDED = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
 SHORT, LONG = 2, 40  # packages that were made before
 
 
@@ -36,35 +36,24 @@ def listed(world: World) -> list[str]:
     return listed
 
 
-def make_history(world: World, packages: int, name: Callable[[int], str]) -> None:
+def make_history(world: World, packages: int) -> None:
     """Let so many intents have published for the target."""
     for number in range(packages):
         handoff = Handoff(BUCKET, f"intent-{number}.json", f"old-{number}", event_time="2020-01-01T00:00:00.000Z")
-        prefix = f"packages/{TARGET}/{name(number)}/"
-        claim = Claim(handoff, TARGET, f"owner-{number}", 1, world.clock() + 30)
-        replacing = world.bucket.leftovers(handoff, prefix)
-        world.bucket.publish(claim, {f"{prefix}{file}": b"old" for file in ("Kptfile", "patch.yaml")}, replacing)
-    versions: Any = s3_backends["123456789012"]["aws"].get_bucket(BUCKET).keys
-    for version in (version for key in list(versions) for version in versions.getlist(key)):
-        version.last_modified = datetime(2020, 1, 1, 0, 1)  # noqa: DTZ001 - as moto has them
+        claim = Claim(handoff, TARGET, f"owner-{number}", 1, world.clock() + 30, number=number)
+        prefix = package_prefix(TARGET, number)
+        assert world.state.claim(claim, world.clock()) is None
+        world.bucket.publish(claim, {f"{prefix}{file}": b"old" for file in ("Kptfile", "patch.yaml")})
+        assert world.state.decide(claim, SUCCEEDED, Applied(f"v1.0.{number}", 1, ""), world.clock()) is None
 
 
-def named_anew(number: int) -> str:
-    return f"cnf-simulator-v0.9.{number}"
-
-
-def named_alike(_: int) -> str:
-    return "cnf-simulator-v1.0.0"
-
-
-def take_back(world: World) -> None:
+def come_to_nothing(world: World) -> None:
     """Let an attempt die in the middle of its upload, and the next one come to nothing."""
-    handoff = replace(world.drop(), event_time="2021-01-01T00:00:00.000Z")
+    handoff = world.drop()
     publish = world.bucket.publish
 
-    def die(claim: Claim, files: Any, replacing: Any) -> None:
-        some = dict(list(files.items())[:1])
-        publish(claim, some, {key: seen for key, seen in replacing.items() if key in some})
+    def die(claim: Claim, files: Mapping[str, bytes]) -> None:
+        publish(claim, dict(list(files.items())[:1]))
         raise SystemExit
 
     world.bucket.publish = die
@@ -77,31 +66,34 @@ def take_back(world: World) -> None:
     assert world.status()["status"] == "failed"
 
 
-@pytest.mark.parametrize("name", [named_anew, named_alike])
 @pytest.mark.parametrize("packages", [SHORT, LONG])
-def test_taking_back_lists_the_attempts_own_package_only(
-    world: World, listed: list[str], name: Callable[[int], str], packages: int
-) -> None:
-    make_history(world, packages, name)
+def test_clean_up_lists_the_attempts_own_package_only(world: World, listed: list[str], packages: int) -> None:
+    make_history(world, packages)
     before = world.listing()
     listed.clear()
-    take_back(world)
-    assert len(listed) <= 5, listed
+    come_to_nothing(world)
+    world.clock.wait(LATEST_WRITE_SECONDS)
+    assert clean_up(world.app, world.deadline).cleaned == 1
+    assert len(listed) == 1, listed
     assert [key for key in world.listing() if key.startswith("packages/")] == [
         key for key in before if key.startswith("packages/")
     ]
 
 
-@pytest.mark.parametrize(("packages", "version"), [(SHORT, "v0.9.2"), (LONG, "v0.9.1800000002")])
-def test_the_search_for_a_lost_version_ends_and_no_package_is_replaced(
-    world: World, aws: boto3.session.Session, listed: list[str], packages: int, version: str
+@pytest.mark.parametrize("packages", [SHORT, LONG])
+def test_a_number_that_was_lost_is_found_without_a_listing_and_no_package_is_replaced(
+    world: World, aws: boto3.session.Session, listed: list[str], packages: int
 ) -> None:
-    make_history(world, packages, named_anew)
-    key = {"pk": {"S": f"target#{TARGET}"}, "sk": {"S": "-"}}
-    aws.client("dynamodb").put_item(TableName=TABLE, Item=key | {"version": {"N": "1"}})
+    make_history(world, packages)
+    aws.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": f"target#{TARGET}"}, "sk": {"S": "-"}},
+        UpdateExpression="SET reserved = :garbage",
+        ExpressionAttributeValues={":garbage": {"S": "?"}},
+    )
     handoff = world.drop()
     listed.clear()
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
-    assert len(listed) <= 6, listed
-    assert world.status()["package"]["name"].endswith(version)
+    assert listed == []
+    assert world.status()["package"]["prefix"] == package_prefix(TARGET, int(world.clock()))
     assert len([one for one in world.listing() if one.startswith(f"packages/{TARGET}/")]) == 2 * (packages + 1)

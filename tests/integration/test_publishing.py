@@ -1,4 +1,4 @@
-"""What stands in the place of a package: on memory and on moto alike."""
+"""Packages, and who may write them: on memory and on moto alike."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from conductor_loop.aws.s3 import Bucket
 from conductor_loop.errors import Illegible
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, State
+from conductor_loop.lifecycle import Applied, Claim, Outcome, State
 from conductor_loop.order import earliest, order
 from tests.factories import BUCKET, World
 
@@ -31,98 +31,33 @@ def parts(request: pytest.FixtureRequest) -> World:
     return chosen
 
 
-def _next_claim(parts: World, number: int, at: float) -> Claim:
-    claim = Claim(
-        replace(HANDOFF, key=f"intent-{number}.json", event_time=f"2026-11-23T03:00:{number:02}.000Z"),
-        "ns/name",
-        owner=f"owner-{number}",
-        attempt=1,
-        lease_until=at + 30,
-    )
-    assert parts.state.claim(claim, at) is None
-    return claim
-
-
-def test_only_what_a_handoff_has_published_is_retracted(parts: World) -> None:
+def test_only_what_a_handoff_has_published_is_removed(parts: World) -> None:
     other = replace(CLAIM, handoff=replace(HANDOFF, version_id="v2"), owner="other")
-    parts.bucket.publish(CLAIM, {"packages/ns/name/p/mine": b"1"}, {})
-    parts.bucket.publish(other, {"packages/ns/name/p/theirs": b"2"}, {})
-    parts.bucket.retract(HANDOFF, "packages/ns/name/")
-    assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/theirs"}
-
-
-def test_only_what_one_attempt_has_published_is_retracted(parts: World) -> None:
-    parts.bucket.publish(CLAIM, {"packages/ns/name/p/early": b"1"}, {})
-    parts.bucket.publish(replace(CLAIM, owner="heir"), {"packages/ns/name/p/late": b"2"}, {})
-    parts.bucket.retract(HANDOFF, "packages/ns/name/", "me")
-    assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/late"}
-
-
-def test_what_is_to_be_kept_is_not_retracted(parts: World) -> None:
-    parts.bucket.publish(CLAIM, {"packages/ns/name/p/kept": b"1", "packages/ns/name/p/other": b"2"}, {})
-    parts.bucket.retract(HANDOFF, "packages/ns/name/", keep={"packages/ns/name/p/kept"})
-    assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/kept"}
-
-
-def test_what_was_replaced_by_a_file_that_is_retracted_comes_back(world: World) -> None:
-    other = replace(CLAIM, handoff=replace(HANDOFF, version_id="v0"), owner="other")
-    world.bucket.publish(other, {"packages/p/file": b"theirs"}, {})
-    world.bucket.publish(CLAIM, {"packages/p/file": b"mine"}, world.bucket.leftovers(HANDOFF, "packages/p/"))
-    world.bucket.retract(HANDOFF, "packages/p/")
-    assert world.bucket.get(BUCKET, "packages/p/file") == b"theirs"
-
-
-def test_the_place_is_clean_after_a_success_and_after_an_attempt_that_published_nothing(parts: World) -> None:
-    first = _next_claim(parts, 1, NOW)
-    assert parts.state.target("ns/name").unclean is False
-    parts.state.decide(first, SUCCEEDED, APPLIED, NOW + 1)
-    second = _next_claim(parts, 2, NOW + 2)
-    assert parts.state.target("ns/name").unclean is False
-    parts.state.decide(second, FAILED, None, NOW + 3)
-    third = _next_claim(parts, 3, NOW + 4)
-    parts.state.postpone(third, Pause(NOW + 5, 1), NOW + 5)
-    _next_claim(parts, 4, NOW + 6)
-    assert parts.state.target("ns/name").unclean is False
-
-
-def test_the_place_is_unclean_behind_a_dead_attempt_until_somebody_succeeds(parts: World) -> None:
-    _next_claim(parts, 1, NOW)
-    second = _next_claim(parts, 2, NOW + 31)
-    assert parts.state.target("ns/name").unclean is True
-    parts.state.decide(second, FAILED, None, NOW + 32)
-    third = _next_claim(parts, 3, NOW + 33)
-    assert parts.state.target("ns/name").unclean is True, "the second one has published nothing, and mended nothing"
-    parts.state.decide(third, SUCCEEDED, APPLIED, NOW + 34)
-    _next_claim(parts, 4, NOW + 35)
-    assert parts.state.target("ns/name").unclean is False
-
-
-def test_the_place_is_unclean_behind_an_attempt_that_gave_up_half_way(parts: World) -> None:
-    first = _next_claim(parts, 1, NOW)
-    parts.state.postpone(first, Pause(NOW + 1, 1, counts=False), NOW + 1)
-    assert parts.row(first.handoff).attempt == 0
-    _next_claim(parts, 2, NOW + 2)
-    assert parts.state.target("ns/name").unclean is True
+    parts.bucket.publish(CLAIM, {"packages/ns/name/p/mine": b"1", "packages/ns/name/q/mine": b"1"})
+    parts.bucket.publish(other, {"packages/ns/name/p/theirs": b"2"})
+    parts.bucket.remove_package(HANDOFF, "packages/ns/name/p/")
+    assert set(parts.listing()) == {"packages/ns/name/p/theirs", "packages/ns/name/q/mine"}
 
 
 def test_a_claim_whose_target_was_taken_over_decides_nothing(parts: World) -> None:
-    first = _next_claim(parts, 1, NOW)
-    _next_claim(parts, 2, NOW + 31)
-    refusal = parts.state.decide(first, SUCCEEDED, APPLIED, NOW + 32)
+    parts.state.claim(CLAIM, NOW)
+    other = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other", number=1)
+    assert parts.state.claim(other, NOW + 31) is None
+    refusal = parts.state.decide(CLAIM, SUCCEEDED, APPLIED, NOW + 32)
     assert refusal is not None
     assert refusal.target is not None
-    assert parts.row(first.handoff).state is State.PROCESSING
+    assert parts.row(HANDOFF).state is State.PROCESSING
 
 
 def test_an_order_that_is_known_to_the_second_supersedes_nobody_of_that_second(parts: World) -> None:
     swept = replace(CLAIM, handoff=replace(HANDOFF, sequencer="~"))
     parts.state.claim(swept, NOW)
     parts.state.decide(swept, SUCCEEDED, replace(APPLIED, order=earliest(order(swept.handoff))), NOW + 1)
-    known = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other")
+    known = replace(CLAIM, handoff=replace(HANDOFF, key="intent-b.json"), owner="other", number=1)
     assert parts.state.claim(known, NOW + 2) is None
     before = replace(HANDOFF, key="intent-c.json", event_time="2020-11-23T02:59:59.999Z")
     parts.state.decide(known, SUCCEEDED, APPLIED, NOW + 3)
-    assert parts.state.claim(replace(CLAIM, handoff=before, owner="late"), NOW + 4) is not None
+    assert parts.state.claim(replace(CLAIM, handoff=before, owner="late", number=2), NOW + 4) is not None
 
 
 def test_an_input_under_a_kms_key_that_is_not_for_us_is_illegible(aws: boto3.session.Session) -> None:
@@ -172,11 +107,10 @@ def test_a_component_that_was_refused_is_compared_again(world: World, aws: boto3
     assert world.bucket.get(BUCKET, LIVE) == (b"theirs" if refused == "PreconditionFailed" else b"mine")
 
 
-def test_a_package_is_read_as_the_handoff_published_it(parts: World) -> None:
-    key, other = "packages/ns/name/p/kustomization.yaml", replace(CLAIM, handoff=replace(HANDOFF, version_id="v2"))
+def test_a_file_of_a_package_is_read_where_it_is_still_there(parts: World) -> None:
+    key = "packages/ns/name/p/kustomization.yaml"
     assert parts.bucket.published(HANDOFF, key) is None
-    parts.bucket.publish(CLAIM, {key: b"mine", f"{key}.old": b"-"}, {})
+    parts.bucket.publish(CLAIM, {key: b"mine"})
     assert parts.bucket.published(HANDOFF, key) == b"mine"
-    parts.bucket.publish(other, {key: b"theirs"}, parts.bucket.leftovers(HANDOFF, "packages/"))
-    assert parts.bucket.published(HANDOFF, key) == b"mine"
-    assert parts.bucket.published(other.handoff, key) == b"theirs"
+    parts.bucket.remove_package(HANDOFF, "packages/ns/name/p/")
+    assert parts.bucket.published(HANDOFF, key) is None

@@ -25,7 +25,7 @@ _READABLE = [name for name in SCENES if "corrupt" not in name]  # see test_unrea
 _FEW = (
     "alone and its correlation id is used",
     "alone with the message of a second attempt",
-    "alone inline with files in the place of its package",
+    "alone inline with a table that is older than the bucket",
     "alone behind a worker that is late and a newer intent",
     "alone a sweep of a decision without its effects",
     "alone a sweep of a withdrawn intent whose message is lost",

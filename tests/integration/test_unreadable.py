@@ -134,13 +134,13 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
     spoil_handoff(table, handoff)
     mend = world.state.mend
 
-    def late(error: Unreadable, version: str | None = None, **more: Any) -> bool:
+    def late(error: Unreadable, reserved: int | None = None, **more: Any) -> bool:
         world.state.mend = mend  # type: ignore[method-assign]
         remove, world.bucket.remove = world.bucket.remove, _killed
         with pytest.raises(SystemExit):
             pipeline.answer(world.app, handoff, world.deadline)
         world.bucket.remove = remove
-        return mend(error, version, **more)
+        return mend(error, reserved, **more)
 
     world.state.mend = late  # type: ignore[method-assign]
     assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
@@ -155,6 +155,7 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
         ("last_order", {"N": "7"}),
         ("last_file", {"BOOL": True}),
         ("version", {"N": "7"}),
+        ("reserved", GARBAGE),
         ("replicas", {"N": "0.5"}),
     ],
 )
@@ -167,7 +168,9 @@ def test_a_target_loses_the_field_that_makes_no_sense_and_its_intents_are_answer
     assert world.status()["status"] == "success"
     assert aside(world, "target/oran-sim/cnf-simulator")[field] == value
     packages = {key.split("/")[3] for key in world.listing() if key.startswith("packages/")}
-    assert packages == {"cnf-simulator-v1.0.0", "cnf-simulator-v1.0.1"}, "no package was replaced"
+    assert world.status("intent-first.json")["package"]["name"] == "cnf-simulator-v1.0.0"
+    assert packages == {"cnf-simulator-v1.0.0", world.status()["package"]["name"]}, "no package was replaced"
+    assert len(packages) == 2
 
 
 def test_a_targets_other_fields_are_kept(world: World, table: Any) -> None:

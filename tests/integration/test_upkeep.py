@@ -10,9 +10,9 @@ from conductor_loop import messages
 from conductor_loop.app import Cursor, Message, Turn
 from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.aws.sqs import Queues
+from conductor_loop.cleanup import Cleaned, clean_up
 from conductor_loop.intent import Priority
 from conductor_loop.lifecycle import Applied, Claim, Pause, State
-from conductor_loop.tidying import Tidied, tidy
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 from tests.integration.test_adapters import CLAIM, HANDOFF, NOW, OUTCOME
@@ -98,94 +98,76 @@ def test_the_row_knows_when_its_last_message_was_sent(parts: World) -> None:
     assert parts.row(HANDOFF).queued_at == NOW + 80
 
 
-def test_a_handoff_that_a_late_worker_may_have_written_for_is_found_when_its_time_has_come(parts: World) -> None:
-    decided(parts, CLAIM, tidy_at=NOW + 1000)
-    assert parts.state.untidy(BUCKET, NOW + 999, 9) == []
-    (found,) = parts.state.untidy(BUCKET, NOW + 1000, 9)
-    assert (found.handoff.key, found.handoff.version_id) == ("intent-a.json", "v1")
-    assert found.handoff.event_time == HANDOFF.event_time
-    assert found.outcome == OUTCOME
+def test_a_handoff_is_found_when_it_is_to_be_cleaned_up_after(parts: World) -> None:
+    decided(parts, CLAIM, clean_up_at=NOW + 1000)
+    assert parts.state.uncleaned(BUCKET, NOW + 999, 9) == []
+    (found,) = parts.state.uncleaned(BUCKET, NOW + 1000, 9)
+    assert (found.bucket, found.key, found.version_id) == (BUCKET, "intent-a.json", "v1")
 
 
 def test_one_that_was_decided_without_a_claim_is_found_too(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    skipped = replace(OUTCOME, state=State.SKIPPED, tidy_at=NOW + 1031)
+    skipped = replace(OUTCOME, state=State.SKIPPED, clean_up_at=NOW + 1031)
     assert parts.state.decide_unclaimed(HANDOFF, skipped, NOW + 31, parts.row(HANDOFF)) is None
-    assert [one.handoff.key for one in parts.state.untidy(BUCKET, NOW + 1031, 9)] == ["intent-a.json"]
+    assert [one.key for one in parts.state.uncleaned(BUCKET, NOW + 1031, 9)] == ["intent-a.json"]
+    assert parts.row(HANDOFF).reserved == (0,)
 
 
-def test_the_oldest_few_are_found_and_one_that_was_put_off_later(parts: World) -> None:
+def test_the_oldest_few_are_found_first(parts: World) -> None:
     for number in range(3):
         handoff = replace(HANDOFF, key=f"intent-{number}.json")
-        decided(parts, replace(CLAIM, handoff=handoff, target=f"ns/{number}"), tidy_at=NOW + number)
-    first, second = parts.state.untidy(BUCKET, NOW + 9, 2)
-    assert {one.handoff.key for one in (first, second)} == {"intent-0.json", "intent-1.json"}
-    assert parts.state.put_off(replace(HANDOFF, key="intent-0.json"), NOW + 600, NOW + 9)
-    assert not parts.state.put_off(replace(HANDOFF, key="intent-0.json"), NOW + 600, NOW + 9)
-    left = {one.handoff.key for one in parts.state.untidy(BUCKET, NOW + 9, 9)}
-    assert left == {"intent-1.json", "intent-2.json"}
-    assert len(parts.state.untidy(BUCKET, NOW + 600, 9)) == 3
+        decided(parts, replace(CLAIM, handoff=handoff, target=f"ns/{number}"), clean_up_at=NOW + number)
+    found = parts.state.uncleaned(BUCKET, NOW + 9, 2)
+    assert [one.key for one in found] == ["intent-0.json", "intent-1.json"]
 
 
-def test_what_is_tidied_up_is_found_no_more_and_stays_as_it_was_decided(parts: World) -> None:
-    decided(parts, CLAIM, tidy_at=NOW + 10)
-    assert parts.row(HANDOFF).held_until == NOW + 10
+def test_what_is_cleaned_up_is_found_no_more_and_stays_as_it_was_decided(parts: World) -> None:
+    decided(parts, replace(CLAIM, earlier=(7,)), clean_up_at=NOW + 10)
+    assert (parts.row(HANDOFF).held_until, parts.row(HANDOFF).reserved) == (NOW + 10, (7,))
+    parts.state.cleaned(HANDOFF, (7,))
+    assert parts.row(HANDOFF).reserved == (7,)
+    assert len(parts.state.uncleaned(BUCKET, NOW + 10, 9)) == 1
     for _ in range(2):
-        parts.state.tidied(HANDOFF)
-    assert parts.state.untidy(BUCKET, NOW + 10, 9) == []
-    assert not parts.state.put_off(HANDOFF, NOW + 600, NOW + 10)
+        parts.state.cleaned(HANDOFF)
+    assert parts.state.uncleaned(BUCKET, NOW + 10, 9) == []
     row = parts.row(HANDOFF)
-    assert (row.state, row.outcome, row.held_until) == (State.SUCCEEDED, OUTCOME, 0)
+    assert (row.state, row.outcome, row.held_until, row.reserved) == (State.SUCCEEDED, OUTCOME, 0, ())
 
 
-def test_after_an_end_that_is_known_nothing_is_to_be_tidied_up(parts: World) -> None:
-    decided(parts, CLAIM)
-    parts.state.tidied(HANDOFF)
-    assert parts.state.untidy(BUCKET, NOW + 10**6, 9) == []
-    assert parts.row(HANDOFF).held_until == 0
-
-
-def test_the_row_knows_that_a_worker_may_be_late(parts: World) -> None:
+def test_what_is_not_to_be_cleaned_up_stays_as_it_is(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.postpone(CLAIM, Pause(NOW + 2, 1), NOW + 1)
-    assert not parts.row(HANDOFF).late
-    again = replace(CLAIM, attempt=2, owner="heir", late=True)
-    parts.state.claim(again, NOW + 3, parts.row(HANDOFF))
-    parts.state.postpone(again, Pause(NOW + 5, 1), NOW + 4)
-    assert parts.row(HANDOFF).late
-    parts.state.register(HANDOFF, State.QUEUED, NOW + 6, parts.row(HANDOFF))
-    assert parts.row(HANDOFF).late
+    parts.state.cleaned(HANDOFF)
+    assert (parts.row(HANDOFF).held_until, parts.row(HANDOFF).reserved) == (CLAIM.lease_until, (0,))
 
 
-def test_a_claim_that_was_given_back_may_have_an_upload_under_way(parts: World) -> None:
+def test_numbers_outlast_a_hand_over(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
-    parts.state.postpone(CLAIM, Pause(NOW + 2, 1, counts=False), NOW + 1)
-    assert parts.row(HANDOFF).late
+    parts.state.register(HANDOFF, State.QUEUED, NOW + 31, parts.row(HANDOFF))
+    assert parts.row(HANDOFF).reserved == (0,)
 
 
-def test_what_is_to_be_tidied_up_is_no_active_worker(world: World, aws: boto3.session.Session) -> None:
-    decided(world, CLAIM, tidy_at=NOW + 1000)
+def test_what_is_to_be_cleaned_up_is_no_active_worker(world: World, aws: boto3.session.Session) -> None:
+    decided(world, CLAIM, clean_up_at=NOW + 1000)
     assert StateMeasures(aws.client("dynamodb"), TABLE).active_workers(NOW) == 0
 
 
-def test_a_row_that_makes_no_sense_is_found_without_an_outcome(world: World, aws: boto3.session.Session) -> None:
-    decided(world, CLAIM, tidy_at=NOW)
+def test_a_row_that_makes_no_sense_is_in_the_way_of_no_clean_up(world: World, aws: boto3.session.Session) -> None:
+    decided(world, CLAIM, clean_up_at=NOW)
     aws.client("dynamodb").update_item(
         TableName=TABLE,
         Key={"pk": {"S": "intent#intent-a.json"}, "sk": {"S": "v1"}},
         UpdateExpression="SET outcome = :x",
         ExpressionAttributeValues={":x": {"S": "?"}},
     )
-    (found,) = world.state.untidy(BUCKET, NOW, 9)
-    assert found.outcome is None
     world.clock.now = NOW
-    assert tidy(world.app, NOW + 10) == Tidied(tidied=1)
-    assert world.state.untidy(BUCKET, NOW + 10**6, 9) == []
+    assert clean_up(world.app, NOW + 10) == Cleaned(cleaned=1)
+    assert world.state.uncleaned(BUCKET, NOW + 10**6, 9) == []
 
 
-def decided(parts: World, claim: Claim, tidy_at: float = 0.0) -> None:
+def decided(parts: World, claim: Claim, clean_up_at: float = 0.0) -> None:
     assert parts.state.claim(claim, NOW) is None
-    assert parts.state.decide(claim, replace(OUTCOME, tidy_at=tidy_at), Applied("v1.0.0", 3, ""), NOW) is None
+    outcome = replace(OUTCOME, clean_up_at=clean_up_at)
+    assert parts.state.decide(claim, outcome, Applied("v1.0.0", 3, ""), NOW) is None
 
 
 def test_a_correlation_id_is_free_once_it_expired_although_its_row_is_there_still(world: World) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from conductor_loop.app import Message
 from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause, Illegible, Overtaken, StillHeld
 from conductor_loop.lifecycle import Refusal, State
+from conductor_loop.porch import Request, Result
 from conductor_loop.retry import Policy
 from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
@@ -224,9 +226,8 @@ def test_a_worker_that_was_overtaken_changes_nothing(world: World) -> None:
         world.clock.now -= 60  # its own clock is behind: only the fence can stop it
 
     world.porch.on_run = overtaken
-    with pytest.raises(Overtaken):
-        pipeline.answer(world.app, handoff, world.deadline)
-    assert world.bucket.get(BUCKET, f"{PACKAGE}Kptfile") == b"replicas: 3 # run 2\n"
+    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert kptfile(world) == b"replicas: 3 # run 2\n"
     assert world.status()["attempt"] == 2
 
 
@@ -242,7 +243,65 @@ def test_a_worker_whose_target_was_taken_leaves_the_package_of_the_other_intent_
     world.porch.on_run = overtaken
     with pytest.raises(Overtaken):
         pipeline.answer(world.app, first, world.deadline)
-    assert world.bucket.get(BUCKET, f"{PACKAGE}Kptfile") == b"replicas: 9 # run 2\n"
+    assert kptfile(world, "intent-b.json") == b"replicas: 9 # run 2\n"
+
+
+def test_a_porch_that_gives_each_package_the_same_name_replaces_none(world: World) -> None:
+    def named(request: Request) -> Result:
+        made = world.porch(request)
+        return replace(made, package=replace(made.package, name="newest"))
+
+    for number in range(3):
+        handoff = world.drop(f"intent-{number}.json", intent(replicas=number))
+        pipeline.answer(replace(world.app, run_porch=named), handoff, world.deadline)
+    packages = [world.status(f"intent-{number}.json")["package"] for number in range(3)]
+    assert {package["name"] for package in packages} == {"newest"}
+    assert len({package["prefix"] for package in packages}) == 3
+    for number in range(3):
+        assert kptfile(world, f"intent-{number}.json").startswith(f"replicas: {number} ".encode())
+
+
+def test_name_and_directory_agree_again_after_an_attempt_whose_number_came_to_nothing(world: World) -> None:
+    """An attempt is told the same version as the one that died: a porch finds what that has begun elsewhere."""
+    world.porch.on_run = _dies_once(world)
+    handoff = world.drop()
+    with pytest.raises(SystemExit):
+        pipeline.answer(world.app, handoff, world.deadline)
+    world.clock.wait(120)
+    pipeline.answer(world.app, handoff, world.deadline)
+    pipeline.answer(world.app, world.drop("intent-b.json"), world.deadline)
+    assert [request.previous_version for request in world.porch.requests] == [None, None, "v1.0.1"]
+    packages = [world.status(file)["package"] for file in ("intent-a.json", "intent-b.json")]
+    assert [(package["name"], package["prefix"].split("/")[-2]) for package in packages] == [
+        ("cnf-simulator-v1.0.0", "cnf-simulator-v1.0.1"),
+        ("cnf-simulator-v1.0.2", "cnf-simulator-v1.0.2"),
+    ]
+
+
+@pytest.mark.parametrize("cause", [Cause.NETWORK_ERROR, Cause.DEPLOYMENT_NOT_FOUND])
+def test_an_attempt_that_fails_leaves_its_number_to_the_next_one(world: World, cause: Cause) -> None:
+    world.porch.script = [cause, None]
+    for file in ("intent-a.json", "intent-b.json"):
+        pipeline.answer(world.app, world.drop(file), world.deadline)
+    assert [key.split("/")[3] for key in world.listing() if key.endswith("Kptfile")] == [
+        f"cnf-simulator-v1.0.{number}" for number in range(1 + (cause is Cause.NETWORK_ERROR))
+    ]
+
+
+def test_where_the_table_is_older_than_the_bucket_no_package_is_replaced(world: World) -> None:
+    pipeline.answer(world.app, world.drop(), world.deadline)
+    state: Any = world.state
+    state.targets.clear()
+    newer = world.drop("intent-b.json", intent(replicas=9))
+    assert pipeline.answer(world.app, newer, world.deadline) is Answer.SETTLED
+    assert kptfile(world) == b"replicas: 3 # run 1\n"
+    assert kptfile(world, "intent-b.json") == b"replicas: 9 # run 3\n"
+
+
+def kptfile(world: World, file: str = "intent-a.json") -> bytes:
+    """Give a file of the package that an intent's status names."""
+    content: bytes = world.bucket.get(BUCKET, f"{world.status(file)['package']['prefix']}Kptfile")
+    return content
 
 
 def test_a_timeout_longer_than_the_invocation_is_cut_and_the_status_says_so(world: World) -> None:

@@ -95,7 +95,8 @@ def _who() -> Iterator[Any]:
     yield "s3:DeleteObject", f"{BUCKET}/intent-a.json", set()  # whose newest version is perhaps another one
     yield "s3:DeleteObjectVersion", f"{BUCKET}/intent-a.json", {C, S}
     yield "s3:DeleteObjectVersion", f"{BUCKET}/stray.txt", {S}
-    yield "s3:DeleteObject", f"{BUCKET}/{PACKAGE}", {C}
+    yield "s3:DeleteObject", f"{BUCKET}/{PACKAGE}", set()
+    yield "s3:DeleteObjectVersion", f"{BUCKET}/{PACKAGE}", {S}  # of an attempt that came to nothing
     yield "s3:GetObject", f"{BUCKET}/processed/intent-a.json", {C, S}  # no one reads it through the API
     for queue in QUEUES:
         yield "sqs:SendMessage", queue, {C, S} if queue == "NormalQueue" else {C}
@@ -150,10 +151,15 @@ def test_who_replaces_conditionally_may_read(prefix: str) -> None:
     assert {role for role in ROLES if may(role, "s3:PutObject", key) and not may(role, "s3:GetObject", key)} == set()
 
 
-def test_the_conductor_may_take_back_what_came_to_nothing() -> None:
+@pytest.mark.parametrize("action", ["s3:GetObjectVersion", "s3:DeleteObjectVersion"])
+def test_packages_that_came_to_nothing_are_deleted_by_the_sweeper_alone(action: str) -> None:
     """It does so after a worker died or was late, which no end-to-end test can bring about at will."""
-    for action in ("s3:GetObjectVersion", "s3:DeleteObjectVersion"):
-        assert may(C, action, f"{BUCKET}/{PACKAGE}")
+    assert {role for role in ROLES if may(role, action, f"{BUCKET}/{PACKAGE}")} == {S}
+
+
+@pytest.mark.parametrize("role", [C, S])
+def test_what_is_gone_is_answered_by_404_and_not_by_403(role: str) -> None:
+    assert may(role, "s3:ListBucket", BUCKET)
 
 
 @pytest.mark.parametrize(

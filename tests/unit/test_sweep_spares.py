@@ -128,7 +128,7 @@ def test_sweeps_that_come_together_send_one_message(world: World) -> None:
 
     world.state.read = meanwhile  # type: ignore[method-assign, assignment]
     assert take_turn(world.app, world.deadline) is not None
-    assert refused == [None] * 20
+    assert set(refused) == {None}
     assert len(world.queues.waiting) == 1
 
 

@@ -13,11 +13,11 @@ from conductor_loop.aws.rows import (
     last_of,
     number,
     outcome_text,
-    package_key,
+    reserved_value,
     target_key,
     text,
 )
-from conductor_loop.aws.upkeep import TIDY, Upkeep
+from conductor_loop.aws.upkeep import CLEAN_UP, Upkeep
 from conductor_loop.aws.writing import Writing
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Beside, Claim, Last, Outcome, Pause, Refusal, Row, State
@@ -28,20 +28,25 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateTypeDef
 
 _ABSENT = "attribute_not_exists(pk)"
-_AS_SEEN = "#state = :seen_state AND attempt = :seen_attempt AND rev = :seen_rev AND held_until <= :now"
+_AS_SEEN = (
+    "#state = :seen_state AND attempt = :seen_attempt AND rev = :seen_rev AND held_until <= :now AND "
+    "(attribute_not_exists(reserved) OR reserved = :seen_reserved)"
+)
 _ORDER_AS_SEEN, _NO_ORDER = "handoff_order = :seen_order", "attribute_not_exists(handoff_order)"
 # In each write that has an entry in the audit trail: AuditFunction knows it by the revision.
 _REVISE = "rev = if_not_exists(rev, :before_first) + :one_more, #last = :last, "
 _TARGET_FREE = "(attribute_not_exists(held_until) OR held_until <= :now)"
+# No attempt at the target began since it was read, and none was applied: the package's number is no other one's.
+_TARGET_AS_READ = (
+    "(attribute_not_exists(reserved) OR reserved = :number) AND "
+    "(attribute_not_exists(generation) OR generation = :generation)"
+)
 _NOTHING_NEWER = "(attribute_not_exists(last_order) OR last_order <= :latest)"
 # What was seen as the newest version of its name stays that, unless this one is certainly not older.
 _NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order <= :earliest OR last_version = :mine"
 _STILL_MINE = "#state = :processing AND #owner = :owner AND attempt = :attempt"
 _TARGET_STILL_MINE = "lease_owner = :owner"
-_LATE = "late = :late, "
 _FAILURE = "failure = :failure, "
-_IS_LATE: Values = {":late": {"BOOL": True}}
-_UNCLEAN: Values = {":yes": {"BOOL": True}, ":no": {"BOOL": False}}
 _MINE_OR_NOBODYS = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
 # What the index of days reads, newest first: see aws.listing.
 _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
@@ -124,9 +129,9 @@ class StateTable(Upkeep):
     def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
         """Take the handoff and its target, all or nothing; ``None`` means taken.
 
-        Conditional on the row being as ``seen`` (absent, or held by nobody), on nobody holding the target, on no newer
-        version of the name having been seen, on no newer intent having been applied to the target, and on no other
-        file using the correlation id.
+        Conditional on the row being as ``seen`` (absent, or held by nobody), on nobody holding the target, which is as
+        it was read, on no newer version of the name having been seen, on no newer intent having been applied to the
+        target, and on no other file using the correlation id.
         """
         lease = {":owner": text(claim.owner), ":until": number(claim.lease_until)}
         updates = [
@@ -134,7 +139,7 @@ class StateTable(Upkeep):
                 intent_key(claim.handoff),
                 f"SET {_REVISE}#state = :processing, #owner = :owner, attempt = :attempt, "
                 "held_until = :until, since = :now, target = :target, handoff_order = :order, expires_at = :expires, "
-                f"#namespace = :namespace, priority = :priority, active = :yes, {_LATE if claim.late else ''}{_LISTED}",
+                f"#namespace = :namespace, priority = :priority, active = :yes, reserved = :reserved, {_LISTED}",
                 _unchanged(seen),
                 lease
                 | _revised(claim.handoff, claim.last)
@@ -142,17 +147,17 @@ class StateTable(Upkeep):
                 | _as_seen(seen, now)
                 | _attempt(claim)
                 | _about(claim)
-                | (_IS_LATE if claim.late else {})
+                | {":reserved": reserved_value(claim.reserved)}
                 | _listed(claim.handoff, now),
             ),
             self._writing.update(
                 target_key(claim.target),
-                "SET lease_owner = :owner, held_until = :until, unclean_before = if_not_exists(unclean, :no), "
-                "unclean = :yes",
-                f"{_TARGET_FREE} AND {_NOTHING_NEWER}" if claim.supersedes else _TARGET_FREE,
+                "SET lease_owner = :owner, held_until = :until, reserved = :next",
+                f"{_TARGET_FREE} AND {_TARGET_AS_READ}{f' AND {_NOTHING_NEWER}' if claim.supersedes else ''}",
                 lease
                 | _at(now)
-                | _UNCLEAN
+                | {":number": number(claim.number), ":next": number(claim.number + 1)}
+                | {":generation": number(claim.generation)}
                 | ({":latest": text(latest(order(claim.handoff)))} if claim.supersedes else {}),
             ),
             self._name(claim.handoff, claim.handoff.version_id, now),
@@ -171,23 +176,22 @@ class StateTable(Upkeep):
 
     def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
         """Give the claim back until the next attempt is due; ``None`` means given back. Fenced as ``decide``."""
-        late = not pause.counts  # what failed may be an upload, and S3 be at it still
         row = self._writing.update(
             intent_key(claim.handoff),
             f"SET {_REVISE}#state = :state, held_until = :until, patience = :patience, since = :now, "
-            f"{_LATE if late else ''}{_FAILURE if pause.failure else ''}attempt = :made, expires_at = :expires "
+            f"{_FAILURE if pause.failure else ''}attempt = :made, reserved = :reserved, expires_at = :expires "
             "REMOVE #owner, active",
             _STILL_MINE,
             {":owner": text(claim.owner)}
             | _attempt(claim)
-            | (_IS_LATE if late else {})
+            | {":reserved": reserved_value(claim.reserved if pause.next_number else claim.earlier)}
             | ({":failure": text(failure_text(pause.failure))} if pause.failure else {})
             | self._kept(now)
             | {":state": text(State.RETRYING), ":until": number(pause.until), ":patience": number(pause.patience)}
             | {":made": number(claim.attempt - (not pause.counts))}
             | _revised(claim.handoff, pause.last),
         )
-        return self._writing.write(row, self._release(claim, None, published=not pause.counts))
+        return self._writing.write(row, self._release(claim, None, pause.next_number or claim.number))
 
     def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
         """Record the outcome and let go of the target, once and for all; ``None`` means recorded.
@@ -197,14 +201,15 @@ class StateTable(Upkeep):
         row = self._writing.update(
             intent_key(claim.handoff),
             f"SET {_REVISE}#state = :state, outcome = :outcome, since = :now, held_until = :free, "
-            f"expires_at = :expires{_ended(outcome)}",
+            f"reserved = :reserved, expires_at = :expires{_ended(outcome)}",
             _STILL_MINE,
             {":owner": text(claim.owner)}
             | _attempt(claim)
             | self._outcome(outcome, now)
+            | {":reserved": reserved_value(claim.earlier)}
             | _revised(claim.handoff, outcome.last),
         )
-        return self._writing.write(row, self._release(claim, applied))
+        return self._writing.write(row, self._release(claim, applied, claim.number + (applied is not None)))
 
     def decide_unclaimed(
         self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
@@ -243,24 +248,14 @@ class StateTable(Upkeep):
             | self._expires(now),
         )
 
-    def note_package(self, handoff: Handoff, prefix: str, now: float) -> None:
-        """Note where an attempt is about to publish, in a row of its own, which outlives the handoff's."""
-        self._client.update_item(
-            TableName=self._table,
-            Key=package_key(handoff).item,
-            UpdateExpression="ADD prefixes :prefix SET expires_at = :expires",
-            ExpressionAttributeValues={":prefix": {"SS": [prefix]}, **self._expires(now)},
-        )
-
-    def _release(self, claim: Claim, applied: Applied | None, *, published: bool = False) -> "UpdateTypeDef":
-        values = {":owner": text(claim.owner)}
-        update = "REMOVE lease_owner, held_until"
-        if applied is None and not published:
-            update = f"SET unclean = unclean_before {update}"
+    def _release(self, claim: Claim, applied: Applied | None, following: int) -> "UpdateTypeDef":
+        """Let go of the target, whose next attempt reserves the number ``following``."""
+        values = {":owner": text(claim.owner), ":following": number(following)}
+        update = "SET reserved = :following REMOVE lease_owner, held_until"
         if applied is not None:
             update = (
                 "SET last_order = :order, last_file = :file, replicas = :replicas, version = :version, "
-                f"generation = :generation, unclean = :no {update}"
+                f"generation = :generation, {update.removeprefix('SET ')}"
             )
             values |= {
                 ":order": text(applied.order),
@@ -268,13 +263,12 @@ class StateTable(Upkeep):
                 ":replicas": number(applied.replicas),
                 ":generation": number(applied.generation),
                 ":version": text(applied.version) if applied.version else {"NULL": True},
-                ":no": {"BOOL": False},
             }
         return self._writing.update(target_key(claim.target), update, _TARGET_STILL_MINE, values)
 
     def _outcome(self, outcome: Outcome, now: float) -> Values:
         given = {":state": text(outcome.state), ":outcome": text(outcome_text(outcome))}
-        given |= {":free": number(outcome.tidy_at or 0)} | ({":tidy": TIDY} if outcome.tidy_at else {})
+        given |= {":free": number(outcome.clean_up_at or 0)} | ({":clean_up": CLEAN_UP} if outcome.clean_up_at else {})
         return given | self._kept(now)
 
     def _kept(self, now: float) -> Values:
@@ -294,14 +288,15 @@ def _unchanged(seen: Row | None) -> str:
 
 
 def _ended(outcome: Outcome) -> str:
-    """Give the clauses that let go of a row: nobody is at it any more, though the sweeper may have to tidy up."""
-    return ", active = :tidy REMOVE #owner, failure" if outcome.tidy_at else " REMOVE #owner, failure, active"
+    """Give the clauses that let go of a row: no worker is at it any more, though the sweeper may have to clean up."""
+    return ", active = :clean_up REMOVE #owner, failure" if outcome.clean_up_at else " REMOVE #owner, failure, active"
 
 
 def _as_seen(seen: Row | None, now: float) -> Values:
     if seen is None:
         return {}
     as_seen = {":seen_state": text(seen.state), ":seen_attempt": number(seen.attempt), ":seen_rev": number(seen.rev)}
+    as_seen |= {":seen_reserved": reserved_value(seen.reserved)}
     return _at(now) | as_seen | ({":seen_order": text(seen.order)} if seen.order else {})
 
 

@@ -1,7 +1,7 @@
 """Packages as they lie in the bucket: that of an intent, and the one before it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -27,13 +27,13 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class _Version:
-    """One version of one object."""
+class _File:
+    """One file of a package."""
 
     key: str
-    version: str
+    body: bytes
     at: datetime
-    handoff: str = ""  # version id of the intent that it was made for
+    handoff: str  # version id of the intent that it was made for
 
 
 class Shelf:
@@ -47,67 +47,40 @@ class Shelf:
         return boto3.client("s3")
 
     def of(self, status: Mapping[str, Any]) -> Stored:
-        """Read the package that a status tells of, as that intent made it. Raises NotThere."""
-        return self._stored(status["package"]["prefix"], list(self._written(status)))
+        """Read the package that a status names. Raises NotThere."""
+        return _stored(status["package"]["prefix"], list(self._written(status)))
 
     def before(self, status: Mapping[str, Any]) -> Stored | None:
-        """Read what was the target's package before the one that a status tells of; ``None`` where it is the first.
+        """Read what was the target's package before the one that a status names; ``None`` where it is the first.
 
-        That is the newest other package of the target that was complete by then; where a porch uses one name again and
-        again, what lay there before. Raises NotThere.
+        That is the newest one that was complete by then, and that no other attempt at the same intent has left. Raises
+        NotThere.
         """
-        prefix, mine = status["package"]["prefix"], list(self._written(status))
-        if replaced := self._replaced(prefix, mine):
-            return self._stored(prefix, replaced)
-        older = self._older(prefix, min(one.at for one in mine))
-        return self._whole(older) if older else None
-
-    def _whole(self, prefix: str) -> Stored:
-        return self._stored(prefix, [_Version(key, "", at) for key, at in self._keys(prefix)])
+        prefix: str = status["package"]["prefix"]
+        mine = (min(file.at for file in self._written(status)), _natural(prefix))
+        packages = self._packages(prefix.rstrip("/").rpartition("/")[0] + "/")
+        older = [(place, name) for name, at in packages.items() if (place := (at, _natural(name))) < mine]
+        for _, name in sorted(older, reverse=True):
+            files = self._whole(name)
+            if all(file.handoff != status["version_id"] for file in files):
+                return _stored(name, files)
+        return None
 
     def newest(self, target: str) -> Stored | None:
         """Read the newest package of a target ``namespace/name``; ``None`` where it has none."""
         packages = self._packages(f"packages/{target}/")
         newest = max(((at, _natural(prefix), prefix) for prefix, at in packages.items()), default=None)
-        return self._whole(newest[-1]) if newest else None
+        return _stored(newest[-1], self._whole(newest[-1])) if newest else None
 
-    def _written(self, status: Mapping[str, Any]) -> Iterator[_Version]:
-        prefix, handoff = status["package"]["prefix"], status["version_id"]
+    def _written(self, status: Mapping[str, Any]) -> Iterator[_File]:
         for path in status["package"]["files"]:
-            versions = (self._looked_at(one) for one in self._versions(prefix + path) if one.key == prefix + path)
-            found = next((one for one in versions if one.handoff == handoff), None)
-            if found is None:
-                raise NotThere(f"s3://{self._bucket}/{prefix}{path} is gone, or somebody else has replaced it")
-            yield found
+            file = self._file(status["package"]["prefix"] + path)
+            if file.handoff != status["version_id"]:
+                raise NotThere(f"s3://{self._bucket}/{file.key} was replaced by another program")
+            yield file
 
-    def _replaced(self, prefix: str, mine: list[_Version]) -> list[_Version]:
-        """Give the versions that lay under the same name before: the newest of each file, all of one intent."""
-        older = [self._looked_at(one) for one in self._beneath(prefix, mine)]
-        if not older:
-            return []
-        newest = max(older, key=lambda one: one.at)
-        found: dict[str, _Version] = {}
-        for one in older:  # newest first, for each key
-            if one.handoff == newest.handoff:
-                found.setdefault(one.key, one)
-        return list(found.values())
-
-    def _beneath(self, prefix: str, mine: list[_Version]) -> Iterator[_Version]:
-        """Give the versions that ours have replaced: S3 lists those of a key newest first, and times are in seconds."""
-        versions, keys, met = {one.version for one in mine}, {one.key for one in mine}, set[str]()
-        began = min(one.at for one in mine)
-        for one in self._versions(prefix):
-            if one.version in versions:
-                met.add(one.key)
-            elif one.key in met or (one.key not in keys and one.at <= began):
-                yield one
-
-    def _older(self, prefix: str, began: datetime) -> str | None:
-        """Give the prefix of the newest other package of the target."""
-        packages = self._packages(prefix.rstrip("/").rpartition("/")[0] + "/")
-        mine = (began, _natural(prefix))
-        others = [((at, _natural(name)), name) for name, at in packages.items() if name != prefix]
-        return max((one for one in others if one[0] < mine), default=(None, None))[1]
+    def _whole(self, prefix: str) -> list[_File]:
+        return [self._file(key) for key, _ in self._keys(prefix)]
 
     def _packages(self, target: str) -> dict[str, datetime]:
         """Give the prefixes of a target's packages, and since when each is complete."""
@@ -122,23 +95,17 @@ class Shelf:
         for page in pages:
             yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
 
-    def _versions(self, prefix: str) -> Iterator[_Version]:
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
-        for page in pages:
-            for found in page.get("Versions", []):
-                yield _Version(found["Key"], found["VersionId"], found["LastModified"])
+    def _file(self, key: str) -> _File:
+        try:
+            found = self._s3.get_object(Bucket=self._bucket, Key=key)
+        except self._s3.exceptions.NoSuchKey:
+            raise NotThere(f"s3://{self._bucket}/{key} is gone") from None
+        return _File(key, found["Body"].read(), found["LastModified"], found["Metadata"].get("handoff", ""))
 
-    def _looked_at(self, one: _Version) -> _Version:
-        head = self._s3.head_object(Bucket=self._bucket, Key=one.key, VersionId=one.version)
-        return _Version(one.key, one.version, one.at, head["Metadata"].get("handoff", ""))
 
-    def _stored(self, prefix: str, versions: list[_Version]) -> Stored:
-        files = {}
-        for one in versions:
-            which: Any = {"VersionId": one.version} if one.version else {}
-            found = self._s3.get_object(Bucket=self._bucket, Key=one.key, **which)
-            files[one.key.removeprefix(prefix)] = found["Body"].read()
-        return Stored(prefix.rstrip("/").rpartition("/")[2], prefix, files)
+def _stored(prefix: str, files: Iterable[_File]) -> Stored:
+    contents = {file.key.removeprefix(prefix): file.body for file in files}
+    return Stored(prefix.rstrip("/").rpartition("/")[2], prefix, contents)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

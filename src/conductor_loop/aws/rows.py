@@ -37,11 +37,6 @@ def intent_key(handoff: Handoff) -> Key:
     return Key("intent", handoff.key, handoff.version_id)
 
 
-def package_key(handoff: Handoff) -> Key:
-    """Key of the row that says where attempts at a handoff have published."""
-    return Key("package", handoff.key, handoff.version_id)
-
-
 def target_key(name: str) -> Key:
     """Key of a target's row; ``name`` is ``namespace/name``."""
     return Key("target", name)
@@ -62,7 +57,6 @@ def outcome_text(outcome: Outcome) -> str:
     document = {
         "status": outcome.status,
         "archive": outcome.archive,
-        "retract": outcome.retract,
         "withdrawn": outcome.withdrawn,
         "live_generation": outcome.live_generation,
     }
@@ -121,13 +115,24 @@ def read_row(item: Mapping[str, Any]) -> Row:
             swept_at=float(item.get("swept_at", {"N": "0"})["N"]),
             queued_at=float(item.get("queued_at", {"N": "0"})["N"]),
             priority=_text(item, "priority") or "",
-            late="late" in item,
+            target=_text(item, "target") or "",
+            reserved=read_reserved(item),
             order=str(put),
             failure=_failure(item["failure"]["S"]) if "failure" in item else None,
             rev=int(item["rev"]["N"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise Unreadable(_path(item), item) from error
+
+
+def read_reserved(item: Mapping[str, Any]) -> tuple[int, ...]:
+    """Read the numbers of packages that a handoff's row has."""
+    return tuple(int(one["N"]) for one in item.get("reserved", {"L": []})["L"])
+
+
+def reserved_value(numbers: Sequence[int]) -> Value:
+    """Write them."""
+    return {"L": [number(one) for one in numbers]}
 
 
 def read_target(item: Mapping[str, Any]) -> Target:
@@ -146,7 +151,7 @@ def read_target(item: Mapping[str, Any]) -> Target:
         generation=_optional_count(item.get("generation")),
         version=_text(item, "version"),
         replicas=int(item["replicas"]["N"]) if "replicas" in item else None,
-        unclean=item.get("unclean_before", {}).get("BOOL", False),
+        reserved=_optional_count(item.get("reserved")),
     )
 
 
@@ -217,6 +222,7 @@ _SOUND: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
         "version": _version,
         "replicas": _optional_count,
         "generation": _optional_count,
+        "reserved": _optional_count,
     },
     "name": {"last_order": _required_text, "last_version": _required_text},
     "correlation": {"file": _required_text},
@@ -235,6 +241,8 @@ _INTENT_FIELDS = (
     "handoff_order",
     "failure",
     "rev",
+    "target",
+    "reserved",
 )
 
 
@@ -259,7 +267,6 @@ def _outcome(state: State, written: str, put: str) -> Outcome:
         state,
         document["status"],
         document["archive"],
-        retract=document.get("retract", False),
         order=put,
         withdrawn=document.get("withdrawn", False),
         live_generation=document.get("live_generation", 0),

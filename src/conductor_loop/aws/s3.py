@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from conductor_loop.app import Cursor, Found, Unsettled
 from conductor_loop.aws.kms import is_about_a_key, is_foreign
-from conductor_loop.errors import Gone, Illegible, KeyUnavailable, Overtaken
+from conductor_loop.errors import Gone, Illegible, KeyUnavailable, NumberTaken, Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Claim
 from conductor_loop.order import order
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
-_PACKAGE_PAGES = 3  # of 1,000 packages, that are looked at for the newest one
 _TRIES = 5  # of a write that others make at the same time
 _ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
 _CONTENT_TYPES = {
@@ -89,71 +87,35 @@ class Bucket:
         ids = [version["VersionId"] for version in page.get("Versions", []) if version["Key"] == handoff.key]
         return ids[ids.index(handoff.version_id) + 1 :] if handoff.version_id in ids else []
 
-    def leftovers(self, handoff: Handoff, prefix: str) -> Mapping[str, str]:
-        """List what lies below ``prefix`` already: key to ETag."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=handoff.bucket, Prefix=prefix)
-        return {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", [])}
-
-    def publish(self, claim: Claim, files: Mapping[str, bytes], replacing: Mapping[str, str]) -> None:
-        """Upload the files of a package, key to content, side by side; what else ``replacing`` names is removed.
-
-        A key that was there before (``replacing``: key to ETag) is replaced only as it was seen; any other key must be
-        new. So a worker that lost its claim cannot touch what its successor wrote.
+    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
+        """Upload the files of a package, key to content, side by side; none of them may be there.
 
         Raises:
-            Overtaken: somebody else has written one of the keys.
+            NumberTaken: one of them is, and is not this attempt's.
 
         """
         mine = claim.handoff
+        metadata = {"handoff": mine.version_id, "owner": claim.owner}
 
         def upload(key: str) -> None:
-            seen = replacing.get(key)
-            given = {"ContentType": _content_type(key), "Metadata": {"handoff": mine.version_id, "owner": claim.owner}}
-            self._put(mine, key, files[key], _as_seen(seen) | given)
+            try:
+                given = {"ContentType": _content_type(key), "Metadata": metadata}
+                self._put(mine, key, files[key], _as_seen(None) | given)
+            except Overtaken:
+                theirs, _ = self._metadata(mine, key)
+                if theirs.get("owner") != claim.owner:  # else written by a call whose answer was lost
+                    raise NumberTaken from None
 
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
-        for key in replacing.keys() - files.keys():
-            with suppress(Gone), _translated():  # gone by a call of this worker whose answer was lost, most often
-                self._client.delete_object(Bucket=mine.bucket, Key=key, IfMatch=replacing[key])
 
-    def retract(self, handoff: Handoff, prefix: str, owner: str = "", keep: Collection[str] = ()) -> None:
-        """Delete what attempts at the handoff have published below ``prefix``, version by version; or that one attempt.
-
-        What others have written there, before or since, stays, and so do the keys to ``keep``.
-        """
-        for version in self._versions_since(handoff, prefix):
+    def remove_package(self, handoff: Handoff, prefix: str) -> None:
+        """Delete what attempts at the handoff have published below ``prefix``, version by version."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=prefix)
+        for version in (version for page in pages for version in page.get("Versions", [])):
             one: Any = {"Bucket": handoff.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
-            if version["Key"] in keep:
-                continue
-            wrote = self._client.head_object(**one)["Metadata"]
-            if wrote.get("handoff") == handoff.version_id and owner in {"", wrote.get("owner")}:
+            if self._client.head_object(**one)["Metadata"].get("handoff") == handoff.version_id:
                 self._client.delete_object(**one)
-
-    def _versions_since(self, handoff: Handoff, prefix: str) -> Iterator[Any]:
-        """List the versions of the objects below ``prefix`` that were written since the handoff was put.
-
-        Object by object: S3 lists the versions of one newest first, so that all older ones are left out.
-        """
-        paginator = self._client.get_paginator("list_object_versions")
-        for key in self.leftovers(handoff, prefix):
-            pages = paginator.paginate(Bucket=handoff.bucket, Prefix=key)
-            for version in (version for page in pages for version in page.get("Versions", [])):
-                if version["Key"] != key or _before(version["LastModified"], handoff):
-                    break
-                yield version
-
-    def packages(self, bucket: str, prefix: str) -> tuple[list[str], bool]:
-        """List the folders below the prefix of a target, some thousands; and whether that is all of them."""
-        found: list[str] = []
-        after: Any = {}
-        for _ in range(_PACKAGE_PAGES):
-            page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", **after)
-            found += [one["Prefix"] for one in page.get("CommonPrefixes", [])]
-            if not page["IsTruncated"]:
-                return found, True
-            after = {"ContinuationToken": page["NextContinuationToken"]}
-        return found, False
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         """Write the status object of a handoff, under ``status/<name>.status``; the name that it got.
@@ -187,20 +149,10 @@ class Bucket:
         raise Overtaken
 
     def published(self, handoff: Handoff, key: str) -> bytes | None:
-        """Read a file as the attempts at a handoff have published it last, whatever others have put there since.
-
-        Returns:
-            Its content; ``None`` where it is no more.
-
-        """
-        for version in self._versions_since(handoff, key):
-            if version["Key"] != key:
-                continue  # it only begins alike
-            with suppress(Gone), _translated():
-                found = self._client.get_object(Bucket=handoff.bucket, Key=key, VersionId=version["VersionId"])
-                with found["Body"] as body:
-                    if found["Metadata"].get("handoff") == handoff.version_id:
-                        return body.read()
+        """Read a file of the package that was decided on; ``None`` where it was deleted since."""
+        with suppress(Gone), self._get(replace(handoff, key=key))["Body"] as body:
+            content: bytes = body.read()
+            return content
         return None
 
     def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None:
@@ -373,11 +325,6 @@ def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's 
         size=version["Size"],
         event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",  # known to the second
     )
-
-
-def _before(time: datetime, handoff: Handoff) -> bool:
-    """Say whether something was written before the handoff was put: no work of its attempts."""
-    return f"{time:%Y-%m-%dT%H:%M:%S}" < handoff.event_time[:19]
 
 
 def _generation(metadata: Mapping[str, str]) -> int:

@@ -1,6 +1,7 @@
 """Looking after the state table's rows: reading many, mending what makes no sense, notes, and one sweep at a time."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,16 @@ from conductor_loop.aws.rows import (
     intent_key,
     last_value,
     number,
-    package_key,
+    read_reserved,
     read_row,
     read_target,
+    reserved_value,
     target_key,
     text,
 )
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Last, Row, State, Target, Untidy
-from conductor_loop.order import known
+from conductor_loop.lifecycle import Last, Row, State, Target
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _SWEEP = Key("lease", "sweep")
 _NOBODY_SWEEPS = "NOT held_until > :now"  # true of no row and of a field that makes no sense, too: it must not stop all
 _STILL_MY_TURN = "lease_owner = :owner"
-TIDY = text("tidy")  # in the index of active rows: decided, and to be tidied up after ``held_until``; no active worker
+CLEAN_UP = text("clean-up")  # in the index of active rows: decided, and due at ``held_until``; no active worker
 
 
 class Upkeep:
@@ -70,12 +71,7 @@ class Upkeep:
         expired = float(item.get("expires_at", {}).get("N", "inf")) < now
         return None if expired else item.get("file", {}).get("S")
 
-    def noted_packages(self, handoff: Handoff) -> Collection[str]:
-        """Give the prefixes below which attempts at a handoff may have published."""
-        answer = self._client.get_item(TableName=self._table, Key=package_key(handoff).item, ConsistentRead=True)
-        return answer.get("Item", {}).get("prefixes", {}).get("SS", [])
-
-    def mend(self, error: Unreadable, version: str | None = None, *, now: float, last: Last) -> bool:
+    def mend(self, error: Unreadable, reserved: int | None = None, *, now: float, last: Last) -> bool:
         """Drop what makes no sense: fields of a target's row, the whole row of any other kind; whether it was done.
 
         A handoff's row becomes that of a new one, whose ``last`` says so; for any other, a row of its own does.
@@ -85,14 +81,14 @@ class Upkeep:
 
         Args:
             error: What was read.
-            version: Of the target's last package, where it is known from elsewhere.
+            reserved: Number of the target's next package, where that or its last version was lost.
             now: Epoch seconds.
             last: Facts about this write.
 
         """
         writes: list[Any] = [{"Delete": self._as_read(error)}]
         if error.fields:
-            writes = [{"Update": _rebuilt(self._as_read(error), error.fields, version)}]
+            writes = [{"Update": _rebuilt(self._as_read(error), error.fields, reserved)}]
         if error.name.startswith("intent/"):
             anew = _anew(error.row, now, last)
             writes = [{"Put": {"Item": anew, **self._as_read(error, key=False)}}]
@@ -123,39 +119,30 @@ class Upkeep:
             ExpressionAttributeValues={":now": number(now), ":none": number(0), ":one": number(1)},
         )
 
-    def untidy(self, bucket: str, now: float, most: int) -> list[Untidy]:
-        """Find decided handoffs that are to be tidied up by now (epoch seconds), at most so many."""
+    def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]:
+        """Find decided handoffs that are to be cleaned up after by now (epoch seconds), at most so many."""
         found = self._client.query(
             TableName=self._table,
             IndexName="active",
-            KeyConditionExpression="active = :tidy AND held_until <= :now",
-            ExpressionAttributeValues={":tidy": TIDY, ":now": number(now)},
+            KeyConditionExpression="active = :clean_up AND held_until <= :now",
+            ExpressionAttributeValues={":clean_up": CLEAN_UP, ":now": number(now)},
             Limit=most,
         )["Items"]
-        keys = [(item["pk"]["S"].partition("#")[2], item["sk"]["S"]) for item in found]
-        return [_untidy(handoff, item) for handoff, item in self._items(Handoff(bucket, *key) for key in keys)]
+        return [Handoff(bucket, item["pk"]["S"].partition("#")[2], item["sk"]["S"]) for item in found]
 
-    def put_off(self, handoff: Handoff, until: float, now: float) -> bool:
-        """Have a handoff be tidied up, again, at another time; ``False`` where somebody is at it, or has done it."""
-        values: Values = {":until": number(until), ":now": number(now)}
-        return self._note(handoff, "SET held_until = :until", " AND held_until <= :now", values)
-
-    def tidied(self, handoff: Handoff) -> None:
-        """Note that a handoff is tidied up; doing it twice changes nothing."""
-        self._note(handoff, "SET held_until = :none REMOVE active", "", {":none": number(0)})
-
-    def _note(self, handoff: Handoff, update: str, condition: str, values: Values) -> bool:
-        try:
+    def cleaned(self, handoff: Handoff, left: Sequence[int] = ()) -> None:
+        """Note that a handoff is cleaned up after, but for the packages that are ``left``; twice changes nothing."""
+        update, values = "SET held_until = :none REMOVE active, reserved", {":none": number(0)}
+        if left:
+            update, values = "SET reserved = :left", {":left": reserved_value(left)}
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
                 Key=intent_key(handoff).item,
                 UpdateExpression=update,
-                ConditionExpression=f"active = :tidy{condition}",
-                ExpressionAttributeValues={":tidy": TIDY, **values},
+                ConditionExpression="active = :clean_up",
+                ExpressionAttributeValues={":clean_up": CLEAN_UP, **values},
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
 
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
         """Take the lease that lets one sweep run at a time; ``None`` while another one has it.
@@ -222,28 +209,36 @@ def _anew(row: Mapping[str, Any], now: float, last: Last) -> dict[str, Any]:
         "attempt": number(0),
         "held_until": number(0),
         "since": number(0),
-        "late": {"BOOL": True},  # nobody knows who was at it
         "rev": number(int(rev) + 1 if rev.isdigit() else int(now * 1000)),
         "last": last_value({"at": timestamp(now), **last}),
     } | _kept_of(row)
 
 
 def _kept_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is worth keeping of a row that makes no sense: an order, once known, is never lost."""
+    """Give what is worth keeping of a row that makes no sense: an order, and packages that are to be cleaned up."""
+    kept: dict[str, Any] = {}
     match row.get("handoff_order"):
         case {"S": str(put)}:
-            return {"handoff_order": text(put)}
-    return {}
+            kept["handoff_order"] = text(put)
+    match row.get("target"):
+        case {"S": str(target)}:
+            with suppress(KeyError, TypeError, ValueError):
+                read_reserved(row)
+                kept |= {"target": text(target), "reserved": row["reserved"]}
+    return kept
 
 
-def _rebuilt(given: dict[str, Any], fields: tuple[str, ...], version: str | None) -> dict[str, Any]:
-    """Give the update of a target's row that drops some fields; a version that is known replaces the one that was."""
-    dropped = [name for name in fields if version is None or name != "version"]
-    remove = f"REMOVE {', '.join(f'#{name}' for name in dropped)}" if dropped else ""
-    if version is None or "version" not in fields:
-        return given | {"UpdateExpression": remove}
-    values = given.get("ExpressionAttributeValues", {}) | {":rebuilt": text(version)}
-    return given | {"UpdateExpression": f"SET #version = :rebuilt {remove}", "ExpressionAttributeValues": values}
+def _rebuilt(given: dict[str, Any], fields: tuple[str, ...], reserved: int | None) -> dict[str, Any]:
+    """Give the update of a target's row that drops some fields; a number that is given, and its version, are new."""
+    if reserved is None:
+        return given | {"UpdateExpression": f"REMOVE {', '.join(f'#{name}' for name in fields)}"}
+    dropped = [f"#{name}" for name in fields if name not in {"reserved", "version"}]
+    update = "SET reserved = :next_number, version = :last_version" + (
+        f" REMOVE {', '.join(dropped)}" if dropped else ""
+    )
+    values: Any = {":next_number": number(reserved), ":last_version": text(f"v1.0.{reserved - 1}")}
+    values |= given.get("ExpressionAttributeValues", {})
+    return given | {"UpdateExpression": update, "ExpressionAttributeValues": values}
 
 
 def _row(item: Mapping[str, Any]) -> Row | Unreadable:
@@ -251,12 +246,6 @@ def _row(item: Mapping[str, Any]) -> Row | Unreadable:
         return read_row(item)
     except Unreadable as error:
         return error
-
-
-def _untidy(handoff: Handoff, item: Mapping[str, Any]) -> Untidy:
-    row = _row(item)
-    put_at = item.get("handoff_order", {}).get("S", "")
-    return Untidy(known(handoff, put_at), row.outcome if isinstance(row, Row) else None)
 
 
 def _cursor(item: Mapping[str, Any]) -> Cursor | None:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 def package(name: str, folder: Path | None, bucket: str | None, stack: str, *, as_json: bool) -> None:
     """Show or download the package of the intent NAME.
 
-    It is shown as that intent made it, whatever was published under the same name since.
-
     \b
     Examples:
       conductor-loop package intent-scale-up-001.json

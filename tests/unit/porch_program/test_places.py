@@ -85,5 +85,5 @@ def test_the_same_intent_after_others_has_another_workspace() -> None:
 
 
 def test_the_longest_version_fits_into_a_workspace() -> None:
-    longest = "cnf-simulator-v999999999.999999999.1000000000"
+    longest = "cnf-simulator-v9999999999.9999999999.10000000000"
     assert LABEL.fullmatch(workspace_of(intent("x" * 200), longest))

@@ -4,7 +4,7 @@ from porch.errors import WRONG_USAGE, PorchError
 
 FIRST_VERSION = "v1.0.0"
 _MAX_NAME = 253  # a Kubernetes object's name; also below the 255 bytes of a file name
-_MAX_DIGITS = 9  # of each part of a version: bounds the name
+_MAX_DIGITS = 10  # of each part of a version: bounds the name, and has room for a time in seconds
 _MAX_REPLICAS_DIGITS = 10  # int32
 
 
