@@ -64,12 +64,12 @@ def test_what_is_to_be_kept_is_not_retracted(parts: World) -> None:
     assert parts.bucket.leftovers(HANDOFF, "packages/").keys() == {"packages/ns/name/p/kept"}
 
 
-def test_what_was_replaced_by_a_file_that_is_retracted_comes_back(world: World) -> None:
+def test_what_was_replaced_by_a_file_that_is_retracted_comes_back(parts: World) -> None:
     other = replace(CLAIM, handoff=replace(HANDOFF, version_id="v0"), owner="other")
-    world.bucket.publish(other, {"packages/p/file": b"theirs"}, {})
-    world.bucket.publish(CLAIM, {"packages/p/file": b"mine"}, world.bucket.leftovers(HANDOFF, "packages/p/"))
-    world.bucket.retract(HANDOFF, "packages/p/")
-    assert world.bucket.get(BUCKET, "packages/p/file") == b"theirs"
+    parts.bucket.publish(other, {"packages/p/file": b"theirs"}, {})
+    parts.bucket.publish(CLAIM, {"packages/p/file": b"mine"}, parts.bucket.leftovers(HANDOFF, "packages/p/"))
+    parts.bucket.retract(HANDOFF, "packages/p/")
+    assert parts.bucket.get(BUCKET, "packages/p/file") == b"theirs"
 
 
 def test_the_place_is_clean_after_a_success_and_after_an_attempt_that_published_nothing(parts: World) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import boto3
+import pytest
+from botocore.exceptions import ClientError
 
 from conductor_loop import messages
 from conductor_loop.app import Cursor, Message, Turn
@@ -78,6 +80,12 @@ def test_tries_of_the_sweeper_are_noted(parts: World) -> None:
     assert (row.sweeps, row.swept_at, row.since) == (2, NOW + 180, NOW)
 
 
+def test_a_try_of_the_sweeper_makes_no_row(parts: World) -> None:
+    with pytest.raises((KeyError, ClientError)):
+        parts.state.note_sweep(HANDOFF, NOW + 60)
+    assert parts.state.read([HANDOFF]) == {}
+
+
 def test_the_row_knows_when_its_last_message_was_sent(parts: World) -> None:
     parts.state.register(HANDOFF, State.QUEUED, NOW)
     parts.state.claim(CLAIM, NOW + 1, parts.row(HANDOFF))
@@ -134,6 +142,13 @@ def test_after_an_end_that_is_known_nothing_is_to_be_tidied_up(parts: World) -> 
     parts.state.tidied(HANDOFF)
     assert parts.state.untidy(BUCKET, NOW + 10**6, 9) == []
     assert parts.row(HANDOFF).held_until == 0
+
+
+def test_what_is_being_processed_is_not_to_be_tidied_up(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.tidied(HANDOFF)
+    assert not parts.state.put_off(HANDOFF, NOW + 600, NOW + 31)
+    assert parts.row(HANDOFF).held_until == CLAIM.lease_until
 
 
 def test_the_row_knows_that_a_worker_may_be_late(parts: World) -> None:
