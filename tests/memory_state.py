@@ -102,8 +102,8 @@ class MemoryState:
         return None
 
     def learn(self, handoff: Handoff) -> None:
-        row, second = self.rows[_id(handoff)], handoff.event_time[:19]
-        if row.order in {second, f"{second}~"}:
+        row, second = self.rows.get(_id(handoff)), handoff.event_time[:19]
+        if row is not None and row.order in {second, f"{second}~"}:
             self.rows[_id(handoff)] = replace(row, order=order(handoff))
 
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:

@@ -1,5 +1,6 @@
 """One set of promises, kept by the adapters on moto and by the in-memory ones alike."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from conductor_loop import pipeline
 from conductor_loop.errors import Gone, Illegible, NumberTaken, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Row, State, Target
+from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
 from conductor_loop.order import order
 from conductor_loop.rates import Rate
 from tests.factories import BUCKET, World, intent
@@ -107,6 +108,22 @@ def test_only_the_claim_in_force_decides(parts: World) -> None:
     assert parts.state.target("ns/name").version == "v1.0.0"
 
 
+@pytest.mark.parametrize("other", [{"owner": "another"}, {"attempt": 2}])
+def test_a_claim_that_is_not_this_one_decides_and_postpones_nothing(parts: World, other: dict[str, Any]) -> None:
+    parts.state.claim(CLAIM, NOW)
+    claimed = parts.row(HANDOFF)
+    assert parts.state.decide(replace(CLAIM, **other), OUTCOME, APPLIED, NOW + 1) is not None
+    assert parts.state.postpone(replace(CLAIM, **other), Pause(NOW + 60, 2), NOW + 1) is not None
+    assert parts.row(HANDOFF) == claimed
+
+
+def test_a_worker_whose_handoff_was_handed_over_meanwhile_decides_nothing(parts: World) -> None:
+    parts.state.claim(CLAIM, NOW)
+    parts.state.register(HANDOFF, State.QUEUED, NOW + 31, parts.row(HANDOFF))
+    assert parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 32) is not None
+    assert parts.row(HANDOFF).state is State.QUEUED
+
+
 def test_a_decision_frees_the_target_and_records_what_was_applied(parts: World) -> None:
     parts.state.claim(CLAIM, NOW)
     parts.state.decide(CLAIM, OUTCOME, APPLIED, NOW + 1)
@@ -157,6 +174,60 @@ def test_a_registered_handoff_waits_and_can_be_claimed_as_it_was_seen(parts: Wor
     assert parts.state.register(HANDOFF, State.QUEUED, NOW) is not None
     assert parts.state.claim(CLAIM, NOW, Row(State.QUEUED, order=order(HANDOFF), rev=1)) is None
     assert parts.row(HANDOFF).state is State.PROCESSING
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": State.QUEUED},
+        {"attempt": 2},
+        {"order": "2026-11-23T03:00:00"},
+        {"order": ""},
+        {"rev": 1},
+        {"reserved": (7,)},
+    ],
+    ids=str,
+)
+def test_a_row_that_is_not_as_it_was_seen_refuses_every_write(parts: World, change: dict[str, Any]) -> None:
+    parts.state.claim(CLAIM, NOW - 60)
+    parts.state.postpone(CLAIM, Pause(NOW - 1, 1), NOW - 50)
+    row = parts.row(HANDOFF)
+    seen = replace(row, **change)
+    refusals = [
+        parts.state.register(HANDOFF, State.QUEUED, NOW, seen),
+        parts.state.claim(CLAIM, NOW, seen),
+        parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW, seen),
+    ]
+    assert [refusal.row if refusal else None for refusal in refusals] == [row] * 3
+    assert parts.row(HANDOFF) == row
+    assert parts.state.claim(CLAIM, NOW, row) is None
+
+
+def test_a_write_that_the_sdk_makes_again_is_refused_by_itself(parts: World) -> None:
+    def refused(write: Callable[[], Refusal | None]) -> Refusal:
+        assert write() is None
+        refusal = write()
+        assert refusal is not None
+        assert refusal.row == parts.row(HANDOFF)
+        return refusal
+
+    refused(lambda: parts.state.register(HANDOFF, State.QUEUED, NOW))
+    seen = parts.row(HANDOFF)
+    refusal = refused(lambda: parts.state.claim(CLAIM, NOW, seen))
+    assert refusal.target == parts.state.target("ns/name")
+    refused(lambda: parts.state.postpone(CLAIM, Pause(NOW + 60, 1), NOW + 1))
+    seen = parts.row(HANDOFF)
+    refused(lambda: parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW + 61, seen))
+
+
+def test_an_order_is_learnt_where_its_second_alone_is_known(parts: World) -> None:
+    parts.state.learn(HANDOFF)
+    assert parts.state.find([HANDOFF]) == {}, "of what has no row, nothing is"
+    for known, learnt in (("", HANDOFF.sequencer), ("~", HANDOFF.sequencer), ("0F", "0F")):
+        handoff = replace(HANDOFF, key=f"intent-{known or 'unknown'}.json")
+        parts.state.register(replace(handoff, sequencer=known), State.QUEUED, NOW)
+        parts.state.learn(handoff)
+        assert parts.row(handoff).order == order(replace(handoff, sequencer=learnt))
 
 
 def test_handing_over_again_is_counted_and_keeps_the_attempts(parts: World) -> None:
@@ -219,6 +290,7 @@ def test_the_versions_below_another_one_are_older(parts: World) -> None:
     versions = [parts.bucket.drop(BUCKET, "intent-a.json", b"{}") for _ in range(3)]
     parts.bucket.drop(BUCKET, "intent-a.json5", b"{}")
     ids = [one.version_id for one in versions]
+    parts.bucket.withdraw("intent-a.json")
     assert [set(parts.bucket.older_versions(one)) for one in versions] == [set(), {ids[0]}, {*ids[:2]}]
 
 
@@ -380,6 +452,13 @@ def test_a_decision_writes_the_row_and_the_target_and_a_rejection_the_row_and_th
         ["intent#intent-b.json", "name#intent-b.json"],
     ]
     del aws
+
+
+def test_a_listing_is_by_key_and_of_each_key_the_newest_first(parts: World) -> None:
+    keys = ("intent-b.json", "intent-B.json", "intent-a.json", "intent-ä.json", "intent-a.json5", "intent-b.json")
+    put = [parts.bucket.drop(BUCKET, key, b"{}") for key in keys]
+    found, _ = parts.bucket.unsettled(BUCKET, None, 1)
+    assert [one.handoff.version_id for one in found] == [put[at].version_id for at in (1, 2, 4, 5, 0, 3)]
 
 
 def test_a_row_that_makes_no_sense_is_told_apart(world: World, aws: boto3.session.Session) -> None:

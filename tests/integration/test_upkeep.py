@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import boto3
+import pytest
+from botocore.exceptions import ClientError
 
 from conductor_loop import messages
 from conductor_loop.app import Cursor, Message, Turn
@@ -85,6 +87,12 @@ def test_tries_of_the_sweeper_are_noted(parts: World) -> None:
     parts.state.note_sweep(HANDOFF, NOW + 180)
     row = parts.row(HANDOFF)
     assert (row.sweeps, row.swept_at, row.since) == (2, NOW + 180, NOW)
+
+
+def test_a_try_of_the_sweeper_makes_no_row(parts: World) -> None:
+    with pytest.raises((KeyError, ClientError)):
+        parts.state.note_sweep(HANDOFF, NOW + 60)
+    assert parts.state.read([HANDOFF]) == {}
 
 
 def test_the_row_knows_when_its_last_message_was_sent(parts: World) -> None:
