@@ -84,6 +84,11 @@ IN_PARALLEL := --numprocesses 3 --dist loadscope --no-loadscope-reorder
 test: setup ## every test that guards a commit
 	@.venv/bin/pytest $(IN_PARALLEL)
 
+.PHONY: test-long
+test-long: setup ## what is too long for every commit: every page, every permission, every safeguard taken out; half an hour or more
+	@.venv/bin/pytest $(IN_PARALLEL) -m long
+	@$(PYTHON) -m tests.mutations
+
 .PHONY: bench
 bench: setup ## speed, cost and scale against their targets; PEER=PATH
 	@$(PYTHON) -m bench $(if $(PEER),--peer $(PEER))
