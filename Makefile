@@ -85,9 +85,9 @@ test: setup ## every test that guards a commit
 	@.venv/bin/pytest $(IN_PARALLEL)
 
 .PHONY: test-long
-test-long: setup ## what is too long for every commit: every page, every permission, every safeguard taken out; half an hour or more
+test-long: setup ## what is too long for every commit: every page and permission, and mutations (WORDS="target: name:" chooses); an hour
 	@.venv/bin/pytest $(IN_PARALLEL) -m long
-	@$(PYTHON) -m tests.mutations
+	@$(PYTHON) -m tests.mutations $(WORDS)
 
 .PHONY: bench
 bench: setup ## speed, cost and scale against their targets; PEER=PATH

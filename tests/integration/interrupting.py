@@ -59,6 +59,11 @@ class Fault:
     after: bool = False  # it has had its effect by then
     lasting: bool = False  # and so is every call after it; the SDK gives up
 
+    @property
+    def passes(self) -> bool:
+        """Whether the call is made again, by the SDK or the adapter, and has an answer then."""
+        return not self.lasting and self.answer is not _killed
+
 
 FAULTS = {
     "killed before": Fault(_killed),

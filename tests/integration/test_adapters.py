@@ -112,8 +112,11 @@ def test_only_the_claim_in_force_decides(parts: World) -> None:
 def test_a_claim_that_is_not_this_one_decides_and_postpones_nothing(parts: World, other: dict[str, Any]) -> None:
     parts.state.claim(CLAIM, NOW)
     claimed = parts.row(HANDOFF)
-    assert parts.state.decide(replace(CLAIM, **other), OUTCOME, APPLIED, NOW + 1) is not None
-    assert parts.state.postpone(replace(CLAIM, **other), Pause(NOW + 60, 2), NOW + 1) is not None
+    refusals = [
+        parts.state.decide(replace(CLAIM, **other), OUTCOME, APPLIED, NOW + 1),
+        parts.state.postpone(replace(CLAIM, **other), Pause(NOW + 60, 2), NOW + 1),
+    ]
+    assert [refusal.row if refusal else None for refusal in refusals] == [claimed] * 2
     assert parts.row(HANDOFF) == claimed
 
 
@@ -269,6 +272,27 @@ def test_an_older_version_of_a_name_is_refused_once_a_newer_one_was_claimed(part
     assert refusal.newer_version == "v2"
     again = replace(newer, owner="again", attempt=2, number=1, earlier=(0,))
     assert parts.state.claim(again, NOW + 99, parts.row(newer.handoff)) is None
+
+
+def test_an_older_version_of_a_name_is_refused_once_a_newer_one_waits(parts: World) -> None:
+    newer = replace(HANDOFF, version_id="v2", sequencer="0B")
+    parts.state.register(newer, State.QUEUED, NOW)
+    for refusal in (parts.state.register(HANDOFF, State.QUEUED, NOW), parts.state.claim(CLAIM, NOW)):
+        assert refusal is not None
+        assert refusal.newer_version == "v2"
+    assert parts.state.claim(replace(CLAIM, handoff=newer), NOW, parts.row(newer)) is None
+
+
+def test_an_older_version_of_a_name_is_refused_once_a_newer_one_was_decided_without_a_claim(parts: World) -> None:
+    newer = replace(HANDOFF, version_id="v2", sequencer="0B")
+    parts.state.decide_unclaimed(newer, OUTCOME, NOW, newest="v2")
+    for refusal in (
+        parts.state.claim(CLAIM, NOW),
+        parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW, newest=HANDOFF.version_id),
+    ):
+        assert refusal is not None
+        assert refusal.newer_version == "v2"
+    assert parts.state.decide_unclaimed(HANDOFF, OUTCOME, NOW) is None, "which notes nothing of the name"
 
 
 def test_a_version_stands_above_those_that_are_known_to_be_older(parts: World) -> None:

@@ -16,6 +16,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 
 from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.errors import Overtaken
 from conductor_loop.intent import Handoff
 from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, State
 from conductor_loop.order import order
@@ -140,7 +141,7 @@ def play(
     before(world)
     interrupter.reset(fault, at)
     if fault is not None:
-        with suppress(Killed, Exception):
+        with suppress(*((Overtaken,) if fault.passes else (Killed, Exception))):  # overtaken by its own first try
             call(world)
         interrupter.fault = None
     call(world)

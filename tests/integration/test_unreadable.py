@@ -213,11 +213,12 @@ def test_a_rate_limit_that_makes_no_sense_begins_anew(world: World, table: Any) 
     assert "treated as normal" not in world.status()["message"]
 
 
-def test_a_message_whose_row_makes_no_sense_is_worked_on(world: World, table: Any) -> None:
+@pytest.mark.parametrize("field", ["state", "audit"])
+def test_a_message_whose_row_makes_no_sense_is_worked_on(world: World, table: Any, field: str) -> None:
     world.configure(priority_queues=True)
     handoff = world.drop()
     pipeline.answer(world.app, handoff, world.deadline)
-    spoil_handoff(table, handoff)
+    spoil_handoff(table, handoff, **{field: GARBAGE})
     assert not any(isinstance(answer, Later) for answer in world.work())
     assert world.status()["status"] == "success"
 

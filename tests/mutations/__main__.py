@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 SOURCE = Path("src/conductor_loop")
 _COPIED = ("src", "tests", "layers/porch/lib", "pyproject.toml")
 _AT_ONCE = 2
-_BROKEN = re.compile("ValidationException|SyntaxError|NameError|UnboundLocalError|ImportError")
+_BROKEN = re.compile(
+    "Invalid ConditionExpression|unused in expressions|SyntaxError|NameError|UnboundLocalError|ImportError"
+)
 
 
 def main(words: list[str]) -> int:

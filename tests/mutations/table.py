@@ -7,6 +7,7 @@ given, all values must be used: it is made to hold always, and stays where it is
 from dataclasses import dataclass
 
 _ADAPTERS = ("integration/test_adapters.py", "integration/test_publishing.py", "integration/test_upkeep.py")
+_CORRUPT = ("integration/test_unreadable.py",)
 _INTERRUPTED = ("integration/test_interruptions.py",)
 _PLAYED = ("unit/test_explorer.py", "unit/test_schedules.py")
 
@@ -26,14 +27,14 @@ class Mutation:
         return text.replace(self.old, self.new)
 
 
-def _always(what: str, clause: str, within: str = "{}") -> Mutation:
+def _always(what: str, clause: str, within: str = "{}", tests: tuple[str, ...] = _ADAPTERS) -> Mutation:
     """Make a clause of a condition hold always; ``within`` is enough of what is around it to find it."""
     new = within.replace("{}", f"({clause} OR attribute_exists(pk) OR attribute_not_exists(pk))")
-    return Mutation(what, "aws/dynamodb.py", within.replace("{}", clause), new, _ADAPTERS)
+    return Mutation(what, "aws/dynamodb.py", within.replace("{}", clause), new, tests)
 
 
 def _upkeep(what: str, old: str, new: str) -> Mutation:
-    tests = ("integration/test_upkeep.py", "integration/test_adapters.py", "integration/test_unreadable.py")
+    tests = ("integration/test_upkeep.py", "integration/test_adapters.py", *_CORRUPT)
     return Mutation(what, "aws/upkeep.py", old, new, tests)
 
 
@@ -74,12 +75,24 @@ TABLE = [
     _always("row: its reserved numbers are as seen", "reserved = :seen_reserved"),
     _always("row: its order is as seen", "handoff_order = :seen_order"),
     _always("row: it has no order, as seen", "attribute_not_exists(handoff_order)"),
-    _always("target: it is free", "attribute_not_exists(held_until) OR held_until <= :now"),
+    Mutation(
+        "target: it is free",
+        "aws/dynamodb.py",
+        '_TARGET_FREE = "(attribute_not_exists(held_until) OR',
+        '_TARGET_FREE = "(attribute_not_exists(held_until) OR attribute_exists(pk) OR',
+        _ADAPTERS,
+    ),
     _always("target: its next number is as read", "reserved = :number"),
     _always(
         "target: its generation is as read", "generation = :generation", 'attribute_not_exists(generation) OR {})"'
     ),
-    _always("target: nothing newer was applied", "attribute_not_exists(last_order) OR last_order <= :latest"),
+    Mutation(
+        "target: nothing newer was applied",
+        "aws/dynamodb.py",
+        '_NOTHING_NEWER = "(attribute_not_exists(last_order) OR',
+        '_NOTHING_NEWER = "(attribute_not_exists(last_order) OR attribute_exists(pk) OR',
+        _ADAPTERS,
+    ),
     _always("name: no newer version was seen", "last_order <= :earliest"),
     Mutation(
         "name: but the same version, or one that is known to be older",
