@@ -30,6 +30,11 @@ def pytest_configure() -> None:
     os.environ.setdefault("SEED", str(random.randrange(1_000_000)))  # noqa: S311 - to be repeated, not to be secret
 
 
+def pytest_report_header() -> str:
+    """Say which histories are played before any of them can stop the run."""
+    return f"random histories: SEED={os.environ['SEED']} SCHEDULES={os.environ['SCHEDULES']}"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how to play the same random histories again."""
     reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
