@@ -29,10 +29,10 @@ from bench.function import (
 from bench.lines import Line, bounded, told
 from bench.wire import VERSION, Wire
 from conductor_loop import handlers, messages, metrics, pipeline, status
-from conductor_loop.aws.dynamodb import StateTable
-from conductor_loop.aws.s3 import Bucket
-from conductor_loop.aws.sqs import Queues
 from conductor_loop.porch import Package, Result, Run
+from conductor_loop.storage.bucket import Bucket
+from conductor_loop.storage.queues import Queues
+from conductor_loop.storage.state import StateTable
 
 MOST_TIMES = 1.3
 ROUNDS, EACH = 15, 20

@@ -18,7 +18,7 @@ from bench.cpu import canned_porch
 from bench.function import BUCKET, REGION, TABLE, clients, environment, function, intent, invoke
 from bench.lines import Line, bounded, told
 from conductor_loop import handlers
-from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.storage.state import StateTable
 
 LENGTHS = (0, 1_000, 10_000, 100_000)
 MOST_TIMES = 1.25  # of the CPU without history: what turns of moto differ by among themselves

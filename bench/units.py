@@ -15,7 +15,7 @@ type Item = Mapping[str, Mapping[str, Any]]
 # As in template.yaml; its keys, and what else it holds.
 INDEXES = {
     "by-day": (("arrival_day", "arrived"), ("state", "namespace", "priority", "attempt")),
-    "active": (("active", "held_until"), ()),
+    "active": (("active", "due_at"), ()),
 }
 _KEYS = ("pk", "sk")
 _UNIT = 1024  # bytes

@@ -87,8 +87,8 @@ def stream(written: Sequence[Written], roll: int = 10**9, count: int = 3) -> dic
     """Give the records of writes by shard: of one row always in one, until shards roll over after so many writes."""
     shards: defaultdict[str, Records] = defaultdict(list)
     for number, one in enumerate(written, 1):
-        shard = f"shardId-{number // roll:04}-{crc32(one.handoff.key.encode()) % count}"
-        place = {"SequenceNumber": f"{number}00", "ApproximateCreationDateTime": int(one.row.since)}
+        shard = f"shardId-{number // roll:04}-{crc32(one.image['pk']['S'].encode()) % count}"
+        place = {"SequenceNumber": f"{number}00", "ApproximateCreationDateTime": 1_800_000_000}
         shards[shard].append({"dynamodb": place | one.record})
     return dict(shards)
 

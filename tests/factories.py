@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop import pipeline
 from conductor_loop.app import App, Bucket, Measured, StateTable
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
-from conductor_loop.delivery import Later
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import Row
+from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
-from conductor_loop.settling import Answer
 from tests.memory import MemoryBucket, MemoryQueues
 from tests.memory_state import MemoryState
 
@@ -139,14 +139,14 @@ class World:
         """Give the handoff's row, which must be there."""
         return self.state.find([handoff])[handoff]
 
-    def work(self) -> list[Answer | Later]:
+    def work(self) -> list[Answer | Deferred]:
         """Receive every message that is due, each once; those that come again wait as they ask to."""
         due = [entry for entry in self.queues.waiting if entry[0] <= self.clock()]
         self.queues.waiting = [entry for entry in self.queues.waiting if entry[0] > self.clock()]
         answers = []
         for _, message in due:
-            answer = pipeline.work(self.app, message, self.deadline)
-            if isinstance(answer, Later):
+            answer = admit.work(self.app, message, self.deadline)
+            if isinstance(answer, Deferred):
                 self.queues.waiting.append((self.clock() + answer.seconds, message))
             answers.append(answer)
         return answers

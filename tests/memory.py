@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.app import Cursor, Found, Message, Unsettled
+from conductor_loop.app import Cursor, Message, Unsettled
 from conductor_loop.errors import Gone, Illegible, NumberTaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim
-from conductor_loop.order import order
+from conductor_loop.intents.model import Found, order
 
 UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket gives to nobody
 
@@ -67,14 +66,21 @@ class MemoryBucket:
         there = [version.id for version in self.objects.get(handoff.key, []) if not version.marker]
         return there[: there.index(handoff.version_id)] if handoff.version_id in there else []
 
-    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
-        mine = {"handoff": claim.handoff.version_id, "owner": claim.owner}
+    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
+        mine = {"handoff": handoff.version_id, "owner": token}
         for key, body in files.items():
             theirs = self.objects.get(key)
             if not theirs:
                 self._put(key, body, mine)
-            elif theirs[-1].metadata.get("owner") != claim.owner:
+            elif theirs[-1].metadata.get("owner") != token:
                 raise NumberTaken
+
+    def next_number(self, handoff: Handoff, target: str) -> int:
+        prefix = f"packages/{target}/"
+        names = {
+            key.removeprefix(prefix).partition("/")[0] for key in self.keys(handoff.bucket) if key.startswith(prefix)
+        }
+        return max((int(one.rpartition(".")[2]) + 1 for one in names), default=0)
 
     def remove_package(self, handoff: Handoff, prefix: str) -> None:
         for versions in [versions for key, versions in self.objects.items() if key.startswith(prefix)]:

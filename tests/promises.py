@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop import pipeline
-from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, Overtaken, StillHeld
+from conductor_loop.errors import Cause, LeaseBusy, LeaseLost
 from conductor_loop.intent import Handoff
-from conductor_loop.sweep import sweep
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.reconcile import sweep
 from tests.factories import BUCKET, World, intent
 
 
@@ -55,8 +55,8 @@ class Site:
     def event(self, *handoffs: Handoff) -> None:
         """Deliver events; a failed delivery is not made again."""
         for handoff in handoffs:
-            with suppress(Killed, StillHeld, Overtaken):
-                pipeline.answer(self.world.app, handoff, self.world.deadline)
+            with suppress(Killed, LeaseBusy, LeaseLost):
+                admit.answer(self.world.app, handoff, self.world.deadline)
 
     def receive(self, file: str = "", version: Handoff | None = None) -> None:
         """Hand over each message that is due, once: all, or those of one file or version."""
@@ -66,10 +66,10 @@ class Site:
         queues.waiting = [one for one in queues.waiting if one not in due]
         for entry in due:
             try:
-                answer = pipeline.work(self.world.app, entry[1], self.world.deadline)
-            except (Killed, Overtaken):
-                answer = Later(180)  # its visibility timeout
-            if isinstance(answer, Later):
+                answer = admit.work(self.world.app, entry[1], self.world.deadline)
+            except (Killed, LeaseLost):
+                answer = Deferred(180)  # its visibility timeout
+            if isinstance(answer, Deferred):
                 queues.waiting.append((self.world.clock() + answer.seconds, entry[1]))
 
     def lose_messages(self) -> None:

@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from conductor_loop import pipeline
 from conductor_loop.app import App, Message, Unsettled
 from conductor_loop.config import Config
-from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, Gone, Overtaken, StillHeld
+from conductor_loop.errors import Cause, Gone, LeaseBusy, LeaseLost
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Outcome, State
-from conductor_loop.order import is_exact, order
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import Outcome, Phase, is_exact, order
+from conductor_loop.intents.reconcile import sweep, take_turn
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
-from conductor_loop.sweep import sweep, take_turn
 from tests.factories import BUCKET, component, intent
 from tests.memory import UNREADABLE, MemoryBucket
 from tests.watched import WatchedState
@@ -215,10 +214,10 @@ class Schedule:
     # -- what happened
 
     def decided(self, handoff: Handoff, outcome: Outcome) -> None:
-        self.count(f"decided {outcome.state}")
+        self.count(f"decided {outcome.phase}")
         drop = self.drops[handoff.version_id]
         drop.decided.append(outcome)
-        if outcome.state is not State.SUCCEEDED:
+        if outcome.phase is not Phase.SUCCEEDED:
             return
         prefix = outcome.status["package"]["prefix"]
         mine = {prefix + path: body for path, body in self.running.package.items()}
@@ -291,7 +290,7 @@ class Schedule:
         self.running = worker
         if worker.step():
             self.workers.remove(worker)
-            if worker.error is not None and not isinstance(worker.error, Killed | Overtaken | StillHeld | Gone):
+            if worker.error is not None and not isinstance(worker.error, Killed | LeaseLost | LeaseBusy | Gone):
                 raise worker.error
 
     def _start(self, task: Callable[[Worker, App], object]) -> None:
@@ -321,9 +320,9 @@ class Schedule:
 
     def _answer(self, worker: Worker, app: App, due: Due) -> None:
         try:
-            pipeline.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
+            admit.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
             self.drops[due.handoff.version_id].known |= is_exact(order(due.handoff))
-        except (Killed, Overtaken, StillHeld, Gone) as error:
+        except (Killed, LeaseLost, LeaseBusy, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
             if due.received <= 2:  # Lambda delivers it two times more
                 due.at = self.now + 60 * due.received
@@ -334,11 +333,11 @@ class Schedule:
     def _work(self, worker: Worker, app: App, due: Due) -> None:
         assert due.message is not None
         try:
-            result = pipeline.work(app, due.message, worker.clock() + _INVOCATION_SECONDS)
-        except (Overtaken, Gone) as error:
+            result = admit.work(app, due.message, worker.clock() + _INVOCATION_SECONDS)
+        except (LeaseLost, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
-            result = Later(2.0**due.received)
-        if isinstance(result, Later):
+            result = Deferred(2.0**due.received)
+        if isinstance(result, Deferred):
             self.count("messages hidden")
             due.at = self.now + result.seconds
             if self.impatient and due.received >= _MOST_RECEIVES and due in self.waiting and not self.draining:

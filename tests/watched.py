@@ -2,14 +2,12 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import TRANSITIONS, Applied, Claim, Outcome, Pause, Refusal, Row, State
-from conductor_loop.order import is_exact
+from conductor_loop.intents.model import TRANSITIONS, Conflict, Phase, Row, State, Write, is_exact
 from tests.auditing import MemoryAudit, known, stream
 from tests.memory import MemoryBucket
 from tests.memory_state import MemoryState
@@ -19,21 +17,12 @@ if TYPE_CHECKING:
     from tests.workers import Drop
 
 
-class WatchedRows(dict[tuple[str, str], Row]):
-    """Holds every write of a handoff's row against the table of transitions."""
-
-    def __setitem__(self, key: tuple[str, str], row: Row) -> None:
-        before = self.get(key)
-        if before is not None and before.state.decided:
-            assert (row.state, row.outcome) == (before.state, before.outcome), f"changed: {before} to {row}"
-        elif before is None or replace(before, order=row.order) != row:  # learning an order is no transition
-            assert_follows(before.state if before else None, row.state)
-        super().__setitem__(key, row)
-
-
-def assert_follows(before: State | None, after: State) -> None:
-    """Hold one transition against the table."""
-    assert after in TRANSITIONS[before], f"{before} -> {after} is not in TRANSITIONS"
+def assert_follows(before: Row, after: Row) -> None:
+    """Hold one write of a row against the table of transitions."""
+    state = before.state if before.rev else None
+    assert after.state in TRANSITIONS[state], f"{before} -> {after} is not in TRANSITIONS"
+    if before.outcome is not None:
+        assert after.outcome == before.outcome, f"changed: {before} to {after}"
 
 
 class WatchedState(MemoryState):
@@ -41,70 +30,69 @@ class WatchedState(MemoryState):
 
     def __init__(self, world: "Schedule") -> None:
         super().__init__()
-        self.rows = WatchedRows()
         self.world = world
-        self.in_force: list[Claim] = []
-        self.known: dict[str, bool] = {}  # owner to whether the order of what it claimed was known to the system
+        self.in_force: list[Write] = []  # claims
+        self.known: dict[tuple[str, str], bool] = {}  # whether the order of what is claimed was known to the system
         self.applied: dict[str, list[tuple[Drop, bool]]] = {}
 
-    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
-        refusal = super().claim(claim, now, seen)
-        if refusal is None:
-            self._check_alone(claim, now)
-            self._check_newest(claim)
-            self.in_force.append(claim)
-            self.known[claim.owner] = self.world.drops[claim.handoff.version_id].known
-        return refusal
+    def write(self, write: Write) -> Conflict | None:
+        before = self.rows.get(_id(write.handoff), Row())
+        conflict = super().write(write)
+        if conflict is not None:
+            return conflict
+        after = self.rows[_id(write.handoff)]
+        if after.rev == before.rev:
+            assert replace(before, order=after.order) == after, f"changed without a revision: {before} to {after}"
+            return None
+        assert_follows(before, after)
+        if write.after.state is State.RUNNING:
+            self._check_alone(write)
+            self._check_newest(write)
+            self.in_force.append(write)
+            self.known[_id(write.handoff)] = self.world.drops[write.handoff.version_id].known
+        elif write.lease is not None:
+            self._release(write)
+        if write.after.state is State.DONE and before.state is State.DONE and before.due_at and not after.due_at:
+            self.world.count("handoffs cleaned up after")
+        if write.after.outcome is not None and before.outcome is None:
+            self.world.decided(write.handoff, write.after.outcome)
+            if write.lease is not None and write.after.outcome.phase is Phase.SUCCEEDED:
+                drop = self.world.drops[write.handoff.version_id]
+                self.applied.setdefault(write.lease.target, []).append((drop, self.known[_id(write.handoff)]))
+        return None
 
-    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None:
-        refusal = super().postpone(claim, pause, now)
-        if refusal is None:
-            self._let_go(claim)
-            self.world.drops[claim.handoff.version_id].told += pause.failure is not None
-        return refusal
+    def _release(self, write: Write) -> None:
+        mine = [
+            one for one in self.in_force if one.after.rev == write.before.rev and one.handoff.key == write.handoff.key
+        ]
+        mine = [one for one in mine if one.handoff.version_id == write.handoff.version_id]
+        assert mine, f"a claim that had been taken over was honoured: {write}"
+        self.in_force.remove(mine[0])
+        failed = write.after.state is State.WAITING and write.after.failure != write.before.failure
+        self.world.drops[write.handoff.version_id].told += failed
 
-    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None:
-        refusal = super().decide(claim, outcome, applied, now)
-        if refusal is None:
-            self._let_go(claim)
-            self.world.decided(claim.handoff, outcome)
-            if applied is not None:
-                drop = self.world.drops[claim.handoff.version_id]
-                self.applied.setdefault(claim.target, []).append((drop, self.known[claim.owner]))
-        return refusal
-
-    def decide_unclaimed(
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
-    ) -> Refusal | None:
-        refusal = super().decide_unclaimed(handoff, outcome, now, seen, newest=newest)
-        if refusal is None:
-            self.world.decided(handoff, outcome)
-        return refusal
-
-    def cleaned(self, handoff: Handoff, left: Sequence[int] = ()) -> None:
-        self.world.count("handoffs cleaned up after")
-        super().cleaned(handoff, left)
-
-    def _check_alone(self, claim: Claim, now: float) -> None:
+    def _check_alone(self, claim: Write) -> None:
         """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""
-        rivals = [one for one in self.in_force if one.target == claim.target or _same(one, claim)]
+        assert claim.lease is not None
+        rivals = [one for one in self.in_force if one.lease and one.lease.target == claim.lease.target]
+        rivals += [one for one in self.in_force if one not in rivals and _id(one.handoff) == _id(claim.handoff)]
         for rival in rivals:
             self.world.count("leases taken over")
-            assert rival.lease_until <= now, f"two live owners: {rival} and {claim}"
+            assert rival.after.due_at <= claim.at, f"two live owners: {rival} and {claim}"
             self.in_force.remove(rival)
 
-    def _check_newest(self, claim: Claim) -> None:
+    def _check_newest(self, claim: Write) -> None:
         """No version runs after a newer one of its name was admitted or decided, whatever became of that."""
         mine = self.world.drops[claim.handoff.version_id]
         for drop in self.world.drops.values():
             if drop.handoff.key == claim.handoff.key and drop.put_at > mine.put_at:
-                row = self.rows.get((drop.handoff.key, drop.handoff.version_id))
+                row = self.rows.get(_id(drop.handoff))
                 seen = row is not None and (is_exact(row.order) or row.order.endswith("~"))
                 assert not seen, f"{claim.handoff} runs, although {drop.handoff} was seen: {row}"
 
-    def _let_go(self, claim: Claim) -> None:
-        assert claim in self.in_force, f"a claim that had been taken over was honoured: {claim}"
-        self.in_force.remove(claim)
+
+def _id(handoff: Handoff) -> tuple[str, str]:
+    return handoff.key, handoff.version_id
 
 
 def assert_live(state: WatchedState, bucket: MemoryBucket, packages: Mapping[str, bytes]) -> None:
@@ -128,22 +116,17 @@ def assert_live(state: WatchedState, bucket: MemoryBucket, packages: Mapping[str
 
 def assert_trail(state: MemoryState, bucket: MemoryBucket, drops: "Iterable[Drop]") -> None:
     """Each transition has its entry, rows and statuses fit them, and each decision is counted once."""
-    audit, events, decided = MemoryAudit(), defaultdict[str, list[State]](list), Counter[str]()
+    audit, events, decided = MemoryAudit(), defaultdict[str, list[Phase]](list), Counter[str]()
     for shard, records in stream(state.written).items():
         audit.deliver(shard, records)
     verdict = audit.verified(known(state, bucket))
     assert not verdict.findings, verdict.findings
     for entry in map(json.loads, audit.lines):
-        events[entry["chain"]].append(State(entry["event"]))
+        events[entry["chain"]].append(Phase(entry["event"]))
     for drop in drops:
         mine = events[f"intent/{drop.handoff.key}/{drop.handoff.version_id}"]
-        for before, after in pairwise([None, *mine]):
-            assert after in TRANSITIONS[before], f"{drop.handoff}: {mine}"
+        assert not any(phase.done for phase in mine[:-1]), f"{drop.handoff}: {mine}"
         if drop.decided:
-            assert mine[-1] is drop.decided[0].state
+            assert mine[-1] is drop.decided[0].phase
             decided[f"files_{drop.decided[0].status['status']}"] += 1
     assert decided == {name: count for name, count in audit.counters.items() if name.startswith("files_")}
-
-
-def _same(one: Claim, other: Claim) -> bool:
-    return (one.handoff.key, one.handoff.version_id) == (other.handoff.key, other.handoff.version_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conductor_loop.app import App, Message
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, Outcome
+from conductor_loop.intents.model import Outcome
 from tests.memory import MemoryBucket
 
 if TYPE_CHECKING:
@@ -143,9 +143,9 @@ class Parts:
 class StallingBucket(Parts):
     """The files of a package are uploaded side by side: in any order."""
 
-    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
+    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
         bucket: Any = self._part
         for key in self._worker.world.shuffled(files):
             self._worker.effect()
-            bucket.publish(claim, {key: files[key]})
+            bucket.publish(handoff, token, {key: files[key]})
         self._worker.effect()

@@ -1,6 +1,6 @@
-"""The parts that the pipeline is told with, and what it needs of each; ``bootstrap`` makes an ``App``."""
+"""The adapters that an intent's life uses, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,18 +9,9 @@ from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.lifecycle import Applied, Beside, Claim, Last, Outcome, Pause, Refusal, Row, State, Target
+from conductor_loop.intents.model import Conflict, Found, Last, Outcome, Row, Target, Write
 from conductor_loop.porch import Request, Result
 from conductor_loop.rates import Peek, Take
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A handoff as S3 knows it, and its content."""
-
-    handoff: Handoff
-    body: bytes | None  # None: more bytes than anybody reads
-    newer_version: str | None = None  # of the same name, put since
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +22,6 @@ class Message:
     priority: Priority = Priority.NORMAL
     note: str = ""  # a clause for the status
     swept: bool = False  # sent by the sweeper, which has not read the intent
-    rev: int = 0  # that the row will have, once it says that the message waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +49,12 @@ class Turn:
 
 
 class Bucket(Protocol):
-    """The handoff bucket; ``aws.s3.Bucket`` says what each method does."""
+    """The handoff bucket; ``storage.bucket.Bucket`` says what each method does."""
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def older_versions(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
-    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None: ...  # noqa: D102
+    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None: ...  # noqa: D102
+    def next_number(self, handoff: Handoff, target: str) -> int: ...  # noqa: D102
     def remove_package(self, handoff: Handoff, prefix: str) -> None: ...  # noqa: D102
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
     def published(self, handoff: Handoff, key: str) -> bytes | None: ...  # noqa: D102
@@ -77,35 +68,22 @@ class Bucket(Protocol):
 
 
 class StateTable(Protocol):
-    """The state table; ``aws.dynamodb.StateTable`` says what each method does."""
+    """The state table; ``storage.state.StateTable`` says what each method does."""
 
-    def register(  # noqa: D102
-        self, handoff: Handoff, state: State, now: float, seen: Row | None = None, *, beside: Beside | None = None
-    ) -> Refusal | None: ...
-    def learn(self, handoff: Handoff) -> None: ...  # noqa: D102
+    def write(self, write: Write) -> Conflict | None: ...  # noqa: D102
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None: ...  # noqa: D102
-    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None: ...  # noqa: D102
-    def postpone(self, claim: Claim, pause: Pause, now: float) -> Refusal | None: ...  # noqa: D102
-    def decide(self, claim: Claim, outcome: Outcome, applied: Applied | None, now: float) -> Refusal | None: ...  # noqa: D102
-    def decide_unclaimed(  # noqa: D102
-        self, handoff: Handoff, outcome: Outcome, now: float, seen: Row | None = None, *, newest: str = ""
-    ) -> Refusal | None: ...
+    def reset(self, error: Unreadable, now: float, last: Last) -> bool: ...  # noqa: D102
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
+    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
     def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
-    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
-    def mend(  # noqa: D102
-        self, error: Unreadable, reserved: int | None = None, *, now: float, last: Last
-    ) -> bool: ...
-    def note_sweep(self, handoff: Handoff, now: float) -> None: ...  # noqa: D102
     def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]: ...  # noqa: D102
-    def cleaned(self, handoff: Handoff, left: Sequence[int] = ()) -> None: ...  # noqa: D102
     def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
     def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
 
 
 class Queues(Protocol):
-    """The queues by priority; ``aws.sqs.Queues`` says what each method does."""
+    """The queues by priority; ``storage.queues.Queues`` says what each method does."""
 
     def send(self, message: Message, group: str, delay_seconds: float = 0) -> None: ...  # noqa: D102
     def hide(self, record: Mapping[str, Any], seconds: float) -> None: ...  # noqa: D102
@@ -124,7 +102,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """Everything with an effect, passed in; so that the story can be told with other parts."""
+    """Everything with an effect, passed in: tests pass adapters in memory."""
 
     config: Config
     bucket: Bucket
@@ -136,10 +114,10 @@ class App:
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
     note: Callable[[Counted], None]  # what is counted beside decisions and attempts
-    trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
+    trace: Callable[[Intent], None]  # called with each intent that is read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     wait: Callable[[float], None]  # seconds
     turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
-    new_owner: Callable[[], str]  # a name that nobody else has, ever
+    new_owner: Callable[[], str]  # a token that no other attempt has, ever
     worker_id: int  # of this execution environment

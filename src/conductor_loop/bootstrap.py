@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.app import App, Measured
-from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
 from conductor_loop.aws.ratelimits import RateLimits
-from conductor_loop.aws.s3 import Bucket
 from conductor_loop.aws.sdk import (
     dynamodb_client,
     eks_client,
@@ -29,11 +27,13 @@ from conductor_loop.aws.sdk import (
     starting_ssm_client,
     sts_client,
 )
-from conductor_loop.aws.sqs import Queues
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch
+from conductor_loop.storage.bucket import Bucket
+from conductor_loop.storage.queues import Queues
+from conductor_loop.storage.state import StateTable
 from conductor_loop.turns import Turns
 
 __all__ = ["build", "end_at", "jitter", "live", "queues"]

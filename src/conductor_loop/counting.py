@@ -7,11 +7,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Outcome
+
+if TYPE_CHECKING:
+    from conductor_loop.intents.model import Outcome
 
 _BOUNDS = (1, 5, 10)  # seconds: the specification's upper bounds, and infinity
 _WAITS = (1, 10, 60, 300, 900)  # seconds, of the time in queues, and infinity
@@ -81,7 +83,7 @@ class Journey:
         return cls(**{**facts, **priorities, "run": run})
 
 
-def decided(outcome: Outcome, journey: Journey) -> Counted:
+def decided(outcome: "Outcome", journey: Journey) -> Counted:
     """Count a decision."""
     status, error = outcome.status, outcome.status.get("error_details", {})
     tally: dict[str, float] = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
@@ -95,7 +97,7 @@ def decided(outcome: Outcome, journey: Journey) -> Counted:
     return _counted(tally, {PROCESSING: journey.seconds} | _waited(journey), journey.run)
 
 
-def retried(outcome: Outcome, journey: Journey) -> Counted:
+def retried(outcome: "Outcome", journey: Journey) -> Counted:
     """Count an attempt that is made again."""
     return _counted(
         {RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1}, _waited(journey), journey.run

@@ -129,30 +129,32 @@ class KeyUnavailable(Exception):  # noqa: N818 - likewise
     """The site's own KMS key cannot be used now; the message is S3's reason. Everything waits until it can be."""
 
 
-class Overtaken(Exception):  # noqa: N818 - likewise
-    """The claim is no longer in force: somebody else has taken over. Nothing more may be written under it."""
+class LeaseLost(Exception):  # noqa: N818 - likewise
+    """Another worker has taken over the lease: nothing more may be written under it."""
+
+
+class ConditionFailed(Exception):  # noqa: N818 - likewise
+    """A conditional write was refused, again and again: other workers keep writing the same object."""
 
 
 class NumberTaken(Exception):  # noqa: N818 - likewise
     """Files of another attempt are in the package that was reserved: the target's row is older than the bucket."""
 
 
-class StillHeld(Exception):  # noqa: N818 - likewise
-    """Another worker holds the handoff or its target, and there is no time left to wait: deliver it again later."""
+class LeaseBusy(Exception):  # noqa: N818 - likewise
+    """Another worker has the handoff or its target, and there is no time left to wait: deliver it again later."""
 
 
 class Unreadable(Exception):  # noqa: N818 - likewise
-    """A row of the state table makes no sense (E009).
+    """A row of the state table is corrupt (E009).
 
-    ``name`` is its key as a path, ``intent/intent-a.json/v1``; ``row`` is what it says, as the table has it; ``fields``
-    are those that make no sense, where the rest of it can be kept.
+    ``name`` is its key as a path, ``intent/intent-a.json/v1``; ``row`` is what it says, as the table has it.
     """
 
-    def __init__(self, name: str, row: Mapping[str, object], fields: tuple[str, ...] = ()) -> None:
-        super().__init__(f"unreadable state row {name}: {str(row)[:500]}")
+    def __init__(self, name: str, row: Mapping[str, object]) -> None:
+        super().__init__(f"corrupt state row {name}: {str(row)[:500]}")
         self.name = name
         self.row = row
-        self.fields = fields
 
 
 class Throttled(Exception):  # noqa: N818 - likewise

@@ -14,15 +14,15 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from conductor_loop import bootstrap, counting, messages, metrics, pipeline
+from conductor_loop import bootstrap, counting, messages, metrics
 from conductor_loop.app import App, Measured, Message, Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
-from conductor_loop.delivery import Later
-from conductor_loop.errors import Overtaken, StillHeld, Throttled
-from conductor_loop.events import handoffs
+from conductor_loop.errors import LeaseBusy, LeaseLost, Throttled
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.sweep import Swept, take_turn
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.reconcile import Swept, take_turn
 
 starting.over()
 
@@ -121,9 +121,9 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
 
     """
     answers, failures = {}, []
-    for handoff in handoffs(event):
+    for handoff in admit.handoffs(event):
         try:
-            answer = _logged(app, handoff, partial(pipeline.answer, app, handoff, deadline))
+            answer = _logged(app, handoff, partial(admit.answer, app, handoff, deadline))
             answers[str(handoff)] = answer.value
         except Exception as error:  # noqa: BLE001 - one handoff must not keep its neighbours from their answers
             failures.append(error)
@@ -173,14 +173,14 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     received = int(record["attributes"]["ApproximateReceiveCount"])
     try:
         message = messages.read(record["body"])
-        result = _logged(app, message.handoff, partial(pipeline.work, app, message, deadline))
-        if isinstance(result, Later) and received >= _RENEWED_AFTER:
+        result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
+        if isinstance(result, Deferred) and received >= _RENEWED_AFTER:
             _renew(app, record, message, result)
             return True
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         _logger().exception("message failed", message_id=record["messageId"], received=received)
-        result = Later(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
-    if not isinstance(result, Later):
+        result = Deferred(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
+    if not isinstance(result, Deferred):
         return True
     _hide(app.queues, record, result.seconds)
     return False
@@ -193,7 +193,7 @@ def _hide(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
         _logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
 
 
-def _renew(app: App, record: Mapping[str, Any], message: Message, later: Later) -> None:
+def _renew(app: App, record: Mapping[str, Any], message: Message, later: Deferred) -> None:
     """Send a message anew that only waits: its queue counts receives, and would take it for one that fails."""
     group = record["attributes"].get("MessageGroupId", "waiting")
     app.queues.send(message, group, later.seconds)
@@ -205,7 +205,7 @@ def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
     logger.thread_safe_append_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id)
     try:
         result = step()
-    except (StillHeld, Overtaken) as error:
+    except (LeaseBusy, LeaseLost) as error:
         logger.warning("left to a later delivery", reason=type(error).__name__)
         raise
     except Exception:

@@ -8,10 +8,10 @@ from typing import Any
 from conductor_loop.app import App
 from conductor_loop.errors import Cause, Reaction, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.lifecycle import Target
+from conductor_loop.intents.admit import HIGH, high_rate, route
+from conductor_loop.intents.attempt import used_already
+from conductor_loop.intents.model import Target
 from conductor_loop.porch import Delivered, NoDryRun, Package, PorchFailed, Request
-from conductor_loop.processing import used_already
-from conductor_loop.routing import HIGH, high_rate, route
 from conductor_loop.validation import validate_file
 
 _ANSWER_SECONDS = 5.0  # of the invocation, kept for the answer
@@ -60,7 +60,7 @@ def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
         "target": f"{intent.namespace}/{intent.target}",
         "replicas": intent.replicas,
         "applied": {"file": target.last_file, "replicas": target.replicas} if target.last_file else None,
-        "busy": target.held_until > app.clock(),
+        "busy": target.lease_expires_at > app.clock(),
         "priority": _priority(app, draft, intent),
         "delivery": app.config.delivery,
         "config_version": app.config.version,

@@ -18,10 +18,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try again after a delay; ``patience`` multiplies the timeout of the next attempt."""
+    """Try again after a delay; ``timeout_multiplier`` multiplies the timeout of the next attempt."""
 
     delay_seconds: float
-    patience: int
+    timeout_multiplier: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class GiveUp:
     """The outcome is final."""
 
 
-def decide(cause: Cause, attempt: int, patience: int, policy: Policy, jitter: Callable[[], float]) -> Again | GiveUp:
+def decide(
+    cause: Cause, attempt: int, timeout_multiplier: int, policy: Policy, jitter: Callable[[], float]
+) -> Again | GiveUp:
     """Decide after attempt number ``attempt`` (from 1) failed for ``cause``.
 
     Full jitter: evenly spread between a second and the exponential bound, so that intents that failed together do not
@@ -39,4 +41,4 @@ def decide(cause: Cause, attempt: int, patience: int, policy: Policy, jitter: Ca
         return GiveUp()
     bound = min(policy.delay_seconds * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
     longer = 2 if cause is Cause.PROCESSING_TIMEOUT else 1
-    return Again(max(1.0, bound * jitter()), patience * longer)
+    return Again(max(1.0, bound * jitter()), timeout_multiplier * longer)

@@ -12,7 +12,7 @@ from conductor_loop.app import App
 if TYPE_CHECKING:
     from tests.explorer.play import Play
 
-_READS = frozenset({"read", "find", "target", "published", "unsettled", "uncleaned", "older_versions"})
+_READS = frozenset({"read", "find", "target", "published", "unsettled", "uncleaned", "older_versions", "next_number"})
 
 
 class Killed(BaseException):

@@ -10,18 +10,17 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
-from conductor_loop import pipeline
 from conductor_loop.app import App, Message
 from conductor_loop.config import Config
-from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, StillHeld, Unreadable
+from conductor_loop.errors import Cause, LeaseBusy, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, Outcome, Refusal, Row, State
-from conductor_loop.order import is_exact
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import Conflict, Outcome, Phase, State, Write, is_exact
+from conductor_loop.intents.reconcile import take_turn
 from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
-from conductor_loop.sweep import take_turn
 from tests.explorer.actor import Actor, Call, Part, Task
 from tests.factories import BUCKET, component
 from tests.memory import MemoryBucket
@@ -95,21 +94,22 @@ class ExploredState(WatchedState):
 
     world: "Play"  # type: ignore[assignment]
 
-    def claim(self, claim: Claim, now: float, seen: Row | None = None) -> Refusal | None:
-        for (_, version), row in self.rows.items():
-            if version in self.world.drops:
-                self.world.drops[version].known |= is_exact(row.order)
-        return super().claim(claim, now, seen)
+    def write(self, write: Write) -> Conflict | None:
+        if write.after.state is State.RUNNING:
+            for (_, version), row in self.rows.items():
+                if version in self.world.drops:
+                    self.world.drops[version].known |= is_exact(row.order)
+        return super().write(write)
 
 
 class FilesOneByOne(Part):
     """Each file of a package is a call of its own, where it is written and where it is deleted."""
 
-    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
+    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
         bucket: Any = self._part
         refused: Exception | None = None
         for key in sorted(files):
-            write = partial(bucket.publish, claim, {key: files[key]})
+            write = partial(bucket.publish, handoff, token, {key: files[key]})
             try:
                 self._actor.call(Call(self._name, f"publish {key.rpartition('/')[2]}", write))
             except Exception as error:  # noqa: BLE001 - one that is refused stops no other
@@ -176,11 +176,11 @@ class Play:
 
     def answer(self, handoff: Handoff) -> None:
         """Deliver an event, undisturbed."""
-        pipeline.answer(self.app(), handoff, self.now + INVOCATION_SECONDS)
+        admit.answer(self.app(), handoff, self.now + INVOCATION_SECONDS)
 
     def work(self, message: Message) -> None:
         """Deliver a message, undisturbed."""
-        pipeline.work(self.app(), message, self.now + INVOCATION_SECONDS)
+        admit.work(self.app(), message, self.now + INVOCATION_SECONDS)
 
     def configured(self, **changes: Any) -> Config:
         return replace(self.config, **changes)
@@ -286,7 +286,7 @@ class Play:
         drop.decided.append(outcome)
         self.in_order.append(handoff.version_id)
         assert len(drop.decided) == 1, f"decided twice: {handoff}"
-        if outcome.state is not State.SUCCEEDED:
+        if outcome.phase is not Phase.SUCCEEDED:
             return
         assert self.running is not None
         prefix = outcome.status["package"]["prefix"]
@@ -343,15 +343,15 @@ class Play:
 
     def _wait(self, _: float) -> None:
         """Let the invocation end instead: whatever would come after the wait begins again with the next delivery."""
-        raise StillHeld
+        raise LeaseBusy
 
     def _answered(self, handoff: Handoff, app: App) -> Callable[[], None]:
-        pipeline.answer(app, handoff, self.now + INVOCATION_SECONDS)
+        admit.answer(app, handoff, self.now + INVOCATION_SECONDS)
         return partial(_remove, self.events, handoff)
 
     def _worked(self, message: Message, app: App) -> Callable[[], None]:
-        result = pipeline.work(app, message, self.now + INVOCATION_SECONDS)
-        return partial(_remove, [] if isinstance(result, Later) else self.messages, message)
+        result = admit.work(app, message, self.now + INVOCATION_SECONDS)
+        return partial(_remove, [] if isinstance(result, Deferred) else self.messages, message)
 
     def _swept(self, app: App) -> Callable[[], None]:
         take_turn(app, self.now + INVOCATION_SECONDS)

@@ -2,7 +2,7 @@
 
 from itertools import combinations
 
-from conductor_loop.order import is_exact
+from conductor_loop.intents.model import is_exact
 from tests.explorer.play import Play
 from tests.factories import BUCKET
 from tests.watched import assert_live, assert_trail
@@ -40,7 +40,9 @@ def _check_newest_stands(play: Play, name: str) -> None:
     if not drops:
         return
     newest = max(drops, key=lambda drop: drop.put_at)
-    if is_exact(newest.decided[0].order) or len({drop.second for drop in drops}) == len(drops):
+    if is_exact(play.state.find([newest.handoff])[newest.handoff].order) or len({drop.second for drop in drops}) == len(
+        drops
+    ):
         current = play.bucket.objects[f"status/{name}.status"][-1]
         assert current.body == newest.decided[0].document, f"{newest.handoff}, but {current.body.decode()}"
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from conductor_loop.app import Message
 from conductor_loop.errors import Cause
-from conductor_loop.sweep import take_turn
+from conductor_loop.intents.reconcile import take_turn
 from tests.explorer.play import Play
 from tests.factories import BUCKET, intent
 

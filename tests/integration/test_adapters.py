@@ -7,11 +7,10 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.errors import Gone, Illegible, NumberTaken, Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target
-from conductor_loop.order import order
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Applied, Claim, Outcome, Pause, Refusal, Row, State, Target, order
 from conductor_loop.rates import Rate
 from tests.factories import BUCKET, World, intent
 
@@ -467,8 +466,8 @@ def test_a_decision_writes_the_row_and_the_target_and_a_rejection_the_row_and_th
         "provide-client-params.dynamodb.TransactWriteItems",
         lambda params, **_: items.append([one["Update"]["Key"]["pk"]["S"] for one in params["TransactItems"]]),
     )
-    pipeline.answer(world.app, world.drop(body=intent(correlation_id="c-1")), world.deadline)
-    pipeline.answer(world.app, world.drop("intent-b.json", b"{"), world.deadline)
+    admit.answer(world.app, world.drop(body=intent(correlation_id="c-1")), world.deadline)
+    admit.answer(world.app, world.drop("intent-b.json", b"{"), world.deadline)
     row, target = "intent#intent-a.json", "target#oran-sim/cnf-simulator"
     assert items == [
         [row, target, "name#intent-a.json", "correlation#c-1"],

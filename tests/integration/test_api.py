@@ -18,14 +18,14 @@ from conductor_loop.api.parts import Wanted
 from conductor_loop.aws import listing, quick
 from conductor_loop.aws.census import Census
 from conductor_loop.aws.counters import Counters
-from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, Outcome, State
+from conductor_loop.intents.model import Claim, Outcome, State
 from conductor_loop.rates import Rate
+from conductor_loop.storage.state import StateTable
 from conductor_loop.tokens import Scope, mint
 from tests.factories import BUCKET, intent
 from tests.integration.conftest import TABLE

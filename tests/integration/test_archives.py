@@ -2,10 +2,10 @@
 
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.app import Message
 from conductor_loop.aws import s3
-from conductor_loop.settling import Answer
+from conductor_loop.intents import admit
+from conductor_loop.intents.outcome import Answer
 from tests.factories import BUCKET, World
 
 
@@ -22,10 +22,10 @@ def kept(parts: World) -> set[str]:
 def test_an_input_that_succeeds_after_a_newer_one_failed_is_kept_beside_it_alone(parts: World) -> None:
     parts.configure(priority_queues=True)
     old = parts.drop()
-    assert pipeline.answer(parts.app, old, parts.deadline) is Answer.QUEUED
+    assert admit.answer(parts.app, old, parts.deadline) is Answer.QUEUED
     new = parts.drop(body=b"not JSON")
-    assert pipeline.answer(parts.app, new, parts.deadline) is Answer.SETTLED
-    assert pipeline.work(parts.app, Message(old), parts.deadline) is Answer.SETTLED
+    assert admit.answer(parts.app, new, parts.deadline) is Answer.SETTLED
+    assert admit.work(parts.app, Message(old), parts.deadline) is Answer.SETTLED
     assert kept(parts) == {"failed/intent-a.json", f"processed/intent-a.json@{old.version_id}"}
 
 
@@ -33,6 +33,6 @@ def test_an_input_too_large_for_one_copy_replaces_no_newer_one(world: World, mon
     monkeypatch.setattr(s3, "_COPY_LIMIT", 1)  # such a copy knows no condition
     old, new = world.drop(body=b"older"), world.drop(body=b"newer")
     for handoff in (new, old):
-        assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+        assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert world.bucket.get(BUCKET, "failed/intent-a.json") == b"newer"
     assert world.bucket.get(BUCKET, f"failed/intent-a.json@{old.version_id}") == b"older"

@@ -11,7 +11,6 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline
 from conductor_loop.audit.chain import Change, Head, link
 from conductor_loop.audit.publishing import Auditor
 from conductor_loop.aws import operator
@@ -22,6 +21,7 @@ from conductor_loop.cli import main
 from conductor_loop.config.changes import ConfigTrail
 from conductor_loop.config.live import Revision
 from conductor_loop.errors import Cause
+from conductor_loop.intents import admit
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.interrupting import FAULTS, Interrupter, Killed
@@ -48,7 +48,7 @@ def played(world: World, stream: Stream) -> World:
     world.porch.script = [Cause.NETWORK_ERROR, None]
     bodies = {"retried": intent(), "rejected": b"{", "denied": intent(target="other", priority="critical")}
     for name, body in bodies.items():
-        pipeline.answer(world.app, world.drop(f"intent-{name}.json", body), world.deadline)
+        admit.answer(world.app, world.drop(f"intent-{name}.json", body), world.deadline)
     for _ in range(3):
         world.work()
         world.clock.wait(60)
@@ -237,7 +237,7 @@ def test_a_status_that_makes_no_sense_is_no_witness(
 
 
 def test_an_intent_whose_name_is_written_in_another_way_is_shown(world: World, publish: Publish) -> None:
-    pipeline.answer(world.app, world.drop("intent-\u00e9.json"), world.deadline)
+    admit.answer(world.app, world.drop("intent-\u00e9.json"), world.deadline)
     publish()
     assert len(_lines(run("show", "intent-\u00e9.json"))) == 1
 

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conductor_loop import handlers, pipeline
+from conductor_loop import handlers
 from conductor_loop.api import bootstrap
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
@@ -18,6 +18,7 @@ from conductor_loop.aws.counters import Counters
 from conductor_loop.aws.sdk import dynamodb_client, logs_client
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
+from conductor_loop.intents import admit
 from tests.factories import World
 from tests.integration.conftest import TABLE
 from tests.integration.streaming import SHARD, Stream
@@ -28,7 +29,7 @@ from tests.integration.test_handlers import Context
 @pytest.fixture(autouse=True)
 def function(world: World, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     del stream  # which is on
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("CONDUCTOR_AUDIT_LOG", GROUP)
     monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")

@@ -8,12 +8,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
-from conductor_loop import messages, pipeline
+from conductor_loop import messages
 from conductor_loop.app import Message
 from conductor_loop.aws import operator
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
+from conductor_loop.intents import admit
 from tests.factories import BUCKET, World
 
 
@@ -34,7 +35,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_a_status_is_printed_as_it_lies_in_the_bucket(world: World) -> None:
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     result = run("status", "intent-a.json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == world.status()
@@ -42,14 +43,14 @@ def test_a_status_is_printed_as_it_lies_in_the_bucket(world: World) -> None:
 
 def test_a_failed_intent_exits_with_1_and_can_be_sent_again(world: World) -> None:
     world.porch.script = [Cause.PORCH_FAILED]
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     assert run("status", "intent-a.json").exit_code == 1
     assert run("retry", "intent-a.json").exit_code == 0
     assert {"intent-a.json", "failed/intent-a.json"} <= set(world.listing())
 
 
 def test_an_old_status_is_not_taken_for_the_answer_to_a_file_that_waits(world: World) -> None:
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     world.drop()
     waited = run("status", "intent-a.json", "--wait", "0.1")
     assert (waited.exit_code, waited.stdout) == (3, "")
@@ -66,7 +67,7 @@ def retrying(world: World) -> Handoff:
     world.configure(priority_queues=True)
     world.porch.script = [Cause.PORCH_PERMISSION_DENIED]
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     world.work()
     return handoff
 
@@ -100,7 +101,7 @@ def test_what_is_tried_again_by_itself_is_not_sent_again(world: World) -> None:
 
 
 def test_what_was_withdrawn_is_not_sent_again_from_an_older_failure(world: World) -> None:
-    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     world.bucket.remove(retrying(world))
     result = run("retry", "intent-a.json")
     assert result.exit_code == 1
@@ -112,8 +113,8 @@ def test_what_was_withdrawn_is_not_sent_again_from_an_older_failure(world: World
 
 
 def test_an_old_failure_is_not_sent_over_a_newer_success(world: World) -> None:
-    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     result = run("retry", "intent-a.json")
     assert result.exit_code == 1
     assert "newest answer to intent-a.json is success" in result.stderr
@@ -123,9 +124,9 @@ def test_an_old_failure_is_not_sent_over_a_newer_success(world: World) -> None:
 
 def test_what_was_skipped_is_not_sent_again(world: World) -> None:
     world.configure(priority_queues=True)
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     old = world.queues.waiting.pop()
-    pipeline.answer(world.app, world.drop("intent-b.json"), world.deadline)
+    admit.answer(world.app, world.drop("intent-b.json"), world.deadline)
     world.work()
     world.queues.waiting.append(old)
     world.work()
@@ -136,7 +137,7 @@ def test_what_was_skipped_is_not_sent_again(world: World) -> None:
 
 
 def test_what_waits_already_is_not_sent_again(world: World) -> None:
-    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     assert run("retry", "intent-a.json").exit_code == 0
     again = run("retry", "intent-a.json")
     assert again.exit_code == 1
@@ -144,7 +145,7 @@ def test_what_waits_already_is_not_sent_again(world: World) -> None:
 
 
 def test_a_rejected_file_is_sent_again_with_a_warning(world: World) -> None:
-    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     result = run("retry", "intent-a.json")
     assert result.exit_code == 0
     assert "rejected (E001 INVALID_FORMAT), and will be again" in result.stderr
@@ -152,12 +153,12 @@ def test_a_rejected_file_is_sent_again_with_a_warning(world: World) -> None:
 
 def test_a_failure_that_may_pass_is_sent_again_without_a_warning(world: World) -> None:
     world.porch.script = [Cause.PORCH_FAILED]
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     assert "rejected" not in run("retry", "intent-a.json").stderr
 
 
 def test_an_input_that_is_not_kept_any_more_is_to_be_copied_again(world: World) -> None:
-    pipeline.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
+    admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     world.bucket.client.delete_object(Bucket=BUCKET, Key="failed/intent-a.json")
     result = run("retry", "intent-a.json")
     assert result.exit_code == 1
@@ -249,7 +250,7 @@ def test_a_place_that_does_not_exist_is_wrong_usage(option: str, value: str, say
 def test_a_stack_that_was_typed_beats_the_bucket_of_the_environment(
     world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     stacks["another"] = {"HandoffBucket": BUCKET}
     monkeypatch.setenv("HANDOFF_BUCKET", "no-such-bucket")
     assert run("status", "intent-a.json").exit_code == 2

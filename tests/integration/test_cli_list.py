@@ -9,10 +9,10 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
-from conductor_loop.settling import Answer
+from conductor_loop.intents import admit
+from conductor_loop.intents.outcome import Answer
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.sealed import seal
@@ -37,7 +37,7 @@ def rows(*arguments: str) -> list[list[str]]:
 
 
 def answered(world: World, file: str, **fields: Any) -> None:
-    pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
+    admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
 def test_intents_are_listed_newest_first_and_so_is_what_nobody_has_come_to_yet(world: World) -> None:
@@ -60,7 +60,7 @@ def test_a_folder_is_a_filter_and_so_is_a_state(world: World) -> None:
 
 def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
     world.configure(priority_queues=True)
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     assert rows() == [["queued", "intent-a.json"]]
     assert rows("--state", "received") == [], "somebody has come to it"
 
@@ -74,7 +74,7 @@ def test_a_name_that_was_sent_again_has_a_line_for_each(world: World) -> None:
 def test_a_newer_version_is_listed_beside_one_that_waits_for_its_next_attempt(world: World) -> None:
     world.porch.script = [Cause.NETWORK_ERROR]
     world.configure(priority_queues=True)
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     world.work()
     world.drop()
     assert rows() == [["received", "intent-a.json"], ["retrying", "intent-a.json"]]
@@ -85,7 +85,7 @@ def test_what_was_answered_and_stays_where_it_is_is_listed_once(world: World, mo
     key: Any = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
     sealed = boto3.client("s3").put_object(Bucket=BUCKET, Key="intent-a.json", Body=intent(), **key)
     handoff = replace(world.drop("intent-b.json"), key="intent-a.json", version_id=sealed["VersionId"])
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.LEFT
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.LEFT
     assert [row for row in rows() if row[1] == "intent-a.json"] == [["failed", "intent-a.json"]]
     answered(world, "intent-a.json")
     assert [row for row in rows() if row[1] == "intent-a.json"] == [

@@ -7,9 +7,9 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
+from conductor_loop.intents import admit
 from conductor_loop.porch import Package, Request, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
@@ -27,7 +27,7 @@ def run(*arguments: object) -> Result:
 
 
 def answered(world: World, file: str = "intent-a.json", **fields: object) -> None:
-    pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
+    admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
 def named_alike(request: Request) -> Made:
@@ -125,10 +125,10 @@ def test_what_an_attempt_has_left_that_died_is_not_the_package_before(world: Wor
     handoff, decide = world.drop("intent-b.json", intent(replicas=5)), world.state.decide
     world.state.decide = _die  # type: ignore[method-assign, assignment]
     with pytest.raises(SystemExit):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     world.state.decide = decide  # type: ignore[method-assign]
     world.clock.wait(150)
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     told = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
     assert (told["previous"], told["package"]) == ("cnf-simulator-v1.0.0", "cnf-simulator-v1.0.2")
 

@@ -11,9 +11,10 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline, planning
+from conductor_loop import planning
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
+from conductor_loop.intents import admit
 from conductor_loop.porch import Delivered, NoDryRun, Package, Request, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
@@ -60,7 +61,7 @@ def told(folder: Path, name: str = "intent-b.json", **fields: Any) -> Any:
 
 
 def applied(world: World, file: str = "intent-a.json", **fields: Any) -> None:
-    pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
+    admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
 def test_a_plan_shows_the_change_and_the_difference_of_the_packages(tmp_path: Path, world: World) -> None:

@@ -6,10 +6,10 @@ import time
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline
 from conductor_loop.aws import operator
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
+from conductor_loop.intents import admit
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.sealed import seal
@@ -29,7 +29,7 @@ def run(*arguments: str) -> Result:
 
 def failed(world: World, file: str = "intent-a.json") -> None:
     world.porch.script = [Cause.PORCH_FAILED]
-    pipeline.answer(world.app, world.drop(file), world.deadline)
+    admit.answer(world.app, world.drop(file), world.deadline)
 
 
 def put_with_own_key(world: World, file: str = "intent-a.json") -> None:
@@ -44,7 +44,7 @@ def answered_with_own_key(world: World) -> None:
     handoff = world.drop("intent-z.json")
     world.bucket.remove(handoff)
     mine = type(handoff)(BUCKET, "intent-a.json", version["VersionId"], event_time=handoff.event_time, sequencer="0A")
-    pipeline.answer(world.app, mine, world.deadline)
+    admit.answer(world.app, mine, world.deadline)
 
 
 # ---------------------------------------------------------------- the name is put while it is sent again
@@ -98,7 +98,7 @@ def test_its_answer_is_shown(world: World) -> None:
 def test_the_success_of_a_plain_file_of_that_name_is_shown(world: World) -> None:
     answered_with_own_key(world)
     world.clock.now = time.time() + 60
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     result = run("status", "intent-a.json", "--wait", "60")
     assert (result.exit_code, json.loads(result.stdout)["status"], result.stderr) == (0, "success", "")
     again = run("retry", "intent-a.json")
@@ -156,7 +156,7 @@ def test_a_status_shows_what_others_wrote_without_moving_the_cursor(world: World
 
 
 def test_a_status_is_json_in_a_pipe_and_text_where_it_is_asked_for(world: World) -> None:
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     assert run("status", "intent-a.json").stdout == run("status", "intent-a.json", "--output", "json").stdout
     assert run("status", "intent-a.json", "--output", "text").stdout.startswith("intent-a.json  success\n")
 

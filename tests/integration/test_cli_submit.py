@@ -16,12 +16,12 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline
 from conductor_loop.aws import configuring, sdk
 from conductor_loop.aws.following import Follower
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.intents import admit
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 
@@ -55,7 +55,7 @@ def work(world: World, first: Mapping[str, str] = MappingProxyType({})) -> None:
     for name in [*(name for name in first if name in waiting), *(name for name in waiting if name not in first)]:
         version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
         world.clock.wait(1)
-        pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer=first.get(name, "0A")), world.deadline)
+        admit.answer(world.app, Handoff(BUCKET, name, version, sequencer=first.get(name, "0A")), world.deadline)
 
 
 def run(*arguments: Any) -> Result:
@@ -289,6 +289,6 @@ def test_an_intent_is_followed_until_its_input_was_moved_and_not_only_decided(wo
     assert follower.settled([handoff]) == set()
     world.drop()  # a newer version of the name is another intent
     assert follower.settled([handoff]) == set()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     assert follower.rows([handoff])[handoff].outcome is not None
     assert follower.settled([handoff]) == {handoff}

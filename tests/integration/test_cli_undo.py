@@ -8,12 +8,12 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop import pipeline
 from conductor_loop.aws import asking, configuring, sdk
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Target
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Target
 from conductor_loop.porch import Delivered, Package, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
@@ -41,7 +41,7 @@ def work(world: World) -> None:
         version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
         world.clock.wait(1)
         handoff = Handoff(BUCKET, name, version, sequencer="0A", event_time=f"{when(world)}")
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
 
 
 def when(world: World) -> str:
@@ -53,7 +53,7 @@ def run(*arguments: str) -> Result:
 
 
 def applied(world: World, file: str, **fields: Any) -> None:
-    pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
+    admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
 def body(world: World, file: str) -> Any:
@@ -193,7 +193,7 @@ def test_a_name_that_was_applied_is_undone_whatever_came_of_it_when_it_was_sent_
     applied(world, "intent-b.json", replicas=5)
     world.configure(priority_queues=True)
     again = world.drop("intent-b.json", intent(replicas="9" if newer == "refused" else 9))
-    pipeline.answer(world.app, again, world.deadline)
+    admit.answer(world.app, again, world.deadline)
     if newer == "withdrawn":
         world.bucket.client.delete_object(Bucket=BUCKET, Key="intent-b.json")
         world.work()

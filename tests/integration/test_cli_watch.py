@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from conductor_loop import pipeline
 from conductor_loop.api.parts import Counts, Listed
 from conductor_loop.aws import overview
 from conductor_loop.aws.counters import Counters
 from conductor_loop.cli import main
 from conductor_loop.cli.watch import live
 from conductor_loop.errors import NotAnswering
+from conductor_loop.intents import admit
 from tests.factories import World
 from tests.integration.conftest import TABLE
 from tests.integration.test_counters import batch
@@ -189,7 +189,7 @@ def test_a_look_that_fails_leaves_the_last_picture_and_says_why(
 
 def test_a_pipe_gets_one_picture_or_a_line_for_each_look(world: World, aws: boto3.session.Session) -> None:
     world.clock.now = time.time() - 600
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     Counters(aws.client("dynamodb"), TABLE).advance(batch("shardId-1", "1", files_success=1), 0.0)
     once = CliRunner().invoke(main, ["watch", "--once"])
     assert once.exit_code == 0, once.output

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.intents import admit
 from conductor_loop.validation import inspect
 from tests.factories import BUCKET, World
 
@@ -34,7 +34,7 @@ def planner(world: World, stacks: object, monkeypatch: pytest.MonkeyPatch) -> Mo
     def work(_: float) -> None:
         for name in [name for name in world.listing() if "/" not in name]:
             version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
-            pipeline.answer(world.app, Handoff(BUCKET, name, version, sequencer="0A"), world.deadline)
+            admit.answer(world.app, Handoff(BUCKET, name, version, sequencer="0A"), world.deadline)
 
     monkeypatch.setattr(time, "sleep", work)
     return module

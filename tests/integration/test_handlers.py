@@ -22,11 +22,11 @@ from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop import handlers, pipeline
 from conductor_loop.aws import operator, sdk
-from conductor_loop.aws.sqs import Queues
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim
-from conductor_loop.settling import Answer
+from conductor_loop.intents.model import Claim
+from conductor_loop.intents.outcome import Answer
+from conductor_loop.storage.queues import Queues
 from dev import cost
 from tests.factories import BUCKET, World, intent
 from tests.unit.test_template import RESOURCES

@@ -12,11 +12,11 @@ from botocore.exceptions import ConnectionClosedError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from conductor_loop import pipeline
 from conductor_loop.aws import quick
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.errors import Illegible, NotAnswering, Overtaken
+from conductor_loop.intents import admit
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, send
 from tests.serving import Api, body
@@ -115,14 +115,14 @@ def test_an_input_that_is_encrypted_with_its_senders_key_has_the_state_that_its_
     assert state() == ("received", None)
     read, world.bucket.read = world.bucket.read, _illegible
     archive, world.bucket.archive = world.bucket.archive, _illegible
-    pipeline.answer(world.app, sealed, world.deadline)
+    admit.answer(world.app, sealed, world.deadline)
     assert state() == ("failed", "failed")
     assert api.ask("POST", "/intents/intent-a.json/retry", token="token")["statusCode"] == 409
     if plain_since:
         world.bucket.read, world.bucket.archive = read, archive
         plain = world.drop()
         assert state() == ("received", None)
-        pipeline.answer(world.app, plain, world.deadline)
+        admit.answer(world.app, plain, world.deadline)
         assert state() == ("succeeded", "success")
     assert "intent-a.json" in world.listing()
 

@@ -15,11 +15,10 @@ from botocore.config import Config
 from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 
-from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.errors import Overtaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Beside, Claim, Outcome, State
-from conductor_loop.order import order
+from conductor_loop.intents.model import Applied, Beside, Claim, Outcome, State, order
+from conductor_loop.storage.state import StateTable
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, MotoBucket
 from tests.integration.interrupting import FAULTS, Fault, Interrupter, Killed

@@ -5,14 +5,14 @@ from typing import Any
 
 import boto3
 import pytest
-
-from conductor_loop import pipeline
 from conductor_loop.cleanup import LATEST_WRITE_SECONDS, clean_up
+from conductor_loop.publishing import package_prefix
+
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, State
-from conductor_loop.publishing import package_prefix
-from conductor_loop.settling import Answer
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Applied, Claim, Outcome, State
+from conductor_loop.intents.outcome import Answer
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 
@@ -58,11 +58,11 @@ def come_to_nothing(world: World) -> None:
 
     world.bucket.publish = die
     with pytest.raises(SystemExit):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     world.bucket.publish = publish
     world.clock.wait(150)
     world.porch.script = [Cause.DEPLOYMENT_NOT_FOUND]
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert world.status()["status"] == "failed"
 
 
@@ -93,7 +93,7 @@ def test_a_number_that_was_lost_is_found_without_a_listing_and_no_package_is_rep
     )
     handoff = world.drop()
     listed.clear()
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert listed == []
     assert world.status()["package"]["prefix"] == package_prefix(TARGET, int(world.clock()))
     assert len([one for one in world.listing() if one.startswith(f"packages/{TARGET}/")]) == 2 * (packages + 1)

@@ -12,12 +12,12 @@ from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 from moto.s3.models import s3_backends
 
-from conductor_loop import pipeline
 from conductor_loop.app import Message
-from conductor_loop.delivery import Later
 from conductor_loop.errors import KeyUnavailable
 from conductor_loop.intent import Handoff
-from conductor_loop.settling import Answer
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.outcome import Answer
 from tests.factories import BUCKET, World, intent
 from tests.integration import conftest
 from tests.integration.conftest import MotoBucket, conditional
@@ -104,12 +104,12 @@ def test_an_intent_waits_while_the_sites_own_key_cannot_be_used_and_goes_on_when
     handoff = drop(site, OWN)
     keys.refused = {OWN: why}
     for _ in range(30):  # far more than there are attempts
-        assert isinstance(pipeline.work(site.app, Message(handoff), site.deadline), Later)
+        assert isinstance(admit.work(site.app, Message(handoff), site.deadline), Deferred)
     with pytest.raises(KeyUnavailable):  # so the event is delivered again, or the sweeper hands it over
-        pipeline.answer(site.app, handoff, site.deadline)
+        admit.answer(site.app, handoff, site.deadline)
     keys.refused = {}
     assert site.listing() == ["intent-a.json"]
-    assert pipeline.work(site.app, Message(handoff), site.deadline) is Answer.SETTLED
+    assert admit.work(site.app, Message(handoff), site.deadline) is Answer.SETTLED
     assert site.status()["status"] == "success"
     assert site.status()["attempt"] == 1
 
@@ -120,7 +120,7 @@ def test_an_intent_under_a_key_of_its_sender_that_cannot_be_used_fails_and_stays
 ) -> None:
     handoff = drop(site, FOREIGN)
     keys.refused = {FOREIGN: why}
-    assert pipeline.work(site.app, Message(handoff), site.deadline) is Answer.LEFT
+    assert admit.work(site.app, Message(handoff), site.deadline) is Answer.LEFT
     assert site.status()["status"] == "failed"
     assert "cannot be read" in site.status()["message"]
     assert "intent-a.json" in site.listing()
@@ -131,7 +131,7 @@ def test_without_a_key_of_its_own_a_site_waits_for_none(site: World, keys: Keys,
     handoff = drop(site, FOREIGN)
     site.bucket = MotoBucket(site.bucket.client)
     keys.refused = {FOREIGN: why}
-    assert pipeline.work(site.app, Message(handoff), site.deadline) is Answer.LEFT
+    assert admit.work(site.app, Message(handoff), site.deadline) is Answer.LEFT
 
 
 @pytest.mark.parametrize("why", [why for why in REFUSALS if why not in {"denied, unnamed", "elsewhere"}])
@@ -141,11 +141,11 @@ def test_what_cannot_be_written_for_want_of_the_sites_own_key_is_written_later(
 ) -> None:
     handoff = drop(site, used)
     site.porch.on_run = lambda: keys.refused.update({OWN: why})
-    assert isinstance(pipeline.work(site.app, Message(handoff), site.deadline), Later)
+    assert isinstance(admit.work(site.app, Message(handoff), site.deadline), Deferred)
     site.porch.on_run = lambda: None
     keys.refused = {}
     site.clock.wait(60)
-    assert pipeline.work(site.app, Message(handoff), site.deadline) is Answer.SETTLED
+    assert admit.work(site.app, Message(handoff), site.deadline) is Answer.SETTLED
     assert site.status()["status"] == "success"
 
 
@@ -159,7 +159,7 @@ def test_a_decided_input_is_moved_once_the_sites_own_key_can_be_used_again(site:
         return name
 
     site.bucket.put_status = and_then_the_key_is_gone
-    assert isinstance(pipeline.work(site.app, Message(handoff), site.deadline), Later)
+    assert isinstance(admit.work(site.app, Message(handoff), site.deadline), Deferred)
     site.bucket.put_status, keys.refused = put_status, {}
-    assert pipeline.work(site.app, Message(handoff), site.deadline) is Answer.SETTLED
+    assert admit.work(site.app, Message(handoff), site.deadline) is Answer.SETTLED
     assert "processed/intent-a.json" in site.listing()

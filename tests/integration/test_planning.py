@@ -6,8 +6,8 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.errors import Cause
+from conductor_loop.intents import admit
 from conductor_loop.planning import Draft, plan
 from conductor_loop.porch import Delivered, NoDryRun, Package, Request, Result, Run
 from conductor_loop.rates import Rate
@@ -20,7 +20,7 @@ def planned(world: World, file: str = "intent-b.json", principal: str = "AWS:som
 
 
 def applied(world: World, file: str = "intent-a.json", **fields: Any) -> None:
-    pipeline.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
+    admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
 def test_a_plan_names_what_is_there_what_is_wanted_and_the_package(parts: World) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.intent import Handoff
-from conductor_loop.sweep import sweep
+from conductor_loop.intents import admit
+from conductor_loop.intents.reconcile import sweep
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 
@@ -30,7 +30,7 @@ def site(world: World) -> World:
 
 def queued(site: World, file: str = "intent-a.json", **fields: Any) -> Handoff:
     handoff = site.drop(file, intent(**fields))
-    pipeline.answer(site.app, handoff, site.deadline)
+    admit.answer(site.app, handoff, site.deadline)
     return handoff
 
 

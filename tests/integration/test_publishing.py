@@ -10,11 +10,10 @@ from botocore.compat import HTTPHeaders
 from botocore.stub import Stubber
 from moto.core.botocore_stubber import MockRawResponse
 
-from conductor_loop.aws.s3 import Bucket
 from conductor_loop.errors import Illegible
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, State
-from conductor_loop.order import earliest, order
+from conductor_loop.intents.model import Applied, Claim, Outcome, State, earliest, order
+from conductor_loop.storage.bucket import Bucket
 from tests.factories import BUCKET, World
 
 NOW = 1_800_000_000.0

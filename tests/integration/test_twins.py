@@ -12,7 +12,7 @@ import pytest
 
 from conductor_loop import app
 from conductor_loop.audit.entries import last_change
-from conductor_loop.aws.dynamodb import StateTable
+from conductor_loop.storage.state import StateTable
 from tests.explorer.play import Play, Step
 from tests.explorer.scenes import SCENES
 from tests.explorer.search import check_ending

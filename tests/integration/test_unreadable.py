@@ -7,14 +7,14 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.counting import STATE_CORRUPTED
-from conductor_loop.delivery import Later
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import State
-from conductor_loop.settling import Answer
-from conductor_loop.sweep import sweep
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import State
+from conductor_loop.intents.outcome import Answer
+from conductor_loop.intents.reconcile import sweep
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.streaming import Stream
@@ -47,7 +47,7 @@ def deliver(world: World, handoff: Handoff) -> Answer:
     """Deliver the event until there is an answer."""
     for _ in range(4):
         try:
-            return pipeline.answer(world.app, handoff, world.deadline)
+            return admit.answer(world.app, handoff, world.deadline)
         except Exception:  # noqa: BLE001 - Lambda delivers it again, whatever it was
             world.clock.wait(60)
     raise AssertionError("no answer")
@@ -77,7 +77,7 @@ def test_a_handoffs_row_is_set_aside_and_the_intent_is_answered(
 ) -> None:
     handoff = world.drop()
     spoil_handoff(table, handoff, **fields)
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert world.status()["status"] == "success"
     kept = aside(world, f"intent/intent-a.json/{handoff.version_id}")
     assert kept == {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": handoff.version_id}} | fields
@@ -112,7 +112,7 @@ def test_a_revision_that_can_be_read_is_gone_on_with(world: World, table: Any, s
 def _claimed_and_killed(world: World, handoff: Handoff) -> None:
     world.porch.on_run = _killed
     try:
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     finally:
         world.porch.on_run = lambda: None
 
@@ -138,12 +138,12 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
         world.state.mend = mend  # type: ignore[method-assign]
         remove, world.bucket.remove = world.bucket.remove, _killed
         with pytest.raises(SystemExit):
-            pipeline.answer(world.app, handoff, world.deadline)
+            admit.answer(world.app, handoff, world.deadline)
         world.bucket.remove = remove
         return mend(error, reserved, **more)
 
     world.state.mend = late  # type: ignore[method-assign]
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert len(world.porch.requests) == 1
     assert world.row(handoff).state is State.SUCCEEDED
 
@@ -217,9 +217,9 @@ def test_a_rate_limit_that_makes_no_sense_begins_anew(world: World, table: Any) 
 def test_a_message_whose_row_makes_no_sense_is_worked_on(world: World, table: Any, field: str) -> None:
     world.configure(priority_queues=True)
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     spoil_handoff(table, handoff, **{field: GARBAGE})
-    assert not any(isinstance(answer, Later) for answer in world.work())
+    assert not any(isinstance(answer, Deferred) for answer in world.work())
     assert world.status()["status"] == "success"
 
 

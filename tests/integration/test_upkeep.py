@@ -7,14 +7,14 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from conductor_loop.cleanup import Cleaned, clean_up
 
 from conductor_loop import messages
 from conductor_loop.app import Cursor, Message, Turn
 from conductor_loop.aws.measuring import StateMeasures
-from conductor_loop.aws.sqs import Queues
-from conductor_loop.cleanup import Cleaned, clean_up
 from conductor_loop.intent import Priority
-from conductor_loop.lifecycle import Applied, Claim, Pause, State
+from conductor_loop.intents.model import Applied, Claim, Pause, State
+from conductor_loop.storage.queues import Queues
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 from tests.integration.test_adapters import CLAIM, HANDOFF, NOW, OUTCOME

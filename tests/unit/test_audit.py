@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor_loop import pipeline
 from conductor_loop.audit.chain import Change, Entry, Found, Head, link, read
 from conductor_loop.audit.entries import last_change
 from conductor_loop.audit.verifying import End, Finding, Known, StatusDigest, Verdict, Witness, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import State
-from conductor_loop.sweep import take_turn
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import State
+from conductor_loop.intents.reconcile import take_turn
 from tests.auditing import MemoryAudit, known, stream
 from tests.factories import World, intent
 
@@ -286,7 +286,7 @@ def entries(world: World, handoff: Handoff) -> list[dict[str, Any]]:
 def test_the_entries_say_who_dropped_what_when_and_how_it_ended() -> None:
     world = World()
     handoff = replace(world.drop(), principal="AWS:AIDA:me", address="192.0.2.7")
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     claimed, decided = entries(world, handoff)
     assert (claimed["by"], claimed["address"], claimed["put"]) == ("AWS:AIDA:me", "192.0.2.7", handoff.event_time)
     assert (claimed["namespace"], claimed["target"], claimed["replicas"]) == ("oran-sim", "cnf-simulator", 3)
@@ -298,7 +298,7 @@ def test_a_priority_that_is_denied_has_the_rule() -> None:
     world = World()
     world.configure(priority_queues=True)
     handoff = replace(world.drop(body=intent(priority="critical")), principal="AWS:stranger")
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     (queued,) = entries(world, handoff)
     assert (queued["asked_for"], queued["priority"]) == ("critical", "normal")
     assert queued["rule"] == "priority critical refused to AWS:stranger: treated as normal"
@@ -307,7 +307,7 @@ def test_a_priority_that_is_denied_has_the_rule() -> None:
 def test_a_rejection_has_its_code_and_rules_and_nothing_of_what_the_file_says() -> None:
     world = World()
     handoff = world.drop(body=intent(replicas=-1, target="s3cr3t value"))
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     (failed,) = entries(world, handoff)
     assert (failed["event"], failed["code"], failed["moved_to"]) == ("failed", "E003", "failed")
     assert "minimum" in failed["rules"]
@@ -319,7 +319,7 @@ def test_each_attempt_has_entries_and_says_when_the_next_one_is_due() -> None:
     world.configure(priority_queues=True)
     world.porch.script = [Cause.NETWORK_ERROR, None]
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     world.work()
     retry = world.status()["next_retry"]
     world.clock.wait(120)
@@ -340,7 +340,7 @@ def test_an_attempt_that_is_given_back_has_an_entry_and_counts_nothing() -> None
     world.porch.on_run = _broken
     handoff = world.drop()
     with pytest.raises(OSError, match="no porch"):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     _, given_back = entries(world, handoff)
     assert (given_back["event"], given_back["attempt"], given_back["because"]) == (
         "retrying",
@@ -379,7 +379,7 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
     spoilt: str, value: dict[str, str]
 ) -> None:
     world = World()
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
     image = state.written[-1].image
     spoilt_change = last_change(image | {spoilt: value})
@@ -391,7 +391,7 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
 @pytest.mark.parametrize("rev", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {}])
 def test_a_row_without_a_revision_has_no_entry(rev: dict[str, str]) -> None:
     world = World()
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
     assert last_change(state.written[-1].image | {"rev": rev}) is None
 
@@ -400,7 +400,7 @@ def test_a_message_is_claimed_with_one_write_although_nobody_has_read_the_row(mo
     """The message brings the row's revision along."""
     world = World()
     world.configure(priority_queues=True)
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     tried: list[object] = []
     claim = world.state.claim
 

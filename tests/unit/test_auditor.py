@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from conductor_loop import counting, pipeline
+from conductor_loop import counting
 from conductor_loop.errors import Cause
+from conductor_loop.intents import admit
 from tests.auditing import POINTS, Conflict, MemoryAudit, Records, batches, known, stream
 from tests.factories import World, intent
 
@@ -31,7 +32,7 @@ def played(count: int, dice: random.Random) -> World:
         name = f"intent-{number if dice.random() < 0.95 else number // 2}.json"
         handoff = world.drop(name, b"{" if dice.random() < 0.1 else body)
         world.porch.script, world.porch.requests = [dice.choice(_CAUSES)], []
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
         if dice.random() < 0.03:
             world.bucket.withdraw(name)
         world.work()
@@ -148,7 +149,7 @@ def test_writes_without_an_entry_move_a_shard_on() -> None:
 
 def test_a_write_of_the_same_revision_has_no_entry() -> None:
     world = World()
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
     image = state.written[-1].image
     audit = MemoryAudit()

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-
-from conductor_loop import pipeline
-from conductor_loop.aws import sdk
 from conductor_loop.cleanup import LATEST_WRITE_SECONDS
+
+from conductor_loop.aws import sdk
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim, State
-from conductor_loop.sweep import Swept, take_turn
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Claim, State
+from conductor_loop.intents.reconcile import Swept, take_turn
 from tests.factories import World, intent
 from tests.unit.test_template import TEMPLATE
 
@@ -23,7 +23,7 @@ def world() -> World:
 
 
 def arrive(world: World, handoff: Handoff) -> None:
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
 
 
 def late_worker(world: World, handoff: Handoff) -> Callable[[], None]:

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Applied, Claim, Outcome, State
+from conductor_loop.intents.model import Applied, Claim, Outcome, State
+from conductor_loop.storage.state import StateTable
 from tests.contention import Contended, TransactionCanceled
 
 _INTENTS = 640
@@ -14,7 +14,7 @@ _INTENTS = 640
 
 def test_decisions_of_unrelated_intents_do_not_run_out_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     client, given_up = Contended(), Counter[str]()
-    monkeypatch.setattr("conductor_loop.aws.writing.time.sleep", client.sleep)
+    monkeypatch.setattr("conductor_loop.storage.state.time.sleep", client.sleep)
     table = StateTable(client, "state", keep_seconds=3600, jitter=client.dice.random)  # type: ignore[arg-type]
 
     def decide(number: int) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from conductor_loop import status
 from conductor_loop.config import schema as configured
 from conductor_loop.contract import keeps
+from conductor_loop.intents import outcome as status
 from tests.factories import intent
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

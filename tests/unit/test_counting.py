@@ -2,7 +2,7 @@ import pytest
 
 from conductor_loop.counting import RULES, Journey, PorchRun, age, decided, refused, retried
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.intents.model import Outcome, State
 from conductor_loop.validation import CHECKS
 
 SUCCESS = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")

@@ -4,12 +4,13 @@ import json
 import re
 from pathlib import Path
 
+from conductor_loop.status import _STATUS
+
 from conductor_loop.cli import common
 from conductor_loop.errors import Cause, Reaction
 from conductor_loop.intent import Priority
-from conductor_loop.lifecycle import State
+from conductor_loop.intents.model import State
 from conductor_loop.retry import Policy
-from conductor_loop.status import _STATUS
 
 ROOT = Path(__file__).parents[2]
 THEN = {

@@ -14,7 +14,7 @@ from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
 from conductor_loop.audit.chain import read
 from conductor_loop.audit.publishing import Position, unseen
-from conductor_loop.events import handoffs
+from conductor_loop.intents.admit import handoffs
 from tests import transcripts
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conductor_loop.events import handoffs
+from conductor_loop.intents.admit import handoffs
 
 EVENTS = Path(__file__).parents[2] / "events"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import (
+from conductor_loop.intents.model import (
     TRANSITIONS,
     Decided,
     Duplicate,
@@ -18,8 +18,8 @@ from conductor_loop.lifecycle import (
     Superseded,
     Target,
     judge,
+    order,
 )
-from conductor_loop.order import order
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs/architecture.md"
 NOW = 1_800_000_000.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.order import order
+from conductor_loop.intents.model import order
 from conductor_loop.porch import Package, Request, Result
 from tests.factories import BUCKET, component
 from tests.promises import Site, die

@@ -15,7 +15,7 @@ from conductor_loop.config.schema import mistakes
 from conductor_loop.counting import Counted, Journey, PorchRun, decided, retried
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Priority
-from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.intents.model import Outcome, State
 from dev.catalogue import DOCUMENT, document
 
 NOW = 1_800_000_000.25

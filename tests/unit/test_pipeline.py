@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.app import Message
-from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, Illegible, Overtaken, StillHeld
-from conductor_loop.lifecycle import Refusal, State
+from conductor_loop.errors import Cause, Illegible, LeaseBusy, Overtaken
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import Refusal, State
+from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import Request, Result
 from conductor_loop.retry import Policy
-from conductor_loop.settling import Answer
 from tests.factories import BUCKET, World, intent
 from tests.memory import MemoryBucket
 
@@ -24,7 +24,7 @@ def world() -> World:
 
 
 def test_an_intent_becomes_a_package_a_status_and_a_moved_input(world: World) -> None:
-    assert pipeline.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
     assert world.listing() == [
         "live/oran-sim/cnf-simulator/kustomization.yaml",
         f"{PACKAGE}Kptfile",
@@ -38,9 +38,9 @@ def test_an_intent_becomes_a_package_a_status_and_a_moved_input(world: World) ->
 
 def test_the_same_event_delivered_twice_has_no_second_effect(world: World) -> None:
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     puts = world.bucket.puts
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
     assert world.bucket.puts == puts
     assert len(world.porch.requests) == 1
     assert len(world.measured) == 1
@@ -48,10 +48,10 @@ def test_the_same_event_delivered_twice_has_no_second_effect(world: World) -> No
 
 def test_an_event_of_what_is_settled_writes_a_status_that_was_lost(world: World) -> None:
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     told = world.status()
     world.bucket.objects["status/intent-a.json.status"].clear()
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
     assert world.status() == told
 
 
@@ -63,20 +63,20 @@ def test_a_decision_whose_answer_was_lost_keeps_its_package(world: World) -> Non
         return decide(*given)
 
     world.state.decide = again  # type: ignore[method-assign, assignment]
-    assert pipeline.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
     assert f"{PACKAGE}Kptfile" in world.listing()
 
 
 def test_the_same_body_under_a_new_name_is_a_new_intent(world: World) -> None:
     for file in ("intent-a.json", "intent-b.json"):
-        pipeline.answer(world.app, world.drop(file), world.deadline)
+        admit.answer(world.app, world.drop(file), world.deadline)
     assert len(world.porch.requests) == 2
     assert world.status("intent-b.json")["package"]["name"] == "cnf-simulator-v1.0.1"
 
 
 def test_porch_is_told_of_the_last_version_and_replicas_of_the_target(world: World) -> None:
-    pipeline.answer(world.app, world.drop("intent-a.json", intent(replicas=2)), world.deadline)
-    pipeline.answer(world.app, world.drop("intent-b.json", intent(replicas=5)), world.deadline)
+    admit.answer(world.app, world.drop("intent-a.json", intent(replicas=2)), world.deadline)
+    admit.answer(world.app, world.drop("intent-b.json", intent(replicas=5)), world.deadline)
     assert [(seen.previous_version, seen.previous_replicas) for seen in world.porch.requests] == [
         (None, None),
         ("v1.0.0", 2),
@@ -95,7 +95,7 @@ def test_porch_is_told_of_the_last_version_and_replicas_of_the_target(world: Wor
     ],
 )
 def test_a_wrong_input_fails_with_its_code_and_is_kept(world: World, file: str, body: bytes, code: str) -> None:
-    assert pipeline.answer(world.app, world.drop(file, body), world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, world.drop(file, body), world.deadline) is Answer.SETTLED
     assert world.status(file)["error_details"]["code"] == code
     assert world.listing() == [f"failed/{file}", f"status/{file}.status"]
     assert world.bucket.get(BUCKET, f"failed/{file}") == body
@@ -104,7 +104,7 @@ def test_a_wrong_input_fails_with_its_code_and_is_kept(world: World, file: str, 
 
 def test_every_violation_is_listed_with_its_path(world: World) -> None:
     body = b'{"intent_type": "scaling", "target": "A", "replicas": "3"}'
-    pipeline.answer(world.app, world.drop(body=body), world.deadline)
+    admit.answer(world.app, world.drop(body=body), world.deadline)
     violations = world.status()["error_details"]["validation_errors"]
     assert {violation["path"] for violation in violations} >= {"$.namespace", "$.target", "$.replicas"}
 
@@ -113,7 +113,7 @@ def test_every_violation_is_listed_with_its_path(world: World) -> None:
 def test_a_failing_porch_fails_the_intent_and_nothing_is_published(world: World, cause: Cause) -> None:
     world.configure(retry=Policy(attempts=0))
     world.porch.script = [cause]
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     assert world.status()["status"] == "failed"
     assert world.status()["error_details"]["error_code"] == cause
     assert world.listing() == ["failed/intent-a.json", "status/intent-a.json.status"]
@@ -122,22 +122,22 @@ def test_a_failing_porch_fails_the_intent_and_nothing_is_published(world: World,
 def test_a_porch_that_takes_too_long_is_a_timeout(world: World) -> None:
     world.configure(retry=Policy(attempts=0))
     world.porch.script = [Cause.PROCESSING_TIMEOUT]
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     assert world.status()["status"] == "timeout"
     assert world.status()["error_details"]["code"] == "E007"
 
 
 def test_an_intent_for_the_target_can_follow_a_failed_one(world: World) -> None:
     world.porch.script = [Cause.PORCH_FAILED, None]
-    pipeline.answer(world.app, world.drop("intent-a.json"), world.deadline)
-    pipeline.answer(world.app, world.drop("intent-b.json"), world.deadline)
+    admit.answer(world.app, world.drop("intent-a.json"), world.deadline)
+    admit.answer(world.app, world.drop("intent-b.json"), world.deadline)
     assert world.status("intent-b.json")["package"]["name"] == "cnf-simulator-v1.0.0"
 
 
 def test_an_object_that_vanished_before_it_was_read_leaves_nothing(world: World) -> None:
     handoff = world.drop()
     world.bucket.remove(handoff)
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.GONE
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.GONE
     assert world.listing() == []
 
 
@@ -145,7 +145,7 @@ def test_an_object_that_vanishes_while_it_is_retried_gets_an_answer_without_anot
     world.configure(priority_queues=True)
     world.porch.script = [Cause.NETWORK_ERROR]
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     world.work()
     assert "next_retry" in world.status()
     world.bucket.remove(handoff)
@@ -163,18 +163,18 @@ def test_an_attempt_under_way_is_not_withdrawn(world: World) -> None:
 
     def remove() -> None:
         world.bucket.remove(handoff)
-        redelivered.append(pipeline.work(world.app, Message(handoff), world.deadline))
+        redelivered.append(admit.work(world.app, Message(handoff), world.deadline))
 
     world.porch.on_run = remove
-    pipeline.answer(world.app, handoff, world.deadline)
-    assert isinstance(redelivered[0], Later), "its worker may publish yet"
+    admit.answer(world.app, handoff, world.deadline)
+    assert isinstance(redelivered[0], Deferred), "its worker may publish yet"
     assert world.status()["status"] == "success"
 
 
 def test_an_older_intent_never_undoes_a_newer_one(world: World) -> None:
     old, new = world.drop("intent-old.json", intent(replicas=1)), world.drop("intent-new.json", intent(replicas=9))
-    pipeline.answer(world.app, new, world.deadline)
-    pipeline.answer(world.app, old, world.deadline)
+    admit.answer(world.app, new, world.deadline)
+    admit.answer(world.app, old, world.deadline)
     assert world.status("intent-old.json")["status"] == "skipped"
     assert "intent-new.json" in world.status("intent-old.json")["message"]
     assert world.state.target("oran-sim/cnf-simulator").replicas == 9
@@ -183,9 +183,9 @@ def test_an_older_intent_never_undoes_a_newer_one(world: World) -> None:
 def test_a_newer_version_of_the_name_survives_the_settling_of_the_older(world: World) -> None:
     old = world.drop(body=intent(replicas=1))
     new = world.drop(body=intent(replicas=2))
-    pipeline.answer(world.app, old, world.deadline)
+    admit.answer(world.app, old, world.deadline)
     assert world.listing()[0] == "intent-a.json"
-    pipeline.answer(world.app, new, world.deadline)
+    admit.answer(world.app, new, world.deadline)
     assert world.status()["version_id"] == new.version_id
     assert "intent-a.json" not in world.listing()
 
@@ -194,17 +194,17 @@ def test_a_held_target_is_waited_for(world: World) -> None:
     first, second = world.drop("intent-a.json"), world.drop("intent-b.json")
     world.porch.on_run = _dies_once(world)
     with pytest.raises(SystemExit):
-        pipeline.answer(world.app, first, world.deadline)
-    assert pipeline.answer(world.app, second, world.deadline) is Answer.SETTLED
+        admit.answer(world.app, first, world.deadline)
+    assert admit.answer(world.app, second, world.deadline) is Answer.SETTLED
 
 
 def test_a_delivery_with_no_time_left_to_wait_asks_to_be_made_again(world: World) -> None:
     handoff = world.drop()
     world.porch.on_run = _dies_once(world)
     with pytest.raises(SystemExit):
-        pipeline.answer(world.app, handoff, world.deadline)
-    with pytest.raises(StillHeld):
-        pipeline.answer(world.app, handoff, world.clock() + 50)
+        admit.answer(world.app, handoff, world.deadline)
+    with pytest.raises(LeaseBusy):
+        admit.answer(world.app, handoff, world.clock() + 50)
     assert world.listing() == ["intent-a.json"]
 
 
@@ -212,7 +212,7 @@ def test_a_worker_that_wakes_up_after_its_lease_publishes_nothing(world: World) 
     handoff = world.drop()
     world.porch.on_run = lambda: world.clock.wait(1000)
     with pytest.raises(Overtaken):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     assert world.listing() == ["intent-a.json"]
 
 
@@ -222,11 +222,11 @@ def test_a_worker_that_was_overtaken_changes_nothing(world: World) -> None:
     def overtaken() -> None:
         world.porch.on_run = lambda: None
         world.clock.wait(60)
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
         world.clock.now -= 60  # its own clock is behind: only the fence can stop it
 
     world.porch.on_run = overtaken
-    assert pipeline.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert kptfile(world) == b"replicas: 3 # run 2\n"
     assert world.status()["attempt"] == 2
 
@@ -237,12 +237,12 @@ def test_a_worker_whose_target_was_taken_leaves_the_package_of_the_other_intent_
     def overtaken() -> None:
         world.porch.on_run = lambda: None
         world.clock.wait(60)
-        pipeline.answer(world.app, second, world.deadline)
+        admit.answer(world.app, second, world.deadline)
         world.clock.now -= 60  # its own clock is behind: only the fence can stop it
 
     world.porch.on_run = overtaken
     with pytest.raises(Overtaken):
-        pipeline.answer(world.app, first, world.deadline)
+        admit.answer(world.app, first, world.deadline)
     assert kptfile(world, "intent-b.json") == b"replicas: 9 # run 2\n"
 
 
@@ -253,7 +253,7 @@ def test_a_porch_that_gives_each_package_the_same_name_replaces_none(world: Worl
 
     for number in range(3):
         handoff = world.drop(f"intent-{number}.json", intent(replicas=number))
-        pipeline.answer(replace(world.app, run_porch=named), handoff, world.deadline)
+        admit.answer(replace(world.app, run_porch=named), handoff, world.deadline)
     packages = [world.status(f"intent-{number}.json")["package"] for number in range(3)]
     assert {package["name"] for package in packages} == {"newest"}
     assert len({package["prefix"] for package in packages}) == 3
@@ -266,10 +266,10 @@ def test_name_and_directory_agree_again_after_an_attempt_whose_number_came_to_no
     world.porch.on_run = _dies_once(world)
     handoff = world.drop()
     with pytest.raises(SystemExit):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     world.clock.wait(120)
-    pipeline.answer(world.app, handoff, world.deadline)
-    pipeline.answer(world.app, world.drop("intent-b.json"), world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, world.drop("intent-b.json"), world.deadline)
     assert [request.previous_version for request in world.porch.requests] == [None, None, "v1.0.1"]
     packages = [world.status(file)["package"] for file in ("intent-a.json", "intent-b.json")]
     assert [(package["name"], package["prefix"].split("/")[-2]) for package in packages] == [
@@ -282,18 +282,18 @@ def test_name_and_directory_agree_again_after_an_attempt_whose_number_came_to_no
 def test_an_attempt_that_fails_leaves_its_number_to_the_next_one(world: World, cause: Cause) -> None:
     world.porch.script = [cause, None]
     for file in ("intent-a.json", "intent-b.json"):
-        pipeline.answer(world.app, world.drop(file), world.deadline)
+        admit.answer(world.app, world.drop(file), world.deadline)
     assert [key.split("/")[3] for key in world.listing() if key.endswith("Kptfile")] == [
         f"cnf-simulator-v1.0.{number}" for number in range(1 + (cause is Cause.NETWORK_ERROR))
     ]
 
 
 def test_where_the_table_is_older_than_the_bucket_no_package_is_replaced(world: World) -> None:
-    pipeline.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
     state.targets.clear()
     newer = world.drop("intent-b.json", intent(replicas=9))
-    assert pipeline.answer(world.app, newer, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, newer, world.deadline) is Answer.SETTLED
     assert kptfile(world) == b"replicas: 3 # run 1\n"
     assert kptfile(world, "intent-b.json") == b"replicas: 9 # run 3\n"
 
@@ -305,13 +305,13 @@ def kptfile(world: World, file: str = "intent-a.json") -> bytes:
 
 
 def test_a_timeout_longer_than_the_invocation_is_cut_and_the_status_says_so(world: World) -> None:
-    pipeline.answer(world.app, world.drop(body=intent(timeout="1h")), world.deadline)
+    admit.answer(world.app, world.drop(body=intent(timeout="1h")), world.deadline)
     assert world.porch.requests[0].timeout_seconds == 105
     assert "timeout cut from 3600s to 105s" in world.status()["message"]
 
 
 def test_a_wrong_name_is_answered_with_everything_that_the_content_breaks_as_well(world: World) -> None:
-    pipeline.answer(world.app, world.drop("intent-a b.json", body=intent(replicas=-1)), world.deadline)
+    admit.answer(world.app, world.drop("intent-a b.json", body=intent(replicas=-1)), world.deadline)
     details = world.status("intent-a b.json")["error_details"]
     assert details["error_code"] == "INVALID_NAME"
     assert [violation["path"] for violation in details["validation_errors"]] == ["$", "$.replicas"]
@@ -319,7 +319,7 @@ def test_a_wrong_name_is_answered_with_everything_that_the_content_breaks_as_wel
 
 def test_a_name_too_long_for_our_keys_is_answered_all_the_same(world: World) -> None:
     file = f"intent-{'a' * 1000}.json"
-    pipeline.answer(world.app, world.drop(file), world.deadline)
+    admit.answer(world.app, world.drop(file), world.deadline)
     assert all(len(key) <= 1024 for key in world.listing())
     assert file not in world.listing()
 
@@ -331,14 +331,14 @@ def test_an_input_that_cannot_be_read_is_answered_and_stays(world: World, monkey
     handoff = world.drop()
     monkeypatch.setattr(MemoryBucket, "read", refuse)
     monkeypatch.setattr(MemoryBucket, "archive", refuse)
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     assert world.status()["error_details"]["validation_errors"][0]["rule"] == "readable"
     assert "intent-a.json" in world.listing()
 
 
 def test_a_decided_row_is_terminal(world: World) -> None:
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     assert world.row(handoff).state is State.SUCCEEDED
 
 

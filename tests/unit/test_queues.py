@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from conductor_loop import pipeline
-from conductor_loop.errors import Cause, StillHeld
+from conductor_loop.errors import Cause, LeaseBusy
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import State
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import State
+from conductor_loop.intents.outcome import Answer
 from conductor_loop.retry import Policy
-from conductor_loop.settling import Answer
 from tests.factories import World, intent
 
 
@@ -21,7 +21,7 @@ def world() -> World:
 
 
 def arrive(world: World, handoff: Handoff) -> Answer:
-    return pipeline.answer(world.app, handoff, world.deadline)
+    return admit.answer(world.app, handoff, world.deadline)
 
 
 def priorities(world: World) -> list[Priority]:
@@ -196,7 +196,7 @@ def test_without_queues_a_retry_that_does_not_fit_is_left_to_a_later_delivery(wo
     world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=300))
     world.porch.script = [Cause.NETWORK_ERROR, None]
     handoff = world.drop()
-    with pytest.raises(StillHeld):
+    with pytest.raises(LeaseBusy):
         arrive(world, handoff)
     world.clock.wait(300)
     assert arrive(world, handoff) is Answer.SETTLED
@@ -223,7 +223,7 @@ def test_workers_that_all_died_end_in_a_failure_and_not_in_a_circle(world: World
     message = world.queues.waiting.pop()[1]
     for _ in range(4):
         with pytest.raises(SystemExit):
-            pipeline.work(world.app, message, world.deadline)
+            admit.work(world.app, message, world.deadline)
         world.clock.wait(100)
-    assert pipeline.work(world.app, message, world.deadline) is Answer.SETTLED
+    assert admit.work(world.app, message, world.deadline) is Answer.SETTLED
     assert world.status()["error_details"]["error_code"] == "WORKERS_DIED"

@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any, Never
 
 import pytest
-
-from conductor_loop import pipeline
 from conductor_loop.cleanup import LATEST_WRITE_SECONDS
-from conductor_loop.delivery import Later
-from conductor_loop.errors import Cause, StillHeld
+
+from conductor_loop.errors import Cause, LeaseBusy
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import State
-from conductor_loop.sweep import sweep, take_turn
+from conductor_loop.intents import admit
+from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import State
+from conductor_loop.intents.reconcile import sweep, take_turn
 from tests.factories import World, intent
 
 
@@ -35,7 +35,7 @@ def world() -> World:
 def _killed_before_deciding(world: World, handoff: Handoff) -> None:
     decide, world.state.decide = world.state.decide, _die  # type: ignore[assignment,method-assign]
     with pytest.raises(Killed):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     world.state.decide = decide  # type: ignore[method-assign]
     world.clock.wait(120)
 
@@ -54,11 +54,11 @@ def test_a_service_that_is_down_costs_no_attempt(world: World) -> None:
     publish, world.bucket.publish = world.bucket.publish, _slow_down
     for _ in range(20):
         with pytest.raises(OSError, match="Slow Down"):
-            pipeline.answer(world.app, handoff, world.deadline)
+            admit.answer(world.app, handoff, world.deadline)
     row = world.row(handoff)
     assert (row.state, row.attempt, row.held_until <= world.clock()) == (State.RETRYING, 0, True)
     world.bucket.publish = publish
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     assert (world.status()["status"], world.status()["attempt"]) == ("success", 1)
 
 
@@ -67,10 +67,10 @@ def test_a_claim_that_cannot_be_given_back_runs_out_by_itself(world: World) -> N
     publish, world.bucket.publish = world.bucket.publish, _slow_down
     postpone, world.state.postpone = world.state.postpone, _slow_down  # type: ignore[assignment,method-assign]
     with pytest.raises(OSError, match="Slow Down"):
-        pipeline.answer(world.app, handoff, world.deadline)
+        admit.answer(world.app, handoff, world.deadline)
     world.bucket.publish, world.state.postpone = publish, postpone  # type: ignore[method-assign]
     world.clock.wait(120)
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     assert (world.status()["status"], world.status()["attempt"]) == ("success", 2)
 
 
@@ -84,20 +84,20 @@ def test_an_intent_that_does_not_succeed_leaves_no_package(world: World, end: st
         world.drop(body=intent(target="another"))
     if end == "never comes to an end":
         world.configure(retry=replace(world.config.retry, attempts=0))
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     assert world.row(handoff).state in {State.FAILED, State.SKIPPED}
     _clean_up(world)
     assert _packages(world) == []
 
 
 def test_what_others_have_published_stays(world: World) -> None:
-    pipeline.answer(world.app, world.drop("intent-first.json"), world.deadline)
+    admit.answer(world.app, world.drop("intent-first.json"), world.deadline)
     before = _packages(world)
     world.porch.script = [None, None, Cause.DEPLOYMENT_NOT_FOUND]
     handoff = world.drop("intent-second.json")
     _killed_before_deciding(world, handoff)
     assert len(_packages(world)) > len(before)
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     _clean_up(world)
     assert _packages(world) == before
 
@@ -113,18 +113,18 @@ def test_files_of_a_dead_attempt_are_no_part_of_the_next_intents_package(world: 
     app = replace(world.app, run_porch=with_a_note)
     decide, world.state.decide = world.state.decide, _die  # type: ignore[assignment,method-assign]
     with pytest.raises(Killed):
-        pipeline.answer(app, dead, world.deadline)
+        admit.answer(app, dead, world.deadline)
     world.state.decide = decide  # type: ignore[method-assign]
     world.clock.wait(120)
-    pipeline.answer(app, world.drop("intent-next.json"), world.deadline)
+    admit.answer(app, world.drop("intent-next.json"), world.deadline)
     package = world.status("intent-next.json")["package"]
     there = [key.removeprefix(package["prefix"]) for key in _packages(world) if key.startswith(package["prefix"])]
     assert there == sorted(package["files"])
 
 
 def test_an_attempt_begins_only_with_time_for_porch(world: World) -> None:
-    with pytest.raises(StillHeld):
-        pipeline.answer(world.app, world.drop(), world.clock() + 12)
+    with pytest.raises(LeaseBusy):
+        admit.answer(world.app, world.drop(), world.clock() + 12)
     assert world.porch.requests == []
 
 
@@ -135,15 +135,15 @@ def test_an_intent_that_the_sweeper_found_skips_nobody_of_its_second(world: Worl
     sweep(world.app, None, world.deadline)
     swept = next(message for _, message in world.queues.waiting if message.handoff.key == older.key)
     newer = replace(newer, event_time=f"{swept.handoff.event_time[:19]}.600Z")
-    pipeline.work(world.app, swept, world.deadline)
-    pipeline.work(world.app, replace(swept, handoff=newer), world.deadline)
+    admit.work(world.app, swept, world.deadline)
+    admit.work(world.app, replace(swept, handoff=newer), world.deadline)
     assert world.status("intent-b.json")["status"] == "success"
 
 
 def test_who_waited_too_long_for_a_turn_has_claimed_nothing(world: World) -> None:
     world.configure(priority_queues=True)
     handoff = world.drop()
-    pipeline.answer(world.app, handoff, world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
     (_, message), *_ = world.queues.waiting
 
     def late(_: bool) -> Any:
@@ -151,7 +151,7 @@ def test_who_waited_too_long_for_a_turn_has_claimed_nothing(world: World) -> Non
         return world.app.turn(False)
 
     app = replace(world.app, turn=late)
-    assert isinstance(pipeline.work(app, message, world.deadline), Later)
+    assert isinstance(admit.work(app, message, world.deadline), Deferred)
     assert (world.row(handoff).state, world.row(handoff).attempt, world.porch.requests) == (State.QUEUED, 0, [])
 
 
@@ -163,8 +163,8 @@ def test_a_claim_that_took_so_long_that_porch_would_not_get_its_time_is_given_ba
         return claim(*given)
 
     world.state.claim = slowly  # type: ignore[method-assign, assignment]
-    with pytest.raises(StillHeld):
-        pipeline.answer(world.app, handoff, world.deadline)
+    with pytest.raises(LeaseBusy):
+        admit.answer(world.app, handoff, world.deadline)
     assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
 
 
@@ -176,6 +176,6 @@ def test_an_intent_whose_worker_died_runs_alone(world: World) -> None:
         return world.app.turn(alone)
 
     _killed_before_deciding(world, handoff)
-    pipeline.answer(replace(world.app, turn=turn), handoff, world.deadline)
-    pipeline.answer(replace(world.app, turn=turn), world.drop("intent-other.json"), world.deadline)
+    admit.answer(replace(world.app, turn=turn), handoff, world.deadline)
+    admit.answer(replace(world.app, turn=turn), world.drop("intent-other.json"), world.deadline)
     assert asked == [False, True, False], "the first time it is not known yet"

@@ -4,9 +4,9 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from conductor_loop import status
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
+from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Delivered, Mode, PorchFailed, Run
 from conductor_loop.porch.delivered import Revision
 from tests.factories import INTENT

@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.catalogue import QUEUES
 from conductor_loop.errors import Illegible
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.lifecycle import Claim
-from conductor_loop.settling import Answer
-from conductor_loop.sweep import sweep, take_turn
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Claim
+from conductor_loop.intents.outcome import Answer
+from conductor_loop.intents.reconcile import sweep, take_turn
 from tests.factories import World, intent
 
 
@@ -22,7 +22,7 @@ def world() -> World:
 
 
 def arrive(world: World, handoff: Handoff) -> Answer:
-    return pipeline.answer(world.app, handoff, world.deadline)
+    return admit.answer(world.app, handoff, world.deadline)
 
 
 def later(world: World, seconds: float = 1000) -> None:
@@ -69,7 +69,7 @@ def test_the_age_of_the_oldest_intent_without_an_answer_is_measured_by_priority(
     world.configure(priority_queues=True, critical_principals=())
     for number, priority in enumerate(("high", "normal", "low", "high")):
         handoff = world.drop(f"intent-{number}.json", intent(priority=priority, target=f"t-{number}"))
-        assert pipeline.answer(world.app, handoff, world.deadline) is Answer.QUEUED
+        assert admit.answer(world.app, handoff, world.deadline) is Answer.QUEUED
         world.clock.wait(100)
     oldest = sweep(world.app, None, world.deadline).oldest
     assert [round(oldest[one]) for one in QUEUES] == [403, 302, 201]  # known to the second
@@ -82,7 +82,7 @@ def test_the_age_of_the_oldest_intent_without_an_answer_is_measured_by_priority(
 def test_an_intent_that_waits_while_it_is_received_again_and_again_grows_old_all_the_same(world: World) -> None:
     world.configure(priority_queues=True)
     holder = world.drop("intent-b.json", intent(priority="high"))
-    pipeline.answer(world.app, world.drop("intent-a.json", intent(priority="high")), world.deadline)
+    admit.answer(world.app, world.drop("intent-a.json", intent(priority="high")), world.deadline)
     claim = Claim(holder, "oran-sim/cnf-simulator", "another", 1, world.clock() + 3600)
     assert world.state.claim(claim, world.clock()) is None
     for _ in range(200):
@@ -213,7 +213,7 @@ def decided_and_left(world: World) -> Handoff:
     message = world.queues.waiting.pop()[1]
     world.bucket.archive = raising
     with pytest.raises(SystemExit):
-        pipeline.work(world.app, message, world.deadline)
+        admit.work(world.app, message, world.deadline)
     del world.bucket.archive
     return handoff
 

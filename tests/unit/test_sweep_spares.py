@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from conductor_loop import pipeline
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Outcome, Row, State
-from conductor_loop.settling import Answer
-from conductor_loop.sweep import is_due, sweep, take_turn
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Outcome, Row, State
+from conductor_loop.intents.outcome import Answer
+from conductor_loop.intents.reconcile import is_due, sweep, take_turn
 from tests.factories import World, intent
 from tests.unit.test_sweep import arrive, decided_and_left, later, raising
 
@@ -42,7 +42,7 @@ def test_a_lease_that_ran_out_is_handed_over_once_and_ever_more_rarely(world: Wo
     arrive(world, world.drop())
     message = world.queues.waiting.pop()[1]
     with pytest.raises(SystemExit):
-        pipeline.work(world.app, message, world.deadline)
+        admit.work(world.app, message, world.deadline)
     for _ in range(10):
         world.clock.wait(60)
         sweep(world.app, None, world.deadline)

@@ -10,7 +10,6 @@ from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
 from conductor_loop.aws import quick
 from conductor_loop.aws.at_rest import AtRest
-from conductor_loop.aws.dynamodb import EXPIRES_AFTER_SECONDS
 from conductor_loop.aws.identity import identity
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
@@ -24,6 +23,7 @@ from conductor_loop.config.access import TokenSource
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Intent
+from conductor_loop.storage.state import EXPIRES_AFTER_SECONDS
 from conductor_loop.tokens import Tokens, TokensUnavailable
 from conductor_loop.tokens.vault import VaultTokens
 

@@ -11,7 +11,7 @@ from conductor_loop import __version__
 from conductor_loop.api.http import Response
 from conductor_loop.api.parts import Parts
 from conductor_loop.api.route import Call
-from conductor_loop.status import timestamp
+from conductor_loop.intents.outcome import timestamp
 from conductor_loop.validation import Rules, inspect
 
 logger = logging.getLogger("conductor-loop")

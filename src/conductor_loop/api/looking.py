@@ -14,11 +14,11 @@ from conductor_loop.api.problem import Problem, invalid
 from conductor_loop.api.route import Call
 from conductor_loop.api.sending import named
 from conductor_loop.intent import Priority
-from conductor_loop.lifecycle import SPELLINGS, State
+from conductor_loop.intents.model import SPELLINGS, Phase
 
 DEFAULT_LIMIT, MOST = 50, 200  # intents of a page
 _NAMESPACE_CHARACTERS = 63
-_KNOWN = {"state": frozenset({*State, *SPELLINGS}), "priority": frozenset(Priority)}
+_KNOWN = {"state": frozenset({*Phase, *SPELLINGS}), "priority": frozenset(Priority)}
 _PARAMETERS = frozenset({"state", "priority", "namespace", "limit", "next"})
 _POSITION, _DAY = frozenset({"arrival_day", "arrived", "pk", "sk"}), frozenset({"arrival_day"})
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-from conductor_loop.lifecycle import State
+from conductor_loop.intents.model import Phase
 from conductor_loop.rates import Take
 
 
@@ -54,7 +54,7 @@ class Vitals:
     uptime_seconds: float
 
 
-_WAITING = frozenset(state.value for state in State if not state.decided)
+_WAITING = frozenset(state.value for state in Phase if not state.done)
 RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
 
 

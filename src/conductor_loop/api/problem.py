@@ -7,7 +7,7 @@ from typing import Any
 
 from conductor_loop.api.http import Request, Response
 from conductor_loop.errors import Cause, Rejected
-from conductor_loop.status import timestamp
+from conductor_loop.intents.outcome import timestamp
 
 RETRY_SECONDS = 30  # after which it is worth asking again (specification: "retry_after")
 _CODES = {

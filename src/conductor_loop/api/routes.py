@@ -13,7 +13,7 @@ from conductor_loop.api.route import Call, Parameter, Route, Scope
 from conductor_loop.api.sending import retry, send
 from conductor_loop.config.serving import Serving
 from conductor_loop.intent import FILE_NAME, Priority
-from conductor_loop.lifecycle import SPELLINGS, State
+from conductor_loop.intents.model import SPELLINGS, Phase
 from conductor_loop.validation import MAX_NAME_BYTES
 
 _ANY: dict[int, str | tuple[str, ...]] = {429: "Error", 500: "Error", 503: "Error"}
@@ -100,7 +100,7 @@ ROUTES: tuple[Route, ...] = (
         {200: "IntentPage", 400: "Error"} | _KNOWN,
         search,
         parameters=(
-            Parameter("state", "query", "Only these", {"type": "string", "enum": sorted({*State, *SPELLINGS})}),
+            Parameter("state", "query", "Only these", {"type": "string", "enum": sorted({*Phase, *SPELLINGS})}),
             Parameter("priority", "query", "Only these", {"type": "string", "enum": sorted(Priority)}),
             Parameter("namespace", "query", "Only these", {"type": "string", "maxLength": 63}),
             Parameter(

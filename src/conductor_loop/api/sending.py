@@ -11,12 +11,12 @@ from conductor_loop.api.parts import RECEIVED, Parts
 from conductor_loop.api.problem import Problem, busy, invalid, rejected
 from conductor_loop.api.route import Call, Scope
 from conductor_loop.counting import refused
-from conductor_loop.errors import Cause, NotAnswering, Overtaken, Rejected
+from conductor_loop.errors import Cause, ConditionFailed, NotAnswering, Rejected
 from conductor_loop.intent import Intent, Priority
-from conductor_loop.lifecycle import State
+from conductor_loop.intents.model import Phase
 from conductor_loop.validation import check_name, check_size, validate_file
 
-_AGAIN = frozenset({State.FAILED.value, State.TIMED_OUT.value})  # answers that it makes sense to ask again after
+_AGAIN = frozenset({Phase.FAILED.value, Phase.TIMED_OUT.value})  # answers that it makes sense to ask again after
 _PARAMETERS = frozenset({"name", "replace"})
 _TRUTH = {"true": True, "false": False}
 
@@ -45,7 +45,7 @@ def send(parts: Parts, call: Call) -> Response:
         raise _taken(name)
     try:
         version = parts.intents.put(name, body, replace=replace)
-    except Overtaken:
+    except ConditionFailed:
         raise _taken(name) from None
     return _accepted(name, version, f"intents/{name}")
 
@@ -78,7 +78,7 @@ def retry(parts: Parts, call: Call) -> Response:
     _check_room(parts)
     try:
         version = parts.intents.put(name, body, replace=False)
-    except Overtaken:  # it was sent again already
+    except ConditionFailed:  # it was sent again already
         raise _not_failed(RECEIVED) from None
     return _accepted(name, version, f"../{name}")
 

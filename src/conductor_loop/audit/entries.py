@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.audit.chain import Change, timestamp
+from conductor_loop.audit.chain import Change
 from conductor_loop.counting import STATE_CORRUPTED, Journey, Tally, decided, refused, retried
 from conductor_loop.errors import Cause
-from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.intents.model import Outcome, Phase
 
 type Image = Mapping[str, Mapping[str, Any]]
 """A row, as DynamoDB's stream has it."""
@@ -38,7 +38,7 @@ def last_change(image: Image) -> Change | None:
     A corrupt row has an entry that says so: nothing may keep the entries behind it from being published.
     """
     seq, (kind, _, name) = _revision(image), _text(image, "pk").partition("#")
-    if seq is None or "last" not in image:
+    if seq is None:
         return None
     try:
         last = json.loads(image["last"]["S"])
@@ -62,22 +62,21 @@ def _event(last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
 
 
 def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
-    state = State(row["state"])
+    phase = Phase(row["phase"])
     who = {"by": last.get("by"), "address": last.get("address")}
-    if row["rev"] == 1:
+    if last["rev"] == 1 or "put" in last:
         who |= {"put": row["arrived"].partition("#")[0], "bytes": last.get("bytes", 0)}
-    details, tally = _details(state, row, last)
-    at = last.get("at") or timestamp(row["since"])
-    return {"at": at, "event": state.value, **_given(who | details)}, tally
+    details, tally = _details(phase, row, last)
+    return {"at": last["at"], "event": phase.value, **_given(who | details)}, tally
 
 
-def _details(state: State, row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
-    if state.decided:
-        return _decided(state, json.loads(row["outcome"]), Journey.read(last["journey"]))
-    if state is State.RETRYING:
+def _details(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
+    if phase.done:
+        return _decided(json.loads(row["outcome"]), Journey.read(last["journey"]))
+    if phase is Phase.RETRYING and "attempt" in last:
         return _retrying(row, last)
     details = {"because": last.get("because"), "set_aside": last.get("set_aside")}
-    if state is State.PROCESSING:
+    if phase is Phase.PROCESSING:
         namespace, _, target = row["target"].partition("/")
         wanted = {"namespace": namespace, "target": target, "replicas": last["replicas"]}
         details = wanted | {
@@ -103,21 +102,21 @@ def _retrying(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str
     cause = Cause(json.loads(row["failure"])["cause"])
     details = {
         "attempt": last["attempt"],
-        "next_retry": f"{datetime.fromtimestamp(row['held_until'], UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "next_retry": f"{datetime.fromtimestamp(row['due_at'], UTC):%Y-%m-%dT%H:%M:%SZ}",
         "code": cause.code,
         "error_code": cause.value,
     }
-    outcome = Outcome(State.FAILED, {"error_details": details}, "")
+    outcome = Outcome({"error_details": details}, "")
     return details, retried(outcome, Journey.read(last["journey"])).tally
 
 
-def _decided(state: State, document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, Any], Tally]:
-    outcome = Outcome(state, document["status"], document["archive"])
+def _decided(document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, Any], Tally]:
+    outcome = Outcome(document["status"], document["archive"])
     status, error = outcome.status, outcome.status.get("error_details", {})
     rules = dict.fromkeys(one["rule"] for one in error.get("validation_errors", []))
     details = {
         "attempt": status["attempt"] or None,
-        "because": status["message"] if state is State.SKIPPED else None,
+        "because": status["message"] if outcome.phase is Phase.SKIPPED else None,
         "moved_to": outcome.archive,
         "package": status.get("package", {}).get("prefix"),
         "config_version": status.get("config_version"),
@@ -135,8 +134,12 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _revision(image: Image) -> int | None:
-    number = image.get("rev", {}).get("N", "")
-    return int(number) if number.isdecimal() else None
+    """Give the revision of the last write that has an entry; ``None`` where the row does not say which that is."""
+    try:
+        rev = json.loads(image["last"]["S"])["rev"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+    return rev if type(rev) is int and rev > 0 else None
 
 
 def _text(image: Image, name: str) -> str:

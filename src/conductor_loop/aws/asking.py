@@ -10,15 +10,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conductor_loop.aws.dynamodb import StateTable
-from conductor_loop.aws.rows import Key, read_row, text
 from conductor_loop.errors import Unreadable
-from conductor_loop.lifecycle import State
+from conductor_loop.intents.model import Phase
+from conductor_loop.storage.rows import Key, read_row, text
+from conductor_loop.storage.state import StateTable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from conductor_loop.lifecycle import Row, Target
+    from conductor_loop.intents.model import Row, Target
 
 _AT_ONCE = 8  # calls
 _MOST_WAITING = 200  # intents in the root that are read
@@ -65,7 +65,7 @@ def applied(table: str, file: str) -> Mapping[str, Any] | None:
         "ConsistentRead": True,
     }
     pages = boto3.client("dynamodb").get_paginator("query").paginate(**query)
-    rows = [row for page in pages for item in page["Items"] if (row := _row(item)) and row.state is State.SUCCEEDED]
+    rows = [row for page in pages for item in page["Items"] if (row := _row(item)) and row.phase is Phase.SUCCEEDED]
     outcome = max(rows, key=lambda row: row.order).outcome if rows else None
     return outcome.status if outcome else None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.audit.chain import Head
 from conductor_loop.audit.publishing import Batch, Position
-from conductor_loop.aws.rows import Key, number, text
+from conductor_loop.storage.rows import Key, number, text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

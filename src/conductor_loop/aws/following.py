@@ -10,9 +10,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from conductor_loop.aws import inbox
-from conductor_loop.aws.dynamodb import StateTable
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Row
+from conductor_loop.intents.model import Row
+from conductor_loop.storage.state import StateTable
 
 _AT_ONCE = 8  # calls
 _CONFIG = Config(max_pool_connections=_AT_ONCE)
@@ -69,7 +69,7 @@ def put(bucket: str, files: Mapping[str, bytes], note: Callable[[str, Handoff | 
 
 
 def put_new(bucket: str, name: str, body: bytes) -> Handoff:
-    """Put one file into the root of the bucket. Raises Overtaken where one of that name lies there already."""
+    """Put one file into the root of the bucket. Raises ConditionFailed where one of that name lies there already."""
     version = inbox.put(boto3.client("s3"), bucket, name, body, replace=False)
     return Handoff(bucket, name, version, size=len(body))
 

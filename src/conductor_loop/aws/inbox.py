@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from conductor_loop.api.parts import RECEIVED, Answered, Listed, Page, Wanted
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.listing import Listing
-from conductor_loop.errors import Overtaken
+from conductor_loop.errors import ConditionFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,7 +31,7 @@ class Inbox:
         """Put an intent; the version that it became.
 
         Raises:
-            Overtaken: one of that name waits already, and is not to be replaced.
+            ConditionFailed: one of that name waits already, and is not to be replaced.
             NotAnswering: S3 does not; the intent may have arrived all the same.
 
         """
@@ -91,7 +91,7 @@ def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: boo
     """Put an intent into the root of the bucket; the version that it became.
 
     Raises:
-        Overtaken: one of that name waits already, and is not to be replaced.
+        ConditionFailed: one of that name waits already, and is not to be replaced.
 
     """
     given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
@@ -101,7 +101,7 @@ def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: boo
             return client.put_object(Bucket=bucket, **given)["VersionId"]
         except ClientError as error:
             if _status(error) == HTTPStatus.PRECONDITION_FAILED:
-                raise Overtaken from error
+                raise ConditionFailed from error
             # 409: put at the same moment as another one, and certainly not taken. That one may fail, too, so nobody
             # can say yet that the name is taken: S3 wants to be asked again.
             if _status(error) != HTTPStatus.CONFLICT or not tries_left:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.api.parts import Answered, Listed, Page, Wanted
 from conductor_loop.aws.answering import translated
-from conductor_loop.aws.rows import Key, read_row, text
 from conductor_loop.errors import Unreadable
-from conductor_loop.lifecycle import Outcome
+from conductor_loop.intents.model import Outcome
+from conductor_loop.storage.rows import Key, read_row, text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -87,18 +87,19 @@ class Listing:
     def _day(
         self, day: str, wanted: Wanted, position: Mapping[str, str]
     ) -> tuple[list[Mapping[str, Any]], Mapping[str, str] | None]:
-        names = {f"#{name}": name for name in wanted.filters}
+        filters = {"phase" if name == "state" else name: value for name, value in wanted.filters.items()}
+        names = {f"#{name}": name for name in filters}
         query: Any = {
             "TableName": self._table,
             "IndexName": "by-day",
             "KeyConditionExpression": "arrival_day = :day",
             "ExpressionAttributeValues": {":day": text(day)}
-            | {f":{name}": text(value) for name, value in wanted.filters.items()},
+            | {f":{name}": text(value) for name, value in filters.items()},
             "ScanIndexForward": False,
             "Limit": _EVALUATED,
         }
         if names:
-            query["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in wanted.filters)
+            query["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in filters)
             query["ExpressionAttributeNames"] = names
         if "pk" in position:  # or from the day's beginning
             query["ExclusiveStartKey"] = {name: text(position[name]) for name in _POSITION}
@@ -116,7 +117,7 @@ def _listed(item: Mapping[str, Any]) -> Listed:
     return Listed(
         name=item["pk"]["S"].partition("#")[2],
         version_id=item["sk"]["S"],
-        state=said("state") or "",
+        state=said("phase") or "",
         arrived=(said("arrived") or "").partition("#")[0],
         attempts=int(item.get("attempt", {}).get("N", 0)),
         priority=said("priority"),

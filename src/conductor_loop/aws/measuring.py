@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from conductor_loop.api.parts import Counts, TableSize
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.counters import Counters, Totals
-from conductor_loop.aws.rows import Key, number, text
 from conductor_loop.counting import OLDEST, OVERDUE, SWEPT_AT
 from conductor_loop.errors import NotAnswering
+from conductor_loop.storage.rows import Key, number, text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -64,7 +64,7 @@ class StateMeasures:
         query: Any = {
             "TableName": self._table,
             "IndexName": "active",
-            "KeyConditionExpression": "active = :yes AND held_until > :now",
+            "KeyConditionExpression": "active = :yes AND due_at > :now",
             "ExpressionAttributeValues": {":yes": text("yes"), ":now": number(float(now))},
             "Select": "COUNT",
         }

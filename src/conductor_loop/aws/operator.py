@@ -93,7 +93,7 @@ def standing(bucket: str, file: str) -> Standing:
     document = _status(text)
     if not document:
         return Standing(waiting)
-    put = answer["Metadata"].get("order", "")[:19]  # the version that it is about; see lifecycle.order
+    put = answer["Metadata"].get("order", "")[:19]  # the version that it is about; see intents.model.order
     older = root is not None and f"{root.modified.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" < put
     return Standing(waiting, text, document, older=older)
 
@@ -139,7 +139,7 @@ def resubmit(bucket: str, file: str) -> bool:
     """Put a failed input into the root again, where it is a new intent; whether there was one. ``failed/`` keeps it.
 
     Raises:
-        Overtaken: an input of that name lies there by now.
+        ConditionFailed: an input of that name lies there by now.
         Illegible: it is kept, and S3 gives it to its sender alone.
 
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conductor_loop.lifecycle import SPELLINGS
+from conductor_loop.intents.model import SPELLINGS
 
 if TYPE_CHECKING:
     from rich.console import Console

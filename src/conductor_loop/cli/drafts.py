@@ -62,10 +62,10 @@ def limits(stack: str) -> "tuple[Rules, float]":
     Where the caller may not see them: the built-in rules, with a word about it, and no limit.
     """
     from conductor_loop.aws import configuring, following, refusals  # noqa: PLC0415 - see common
-    from conductor_loop.claiming import SETTLE_SECONDS  # noqa: PLC0415 - see common
     from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
     from conductor_loop.config import typed  # noqa: PLC0415 - see common
     from conductor_loop.config.values import seconds  # noqa: PLC0415 - see common
+    from conductor_loop.intents.attempt import SETTLE_SECONDS  # noqa: PLC0415 - see common
     from conductor_loop.validation import Rules  # noqa: PLC0415 - see common
 
     try:

@@ -21,7 +21,7 @@ from conductor_loop.cli.common import (
     stack_option,
 )
 from conductor_loop.cli.completing import names
-from conductor_loop.errors import Illegible, Overtaken
+from conductor_loop.errors import ConditionFailed, Illegible
 from conductor_loop.intent import FILE_NAME, Priority
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
             raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file again")
     except Illegible as error:
         raise click.ClickException(f"failed/{name} cannot be read ({error}): its sender has to send it again") from None
-    except Overtaken:
+    except ConditionFailed:
         follow = f"follow it with: conductor-loop status {name} --wait 30"
         raise click.ClickException(f"{name} was sent again just now, and is left as it is; {follow}") from None
     if warning := answers.warning(found):

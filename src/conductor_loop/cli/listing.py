@@ -14,7 +14,7 @@ import click
 from conductor_loop.cli import console
 from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
 from conductor_loop.intent import Priority
-from conductor_loop.lifecycle import State
+from conductor_loop.intents.model import Phase
 
 if TYPE_CHECKING:
     from conductor_loop.api.parts import Listed, Wanted
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from conductor_loop.aws.operator import Listed as Lying
 
 _RECEIVED = "received"  # in the root, and nobody has come to it yet
-_UNDECIDED = {state for state in State if not state.decided}
+_UNDECIDED = {state for state in Phase if not state.done}
 _GROUPS: Mapping[str, set[str]] = {  # by where the file lies
     "waiting": {_RECEIVED, *_UNDECIDED},
-    "processed": {State.SUCCEEDED, State.SKIPPED},
-    "failed": {State.FAILED, State.TIMED_OUT},
+    "processed": {Phase.SUCCEEDED, Phase.SKIPPED},
+    "failed": {Phase.FAILED, Phase.TIMED_OUT},
 }
-_STATES = {console.word(state): state for state in (*_GROUPS, _RECEIVED, *State)}  # by the words that are shown
+_STATES = {console.word(state): state for state in (*_GROUPS, _RECEIVED, *Phase)}  # by the words that are shown
 _PAGE = 100
 _AT_ONCE = 8  # calls
 _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
@@ -87,7 +87,7 @@ def _found(stack: str, since: float, limit: int, state: str | None, **filters: s
     outputs, now = operator.outputs(stack), time.time()
     given: dict[str, str] = {name: value for name, value in filters.items() if value}
     states: set[str] = _GROUPS.get(state or "", {state} if state else set())
-    one_state = {"state": state} if state and state in {*State} and state not in _GROUPS else {}
+    one_state = {"state": state} if state and state in {*Phase} and state not in _GROUPS else {}
     table = overview.intents(outputs["StateTable"], since)
     wanted = Wanted(min(_PAGE, limit), given | one_state)
     start = f"{datetime.fromtimestamp(now - since, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -12,7 +12,7 @@ from conductor_loop.cli.answers import GOOD
 
 if TYPE_CHECKING:
     from conductor_loop.intent import Handoff
-    from conductor_loop.lifecycle import Row
+    from conductor_loop.intents.model import Row
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Sent:
             return "not sent"
         if self.document:
             return str(self.document["status"])
-        return console.word(self.row.state) if self.row else "received"
+        return console.word(self.row.phase) if self.row else "received"
 
     @property
     def failed(self) -> bool:

@@ -13,7 +13,7 @@ from conductor_loop.cli.common import Duration, file_name, output_option, speaks
 from conductor_loop.cli.completing import names
 from conductor_loop.cli.follow import exit_code, follow
 from conductor_loop.cli.summary import Sent, print_summary
-from conductor_loop.errors import Overtaken, Unreadable
+from conductor_loop.errors import ConditionFailed, Unreadable
 
 if TYPE_CHECKING:
     from conductor_loop.intent import Handoff
@@ -136,6 +136,6 @@ def _sent(bucket: str, file: str, body: bytes) -> "Handoff":
 
     try:
         return following.put_new(bucket, file, body)
-    except Overtaken:
+    except ConditionFailed:
         text = f"{file} was sent already, and waits; follow it with: conductor-loop status {file} --wait 30"
         raise click.ClickException(text) from None

@@ -9,7 +9,7 @@ from conductor_loop.api.exposition import CONTENT_TYPE
 from conductor_loop.api.parts import Counts
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY
 from conductor_loop.config.metering import GROUPS, Metering
-from conductor_loop.lifecycle import Outcome, State
+from conductor_loop.intents.model import Outcome, State
 from tests.promtool import findings, needs_promtool
 from tests.serving import Api, hangs
 

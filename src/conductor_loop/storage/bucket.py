@@ -1,5 +1,6 @@
 """The handoff bucket in S3: reading exactly one version, writing answers, moving the input."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -9,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from conductor_loop.app import Cursor, Found, Unsettled
+from conductor_loop.app import Cursor, Unsettled
 from conductor_loop.aws.kms import is_about_a_key, is_foreign
-from conductor_loop.errors import Gone, Illegible, KeyUnavailable, NumberTaken, Overtaken
+from conductor_loop.errors import ConditionFailed, Gone, Illegible, KeyUnavailable, NumberTaken
 from conductor_loop.intent import Handoff
-from conductor_loop.lifecycle import Claim
-from conductor_loop.order import order
+from conductor_loop.intents.model import Found, order
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
 _TRIES = 5  # of a write that others make at the same time
+_NUMBER = re.compile(r"-v1\.0\.([0-9]+)/$")  # of a package, in its prefix
 _ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
 _CONTENT_TYPES = {
     "Kptfile": "application/yaml",
@@ -87,27 +88,35 @@ class Bucket:
         ids = [version["VersionId"] for version in page.get("Versions", []) if version["Key"] == handoff.key]
         return ids[ids.index(handoff.version_id) + 1 :] if handoff.version_id in ids else []
 
-    def publish(self, claim: Claim, files: Mapping[str, bytes]) -> None:
-        """Upload the files of a package, key to content, side by side; none of them may be there.
+    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
+        """Upload the files of a package, key to content, side by side, for the attempt with the ``token``.
 
         Raises:
-            NumberTaken: one of them is, and is not this attempt's.
+            NumberTaken: one of them is there, and is not this attempt's.
 
         """
-        mine = claim.handoff
-        metadata = {"handoff": mine.version_id, "owner": claim.owner}
+        metadata = {"handoff": handoff.version_id, "owner": token}
 
         def upload(key: str) -> None:
             try:
                 given = {"ContentType": _content_type(key), "Metadata": metadata}
-                self._put(mine, key, files[key], _as_seen(None) | given)
-            except Overtaken:
-                theirs, _ = self._metadata(mine, key)
-                if theirs.get("owner") != claim.owner:  # else written by a call whose answer was lost
+                self._put(handoff, key, files[key], _as_seen(None) | given)
+            except ConditionFailed:
+                theirs, _ = self._metadata(handoff, key)
+                if theirs.get("owner") != token:  # else written by a call whose answer was lost
                     raise NumberTaken from None
 
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
+
+    def next_number(self, handoff: Handoff, target: str) -> int:
+        """Give the number after that of the newest package of a target ``namespace/name``, 0 if there is none."""
+        prefix = f"packages/{target}/"
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=handoff.bucket, Prefix=prefix, Delimiter="/"
+        )
+        found = [_NUMBER.search(one["Prefix"]) for page in pages for one in page.get("CommonPrefixes", [])]
+        return max((int(one[1]) + 1 for one in found if one), default=0)
 
     def remove_package(self, handoff: Handoff, prefix: str) -> None:
         """Delete what attempts at the handoff have published below ``prefix``, version by version."""
@@ -125,7 +134,7 @@ class Bucket:
         answered after a newer one has its final status beside it: its name is ``<name>@<version>``.
 
         Raises:
-            Overtaken: others keep writing it.
+            ConditionFailed: others keep writing it.
 
         """
         seen = None
@@ -135,7 +144,7 @@ class Bucket:
             key = f"status/{name}.status"
             try:
                 self._put(handoff, key, document, _as_seen(seen) | given)
-            except Overtaken:
+            except ConditionFailed:
                 theirs, seen = self._metadata(handoff, key)
                 if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                     return name  # it is there already
@@ -146,7 +155,7 @@ class Bucket:
                     name, seen = f"{name}@{handoff.version_id}", None
             else:
                 return name
-        raise Overtaken
+        raise ConditionFailed
 
     def published(self, handoff: Handoff, key: str) -> bytes | None:
         """Read a file of the package that was decided on; ``None`` where it was deleted since."""
@@ -162,7 +171,7 @@ class Bucket:
         their version, so that no two of a target have the same bytes, and with them the same ETag.
 
         Raises:
-            Overtaken: others keep writing it.
+            ConditionFailed: others keep writing it.
 
         """
         metadata = {"generation": str(generation), "handoff": handoff.version_id}
@@ -171,10 +180,10 @@ class Bucket:
             theirs, seen = self._metadata(handoff, key)
             if _generation(theirs) >= generation:
                 return
-            with suppress(Overtaken):
+            with suppress(ConditionFailed):
                 self._put(handoff, key, component, _as_seen(seen) | given)
                 return
-        raise Overtaken
+        raise ConditionFailed
 
     def archive(self, handoff: Handoff, key: str) -> None:
         """Copy the handoff's version to ``key``: ``<folder>/<name>``, with the name that its status got.
@@ -185,7 +194,7 @@ class Bucket:
         Raises:
             Gone: the version is no more; since it is removed last, it has been copied before.
             Illegible: S3 will not copy it.
-            Overtaken: others keep writing the key.
+            ConditionFailed: others keep writing the key.
 
         """
         folder, _, name = key.partition("/")
@@ -193,14 +202,14 @@ class Bucket:
         for _ in range(_TRIES):
             try:
                 self._copy(handoff, f"{folder}/{name}", seen)
-            except (Overtaken, InConflict):
+            except (ConditionFailed, InConflict):
                 _, seen = self._metadata(handoff, f"{folder}/{name}")
                 theirs, _ = self._metadata(handoff, f"status/{name}.status")  # after the look: who comes now is seen
                 if theirs.get("version", handoff.version_id) != handoff.version_id:
                     name, seen = f"{name}@{handoff.version_id}", None
             else:
                 return
-        raise Overtaken
+        raise ConditionFailed
 
     def remove(self, handoff: Handoff) -> None:
         """Delete exactly the handoff's version; another version of the same name stays as it is."""
@@ -274,10 +283,10 @@ class Bucket:
                 with _translated():
                     self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
             except Gone as error:  # what it was to replace
-                raise Overtaken from error
+                raise ConditionFailed from error
             except InConflict as error:  # another write of the key was under way: only now it can be compared
                 if not tries_left:
-                    raise Overtaken from error
+                    raise ConditionFailed from error
             else:
                 return
 
@@ -339,7 +348,7 @@ def _as_seen(etag: str | None) -> dict[str, Any]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn S3's answers that mean something to the pipeline into its words; all others go on as they are."""
+    """Turn S3's errors that mean something to an intent's life into its exceptions; all others go on as they are."""
     try:
         yield
     except ClientError as error:
@@ -352,7 +361,7 @@ def _translated() -> Iterator[None]:
         if is_about_a_key(error):
             raise KeyUnavailable(error.response["Error"].get("Message", code)) from error
         if status == HTTPStatus.PRECONDITION_FAILED:
-            raise Overtaken from error
+            raise ConditionFailed from error
         if status == HTTPStatus.CONFLICT:
             raise InConflict from error
         raise

@@ -1,0 +1,327 @@
+"""Admission: an event or a message becomes an intent, or its rejection; and which way an intent goes.
+
+An event goes to a queue, and its message to an attempt; what is critical, or all if queues are off, has its attempt at
+once. Both ways read and validate the input.
+
+    event ──▶ read ──▶ validate ──▶ route ──▶ a message in its queue ──▶ read ──▶ validate ──▶ attempt
+                │          │          └─ critical, or queues off ──▶ attempt, in this invocation
+                │          └─ rejected ──▶ failed/
+                └─ a newer version of its name is there ──▶ skipped
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_plus
+
+from conductor_loop.app import App, Message
+from conductor_loop.counting import age
+from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, LeaseBusy, Rejected, Violation
+from conductor_loop.intent import Handoff, Intent, Priority
+from conductor_loop.intents import outcome as status
+from conductor_loop.intents.attempt import (
+    QUEUE_KEEPS_SECONDS,
+    Deferred,
+    commit,
+    conclude,
+    least_seconds,
+    process,
+)
+from conductor_loop.intents.model import (
+    Done,
+    Found,
+    Row,
+    State,
+    Superseded,
+    Write,
+    is_exact,
+    known,
+    newest,
+    order,
+)
+from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome
+from conductor_loop.intents.reconcile import resetting
+from conductor_loop.rates import Rate
+from conductor_loop.validation import check_name, check_size, validate_file
+
+logger = logging.getLogger("conductor-loop")
+
+HIGH = "priority-high"  # the bucket of its rate limit
+_KEY_SECONDS = 60.0  # until the site's key is tried again
+_MINUTE = 60  # seconds
+
+
+def handoffs(event: Mapping[str, Any]) -> Iterator[Handoff]:
+    """Give each object of an S3 event that was put into the root and is named like an intent.
+
+    S3's filter knows prefixes and suffixes only, so its events also name objects in folders, ``intent-archive/a.json``.
+    S3's test event has no records; other keys and other kinds of events are ignored.
+    """
+    for record in event.get("Records", []):
+        put, key = record["s3"]["object"], unquote_plus(record["s3"]["object"]["key"])  # keys come form-encoded
+        is_ours = "/" not in key and key.startswith("intent-") and key.endswith(".json")
+        if record["eventName"].startswith("ObjectCreated:") and is_ours:
+            yield Handoff(
+                bucket=record["s3"]["bucket"]["name"],
+                key=key,
+                version_id=put.get("versionId", ""),
+                size=put.get("size", 0),
+                sequencer=put.get("sequencer", ""),
+                event_time=record.get("eventTime", ""),
+                principal=record.get("userIdentity", {}).get("principalId", ""),
+                address=record.get("requestParameters", {}).get("sourceIPAddress", ""),
+            )
+
+
+def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
+    """Take the event of a handoff: to its outcome, or into a queue.
+
+    Args:
+        app: Its adapters.
+        handoff: What the event says was put; without a version id, the newest version is meant.
+        deadline: Epoch seconds at which this invocation ends.
+
+    Raises:
+        LeaseBusy: another worker has it, and there is no time left to wait.
+        LeaseLost: this worker was too slow, and another one took over.
+
+    """
+    delivery = Delivery(Message(handoff), app.clock(), deadline)
+    answered = resetting(app, handoff, partial(_answer, app, delivery))
+    if isinstance(answered, Deferred):
+        raise LeaseBusy
+    return answered
+
+
+def work(app: App, message: Message, deadline: float) -> Answer | Deferred:
+    """Take a message of a queue: to its outcome, or say when to deliver it again. Raises LeaseLost."""
+    delivery = Delivery(message, app.clock(), deadline, queued=True)
+    try:
+        return resetting(app, message.handoff, partial(_work, app, delivery))
+    except KeyUnavailable:  # waits, and is not taken for a message that fails: it would end among the dead letters
+        logger.exception("the site's KMS key cannot be used")
+        return Deferred(_KEY_SECONDS)
+
+
+def _answer(app: App, delivery: Delivery) -> Answer | Deferred:
+    opened = _open(app, delivery)
+    if not isinstance(opened, tuple):
+        return opened
+    delivery, intent = opened
+    way = route(intent, delivery.handoff, app.config.critical_principals, lambda: _take_high(app))
+    delivery = replace(delivery, message=Message(delivery.handoff, way.priority, way.note))
+    if app.config.priority_queues and way.priority is not Priority.CRITICAL:
+        return _reconciled_already(app, delivery.handoff) or _enqueue(app, delivery, intent)
+    return _process_inline(app, delivery, intent)
+
+
+def _work(app: App, delivery: Delivery) -> Answer | Deferred:
+    opened = _open(app, delivery)
+    if not isinstance(opened, tuple):
+        return opened
+    delivery, intent = opened
+    if delivery.message.swept:
+        delivery = replace(delivery, message=replace(delivery.message, note=note_swept(intent)))
+    return process(app, delivery, intent)
+
+
+# -- read and validate
+
+
+def _open(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | Deferred:
+    """Read and validate what was delivered; an answer if there is nothing to attempt."""
+    try:
+        found = app.bucket.read(delivery.handoff, app.config.rules.max_file_bytes)
+    except Gone:
+        return _answer_gone(app, delivery)
+    except Illegible as error:
+        rejection = _illegible(error)
+        _outrank(app, delivery.handoff)
+        delivery = replace(delivery, newest=delivery.handoff.version_id)
+        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
+    delivery = replace(delivery.of(found.handoff), newest=found.newer_version or found.handoff.version_id)
+    if found.newer_version is None:
+        _outrank(app, found.handoff)
+    try:
+        intent = validated(app, found)
+    except Rejected as error:
+        rejection = error
+        if found.newer_version is not None:
+            return _superseded(app, delivery, found.newer_version)
+        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
+    app.trace(intent)
+    if found.newer_version is not None:
+        return _superseded(app, delivery, found.newer_version, intent)
+    return delivery, intent
+
+
+def validated(app: App, found: Found) -> Intent:
+    """Turn untrusted bytes into an intent.
+
+    Raises:
+        Rejected: with everything that is wrong with it.
+
+    """
+    if found.body is None:
+        check_name(found.handoff.file)
+        check_size(found.handoff.size, app.config.rules)
+    return validate_file(found.handoff.file, found.body or b"", app.config.rules)
+
+
+def _outrank(app: App, handoff: Handoff) -> None:
+    """Note the newest version of a name above those that lie below it, where its order alone does not say so."""
+    if not is_exact(order(handoff)) and (older := app.bucket.older_versions(handoff)):
+        app.state.outrank(newest(handoff), older, app.clock())
+
+
+def _superseded(app: App, delivery: Delivery, newer_version: str, intent: Intent | None = None) -> Answer | Deferred:
+    by = f"version {newer_version} of the same name"
+    return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
+
+
+def _answer_gone(app: App, delivery: Delivery) -> Answer | Deferred:
+    """Answer for an object that is missing: applied before, since it is removed last, or deleted by its owner.
+
+    Of what was admitted, a row says so, or a message that came before it could be noted there. An event alone says
+    nothing: it may be about what was applied so long ago that the row has expired.
+    """
+    handoff = delivery.handoff
+    row = app.state.find([handoff]).get(handoff) if handoff.version_id else None  # after the look into the bucket
+    if row is None and not delivery.queued:
+        return Answer.GONE
+    if row is not None and row.outcome is not None:
+        apply_outcome(app, known(handoff, row.order), row.outcome)  # again: a withdrawn one may be half applied
+        return Answer.DUPLICATE
+    handoff = known(handoff, row.order if row else "")
+    seen = handoff.version_id if is_exact(order(handoff)) else ""  # others of its second may be newer
+    return conclude(app, replace(delivery.of(handoff), newest=seen), status.withdrawn)
+
+
+def _illegible(error: Illegible) -> Rejected:
+    text = (
+        f"the file cannot be read ({error}), and stays where it is; send it again as a plain object: not archived, and "
+        "encrypted with the bucket's key"
+    )
+    return Rejected(Cause.INVALID_FORMAT, (Violation("$", "readable", text),))
+
+
+# -- route
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The priority that an intent has, and a clause for its status where that is not the one it asked for."""
+
+    priority: Priority
+    note: str = ""
+
+
+def route(
+    intent: Intent, handoff: Handoff, critical_principals: tuple[str, ...], take_high: Callable[[], bool]
+) -> Route:
+    """Choose the priority (specification, "Priority Handling").
+
+    ``critical`` needs a principal that matches one of the patterns, ``high`` a token of its rate limit, which
+    ``take_high`` takes; without, an intent is treated as ``normal``.
+    """
+    asked = intent.priority
+    if asked is Priority.CRITICAL and not any(fnmatchcase(handoff.principal, one) for one in critical_principals):
+        sender = handoff.principal or "an unknown sender"
+        return Route(Priority.NORMAL, f" (priority critical refused to {sender}: treated as normal)")
+    if asked is Priority.HIGH and not take_high():
+        return Route(Priority.NORMAL, " (priority high is over its rate limit: treated as normal)")
+    return Route(asked)
+
+
+def note_swept(intent: Intent) -> str:
+    """Give the clause for an intent that the sweeper found: it has ``normal``, whatever it asks for."""
+    if intent.priority is Priority.NORMAL:
+        return ""
+    return f" (found by the sweeper: priority {intent.priority} treated as normal)"
+
+
+def high_rate(per_minute: int) -> Rate:
+    """Give the rate limit of the priority high."""
+    return Rate(per_minute, _MINUTE, per_minute)
+
+
+def _take_high(app: App) -> bool:
+    limit = app.config.high_per_minute
+    return limit is None or app.take(HIGH, high_rate(limit), app.clock()).allowed
+
+
+def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
+    """Answer for a handoff whose event comes so late that the reconciler may have found it before.
+
+    Only such an event pays for the read; any other one is queued without.
+    """
+    now = app.clock()
+    if age(handoff, now) <= app.config.sweep_after_seconds:
+        return None
+    row = app.state.find([handoff]).get(handoff)
+    if row is None or not (row.queued or row.due_at or row.outcome):
+        return None  # unknown; or this is the event that the reconciler sent
+    if row.outcome is not None:
+        return apply_outcome(app, known(handoff, row.order), row.outcome)
+    _learn(app, handoff, row)
+    return None if now > row.reconcile_at else Answer.QUEUED
+
+
+def _learn(app: App, handoff: Handoff, row: Row) -> None:
+    """Note the exact order that a late event brings, where the second alone was known.
+
+    It is no transition: the revision stays while a worker runs, which would lose its lease.
+    """
+    while row.outcome is None and is_exact(order(handoff)) and not is_exact(row.order):
+        after = replace(row, order=order(handoff), rev=row.rev + (row.state is not State.RUNNING))
+        conflict = app.state.write(Write(handoff, row, after, app.clock()))
+        if conflict is None or conflict.row is None:
+            return
+        row = conflict.row
+
+
+def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer | Deferred:
+    """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
+    handoff, message = newest(delivery.handoff), delivery.message
+    app.queues.send(replace(message, handoff=handoff), intent.namespace, delay_seconds)
+    last = {"asked": intent.priority, "note": message.note}
+
+    def propose(now: float, row: Row, mine: Handoff) -> Write:
+        mine = newest(mine)
+        after = row.next(
+            state=State.WAITING,
+            queued=True,
+            reconcile_at=now + QUEUE_KEEPS_SECONDS,
+            reconciled=row.reconciled + bool(row.rev),
+            order=order(mine),
+            priority=message.priority,
+        )
+        after = replace(after, due_at=row.due_at if row.state is State.WAITING else 0.0)
+        return Write(mine, row, after, now, last, newest=mine.version_id)
+
+    written = commit(app, delivery, propose)
+    match written:
+        case Done(done):
+            return apply_outcome(app, known(handoff, done.order), written.outcome)
+        case Superseded(by):
+            return conclude(app, replace(delivery, newest=""), lambda who: status.superseded(who, by, intent), intent)
+        case Write():
+            return Answer.QUEUED
+    if (row := app.state.find([handoff]).get(handoff)) is not None:
+        _learn(app, handoff, row)
+    return Answer.QUEUED
+
+
+def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
+    """Process in the invocation that the event began; what cannot be done now goes to a queue, or is waited for."""
+    while isinstance(later := process(app, delivery, intent), Deferred):
+        if app.config.priority_queues:
+            high = replace(delivery, message=replace(delivery.message, priority=Priority.HIGH))
+            return _enqueue(app, high, intent, later.seconds)
+        if later.elsewhere or app.clock() + later.seconds + least_seconds(app, delivery, intent) > delivery.deadline:
+            return later
+        app.wait(later.seconds)
+    return later

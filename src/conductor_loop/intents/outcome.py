@@ -1,0 +1,375 @@
+"""Outcomes: the status document that the sender reads, and the effects of a decision.
+
+An outcome is decided once, and then applied, by any worker and any number of times, with the same result:
+
+    status/<file>.status ─▶ live/… (of an applied intent) ─▶ processed/ or failed/ ─▶ the input is removed, last
+
+So an input that is in the root of the bucket has no outcome yet, or one that is not applied.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft7Validator, FormatChecker
+
+from conductor_loop.app import App, Message
+from conductor_loop.counting import SETTLING, Counted
+from conductor_loop.errors import Cause, Gone, Illegible, Rejected
+from conductor_loop.intent import Handoff, Intent
+from conductor_loop.intents.model import Failure, Outcome
+from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Mode, PorchFailed, Run
+
+logger = logging.getLogger("conductor-loop")
+
+PROCESSED, FAILED = "processed", "failed"
+COMPONENT = "kustomization.yaml"
+_MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
+_CUTS = 30  # by half: enough for anything
+_PRINTED = ("porch_stdout", "porch_stderr", "error_message")
+_LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
+_KPTFILE = "Kptfile"  # kustomize does not read it
+_COMPONENT_FIELDS = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+
+
+class Answer(StrEnum):
+    """What a delivery of a handoff led to."""
+
+    SETTLED = "settled"  # decided, by this or an earlier delivery, and applied
+    QUEUED = "queued"  # a message for it waits in a queue
+    DUPLICATE = "duplicate"  # an earlier delivery has applied it: nothing was done
+    LEFT = "left"  # decided, and its status written, but S3 does not move the input: it stays where it is
+    GONE = "gone"  # the object was removed before it was read: there is nothing to answer
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One handoff that is delivered to one invocation. Times are epoch seconds."""
+
+    message: Message
+    started: float
+    deadline: float  # when the invocation ends
+    queued: bool = False  # whether it came from a queue
+    newest: str = ""  # the newest version of its name, as the bucket was read; empty if unknown
+
+    @property
+    def handoff(self) -> Handoff:
+        """What is delivered."""
+        return self.message.handoff
+
+    def of(self, handoff: Handoff) -> "Delivery":
+        """Give the delivery with what is known of its handoff by now."""
+        return replace(self, message=replace(self.message, handoff=handoff))
+
+
+# -- applying
+
+
+def apply_outcome(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
+    """Write the status object and the live tree, archive the input, and remove it last. Idempotent.
+
+    Args:
+        app: Its adapters.
+        handoff: What was decided, with the order that its row has.
+        outcome: Of it.
+        component: Of an applied intent, where it is in memory; else it is read from the package.
+
+    """
+    name = app.bucket.put_status(handoff, fitting(handoff.file), outcome.document, final=True)
+    _write_live(app, handoff, outcome, component)
+    try:
+        app.bucket.archive(handoff, f"{outcome.archive}/{name}")
+    except Gone:
+        return Answer.SETTLED  # it is removed last: another worker has applied it meanwhile
+    except Illegible:
+        return Answer.LEFT  # as its status says: nothing is lost
+    app.bucket.remove(handoff)
+    return Answer.SETTLED
+
+
+def apply_new(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
+    """Apply what was decided just now, and measure how long that takes."""
+    began = app.clock()
+    answer = apply_outcome(app, handoff, outcome, component)
+    app.note(Counted(samples={SETTLING: max(app.clock() - began, 0.0)}))
+    return answer
+
+
+def fitting(name: str) -> str:
+    """Shorten a name that is too long for a key of ours; what makes it unique stays."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return f"{encoded[:800].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+
+
+def _write_live(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None) -> None:
+    """Write the Component of an applied intent to a key that never changes, unless a newer one's is there."""
+    if not (outcome.live_generation and app.config.live_tree):
+        return
+    prefix: str = outcome.status["package"]["prefix"]
+    if component is None:
+        component = app.bucket.published(handoff, prefix + COMPONENT)
+    if component is None:
+        logger.error("not written to the live tree: the package was deleted", extra={"package": prefix})
+        return
+    _, namespace, target, *_ = prefix.split("/")
+    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{COMPONENT}", outcome.live_generation, component)
+
+
+def component(package: Mapping[str, bytes]) -> bytes | None:
+    """Give the kustomize Component among a package's files; ``None`` if there is none that can be used alone.
+
+    One that mentions another file of its package would break every overlay that lists it without that file.
+    """
+    content = package.get(COMPONENT)
+    if content is None:
+        return None
+    text = content.decode(errors="replace")
+    others = {path.partition("/")[0] for path in package.keys() - {COMPONENT, _KPTFILE}}
+    return content if _is_component(text) and not any(name in text for name in others) else None
+
+
+def _is_component(text: str) -> bool:
+    if text.lstrip().startswith("{"):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return all(document.get(name) == value for name, value in _COMPONENT_FIELDS.items())
+    return all(
+        re.search(rf"^{name}:[ \t]*(['\"]?){re.escape(value)}\1[ \t]*(#.*)?\r?$", text, re.MULTILINE)
+        for name, value in _COMPONENT_FIELDS.items()
+    )
+
+
+# -- the status document (specification, "Status File Format")
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes a status, and about which attempt. Times are epoch seconds."""
+
+    handoff: Handoff
+    worker_id: int
+    mode: Mode
+    porch_path: str
+    started: float
+    now: float
+    config_version: str = ""
+    attempt: int = 0
+    note: str = ""  # clauses for the message: what is done otherwise than the sender asked
+    failure: Failure | None = None  # of the last attempt that reported anything
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A package as it is in the bucket."""
+
+    name: str
+    prefix: str
+    files: tuple[str, ...]  # paths below the prefix
+
+
+def author(app: App, delivery: Delivery, attempt: int, failure: Failure | None = None) -> Author:
+    """Say who writes a status now, after which attempt, and how the last one that reported anything failed."""
+    return Author(
+        handoff=delivery.handoff,
+        worker_id=app.worker_id,
+        mode=app.config.mode,
+        porch_path=app.config.porch_path,
+        started=delivery.started,
+        now=app.clock(),
+        config_version=app.config.version,
+        attempt=attempt,
+        note=delivery.message.note,
+        failure=failure,
+    )
+
+
+def succeeded(
+    author: Author, intent: Intent, package: Published, delivered: Delivered | None = None, note: str = ""
+) -> Outcome:
+    """Report a published package, and what porch did with it; ``note`` says what was done otherwise than asked."""
+    delivered = delivered or Delivered()
+    message = "; ".join((_done(intent, package, delivered), *delivered.notes)) + note
+    package_details = {"name": package.name, "prefix": package.prefix, "files": list(package.files)}
+    document = _document(author, "success", message, intent) | _delivered(delivered)
+    return _outcome(PROCESSED, document | {"package": package_details})
+
+
+def _done(intent: Intent, package: Published, delivered: Delivered) -> str:
+    """Say what was really done: a package alone scales nothing."""
+    wanted = f"{intent.target} to {intent.replicas} replicas"
+    if delivered.is_scaled_to(intent.replicas):
+        return f"Successfully scaled {wanted}"
+    if delivered.delivery == SCALE:
+        return f"Set {wanted}"
+    created = f"Created package {package.name} to scale {wanted}"
+    if delivered.delivery == REPOSITORY and delivered.revision:
+        revision = delivered.revision
+        return f"{created}, as package revision {revision.namespace}/{revision.name} ({revision.lifecycle})"
+    return created
+
+
+def _delivered(delivered: Delivered | None) -> dict[str, Any]:
+    if delivered is None:
+        return {}
+    revision = asdict(delivered.revision) if delivered.revision else None
+    fields = {
+        "delivery": delivered.delivery,
+        "previous_replicas": delivered.previous_replicas,
+        "observed_replicas": delivered.observed_replicas,
+        "package_revision": revision,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: float | None, note: str = "") -> Outcome:
+    """Report a porch that failed or ran out of time; ``next_retry`` (epoch seconds) if it is retried."""
+    timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
+    late = f"Processing timed out after {failure.run.duration_seconds:.0f}s"
+    goes_on = _goes_on(author, next_retry)
+    said = str(failure).removesuffix(".") if goes_on else str(failure)
+    message = f"{late if timed_out else 'Failed to process intent'}: {said}{goes_on}{note}"
+    document = _document(author, "timeout" if timed_out else "failed", message, intent) | _delivered(failure.delivered)
+    document["error_details"] = _error(failure.cause, str(failure)) | _porch_details(failure.run)
+    if next_retry is not None:
+        document["next_retry"] = timestamp(next_retry)
+    return _outcome(FAILED, document)
+
+
+def _goes_on(author: Author, next_retry: float | None) -> str:
+    if next_retry is not None:
+        return "; it is retried"
+    if author.attempt == 1:
+        return ""
+    return f"; no attempt is left, of {author.attempt}: conductor-loop retry {author.handoff.file}, once that is fixed"
+
+
+def exhausted(author: Author, intent: Intent) -> Outcome:
+    """Report that no attempt is left: how the last one failed, or that none of them reported anything."""
+    last = author.failure
+    if last is None:
+        text = (
+            f"none of {author.attempt} attempts reported a result, most often because memory ran out; give the "
+            "function more memory, and send the intent again"
+        )
+        document = _document(author, "failed", f"Failed to process intent: {text}", intent)
+        return _outcome(FAILED, document | {"error_details": _error(Cause.WORKERS_DIED, text)})
+    run = Run(exit_code=last.exit_code, stdout=last.stdout, stderr=last.stderr, duration_seconds=last.seconds)
+    later = author.attempt - last.attempt
+    note = f" (the {later} after that reported no result)" if later else ""
+    return failed(author, intent, PorchFailed(last.cause, run, last.text, _kept(last)), None, note)
+
+
+def rejected(author: Author, rejection: Rejected, intent: Intent | None = None) -> Outcome:
+    """Report an input that is wrong: every broken rule, with its JSON path."""
+    first, *others = rejection.violations
+    summary = first.message + (f" (and {len(others)} more: see validation_errors)" if others else "")
+    details = _error(rejection.cause, summary) | {
+        "validation_errors": [
+            {"path": violation.path, "rule": violation.rule, "message": violation.message}
+            for violation in rejection.violations
+        ]
+    }
+    return _outcome(FAILED, _document(author, "failed", f"Rejected: {summary}", intent) | {"error_details": details})
+
+
+def superseded(author: Author, by: str, intent: Intent | None) -> Outcome:
+    """Report an intent that came too late: a newer one replaces it."""
+    document = _document(author, "skipped", f"Superseded by {by}", intent) | _delivered(_kept(author.failure))
+    return _outcome(PROCESSED, document)
+
+
+def withdrawn(author: Author) -> Outcome:
+    """Report an intent that its owner removed before it was decided; it can be read no more."""
+    when = "while it was being retried" if author.attempt else "before it was processed"
+    left = _delivered(_kept(author.failure))
+    stays = "; replicas that an attempt has set in the cluster stay set" if left.get("delivery") == SCALE else ""
+    message = f"Withdrawn: the file was removed from the bucket {when}{stays}"
+    return _outcome(PROCESSED, _document(author, "skipped", message) | left, withdrawn=True)
+
+
+def _kept(last: Failure | None) -> Delivered | None:
+    """Give what attempts have done in a cluster, of an intent that has no further one."""
+    if last is None or last.delivery is None:
+        return None
+    return Delivered(last.delivery, last.previous_replicas, last.observed_replicas)
+
+
+def timestamp(epoch_seconds: float) -> str:
+    """Write a time as the specification's examples do: ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _document(author: Author, status: str, message: str, intent: Intent | None = None) -> dict[str, Any]:
+    document = {
+        "intent_file": author.handoff.file,
+        "status": status,
+        "message": message + author.note,
+        "timestamp": timestamp(author.now),
+        "processed_by": "conductor-loop",
+        "worker_id": author.worker_id,
+        "processing_duration": f"{max(author.now - author.started, 0):.2f}s",
+        "mode": author.mode.value,
+        "porch_path": author.porch_path,
+        "retry_count": max(author.attempt - 1, 0),
+        "version_id": author.handoff.version_id,
+        "attempt": author.attempt,
+    }
+    if author.config_version:
+        document["config_version"] = author.config_version
+    if intent is not None and intent.correlation_id is not None:
+        document["correlation_id"] = intent.correlation_id
+    return document
+
+
+def _error(cause: Cause, message: str) -> dict[str, Any]:
+    return {"error_code": cause.value, "code": cause.code, "error_message": message}
+
+
+def _porch_details(run: Run) -> dict[str, Any]:
+    output = {"porch_stdout": run.stdout, "porch_stderr": run.stderr}
+    return output if run.exit_code is None else {"porch_exit_code": run.exit_code, **output}
+
+
+def _outcome(archive: str, document: Mapping[str, Any], *, withdrawn: bool = False) -> Outcome:
+    """Validate a document before it is written; a violation is a bug, and escapes."""
+    document = _bounded(document)
+    _validator().validate(document)
+    return Outcome(document, archive, withdrawn)
+
+
+def _bounded(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Cut a document that would not fit into a row: fewer violations, then less of what porch printed."""
+    details = dict(document.get("error_details", {}))
+    for _ in range(_CUTS):
+        if len(json.dumps(document, ensure_ascii=False).encode()) <= _MOST_BYTES:
+            break
+        if len(details.get("validation_errors", [])) > 1:
+            details["validation_errors"] = details["validation_errors"][: len(details["validation_errors"]) // 2]
+        else:
+            details |= {name: details[name][: len(details[name]) // 2] for name in _PRINTED if name in details}
+        document = {**document, "error_details": details}
+    return document
+
+
+@cache
+def _validator() -> Draft7Validator:
+    schema = json.loads(files("conductor_loop").joinpath("schemas", "status.schema.json").read_text())
+    checker = FormatChecker(formats=())
+    checker.checks("date-time", raises=ValueError)(_is_time)
+    return Draft7Validator(schema, format_checker=checker)
+
+
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None

@@ -1,0 +1,272 @@
+"""Reconciling: what no delivery brings to its end. An input in the root has no outcome yet, or one that is not applied.
+
+Each row says from when on the reconciler acts (``reconcile_at``): it leaves alone what has a message, and backs off
+after each time that it has acted, so that it does not amplify a backlog.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from conductor_loop.app import App, Cursor, Message, Unsettled
+from conductor_loop.counting import STATE_CORRUPTED, Counted, age
+from conductor_loop.errors import Rejected, Unreadable
+from conductor_loop.intent import Handoff, Priority
+from conductor_loop.intents import outcome as status
+from conductor_loop.intents.attempt import (
+    MESSAGE_SECONDS,
+    QUEUE_KEEPS_SECONDS,
+    RECONCILE_SECONDS,
+    conclude,
+    package_prefix,
+)
+from conductor_loop.intents.model import Outcome, Row, State, Superseded, Write, classify, is_exact, known, order
+from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome, fitting
+from conductor_loop.validation import check_name
+
+logger = logging.getLogger("conductor-loop")
+
+OVERDUE_SECONDS = 3600.0  # by then the longest retries are over, and a queue that is not stuck has moved
+_PAGES = 2  # of 1,000 versions, that one sweep looks at
+_CLEAN_UP_SECONDS = 10.0  # of a sweep, after which it cleans nothing more up
+_MOST_CLEANED = 100  # handoffs that one sweep cleans up after; most sweeps have none
+_STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
+_LONGEST_BACKOFF_SECONDS = 6 * 3600.0  # between two times that the reconciler acts on a handoff
+_DOUBLINGS = 16  # of a backoff; more only overflow
+_GROUP = "swept"  # of messages whose namespace is not read yet
+_MOST_ROWS = 6  # that one step resets: of the handoff, its target, name and id, and some that others reset meanwhile
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one sweep did, and where the next one goes on."""
+
+    seen: int = 0
+    overdue: int = 0  # put so long ago that something is wrong
+    settled: int = 0
+    redelivered: int = 0
+    rejected: int = 0
+    withdrawn: int = 0  # ended, since their owner has removed them
+    left: int = 0  # answered, but S3 does not let them be moved
+    failed: int = 0  # could not be reconciled this time
+    cleaned: int = 0  # decided, and without the packages of their other attempts by now
+    oldest: Mapping[Priority, float] = field(default_factory=dict)  # age in seconds of the oldest without an outcome
+    cursor: Cursor | None = None
+
+
+def take_turn(app: App, deadline: float) -> Swept | None:
+    """Sweep the next stretch, and note where the one after it begins; ``None`` while another sweep runs.
+
+    Args:
+        app: Its adapters.
+        deadline: Epoch seconds at which this invocation ends, and with it its lease.
+
+    """
+    turn = app.state.begin_sweep(app.new_owner(), deadline, app.clock())
+    if turn is None:
+        return None
+    try:
+        cleaned, failed = clean_up(app, app.clock() + _CLEAN_UP_SECONDS)
+        swept = sweep(app, turn.cursor, deadline - _STOP_SECONDS)
+    except Exception:
+        app.state.end_sweep(replace(turn, cursor=None))  # at the beginning: the cursor itself may be to blame
+        raise
+    app.state.end_sweep(replace(turn, cursor=swept.cursor))
+    return replace(swept, cleaned=cleaned, failed=swept.failed + failed)
+
+
+def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
+    """Reconcile one stretch of the inputs in the root, each for itself; safe beside everything else."""
+    found, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
+    rows = app.state.read(one.handoff for one in found)
+    swept = Swept(cursor=cursor, oldest=_oldest([one.handoff for one in found if not one.withdrawn], rows, app.clock()))
+    for one in found:
+        if app.clock() > deadline:
+            return swept
+        handoff, row = one.handoff, rows.get(one.handoff)
+        swept.seen += not one.withdrawn
+        swept.overdue += not one.withdrawn and age(handoff, app.clock()) > OVERDUE_SECONDS
+        try:
+            _reconcile(app, one, row, swept)
+        except Exception:
+            swept.failed += 1
+            logger.exception("not reconciled", extra={"handoff": handoff.key, "version_id": handoff.version_id})
+        swept.cursor = Cursor(handoff.key, handoff.version_id)
+    swept.cursor = after
+    return swept
+
+
+def _oldest(
+    handoffs: Iterable[Handoff], rows: Mapping[Handoff, Row | Unreadable], now: float
+) -> Mapping[Priority, float]:
+    """Say how long the oldest handoff without an outcome has waited, by its priority.
+
+    Critical ones count as high, like the queue that they wait in; one that is not read yet counts as normal.
+    """
+    oldest = {Priority.HIGH: 0.0, Priority.NORMAL: 0.0, Priority.LOW: 0.0}
+    for handoff in handoffs:
+        row = rows.get(handoff)
+        row = row if isinstance(row, Row) else Row()
+        if row.outcome is None:
+            priority = Priority.HIGH if row.priority == Priority.CRITICAL else row.priority or Priority.NORMAL
+            oldest[Priority(priority)] = max(oldest[Priority(priority)], age(handoff, now))
+    return oldest
+
+
+def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Swept) -> None:
+    handoff = one.handoff
+    if isinstance(row, Unreadable):
+        reset(app, handoff, row)
+        row = app.state.find([handoff]).get(handoff)
+    if not _is_due(app, one, row):
+        return
+    row = row or Row()
+    handoff = known(handoff, row.order)
+    if row.outcome is not None:
+        _note_try(app, handoff, row)  # first: what cannot be applied may take all the time there is
+        if apply_outcome(app, handoff, row.outcome) is Answer.LEFT:
+            swept.left += 1
+        else:
+            swept.settled += 1
+    elif one.withdrawn:
+        _end(app, handoff, status.withdrawn, handoff.version_id if is_exact(order(handoff)) else "")
+        swept.withdrawn += 1
+    elif (rejection := _wrong_name(handoff)) is not None:
+        _end(app, handoff, lambda who: status.rejected(who, rejection))
+        swept.rejected += 1
+    else:
+        _hand_over(app, handoff, row)
+        swept.redelivered += 1
+
+
+def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
+    """Say whether to act now. A withdrawn one needs no message, unless it is decided."""
+    now = app.clock()
+    if one.withdrawn and (row is None or row.outcome is None):
+        return row is not None and now - row.due_at > RECONCILE_SECONDS
+    return age(one.handoff, now) > app.config.sweep_after_seconds if row is None else now > row.reconcile_at
+
+
+def _backoff(row: Row) -> float:
+    """Give the seconds until the reconciler acts again, after it has acted once more."""
+    return min(RECONCILE_SECONDS * 2.0 ** min(row.reconciled + 1, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
+
+
+def _note_try(app: App, handoff: Handoff, row: Row) -> None:
+    now = app.clock()
+    after = row.next(reconciled=row.reconciled + 1, reconcile_at=now + _backoff(row))
+    app.state.write(Write(handoff, row, after, now))
+
+
+def _end(app: App, handoff: Handoff, tell: Callable[[status.Author], Outcome], newest: str = "") -> None:
+    now = app.clock()
+    conclude(app, Delivery(Message(handoff), now, now, newest=newest), tell)
+
+
+def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
+    """Send a message or the event again, then note that: in the other order, a crash between would leave neither."""
+    queued = app.config.priority_queues
+    if queued:
+        app.queues.send(Message(handoff, swept=True), _GROUP)
+    else:
+        app.redeliver(handoff)
+    now = app.clock()
+    after = row.next(
+        state=State.WAITING,
+        queued=queued,
+        due_at=row.due_at if row.state is State.WAITING else 0.0,
+        reconcile_at=now + (QUEUE_KEEPS_SECONDS if queued else MESSAGE_SECONDS + _backoff(row)),
+        reconciled=row.reconciled + bool(row.rev),
+        order=order(handoff),
+    )
+    noted = handoff.version_id if handoff.sequencer else ""
+    write = Write(handoff, row, after, now, {"because": "found by the sweeper"}, newest=noted)
+    conflict = app.state.write(write)
+    match classify(conflict, order(handoff), now) if conflict else None:
+        case Superseded(by):  # not noted, so that every sweep would hand it over
+            _end(app, handoff, lambda who: status.superseded(who, by, None))
+
+
+def _wrong_name(handoff: Handoff) -> Rejected | None:
+    try:
+        check_name(handoff.file)
+    except Rejected as rejection:
+        return rejection
+    return None
+
+
+# -- clean up
+
+
+def clean_up(app: App, deadline: float) -> tuple[int, int]:
+    """Delete packages that attempts may have written and no decision names, once no worker can write there any more.
+
+    Args:
+        app: Its adapters.
+        deadline: Epoch seconds; what is left then is left to the next sweep.
+
+    Returns:
+        How many of the handoffs that were due are cleaned up after, and how many failed; the next sweep retries those.
+
+    """
+    cleaned = failed = 0
+    try:
+        due = app.state.read(app.state.uncleaned(app.config.handoff_bucket, app.clock(), _MOST_CLEANED))
+    except Exception:
+        logger.exception("the handoffs to clean up after cannot be listed: the next sweep retries")
+        return 0, 1
+    for handoff, row in due.items():
+        if app.clock() > deadline:
+            break
+        try:
+            cleaned += _clean_up(app, handoff, row, deadline)
+        except Exception:
+            failed += 1
+            logger.exception("not cleaned up", extra={"handoff": handoff.key, "version_id": handoff.version_id})
+    return cleaned, failed
+
+
+def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable, deadline: float) -> bool:
+    if isinstance(row, Unreadable):
+        reset(app, handoff, row)
+        return False
+    left = row.packages
+    while left and app.clock() <= deadline:
+        app.bucket.remove_package(handoff, package_prefix(row.target, left[0]))
+        left = left[1:]
+    after = row.next(packages=left, due_at=row.due_at if left else 0.0)
+    app.state.write(Write(handoff, row, after, app.clock()))
+    return not left
+
+
+# -- corrupt rows (E009)
+
+
+def resetting[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
+    """Do a step; where it meets a corrupt row, reset the row and do it again.
+
+    Raises:
+        Unreadable: it met too many.
+
+    """
+    for _ in range(_MOST_ROWS):
+        try:
+            return step()
+        except Unreadable as error:
+            reset(app, handoff, error)
+    return step()
+
+
+def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
+    """Copy a corrupt row aside for an operator, then delete it; what is needed of it comes from the bucket again.
+
+    A handoff without a row is a new one: it is processed, again if need be. The next package of a target follows the
+    newest one in the bucket; its order begins anew, so that an older intent may be applied once.
+    """
+    key = f"failed/state/{fitting(error.name)}.json"
+    logger.error("E009: a corrupt state row was set aside", extra={"aside": key})
+    app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
+    last = {"because": "E009: its row made no sense", "set_aside": key}
+    if app.state.reset(error, app.clock(), last):
+        app.note(Counted({STATE_CORRUPTED: 1}))

@@ -1,0 +1,224 @@
+"""What the rows of the state table look like: our nouns ⇄ DynamoDB's attribute values."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from conductor_loop.audit.chain import timestamp
+from conductor_loop.errors import Cause, Unreadable
+from conductor_loop.intent import Handoff
+from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write
+
+type Value = Mapping[str, Any]
+type Values = dict[str, Value]
+
+CLEAN_UP = "clean-up"  # in the index of active rows: decided, and due at ``due_at``; no active worker
+ACTIVE = "yes"
+_LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A row's key: ``kind#name`` and, for handoffs, the version."""
+
+    kind: str
+    name: str
+    version: str = "-"
+
+    @property
+    def pk(self) -> str:
+        """The partition key."""
+        return f"{self.kind}#{self.name}"
+
+    @property
+    def item(self) -> Values:
+        """The key as DynamoDB takes it."""
+        return {"pk": text(self.pk), "sk": text(self.version)}
+
+
+def intent_key(handoff: Handoff) -> Key:
+    """Key of a handoff's row."""
+    return Key("intent", handoff.key, handoff.version_id)
+
+
+def target_key(name: str) -> Key:
+    """Key of a target's row; ``name`` is ``namespace/name``."""
+    return Key("target", name)
+
+
+def text(value: str) -> Value:
+    """Make a string attribute."""
+    return {"S": value}
+
+
+def number(value: float) -> Value:
+    """Make a number attribute; times keep milliseconds."""
+    return {"N": f"{value:.3f}" if isinstance(value, float) else str(value)}
+
+
+# -- a handoff's row
+
+
+def row_values(row: Row) -> Values:
+    """Write a row: all of its attributes, but for those that say nothing. Without a revision, it has none."""
+    if not row.rev:
+        return {}
+    optional: dict[str, tuple[object, Value]] = {
+        "reconciled": (row.reconciled, number(row.reconciled)),
+        "queued": (row.queued, {"BOOL": True}),
+        "timeout_multiplier": (row.timeout_multiplier > 1, number(row.timeout_multiplier)),
+        "priority": (row.priority, text(row.priority)),
+        "target": (row.target, text(row.target)),
+        "namespace": (row.target, text(row.target.partition("/")[0])),
+        "packages": (row.packages, {"L": [number(one) for one in row.packages]}),
+        "handoff_order": (row.order, text(row.order)),
+        "active": (_active(row), text(_active(row))),
+    }
+    values: Values = {
+        "state": text(row.state),
+        "phase": text(row.phase),
+        "rev": number(row.rev),
+        "attempt": number(row.attempt),
+        "due_at": number(float(row.due_at)),
+        "reconcile_at": number(float(row.reconcile_at)),
+        **{name: value for name, (says, value) in optional.items() if says},
+    }
+    if row.failure is not None:
+        values["failure"] = text(_json(asdict(row.failure)))
+    if row.outcome is not None:
+        values["outcome"] = text(_json(asdict(row.outcome)))
+    return values
+
+
+def _active(row: Row) -> str:
+    if row.state is State.RUNNING:
+        return ACTIVE
+    return CLEAN_UP if row.state is State.DONE and row.due_at else ""
+
+
+def read_row(item: Mapping[str, Any]) -> Row:
+    """Read a handoff's row.
+
+    Raises:
+        Unreadable: it makes no sense; the exception has it as it is.
+
+    """
+    try:
+        state = State(item["state"]["S"])
+        row = Row(
+            state=state,
+            rev=int(item["rev"]["N"]),
+            due_at=float(item["due_at"]["N"]),
+            reconcile_at=float(item["reconcile_at"]["N"]),
+            reconciled=int(_get(item, "reconciled", "N", "0")),
+            queued=bool(_get(item, "queued", "BOOL", default=False)),
+            attempt=int(item["attempt"]["N"]),
+            timeout_multiplier=int(_get(item, "timeout_multiplier", "N", "1")),
+            priority=str(_get(item, "priority", "S", "")),
+            target=str(_get(item, "target", "S", "")),
+            packages=tuple(int(one["N"]) for one in _get(item, "packages", "L", [])),
+            order=str(_get(item, "handoff_order", "S", "")),
+            failure=_failure(item["failure"]["S"]) if "failure" in item else None,
+            outcome=_outcome(item["outcome"]["S"]) if state is State.DONE else None,
+        )
+        if row.outcome is not None:
+            _ = row.phase
+    except (KeyError, ValueError, TypeError) as error:
+        raise Unreadable(path(item), item) from error
+    return row
+
+
+def _failure(written: str) -> Failure:
+    document = json.loads(written)
+    return Failure(**{**document, "cause": Cause(document["cause"])})
+
+
+def _outcome(written: str) -> Outcome:
+    return Outcome(**json.loads(written))
+
+
+def listed_values(handoff: Handoff, now: float) -> Values:
+    """Give what the index of days reads of a row, newest first: see aws.listing."""
+    arrived = handoff.event_time or timestamp(now)
+    return {"arrival_day": text(arrived[:10]), "arrived": text(f"{arrived}#{handoff.file[:_LISTED_CHARACTERS]}")}
+
+
+def last_of(write: Write) -> Value:
+    """Give the facts about a write, and who put the handoff, as its row keeps them for the audit trail."""
+    handoff, facts = write.handoff, write.last or {}
+    who = {"by": handoff.principal, "address": handoff.address, "bytes": handoff.size}
+    return last_value({"rev": write.after.rev, "at": timestamp(write.at), **who, **facts})
+
+
+def last_value(last: Last) -> Value:
+    """Give facts for the audit trail as a row keeps them; empty ones say nothing."""
+    return text(_json({name: value for name, value in last.items() if value not in (None, "", [])}))
+
+
+def event_item(name: str, last: Last) -> Values:
+    """Give a row that is there for the audit trail alone, under ``audit#<name>``; ``last`` has its time."""
+    at = str(last["at"])
+    return {
+        "last": last_value({"rev": 1, **last}),
+        "arrival_day": text(f"audit#{at[:10]}"),  # a day of its own in the index, beside that of the intents
+        "arrived": text(f"{at}#{name}"),
+    }
+
+
+# -- a target's row, and others
+
+
+def target_values(target: Target) -> Values:
+    """Write a target's row: all of its attributes, but for those that say nothing."""
+    if not target.rev:
+        return {}
+    optional: dict[str, tuple[object, Value]] = {
+        "lease_expires_at": (target.lease_expires_at, number(float(target.lease_expires_at))),
+        "last_order": (target.last_order, text(target.last_order)),
+        "last_file": (target.last_file, text(target.last_file)),
+        "version": (target.version, text(target.version or "")),
+        "replicas": (target.replicas is not None, number(target.replicas or 0)),
+    }
+    values: Values = {"rev": number(target.rev), "number": number(target.number)}
+    return values | {name: value for name, (says, value) in optional.items() if says}
+
+
+def read_target(item: Mapping[str, Any]) -> Target:
+    """Read a target's row; without one, nothing is known of it. Raises Unreadable."""
+    if not item:
+        return Target()
+    try:
+        return Target(
+            rev=int(item["rev"]["N"]),
+            lease_expires_at=float(_get(item, "lease_expires_at", "N", "0")),
+            number=int(item["number"]["N"]),
+            last_order=str(_get(item, "last_order", "S", "")),
+            last_file=str(_get(item, "last_file", "S", "")),
+            version=str(item["version"]["S"]) if "version" in item else None,
+            replicas=int(item["replicas"]["N"]) if "replicas" in item else None,
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise Unreadable(path(item), item) from error
+
+
+def read_text(item: Mapping[str, Any], name: str) -> str:
+    """Read a text attribute that a row must have. Raises Unreadable."""
+    try:
+        return str(item[name]["S"])
+    except (KeyError, TypeError) as error:
+        raise Unreadable(path(item), item) from error
+
+
+def path(item: Mapping[str, Any]) -> str:
+    """Give a row's key as a path."""
+    name = item["pk"]["S"].replace("#", "/", 1)
+    return name if item["sk"]["S"] == "-" else f"{name}/{item['sk']['S']}"
+
+
+def _get(item: Mapping[str, Any], name: str, kind: str, default: Any) -> Any:  # noqa: ANN401 - an attribute as it is
+    return item[name][kind] if name in item else default
+
+
+def _json(document: Mapping[str, Any] | Sequence[Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)

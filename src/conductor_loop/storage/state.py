@@ -1,0 +1,351 @@
+"""The state table in DynamoDB: conditional writes, and reads."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from conductor_loop.app import Cursor, Turn
+from conductor_loop.audit.chain import timestamp
+from conductor_loop.errors import Unreadable
+from conductor_loop.intent import Handoff
+from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest, order
+from conductor_loop.storage.rows import (
+    CLEAN_UP,
+    Key,
+    Values,
+    event_item,
+    intent_key,
+    last_of,
+    last_value,
+    listed_values,
+    number,
+    read_row,
+    read_target,
+    read_text,
+    row_values,
+    target_key,
+    target_values,
+    text,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_SWEEP = Key("lease", "sweep")
+_NO_SWEEP = "NOT held_until > :now"  # true without a row, and of a field that makes no sense: it must not stop all
+_STILL_MY_TURN = "lease_owner = :owner"
+# A version that was seen as the newest one of its name stays that, unless this one is certainly not older.
+_NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order <= :earliest OR last_version = :mine"
+_MINE_OR_UNUSED = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
+# That rows outlive objects: a message that is delivered late must find that it was answered.
+EXPIRES_AFTER_SECONDS = 30 * 86_400
+_TRIES = 4  # of a name whose newest version changes meanwhile
+_CONFLICT_TRIES = 6  # of a transaction that conflicts with another one
+_CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
+_READS = 100  # rows of one call
+
+type Update = dict[str, Any]
+
+
+class StateTable:
+    """Rows of handoffs, targets, names and correlation ids; ``rows`` has their keys.
+
+    Args:
+        client: Of DynamoDB.
+        table: Its name.
+        keep_seconds: How long rows are kept beside their objects.
+        jitter: Evenly spread from 0 to 1.
+        audit_seconds: How long the log is kept that refers to the rows of handoffs.
+
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        keep_seconds: float,
+        jitter: Callable[[], float],
+        audit_seconds: float = 0.0,
+    ) -> None:
+        self._client, self._table, self._jitter = client, table, jitter
+        self._keep_seconds = keep_seconds + EXPIRES_AFTER_SECONDS
+        self._audit_seconds = audit_seconds
+
+    # -- writes
+
+    def write(self, write: Write) -> Conflict | None:
+        """Make one write, all or nothing; ``None`` means made. ``Write`` says under which conditions."""
+        updates = {"intent": self._row(write)}
+        if write.lease is not None:
+            key, before, after = target_key(write.lease.target), write.lease.before, write.lease.after
+            values = _changes(target_values(before), target_values(after))
+            updates["target"] = self._update(key, values, *_unchanged(before.rev))
+        if write.newest:
+            updates["name"] = self._name(write.handoff, write.newest, write.handoff.version_id, write.at)
+        if write.correlation_id:
+            updates["correlation"] = self._correlation(write)
+        refused = self._send(updates)
+        return None if refused is None else _conflict(refused)
+
+    def _row(self, write: Write) -> Update:
+        values = _changes(row_values(write.before), row_values(write.after))
+        expires = write.at + max(self._keep_seconds, self._audit_seconds)
+        values |= {"expires_at": number(int(expires))}
+        values |= {} if write.last is None else {"last": last_of(write)}
+        update = self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev))
+        listed = listed_values(write.handoff, write.at)  # what is lost with a row that is reset comes back
+        update["UpdateExpression"] = update["UpdateExpression"].replace(
+            "SET ", f"SET {', '.join(f'{name} = if_not_exists({name}, :{name})' for name in listed)}, ", 1
+        )
+        update["ExpressionAttributeValues"] |= {f":{name}": value for name, value in listed.items()}
+        return update
+
+    def _name(self, handoff: Handoff, newest: str, mine: str, now: float) -> Update:
+        """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was.
+
+        The version ``mine`` is known not to be, whatever its order.
+        """
+        place = order(handoff)
+        values = {"last_order": text(latest(place)), "last_version": text(newest), **self._expires(now)}
+        condition = {":earliest": text(earliest(place)), ":mine": text(mine)}
+        return self._update(Key("name", handoff.key), values, _NO_NEWER_VERSION, condition)
+
+    def _correlation(self, write: Write) -> Update:
+        mine = text(write.handoff.file)
+        condition = {":file": mine, ":now": number(write.at)}
+        values = {"file": mine, **self._expires(write.at)}
+        return self._update(Key("correlation", write.correlation_id), values, _MINE_OR_UNUSED, condition)
+
+    def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
+        """Note a handoff as the newest version of its name, also above one that is known to be ``older``.
+
+        Nothing happens where another one is noted, of which that is not known.
+        """
+        over = handoff.version_id
+        for _ in range(_TRIES):
+            refused = self._send({"name": self._name(handoff, handoff.version_id, over, now)})
+            above = _conflict(refused).newer_version if refused else None
+            if above is None or above not in older:
+                return
+            over = above
+
+    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
+        """Delete a corrupt row; whether this call did. A handoff's row becomes that of one that waits, and is due.
+
+        Conditional on the whole row being as it was read: what another worker has made of it since stays.
+        """
+        kept: Any = {name: error.row[name] for name in ("pk", "sk")}
+        fields = [name for name in error.row if name not in kept]
+        as_read: Any = {
+            "TableName": self._table,
+            "ConditionExpression": " AND ".join(
+                ["attribute_exists(pk)", *(f"#f{n} = :f{n}" for n in range(len(fields)))]
+            ),
+        }
+        if fields:
+            as_read["ExpressionAttributeNames"] = {f"#f{n}": name for n, name in enumerate(fields)}
+            as_read["ExpressionAttributeValues"] = {f":f{n}": error.row[name] for n, name in enumerate(fields)}
+        facts = {"at": timestamp(now), "event": "reset", **last}
+        expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
+        if error.name.startswith("intent/"):
+            rev = _next_rev(error.row, now)
+            anew: Values = row_values(Row(rev=rev)) | {"last": last_value({"rev": rev, **facts})} | expires
+            writes: list[Any] = [{"Put": {"Item": kept | anew, **as_read}}]
+        else:
+            name = f"E009/{error.name}/{now:.3f}"
+            event = {**Key("audit", name).item, **expires, **event_item(name, facts)}
+            writes = [{"Delete": {"Key": kept, **as_read}}, {"Put": {"TableName": self._table, "Item": event}}]
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except self._client.exceptions.TransactionCanceledException as refused:
+            if _is_conditional(refused.response):
+                return False  # reset by another, or written anew
+            raise
+        return True
+
+    def _update(self, key: Key, values: Mapping[str, Any], condition: str, given: Values) -> Update:
+        """Write down one update; a value of ``None`` removes its attribute."""
+        sets = [name for name, value in values.items() if value is not None]
+        removes = [name for name, value in values.items() if value is None]
+        expression = f"SET {', '.join(f'#{name} = :{name}' for name in sets)}"
+        expression += f" REMOVE {', '.join(f'#{name}' for name in removes)}" if removes else ""
+        names = {f"#{name}": name for name in values} | ({"#file": "file"} if "#file" in condition else {})
+        return {
+            "TableName": self._table,
+            "Key": key.item,
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": {f":{name}": values[name] for name in sets} | given,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _expires(self, now: float) -> Values:
+        return {"expires_at": number(int(now + self._keep_seconds))}
+
+    def _send(self, updates: Mapping[str, Update]) -> Mapping[str, Mapping[str, Any]] | None:
+        """Make all of the updates or none; the rows whose conditions failed, by their kind (``{}``: there is none).
+
+        A conflict with another transaction is waited out.
+        """
+        for tried in range(_CONFLICT_TRIES):
+            try:
+                if len(updates) == 1:  # half the price of a transaction
+                    self._client.update_item(**next(iter(updates.values())))
+                else:
+                    items: Any = [{"Update": update} for update in updates.values()]
+                    self._client.transact_write_items(TransactItems=items)
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                return {next(iter(updates)): error.response.get("Item") or {}}
+            except (
+                self._client.exceptions.TransactionCanceledException,
+                self._client.exceptions.TransactionConflictException,
+            ) as error:
+                if _is_conditional(error.response):
+                    reasons = zip(updates, _reasons(error.response), strict=True)
+                    return {kind: one.get("Item") or {} for kind, one in reasons if one["Code"] == _CONDITIONAL}
+                if tried == _CONFLICT_TRIES - 1:
+                    raise  # in conflict, or throttled, all this time
+                time.sleep(_CONFLICT_SECONDS * 2**tried * self._jitter())
+            else:
+                return None
+        raise AssertionError  # the last try returns or raises
+
+    # -- reads
+
+    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
+        """Read the rows of some handoffs; those without one, or with a corrupt one, are left out."""
+        return {handoff: row for handoff, row in self.read(handoffs).items() if isinstance(row, Row)}
+
+    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
+        """Read the rows of some handoffs, or what is wrong with them; those without one are left out."""
+        return {handoff: _row(item) for handoff, item in self._items(handoffs)}
+
+    def _items(self, handoffs: Iterable[Handoff]) -> Iterator[tuple[Handoff, Mapping[str, Any]]]:
+        for some in batched(handoffs, _READS, strict=False):
+            keys = {(intent_key(handoff).pk, handoff.version_id): handoff for handoff in some}
+            wanted: Any = {self._table: {"Keys": [intent_key(one).item for one in some], "ConsistentRead": True}}
+            while wanted:
+                answer = self._client.batch_get_item(RequestItems=wanted)
+                for item in answer["Responses"].get(self._table, []):
+                    yield keys[item["pk"]["S"], item["sk"]["S"]], item
+                wanted = answer.get("UnprocessedKeys")
+
+    def target(self, name: str) -> Target:
+        """Read what is known of the target ``namespace/name``. Raises Unreadable."""
+        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
+        return read_target(answer.get("Item", {}))
+
+    def correlated(self, correlation_id: str, now: float) -> str | None:
+        """Give the file that uses a correlation id; ``None`` if none does, or its row has expired."""
+        key = Key("correlation", correlation_id).item
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        expired = float(item.get("expires_at", {}).get("N", "inf")) < now
+        return None if expired else item.get("file", {}).get("S")
+
+    def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]:
+        """Find decided handoffs that are to be cleaned up after by now (epoch seconds), at most so many."""
+        found = self._client.query(
+            TableName=self._table,
+            IndexName="active",
+            KeyConditionExpression="active = :clean_up AND due_at <= :now",
+            ExpressionAttributeValues={":clean_up": text(CLEAN_UP), ":now": number(now)},
+            Limit=most,
+        )["Items"]
+        return [Handoff(bucket, item["pk"]["S"].partition("#")[2], item["sk"]["S"]) for item in found]
+
+    # -- one sweep at a time
+
+    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
+        """Take the lease that lets one sweep run at a time; ``None`` while another one has it.
+
+        sweep            until
+          |--- sweeps ---|        no other one begins
+                         |  killed: the next one begins, where this one did
+        """
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=_SWEEP.item,
+                UpdateExpression="SET held_until = :until, lease_owner = :owner",
+                ConditionExpression=_NO_SWEEP,
+                ExpressionAttributeValues={":now": number(now), ":until": number(until), ":owner": text(owner)},
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        return Turn(owner, _cursor(answer["Attributes"]))
+
+    def end_sweep(self, turn: Turn) -> None:
+        """Release the lease, with the cursor that the next sweep goes on from; fenced by the owner."""
+        values: Values = {":owner": text(turn.owner)}
+        update = "REMOVE held_until, lease_owner, cursor_key, cursor_version"
+        if turn.cursor is not None:
+            update = "SET cursor_key = :key, cursor_version = :version REMOVE held_until, lease_owner"
+            values |= {":key": text(turn.cursor.key), ":version": text(turn.cursor.version_id)}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_SWEEP.item,
+                UpdateExpression=update,
+                ConditionExpression=_STILL_MY_TURN,
+                ExpressionAttributeValues=values,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # it took longer than its lease: the other one goes on
+
+
+_CONDITIONAL = "ConditionalCheckFailed"
+
+
+def _changes(before: Values, after: Values) -> dict[str, Any]:
+    """Give the attributes that differ; ``None`` for those that are removed."""
+    return {name: value for name, value in after.items() if before.get(name) != value} | {
+        name: None for name in before if name not in after
+    }
+
+
+def _unchanged(rev: int) -> tuple[str, Values]:
+    """Give the condition that a row has the revision that its writer has read."""
+    return ("rev = :seen", {":seen": number(rev)}) if rev else ("attribute_not_exists(pk)", {})
+
+
+def _conflict(refused: Mapping[str, Mapping[str, Any]]) -> Conflict:
+    """Read the rows whose conditions failed. Raises Unreadable, for a condition that may never hold."""
+    row, name = refused.get("intent"), refused.get("name")
+    if name:
+        read_text(name, "last_order")  # that conditions compare
+    return Conflict(
+        row=None if row is None else read_row(row) if row else Row(),
+        target=read_target(refused["target"]) if "target" in refused else None,
+        newer_version=read_text(name, "last_version") if name else None,
+        correlated_file=read_text(refused["correlation"], "file") if "correlation" in refused else None,
+    )
+
+
+def _reasons(response: Any) -> Sequence[Any]:  # noqa: ANN401 - boto3's response
+    reasons: Sequence[Any] = response.get("CancellationReasons", [])
+    return reasons
+
+
+def _is_conditional(response: Any) -> bool:  # noqa: ANN401 - boto3's response
+    return any(reason.get("Code") == _CONDITIONAL for reason in _reasons(response))
+
+
+def _next_rev(row: Mapping[str, Any], now: float) -> int:
+    """Give a revision that a corrupt row has not had; the time in milliseconds, where it does not say which it has."""
+    rev = row.get("rev", {}).get("N", "") if isinstance(row.get("rev"), Mapping) else ""
+    return int(rev) + 1 if str(rev).isdecimal() else int(now * 1000)
+
+
+def _row(item: Mapping[str, Any]) -> Row | Unreadable:
+    try:
+        return read_row(item)
+    except Unreadable as error:
+        return error
+
+
+def _cursor(item: Mapping[str, Any]) -> Cursor | None:
+    key, version = (item.get(name, {}).get("S") for name in ("cursor_key", "cursor_version"))
+    return Cursor(key, version or "") if key else None
