@@ -81,7 +81,7 @@ class MemoryState:
         return None if is_newest else last_version
 
     def _keep(self, write: Write) -> None:
-        """Change the fields that the write changes; the others stay as they are, also where its writer does not know."""
+        """Change the fields that the write changes; the others stay as they are."""
         row, before, after = self.rows.get(_id(write.handoff), Row()), write.before, write.after
         names = [one.name for one in fields(Row)]
         changed = {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}

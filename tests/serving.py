@@ -22,7 +22,7 @@ from conductor_loop.api.parts import (
 )
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
-from conductor_loop.errors import NotAnswering, Overtaken
+from conductor_loop.errors import ConditionFailed, NotAnswering
 from conductor_loop.rates import Memory
 from conductor_loop.tokens import Client, Scope
 from tests.factories import Clock
@@ -49,7 +49,7 @@ class MemoryIntents:
 
     def put(self, name: str, body: bytes, *, replace: bool) -> str:
         if name in self.root and not replace:
-            raise Overtaken
+            raise ConditionFailed
         self.root[name] = body
         return "v1"
 

@@ -3,9 +3,9 @@
 import pytest
 
 from conductor_loop.app import Message
-from conductor_loop.aws import s3
 from conductor_loop.intents import admit
 from conductor_loop.intents.outcome import Answer
+from conductor_loop.storage import bucket
 from tests.factories import BUCKET, World
 
 
@@ -30,7 +30,7 @@ def test_an_input_that_succeeds_after_a_newer_one_failed_is_kept_beside_it_alone
 
 
 def test_an_input_too_large_for_one_copy_replaces_no_newer_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "_COPY_LIMIT", 1)  # such a copy knows no condition
+    monkeypatch.setattr(bucket, "_COPY_LIMIT", 1)  # such a copy knows no condition
     old, new = world.drop(body=b"older"), world.drop(body=b"newer")
     for handoff in (new, old):
         assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED

@@ -15,7 +15,7 @@ from moto.core.models import botocore_stubber
 from conductor_loop.aws import quick
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
-from conductor_loop.errors import Illegible, NotAnswering, Overtaken
+from conductor_loop.errors import ConditionFailed, Illegible, NotAnswering
 from conductor_loop.intents import admit
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, send
@@ -38,7 +38,7 @@ def inbox(aws: boto3.session.Session, table: Any) -> Inbox:
 def test_a_name_is_put_once_unless_it_is_replaced(inbox: Inbox) -> None:
     assert inbox.waiting("intent-a.json") is None
     version = inbox.put("intent-a.json", b"1", replace=False)
-    with pytest.raises(Overtaken):
+    with pytest.raises(ConditionFailed):
         inbox.put("intent-a.json", b"2", replace=False)
     waiting = inbox.waiting("intent-a.json")
     assert waiting is not None

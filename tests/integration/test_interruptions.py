@@ -15,7 +15,7 @@ from botocore.config import Config
 from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 
-from conductor_loop.errors import Overtaken
+from conductor_loop.errors import LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Applied, Beside, Claim, Outcome, State, order
 from conductor_loop.storage.state import StateTable
@@ -140,7 +140,7 @@ def play(
     before(world)
     interrupter.reset(fault, at)
     if fault is not None:
-        with suppress(*((Overtaken,) if fault.passes else (Killed, Exception))):  # overtaken by its own first try
+        with suppress(*((LeaseLost,) if fault.passes else (Killed, Exception))):  # overtaken by its own first try
             call(world)
         interrupter.fault = None
     call(world)

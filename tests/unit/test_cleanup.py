@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import pytest
-from conductor_loop.cleanup import LATEST_WRITE_SECONDS
 
 from conductor_loop.aws import sdk
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import Claim, State
+from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS
+from conductor_loop.intents.model import Phase
 from conductor_loop.intents.reconcile import Swept, take_turn
 from tests.factories import World, intent
 from tests.unit.test_template import TEMPLATE
@@ -28,10 +28,10 @@ def arrive(world: World, handoff: Handoff) -> None:
 
 def late_worker(world: World, handoff: Handoff) -> Callable[[], None]:
     """Leave an attempt of which nothing is known after its lease; gives what lands when its upload does."""
-    uploads: list[tuple[Claim, dict[str, bytes]]] = []
+    uploads: list[tuple[Handoff, str, dict[str, bytes]]] = []
 
-    def publish(claim: Claim, files: dict[str, bytes]) -> None:
-        uploads.append((claim, files))
+    def publish(handoff: Handoff, token: str, files: dict[str, bytes]) -> None:
+        uploads.append((handoff, token, files))
         raise SystemExit
 
     world.bucket.publish = publish
@@ -73,7 +73,7 @@ def test_a_late_worker_writes_into_no_package_of_another_intent(world: World) ->
     before = {key: world.bucket.get("", key) for key in world.listing() if key.startswith(f"{PACKAGES}1/")}
     lands()
     arrive(world, handoff)
-    assert world.row(handoff).state is State.SKIPPED
+    assert world.row(handoff).phase is Phase.SKIPPED
     assert swept(world).cleaned == 1
     assert {key: world.bucket.get("", key) for key in world.listing() if key.startswith("packages/")} == before
 
@@ -104,7 +104,7 @@ def test_after_attempts_that_ended_there_is_nothing_to_clean_up(world: World, sc
     world.porch.script = script
     handoff = world.drop()
     arrive(world, handoff)
-    assert world.row(handoff).state.decided
+    assert world.row(handoff).phase.done
     assert swept(world).cleaned == 0
 
 
@@ -156,7 +156,7 @@ def test_what_takes_too_long_is_gone_on_with_by_the_next_sweep(world: World) -> 
 
     world.bucket.remove_package = slow
     assert swept(world).cleaned == 0
-    assert world.row(handoff).reserved == (3, 4)
+    assert world.row(handoff).packages == (3, 4)
     assert swept(world, 60).cleaned == 1
 
 

@@ -4,10 +4,9 @@ from collections import Counter
 
 import pytest
 
-from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Applied, Claim, Outcome, State
 from conductor_loop.storage.state import StateTable
 from tests.contention import Contended, TransactionCanceled
+from tests.writes import claims, ends, of
 
 _INTENTS = 640
 
@@ -18,12 +17,10 @@ def test_decisions_of_unrelated_intents_do_not_run_out_of_tries(monkeypatch: pyt
     table = StateTable(client, "state", keep_seconds=3600, jitter=client.dice.random)  # type: ignore[arg-type]
 
     def decide(number: int) -> None:
-        handoff = Handoff("handoff", f"intent-{number}.json", f"v{number}", 100)
-        claim = Claim(handoff, f"oran-sim/target-{number}", f"owner-{number}", 1, 100.0)
+        handoff = of(key=f"intent-{number}.json", version_id=f"v{number}")
+        claim = claims(handoff, name=f"oran-sim/target-{number}")
         try:
-            table.claim(claim, 0.0)
-            outcome = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
-            table.decide(claim, outcome, Applied("v1.0.0", 3, "1"), 1.0)
+            assert table.write(claim) is table.write(ends(claim)) is None
         except TransactionCanceled:
             given_up["decisions"] += 1
 

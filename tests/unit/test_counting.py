@@ -2,11 +2,11 @@ import pytest
 
 from conductor_loop.counting import RULES, Journey, PorchRun, age, decided, refused, retried
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.intents.model import Outcome, State
+from conductor_loop.intents.model import Outcome
 from conductor_loop.validation import CHECKS
 
-SUCCESS = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
-FAILURE = Outcome(State.FAILED, {"status": "failed", "error_details": {"code": "E014"}}, "failed")
+SUCCESS = Outcome({"status": "success"}, "processed")
+FAILURE = Outcome({"status": "failed", "error_details": {"code": "E014"}}, "failed")
 
 
 def test_a_decision_counts_its_status_its_move_and_its_times() -> None:
@@ -73,7 +73,7 @@ def test_a_put_whose_time_says_nothing_has_no_time_in_queues() -> None:
 
 def test_what_looks_like_an_attack_is_counted_apart() -> None:
     error = {"code": "E003", "error_code": "SECURITY_VIOLATION"}
-    attack = Outcome(State.FAILED, {"status": "failed", "error_details": error}, "failed")
+    attack = Outcome({"status": "failed", "error_details": error}, "failed")
     assert decided(attack, Journey(1)).tally["attacks"] == 1
     assert "attacks" not in decided(FAILURE, Journey(1)).tally
     assert refused("E003", attack=True).tally == {"errors_E003": 1, "attacks": 1}
@@ -83,7 +83,7 @@ def test_an_intent_that_is_refused_counts_each_rule_that_it_broke_once_and_no_na
     rules = ["blocked_characters", "blocked_characters", "max_depth", "type", "anything else"]
     expected = {"refusals_blocked_characters": 1, "refusals_max_depth": 1}
     details = {"code": "E003", "validation_errors": [{"path": "$", "rule": rule, "message": ""} for rule in rules]}
-    outcome = Outcome(State.FAILED, {"status": "failed", "error_details": details}, "failed")
+    outcome = Outcome({"status": "failed", "error_details": details}, "failed")
     for tally in (decided(outcome, Journey(1)).tally, refused("E003", attack=True, rules=rules).tally):
         assert {name: count for name, count in tally.items() if name.startswith("refusals_")} == expected
 

@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 
 from conductor_loop.app import Message
-from conductor_loop.errors import Cause, Illegible, LeaseBusy, Overtaken
+from conductor_loop.errors import Cause, Illegible, LeaseBusy, LeaseLost
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Refusal, State
+from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import Request, Result
 from conductor_loop.retry import Policy
 from tests.factories import BUCKET, World, intent
 from tests.memory import MemoryBucket
+from tests.writes import instead, is_decision
 
 PACKAGE = "packages/oran-sim/cnf-simulator/cnf-simulator-v1.0.0/"
 
@@ -56,14 +57,12 @@ def test_an_event_of_what_is_settled_writes_a_status_that_was_lost(world: World)
 
 
 def test_a_decision_whose_answer_was_lost_keeps_its_package(world: World) -> None:
-    decide = world.state.decide
+    def again(write: Write) -> Conflict | None:
+        world.state.write(write)
+        return world.state.write(write)
 
-    def again(*given: Any) -> Refusal | None:
-        decide(*given)
-        return decide(*given)
-
-    world.state.decide = again  # type: ignore[method-assign, assignment]
-    assert admit.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
+    with instead(world, is_decision, again):
+        assert admit.answer(world.app, world.drop(), world.deadline) is Answer.SETTLED
     assert f"{PACKAGE}Kptfile" in world.listing()
 
 
@@ -211,7 +210,7 @@ def test_a_delivery_with_no_time_left_to_wait_asks_to_be_made_again(world: World
 def test_a_worker_that_wakes_up_after_its_lease_publishes_nothing(world: World) -> None:
     handoff = world.drop()
     world.porch.on_run = lambda: world.clock.wait(1000)
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         admit.answer(world.app, handoff, world.deadline)
     assert world.listing() == ["intent-a.json"]
 
@@ -241,7 +240,7 @@ def test_a_worker_whose_target_was_taken_leaves_the_package_of_the_other_intent_
         world.clock.now -= 60  # its own clock is behind: only the fence can stop it
 
     world.porch.on_run = overtaken
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         admit.answer(world.app, first, world.deadline)
     assert kptfile(world, "intent-b.json") == b"replicas: 9 # run 2\n"
 
@@ -291,11 +290,15 @@ def test_an_attempt_that_fails_leaves_its_number_to_the_next_one(world: World, c
 def test_where_the_table_is_older_than_the_bucket_no_package_is_replaced(world: World) -> None:
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    state.targets.clear()
-    newer = world.drop("intent-b.json", intent(replicas=9))
-    assert admit.answer(world.app, newer, world.deadline) is Answer.SETTLED
+    backup = dict(state.targets)
+    admit.answer(world.app, world.drop("intent-b.json", intent(replicas=5)), world.deadline)
+    for number, targets in enumerate(({}, backup)):
+        state.targets = targets
+        name = f"intent-new-{number}.json"
+        assert admit.answer(world.app, world.drop(name, intent(replicas=9)), world.deadline) is Answer.SETTLED
+        assert world.status(name)["package"]["prefix"].endswith(f"-v1.0.{number + 2}/")
     assert kptfile(world) == b"replicas: 3 # run 1\n"
-    assert kptfile(world, "intent-b.json") == b"replicas: 9 # run 3\n"
+    assert kptfile(world, "intent-b.json") == b"replicas: 5 # run 2\n"
 
 
 def kptfile(world: World, file: str = "intent-a.json") -> bytes:
@@ -339,7 +342,7 @@ def test_an_input_that_cannot_be_read_is_answered_and_stays(world: World, monkey
 def test_a_decided_row_is_terminal(world: World) -> None:
     handoff = world.drop()
     admit.answer(world.app, handoff, world.deadline)
-    assert world.row(handoff).state is State.SUCCEEDED
+    assert world.row(handoff).phase is Phase.SUCCEEDED
 
 
 def _dies_once(world: World) -> Callable[[], None]:

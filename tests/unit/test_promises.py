@@ -6,11 +6,13 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
+from conductor_loop.intents.model import Conflict, Write
 from conductor_loop.porch import Delivered, PorchFailed, Run
 from conductor_loop.retry import Policy
 from tests.factories import intent
 from tests.memory import UNREADABLE
 from tests.promises import Site, Waiting, die
+from tests.writes import instead, is_noted
 
 NETWORK = Cause.NETWORK_ERROR
 
@@ -263,7 +265,7 @@ def test_where_some_attempts_said_something_the_answer_is_the_last_of_it() -> No
     assert (status["status"], status["attempt"], status["retry_count"]) == ("failed", 4, 3)
     assert (status["error_details"]["error_code"], status["error_details"]["code"]) == ("NETWORK_ERROR", "E014")
     assert "memory" not in status["message"]
-    assert "nothing was heard" in status["message"]
+    assert "reported no result" in status["message"]
     assert status["error_details"]["porch_exit_code"] == 1
 
 
@@ -439,16 +441,15 @@ def test_a_withdrawn_intent_ends_without_its_message_too() -> None:
 
 def test_a_withdrawn_intent_whose_message_came_before_it_was_noted_ends() -> None:
     site = Site.open()
-    handoff, register = site.put("intent-a.json"), site.world.state.register
+    handoff = site.put("intent-a.json")
 
-    def late(*given: object, **named: object) -> object:
+    def late(write: Write) -> Conflict | None:
         site.withdraw("intent-a.json")
         site.receive()  # the message is faster than the note
-        return register(*given, **named)  # type: ignore[arg-type]
+        return site.world.state.write(write)
 
-    site.world.state.register = late  # type: ignore[method-assign, assignment]
-    site.event(handoff)
-    del site.world.state.register
+    with instead(site.world, is_noted, late):
+        site.event(handoff)
     site.settle()
     assert (site.outcome(handoff) or "")[0] == "skipped"
 

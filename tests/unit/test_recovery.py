@@ -4,15 +4,15 @@ from dataclasses import replace
 from typing import Any, Never
 
 import pytest
-from conductor_loop.cleanup import LATEST_WRITE_SECONDS
 
 from conductor_loop.errors import Cause, LeaseBusy
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import State
+from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS, Deferred
+from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.reconcile import sweep, take_turn
 from tests.factories import World, intent
+from tests.writes import instead, is_claim, is_decision, is_retry
 
 
 class Killed(BaseException):
@@ -33,10 +33,8 @@ def world() -> World:
 
 
 def _killed_before_deciding(world: World, handoff: Handoff) -> None:
-    decide, world.state.decide = world.state.decide, _die  # type: ignore[assignment,method-assign]
-    with pytest.raises(Killed):
+    with instead(world, is_decision, _die), pytest.raises(Killed):
         admit.answer(world.app, handoff, world.deadline)
-    world.state.decide = decide  # type: ignore[method-assign]
     world.clock.wait(120)
 
 
@@ -56,7 +54,7 @@ def test_a_service_that_is_down_costs_no_attempt(world: World) -> None:
         with pytest.raises(OSError, match="Slow Down"):
             admit.answer(world.app, handoff, world.deadline)
     row = world.row(handoff)
-    assert (row.state, row.attempt, row.held_until <= world.clock()) == (State.RETRYING, 0, True)
+    assert (row.phase, row.attempt, row.due_at <= world.clock()) == (Phase.RETRYING, 0, True)
     world.bucket.publish = publish
     admit.answer(world.app, handoff, world.deadline)
     assert (world.status()["status"], world.status()["attempt"]) == ("success", 1)
@@ -65,10 +63,9 @@ def test_a_service_that_is_down_costs_no_attempt(world: World) -> None:
 def test_a_claim_that_cannot_be_given_back_runs_out_by_itself(world: World) -> None:
     handoff = world.drop()
     publish, world.bucket.publish = world.bucket.publish, _slow_down
-    postpone, world.state.postpone = world.state.postpone, _slow_down  # type: ignore[assignment,method-assign]
-    with pytest.raises(OSError, match="Slow Down"):
+    with instead(world, is_retry, _slow_down), pytest.raises(OSError, match="Slow Down"):
         admit.answer(world.app, handoff, world.deadline)
-    world.bucket.publish, world.state.postpone = publish, postpone  # type: ignore[method-assign]
+    world.bucket.publish = publish
     world.clock.wait(120)
     admit.answer(world.app, handoff, world.deadline)
     assert (world.status()["status"], world.status()["attempt"]) == ("success", 2)
@@ -85,7 +82,7 @@ def test_an_intent_that_does_not_succeed_leaves_no_package(world: World, end: st
     if end == "never comes to an end":
         world.configure(retry=replace(world.config.retry, attempts=0))
     admit.answer(world.app, handoff, world.deadline)
-    assert world.row(handoff).state in {State.FAILED, State.SKIPPED}
+    assert world.row(handoff).phase in {Phase.FAILED, Phase.SKIPPED}
     _clean_up(world)
     assert _packages(world) == []
 
@@ -111,10 +108,8 @@ def test_files_of_a_dead_attempt_are_no_part_of_the_next_intents_package(world: 
         return replace(result, package=replace(result.package, files={**result.package.files, **note}))
 
     app = replace(world.app, run_porch=with_a_note)
-    decide, world.state.decide = world.state.decide, _die  # type: ignore[assignment,method-assign]
-    with pytest.raises(Killed):
+    with instead(world, is_decision, _die), pytest.raises(Killed):
         admit.answer(app, dead, world.deadline)
-    world.state.decide = decide  # type: ignore[method-assign]
     world.clock.wait(120)
     admit.answer(app, world.drop("intent-next.json"), world.deadline)
     package = world.status("intent-next.json")["package"]
@@ -152,18 +147,17 @@ def test_who_waited_too_long_for_a_turn_has_claimed_nothing(world: World) -> Non
 
     app = replace(world.app, turn=late)
     assert isinstance(admit.work(app, message, world.deadline), Deferred)
-    assert (world.row(handoff).state, world.row(handoff).attempt, world.porch.requests) == (State.QUEUED, 0, [])
+    assert (world.row(handoff).phase, world.row(handoff).attempt, world.porch.requests) == (Phase.QUEUED, 0, [])
 
 
 def test_a_claim_that_took_so_long_that_porch_would_not_get_its_time_is_given_back(world: World) -> None:
-    handoff, claim = world.drop("intent-short.json", intent(timeout="5s")), world.state.claim
+    handoff = world.drop("intent-short.json", intent(timeout="5s"))
 
-    def slowly(*given: Any) -> Any:
+    def slowly(write: Write) -> Conflict | None:
         world.clock.wait(3)
-        return claim(*given)
+        return world.state.write(write)
 
-    world.state.claim = slowly  # type: ignore[method-assign, assignment]
-    with pytest.raises(LeaseBusy):
+    with instead(world, is_claim, slowly), pytest.raises(LeaseBusy):
         admit.answer(world.app, handoff, world.deadline)
     assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
 

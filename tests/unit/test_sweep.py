@@ -1,6 +1,7 @@
 """Sweeps, over in-memory parts: what fell through is found, and nothing is done twice for it."""
 
 from itertools import pairwise
+from typing import Never
 
 import pytest
 
@@ -8,10 +9,10 @@ from conductor_loop.catalogue import QUEUES
 from conductor_loop.errors import Illegible
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import Claim
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
 from tests.factories import World, intent
+from tests.writes import claims, instead, is_noted, made
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def test_an_intent_that_waits_while_it_is_received_again_and_again_grows_old_all
     world.configure(priority_queues=True)
     holder = world.drop("intent-b.json", intent(priority="high"))
     admit.answer(world.app, world.drop("intent-a.json", intent(priority="high")), world.deadline)
-    claim = Claim(holder, "oran-sim/cnf-simulator", "another", 1, world.clock() + 3600)
-    assert world.state.claim(claim, world.clock()) is None
+    claim = claims(holder, name="oran-sim/cnf-simulator", at=world.clock() + 3600)
+    made(world, claim)
     for _ in range(200):
         world.clock.wait(5)
         world.work()
@@ -201,8 +202,8 @@ def test_the_event_is_made_again_before_it_is_noted(world: World) -> None:
     world.configure(priority_queues=False)
     handoff = world.drop()
     later(world)
-    world.state.register = _denied  # type: ignore[method-assign, assignment]
-    sweep(world.app, None, world.deadline)
+    with instead(world, is_noted, _denied):
+        sweep(world.app, None, world.deadline)
     assert [one.version_id for one in world.redelivered] == [handoff.version_id]
 
 
@@ -222,5 +223,5 @@ def raising(*_: object) -> None:
     raise SystemExit
 
 
-def _denied(*_: object) -> None:
+def _denied(*_: object) -> Never:
     raise PermissionError("denied")

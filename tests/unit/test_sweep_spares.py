@@ -1,5 +1,6 @@
 """What has a message, or somebody at it, is left alone by the sweeper and by late events: nothing is amplified."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,14 +8,13 @@ import pytest
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import Outcome, Row, State
+from conductor_loop.intents.model import Row
 from conductor_loop.intents.outcome import Answer
-from conductor_loop.intents.reconcile import is_due, sweep, take_turn
+from conductor_loop.intents.reconcile import sweep, take_turn
 from tests.factories import World, intent
 from tests.unit.test_sweep import arrive, decided_and_left, later, raising
 
 DAY = 86_400.0
-NOW = 1_800_000_000.0
 
 
 @pytest.fixture
@@ -149,31 +149,80 @@ def test_the_status_of_a_normal_intent_says_nothing_of_the_sweeper(world: World)
     assert "sweeper" not in world.status()["message"]
 
 
-DECIDED = Outcome(State.FAILED, {}, "failed")
+def retried(world: World) -> Handoff:
+    world.porch.script = [Cause.NETWORK_ERROR]
+    handoff = world.drop()
+    arrive(world, handoff)
+    world.work()
+    return handoff
+
+
+def died(world: World) -> Handoff:
+    handoff = world.drop()
+    world.porch.on_run = raising
+    arrive(world, handoff)
+    with pytest.raises(SystemExit):
+        world.work()
+    return handoff
+
+
+def queued(world: World) -> Handoff:
+    handoff = world.drop()
+    arrive(world, handoff)
+    return handoff
+
+
+def swept(world: World) -> Handoff:
+    world.configure(priority_queues=False)
+    handoff = world.drop()
+    later(world)
+    sweep(world.app, None, world.deadline)
+    return handoff
+
+
+def failed_inline(world: World) -> Handoff:
+    """Leave it due again, and the worker dead before it has sent a message."""
+    world.porch.script = [Cause.NETWORK_ERROR]
+    handoff = replace(world.drop(body=intent(priority="critical")), principal="AWS:oncall-7")
+    send, world.queues.send = world.queues.send, raising  # type: ignore[method-assign, assignment]
+    with pytest.raises(SystemExit):
+        arrive(world, handoff)
+    world.queues.send = send  # type: ignore[method-assign]
+    return handoff
 
 
 @pytest.mark.parametrize(
-    ("row", "seconds"),  # for how long it is left alone
+    ("before", "seconds"),  # for how long it is left alone, from when it is due
     [
-        (Row(State.QUEUED, since=NOW), 14 * DAY),
-        (Row(State.QUEUED, since=NOW, sweeps=3), 14 * DAY),
-        (Row(State.ADMITTED, since=NOW), 960),
-        (Row(State.ADMITTED, since=NOW, sweeps=2), 900 + 240),
-        (Row(State.PROCESSING, held_until=NOW), 60),
-        (Row(State.PROCESSING, held_until=NOW, sweeps=3), 480),
-        (Row(State.PROCESSING, held_until=NOW, sweeps=30_000), 6 * 3600),
-        (Row(State.RETRYING, held_until=NOW), 960),
-        (Row(State.RETRYING, held_until=NOW, queued_at=NOW), 14 * DAY),
-        (Row(State.RETRYING, held_until=NOW + 100, queued_at=NOW - 14 * DAY), 100 + 960),
-        (Row(State.FAILED, outcome=DECIDED, since=NOW), 60),
-        (Row(State.FAILED, outcome=DECIDED, since=NOW - DAY, swept_at=NOW, sweeps=2), 240),
+        (queued, 14 * DAY),
+        (swept, 900 + 60),
+        (died, 60),
+        (retried, 14 * DAY),
+        (failed_inline, 900),
+        (decided_and_left, 60),
     ],
 )
-def test_whatever_somebody_may_be_at_is_left_alone_for_a_while(world: World, row: Row, seconds: float) -> None:
-    assert not is_due(row, NOW + seconds, world.config)
-    assert is_due(row, NOW + seconds + 1, world.config)
+def test_what_may_still_be_delivered_is_left_alone_for_a_while(
+    world: World, before: Callable[[World], Handoff], seconds: float
+) -> None:
+    handoff = before(world)
+    row = world.row(handoff)
+    due_at = row.due_at or world.clock()
+    assert row.reconcile_at == pytest.approx(due_at + seconds, abs=1)
+    world.clock.now = row.reconcile_at
+    sweep(world.app, None, world.deadline)
+    assert world.row(handoff) == row
+    later(world, 1)
+    sweep(world.app, None, world.deadline)
+    assert world.row(handoff) != row
 
 
-def test_without_queues_the_next_attempt_has_no_message_to_wait_for(world: World) -> None:
-    world.configure(priority_queues=False)
-    assert is_due(Row(State.RETRYING, held_until=NOW), NOW + 61, world.config)
+def test_the_reconciler_backs_off(world: World) -> None:
+    handoff = swept(world)
+    waited = []
+    for _ in range(12):
+        waited.append(world.row(handoff).reconcile_at - world.clock() - 900)
+        world.clock.now = world.row(handoff).reconcile_at + 1
+        sweep(world.app, None, world.deadline)
+    assert waited[:4] == [60, 120, 240, 480]
+    assert max(waited) == 6 * 3600

@@ -203,11 +203,19 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, alone: bool) -> Attem
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
             return Busy(target.lease_expires_at, may_end_early=True)
+        if not target.rev:  # the first intent for it, or its row was lost
+            target = _from_bucket(app, handoff, name)
         attempts.append(_planned(app, delivery.of(handoff), intent, row, Lease(name, target, target)))
         return _claim(app, delivery, attempts[-1], row, now)
 
     written: Write | Unplanned | Blocked = commit(app, delivery, propose)
     return attempts[-1] if isinstance(written, Write) else written
+
+
+def _from_bucket(app: App, handoff: Handoff, name: str) -> Target:
+    """Give a target without a row: its next package follows the newest one in the bucket."""
+    number = app.bucket.next_number(handoff, name)
+    return Target(number=number, version=f"v1.0.{number - 1}" if number else None)
 
 
 def _died(row: Row) -> bool:
@@ -221,7 +229,7 @@ def _planned(app: App, delivery: Delivery, intent: Intent, row: Row, lease: Leas
     wanted = _wanted_seconds(app, intent) * row.timeout_multiplier
     timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
     expires = now + timeout + SETTLE_SECONDS
-    number = target.number if target.rev else app.bucket.next_number(delivery.handoff, lease.target)
+    number = target.number
     after = row.next(
         state=State.RUNNING,
         due_at=expires,

@@ -57,10 +57,10 @@ class Phase(StrEnum):
     @property
     def done(self) -> bool:
         """Whether the outcome is decided."""
-        return self in _BY_STATUS.values()
+        return self in BY_STATUS.values()
 
 
-_BY_STATUS = {  # as status documents spell them
+BY_STATUS = {  # as status documents spell them
     "success": Phase.SUCCEEDED,
     "failed": Phase.FAILED,
     "timeout": Phase.TIMED_OUT,
@@ -85,7 +85,7 @@ class Outcome:
     @property
     def phase(self) -> Phase:
         """Give the phase of a handoff with this outcome."""
-        return _BY_STATUS[self.status["status"]]
+        return BY_STATUS[self.status["status"]]
 
     @property
     def document(self) -> bytes:
