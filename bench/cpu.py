@@ -28,7 +28,9 @@ from bench.function import (
 )
 from bench.lines import Line, bounded, told
 from bench.wire import VERSION, Wire
-from conductor_loop import handlers, messages, metrics, pipeline, status
+from conductor_loop import handlers, messages, metrics
+from conductor_loop.intents import admit
+from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Package, Result, Run
 from conductor_loop.storage.bucket import Bucket
 from conductor_loop.storage.queues import Queues
@@ -176,8 +178,8 @@ def _parts(one: Callable[[], None]) -> dict[str, float]:
 
     for client in clients():
         wrap("SDK", client, "_make_api_call")
-    wrap("validation", pipeline, "validate_file")
-    wrap("state", StateTable, "register", "claim", "decide", "target")
+    wrap("validation", admit, "validate_file")
+    wrap("state", StateTable, "write", "target")
     wrap("bucket", Bucket, "read", "publish", "put_status", "archive", "remove")
     wrap("JSON and status", status, "succeeded", "encode")
     wrap("JSON and status", messages, "read", "write")
@@ -193,7 +195,7 @@ def _parts(one: Callable[[], None]) -> dict[str, float]:
             delattr(owner, name)
         if value is not None:
             setattr(owner, name, value)
-    clock.spent["the rest: pipeline, threads"] = whole - sum(clock.spent.values())
+    clock.spent["the rest: intents, threads"] = whole - sum(clock.spent.values())
     return {part: spent * 1e3 / EACH / 5 for part, spent in clock.spent.items()}
 
 

@@ -107,9 +107,9 @@ def instead(world: World, when: Callable[[Write], bool], do: Callable[[Write], C
         try:
             return do(given)
         finally:
-            world.state.write = chosen  # type: ignore[method-assign]
+            world.state.write = chosen  # type: ignore[method-assign, assignment]
 
-    world.state.write = chosen  # type: ignore[method-assign]
+    world.state.write = chosen  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

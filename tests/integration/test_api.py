@@ -23,7 +23,7 @@ from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Claim, Outcome, State
+from conductor_loop.intents.model import Outcome
 from conductor_loop.rates import Rate
 from conductor_loop.storage.state import StateTable
 from conductor_loop.tokens import Scope, mint
@@ -31,11 +31,12 @@ from tests.factories import BUCKET, intent
 from tests.integration.conftest import TABLE
 from tests.integration.test_counters import batch
 from tests.serving import body, request
+from tests.writes import claims, concludes, waits
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 MINUTE = Rate(100, 60, 10)
 FAILURE = {"status": "failed", "error_details": {"error_code": "SECURITY_VIOLATION", "code": "E003"}}
-OUTCOME = Outcome(State.FAILED, FAILURE, "failed")
+OUTCOME = Outcome(FAILURE, "failed")
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ class TestRateLimits:
 class TestListing:
     def test_intents_are_listed_newest_first_over_days_and_pages(self, table: Any, state: StateTable) -> None:
         for number, day in enumerate(["2027-01-12", "2027-01-14", "2027-01-14", "2027-01-15"]):
-            state.register(handoff(number, day), State.QUEUED, NOW)
+            state.write(waits(handoff(number, day)))
         found, position = [], None
         while True:
             page = Listing(table, TABLE, 7 * 86_400).page(Wanted(limit=2, position=position), NOW)
@@ -109,8 +110,9 @@ class TestListing:
         assert found == ["intent-3.json", "intent-2.json", "intent-1.json", "intent-0.json"]
 
     def test_filters_are_applied_by_the_table(self, table: Any, state: StateTable) -> None:
-        state.register(handoff(1), State.QUEUED, NOW)
-        state.claim(Claim(handoff(2), "ns/a", "me", 1, NOW + 30, priority="high"), NOW)
+        state.write(waits(handoff(1)))
+        claim = claims(handoff(2))
+        state.write(replace(claim, after=replace(claim.after, priority="high")))
         filters = {"state": "processing", "priority": "high", "namespace": "ns"}
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10, filters), NOW).intents
         assert (one.name, one.attempts, one.priority, one.namespace) == ("intent-2.json", 1, "high", "ns")
@@ -119,7 +121,7 @@ class TestListing:
         self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(listing, "_MOST_QUERIES", 3)
-        state.register(handoff(1, "2027-01-10"), State.QUEUED, NOW)
+        state.write(waits(handoff(1, "2027-01-10")))
         intents = Listing(table, TABLE, 30 * 86_400)
         first = intents.page(Wanted(10), NOW)
         assert (first.intents, first.position) == ((), {"arrival_day": "2027-01-12"})
@@ -128,7 +130,7 @@ class TestListing:
 
     def test_a_name_as_long_as_s3_takes_is_listed(self, table: Any, state: StateTable) -> None:
         long = replace(handoff(1), key=f"intent-{'a' * 1012}.json")
-        state.register(long, State.QUEUED, NOW)
+        state.write(waits(long))
         (row,) = (item for item in table.scan(TableName=TABLE)["Items"] if item["pk"]["S"].startswith("intent#"))
         assert len(row["arrived"]["S"].encode()) <= 1024  # of an index's key, which moto does not hold us to
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10), NOW).intents
@@ -136,7 +138,7 @@ class TestListing:
 
     def test_a_row_that_makes_no_sense_keeps_nobody_from_the_others(self, table: Any, state: StateTable) -> None:
         for number in (1, 2):
-            state.register(handoff(number), State.QUEUED, NOW)
+            state.write(waits(handoff(number)))
         row = {"pk": {"S": "intent#intent-1.json"}, "sk": {"S": "v1"}}
         table.update_item(
             TableName=TABLE, Key=row, UpdateExpression="SET attempt = :x", ExpressionAttributeValues={":x": {"S": "~"}}
@@ -146,8 +148,8 @@ class TestListing:
 
     def test_the_newest_version_of_a_name_is_found_with_its_status(self, table: Any, state: StateTable) -> None:
         older, newer = handoff(1), replace(handoff(1), version_id="a", event_time="2027-01-15T00:00:09.000Z")
-        state.decide_unclaimed(newer, OUTCOME, NOW)
-        state.register(older, State.QUEUED, NOW)
+        state.write(concludes(newer, outcome=OUTCOME))
+        state.write(waits(older))
         answered = Listing(table, TABLE, 86_400).newest("intent-1.json")
         assert answered is not None
         assert (answered.listed.version_id, answered.listed.state, answered.status) == ("a", "failed", FAILURE)
@@ -190,8 +192,8 @@ class TestMeasures:
 
     def test_a_claim_is_an_active_worker_until_its_lease_runs_out(self, table: Any, state: StateTable) -> None:
         measures = StateMeasures(table, TABLE)
-        state.claim(Claim(handoff(1), "ns/a", "me", 1, NOW + 30), NOW)
-        state.claim(Claim(handoff(2), "ns/b", "me", 1, NOW + 90), NOW)
+        state.write(claims(handoff(1), name="ns/a"))
+        state.write(claims(handoff(2), name="ns/b", at=NOW + 60))
         assert [measures.active_workers(NOW + after) for after in (0, 60, 99)] == [2, 1, 0]
 
     def test_queues_are_added_up(self, aws: boto3.session.Session) -> None:

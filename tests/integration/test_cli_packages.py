@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Never
 
 import boto3
 import pytest
@@ -13,6 +14,7 @@ from conductor_loop.intents import admit
 from conductor_loop.porch import Package, Request, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
+from tests.writes import instead, is_decision
 
 
 @pytest.fixture(autouse=True)
@@ -122,11 +124,9 @@ def test_packages_of_one_name_are_told_apart(world: World, monkeypatch: pytest.M
 
 def test_what_an_attempt_has_left_that_died_is_not_the_package_before(world: World) -> None:
     answered(world)
-    handoff, decide = world.drop("intent-b.json", intent(replicas=5)), world.state.decide
-    world.state.decide = _die  # type: ignore[method-assign, assignment]
-    with pytest.raises(SystemExit):
+    handoff = world.drop("intent-b.json", intent(replicas=5))
+    with instead(world, is_decision, _die), pytest.raises(SystemExit):
         admit.answer(world.app, handoff, world.deadline)
-    world.state.decide = decide  # type: ignore[method-assign]
     world.clock.wait(150)
     admit.answer(world.app, handoff, world.deadline)
     told = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
@@ -144,7 +144,7 @@ def test_a_file_that_another_program_has_replaced_or_removed_is_not_shown(
     assert "is gone" in run("package", "intent-a.json").stderr
 
 
-def _die(*_: object) -> None:
+def _die(*_: object) -> Never:
     raise SystemExit
 
 

@@ -20,16 +20,17 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
-from conductor_loop import handlers, pipeline
+from conductor_loop import handlers
 from conductor_loop.aws import operator, sdk
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Claim
+from conductor_loop.intents import admit
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.storage.queues import Queues
 from dev import cost
 from tests.factories import BUCKET, World, intent
 from tests.unit.test_template import RESOURCES
+from tests.writes import claims, made
 
 PORCH = Path(__file__).parents[2] / "layers/porch/bin/porch"
 RUNBOOK = Path(__file__).parents[2] / "docs/operations.md"
@@ -299,8 +300,8 @@ def test_a_message_that_only_waits_is_sent_anew_before_its_queue_takes_it_for_a_
 ) -> None:
     event = put(world, "intent-a.json")
     invoke(event)
-    rival = Claim(Handoff(BUCKET, "intent-b.json", "v1"), "oran-sim/cnf-simulator", "rival", 1, time.time() + 900)
-    world.state.claim(rival, time.time())
+    rival = Handoff(BUCKET, "intent-b.json", "v1")
+    made(world, claims(rival, name="oran-sim/cnf-simulator", at=time.time() + 900))
     (record,) = queue.receive()
     record["attributes"]["ApproximateReceiveCount"] = "9"
     assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
@@ -322,7 +323,7 @@ def test_the_messages_of_a_batch_are_worked_on_side_by_side(
         meet.wait()
         return Answer.SETTLED
 
-    monkeypatch.setattr(pipeline, "work", work)
+    monkeypatch.setattr(admit, "work", work)
     assert (len(records), invoke(*records)) == (3, {"batchItemFailures": []})
 
 

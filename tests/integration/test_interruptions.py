@@ -17,18 +17,18 @@ from moto.s3.models import s3_backends
 
 from conductor_loop.errors import LeaseLost
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Applied, Beside, Claim, Outcome, State, order
+from conductor_loop.intents.model import Outcome
 from conductor_loop.storage.state import StateTable
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, MotoBucket
 from tests.integration.interrupting import FAULTS, Fault, Interrupter, Killed
+from tests.writes import NOW, claims, concludes, ends, made, waits
 
-NOW = 1_800_000_000.0
 OLD = Handoff(BUCKET, "intent-a.json", "v0", event_time="2020-01-15T07:59:00.000Z", sequencer="09")
 MINE = replace(OLD, version_id="v1", event_time="2020-01-15T08:00:00.000Z", sequencer="0A")
 NEW = replace(OLD, version_id="v2", event_time="2020-01-15T08:01:00.000Z", sequencer="0B")
-CLAIM = Claim(MINE, "ns/name", owner="me", attempt=1, lease_until=NOW + 30, correlation_id="c-1")
-OUTCOME = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
+CLAIM = replace(claims(MINE), correlation_id="c-1")
+OUTCOME = Outcome({"status": "success"}, "processed")
 PREFIX = "packages/ns/name/p/"
 FILES = {f"{PREFIX}Kptfile": b"1", f"{PREFIX}kustomization.yaml": b"2"}
 LIVE = "live/ns/name/kustomization.yaml"
@@ -37,7 +37,7 @@ type Deed = Callable[[World], object]
 
 
 def publish(world: World) -> None:
-    world.bucket.publish(CLAIM, FILES)
+    world.bucket.publish(MINE, "me", FILES)
 
 
 def put_status(handoff: Handoff, *, final: bool = True) -> Deed:
@@ -67,7 +67,7 @@ def _all(*deeds: Deed) -> Deed:
 
 
 def outranked_by_two(world: World) -> None:
-    world.state.decide_unclaimed(OLD, OUTCOME, NOW, newest=OLD.version_id)
+    made(world, concludes(OLD, newest=OLD.version_id))
 
 
 CASES: dict[str, tuple[Deed, Deed]] = {  # what was there before, and the call
@@ -87,14 +87,11 @@ CASES: dict[str, tuple[Deed, Deed]] = {  # what was there before, and the call
             replace(MINE, event_time=OLD.event_time, sequencer="~"), [OLD.version_id], NOW
         ),
     ),
-    "a handoff waits": (
-        lambda _: None,
-        lambda world: world.state.register(MINE, State.QUEUED, NOW, beside=Beside(priority="low")),
-    ),
-    "a claim": (lambda _: None, lambda world: world.state.claim(CLAIM, NOW)),
+    "a handoff waits": (lambda _: None, lambda world: world.state.write(waits(MINE))),
+    "a claim": (lambda _: None, lambda world: world.state.write(CLAIM)),
     "a decision": (
-        lambda world: world.state.claim(CLAIM, NOW),
-        lambda world: world.state.decide(CLAIM, OUTCOME, Applied("v1.0.0", 3, order(MINE)), NOW + 1),
+        lambda world: world.state.write(CLAIM),
+        lambda world: world.state.write(ends(CLAIM, OUTCOME, version="v1.0.0", replicas=3)),
     ),
 }
 

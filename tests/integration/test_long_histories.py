@@ -5,20 +5,19 @@ from typing import Any
 
 import boto3
 import pytest
-from conductor_loop.cleanup import LATEST_WRITE_SECONDS, clean_up
-from conductor_loop.publishing import package_prefix
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import Applied, Claim, Outcome, State
+from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS, package_prefix
 from conductor_loop.intents.outcome import Answer
+from conductor_loop.intents.reconcile import clean_up
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
+from tests.writes import claims, ends, made
 
 TARGET = "oran-sim/cnf-simulator"
 PAGE = 4  # entries that S3 gives at once here; 1,000 on AWS
-SUCCEEDED = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
 SHORT, LONG = 2, 40  # packages that were made before
 
 
@@ -40,11 +39,10 @@ def make_history(world: World, packages: int) -> None:
     """Let so many intents have published for the target."""
     for number in range(packages):
         handoff = Handoff(BUCKET, f"intent-{number}.json", f"old-{number}", event_time="2020-01-01T00:00:00.000Z")
-        claim = Claim(handoff, TARGET, f"owner-{number}", 1, world.clock() + 30, number=number)
+        claim = claims(handoff, target=world.state.target(TARGET), name=TARGET)
         prefix = package_prefix(TARGET, number)
-        assert world.state.claim(claim, world.clock()) is None
-        world.bucket.publish(claim, {f"{prefix}{file}": b"old" for file in ("Kptfile", "patch.yaml")})
-        assert world.state.decide(claim, SUCCEEDED, Applied(f"v1.0.{number}", 1, ""), world.clock()) is None
+        world.bucket.publish(handoff, "old", {f"{prefix}{file}": b"old" for file in ("Kptfile", "patch.yaml")})
+        made(world, claim, ends(claim, version=f"v1.0.{number}", replicas=1))
 
 
 def come_to_nothing(world: World) -> None:
@@ -52,8 +50,8 @@ def come_to_nothing(world: World) -> None:
     handoff = world.drop()
     publish = world.bucket.publish
 
-    def die(claim: Claim, files: Mapping[str, bytes]) -> None:
-        publish(claim, dict(list(files.items())[:1]))
+    def die(handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
+        publish(handoff, token, dict(list(files.items())[:1]))
         raise SystemExit
 
     world.bucket.publish = die
@@ -73,7 +71,7 @@ def test_clean_up_lists_the_attempts_own_package_only(world: World, listed: list
     listed.clear()
     come_to_nothing(world)
     world.clock.wait(LATEST_WRITE_SECONDS)
-    assert clean_up(world.app, world.deadline).cleaned == 1
+    assert clean_up(world.app, world.deadline) == (1, 0)
     assert len(listed) == 1, listed
     assert [key for key in world.listing() if key.startswith("packages/")] == [
         key for key in before if key.startswith("packages/")
@@ -81,19 +79,18 @@ def test_clean_up_lists_the_attempts_own_package_only(world: World, listed: list
 
 
 @pytest.mark.parametrize("packages", [SHORT, LONG])
-def test_a_number_that_was_lost_is_found_without_a_listing_and_no_package_is_replaced(
+def test_a_number_that_was_lost_is_that_after_the_newest_package(
     world: World, aws: boto3.session.Session, listed: list[str], packages: int
 ) -> None:
     make_history(world, packages)
     aws.client("dynamodb").update_item(
         TableName=TABLE,
         Key={"pk": {"S": f"target#{TARGET}"}, "sk": {"S": "-"}},
-        UpdateExpression="SET reserved = :garbage",
+        UpdateExpression="SET lease_expires_at = :garbage",
         ExpressionAttributeValues={":garbage": {"S": "?"}},
     )
     handoff = world.drop()
     listed.clear()
     assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
-    assert listed == []
-    assert world.status()["package"]["prefix"] == package_prefix(TARGET, int(world.clock()))
+    assert world.status()["package"]["prefix"] == package_prefix(TARGET, packages)
     assert len([one for one in world.listing() if one.startswith(f"packages/{TARGET}/")]) == 2 * (packages + 1)

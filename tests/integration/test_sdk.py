@@ -4,8 +4,9 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from conductor_loop.aws import s3, sdk
+from conductor_loop.aws import sdk
 from conductor_loop.intent import Handoff
+from conductor_loop.storage import bucket as s3
 from tests.factories import BUCKET
 
 

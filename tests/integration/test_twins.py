@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from conductor_loop import app
-from conductor_loop.audit.entries import last_change
+from conductor_loop.audit.entries import change
 from conductor_loop.storage.state import StateTable
 from tests.explorer.play import Play, Step
 from tests.explorer.scenes import SCENES
@@ -70,7 +70,8 @@ def assert_equal(world: Any) -> None:
     assert not world.state.differences, world.state.differences[0]
     mine, theirs = world.bucket.objects_of_both()
     assert mine == theirs
-    assert world.stream.changes() == [last_change(one.image) for one in world.state.written], "what their rows tell"
+    changes = [change(one.before.image if one.before else {}, one.image) for one in world.state.written]
+    assert world.stream.changes() == [one for one in changes if one is not None], "what their rows say"
 
 
 def played(bound: Callable[[Any], Any], name: str, path: list[Step]) -> tuple[Play, list[Step]]:

@@ -143,7 +143,7 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
         world.bucket.remove = remove
         return reset(*given)
 
-    world.state.reset = late  # type: ignore[method-assign]
+    world.state.reset = late  # type: ignore[method-assign, assignment]
     assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
     assert len(world.porch.requests) == 1
     assert world.row(handoff).phase is Phase.SUCCEEDED

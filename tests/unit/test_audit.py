@@ -16,10 +16,11 @@ from conductor_loop.audit.verifying import End, Finding, Known, StatusDigest, Ve
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import State
+from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.reconcile import take_turn
 from tests.auditing import MemoryAudit, known, stream
 from tests.factories import World, intent
+from tests.writes import instead, is_claim
 
 
 def change(name: str, seq: int, **fields: Any) -> Change:
@@ -360,14 +361,13 @@ def test_what_the_sweeper_finds_has_an_entry() -> None:
     world.clock.wait(400)
     take_turn(world.app, world.deadline)
     (queued,) = entries(world, handoff)
-    assert (queued["event"], queued["because"]) == (State.QUEUED, "found by the sweeper")
+    assert (queued["event"], queued["because"]) == (Phase.QUEUED, "found by the sweeper")
 
 
 @pytest.mark.parametrize(
     ("spoilt", "value"),
     [
-        ("state", {"S": "nothing"}),
-        ("since", {"S": "noon"}),
+        ("phase", {"S": "nothing"}),
         ("outcome", {"S": "{"}),
         ("outcome", {"S": '{"status": 7, "archive": []}'}),
         ("last", {"S": '{"journey": 7}'}),
@@ -388,26 +388,24 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
     assert not spoilt_change.tally
 
 
-@pytest.mark.parametrize("rev", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {}])
+@pytest.mark.parametrize("rev", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {"N": "0"}, {}])
 def test_a_row_without_a_revision_has_no_entry(rev: dict[str, str]) -> None:
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    assert last_change(state.written[-1].image | {"rev": rev}) is None
+    assert last_change(state.written[-1].image | {"rev": rev, "last": {"S": "{}"}}) is None
 
 
-def test_a_message_is_claimed_with_one_write_although_nobody_has_read_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message brings the row's revision along."""
+def test_a_message_is_claimed_with_one_write_without_a_read_of_the_row() -> None:
     world = World()
     world.configure(priority_queues=True)
     admit.answer(world.app, world.drop(), world.deadline)
     tried: list[object] = []
-    claim = world.state.claim
 
-    def counted(*given: Any) -> Any:
-        tried.append(given)
-        return claim(*given)
+    def counted(write: Write) -> Conflict | None:
+        tried.append(write)
+        return world.state.write(write)
 
-    monkeypatch.setattr(world.state, "claim", counted)
-    world.work()
+    with instead(world, is_claim, counted):
+        world.work()
     assert len(tried) == 1

@@ -1,5 +1,6 @@
 """AuditFunction, killed at every call and handed batches again: every write is published and counted once."""
 
+import json
 import os
 import random
 import sys
@@ -61,9 +62,10 @@ def rows_say(world: World) -> Counter[str]:
     codes = Counter(
         f"errors_{one.status['error_details']['code']}" for one in outcomes if "error_details" in one.status
     )
-    retried = [one for one in state.written if one.row.state == "retrying"]
-    codes.update(f"errors_{one.row.failure.cause.code}" for one in retried)
-    runs = sum(one.row.state == "processing" for one in state.written)
+    phases = [one.image["phase"]["S"] for one in state.written]
+    retried = [one.image for one in state.written if one.image["phase"]["S"] == "retrying"]
+    codes.update(f"errors_{Cause(json.loads(one['failure']['S'])['cause']).code}" for one in retried)
+    runs = phases.count("processing")
     return statuses + codes + Counter(decided=len(outcomes), retried=len(retried), runs_structured=runs)
 
 

@@ -6,18 +6,20 @@ import pytest
 
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import (
+    BY_STATUS,
     TRANSITIONS,
-    Decided,
+    Busy,
+    Changed,
+    Conflict,
+    Done,
     Duplicate,
-    Free,
-    Held,
     Outcome,
-    Refusal,
+    Phase,
     Row,
     State,
     Superseded,
     Target,
-    judge,
+    classify,
     order,
 )
 
@@ -29,11 +31,8 @@ ORDER = order(HANDOFF)
 
 def test_the_drawing_in_the_docs_is_the_table_of_transitions() -> None:
     drawn = dict(re.findall(r"^(\(no row\)|[a-z_]+) +-> (.+)$", ARCHITECTURE.read_text(), re.MULTILINE))
-    table = {
-        state or "(no row)": sorted(map(str, follows)) if follows else ["settled"]
-        for state, follows in TRANSITIONS.items()
-    }
-    assert {state: sorted(text.split(", ")) for state, text in drawn.items()} == table
+    table = {state or "(no row)": set(map(str, follows)) for state, follows in TRANSITIONS.items()}
+    assert {state: set(text.split(", ")) for state, text in drawn.items()} == table
 
 
 def test_every_state_has_transitions() -> None:
@@ -41,43 +40,60 @@ def test_every_state_has_transitions() -> None:
 
 
 def test_a_decided_state_is_never_left() -> None:
-    assert all(not TRANSITIONS[state] for state in State if state.decided)
+    assert TRANSITIONS[State.DONE] == {State.DONE}
 
 
-def test_a_decided_row_is_final_whatever_its_target_does() -> None:
-    outcome = Outcome(State.FAILED, {}, "failed")
-    refusal = Refusal(Row(State.FAILED, outcome=outcome), Target(held_until=NOW + 9))
-    assert judge(refusal, ORDER, NOW) == Decided(outcome)
+def test_the_phases_in_the_docs_are_those_of_rows() -> None:
+    said = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", ARCHITECTURE.read_text(), re.MULTILINE))
+    assert set(Phase) <= said.keys()
 
 
-def test_a_live_lease_holds_the_handoff() -> None:
-    assert judge(Refusal(Row(State.PROCESSING, 1, "a", NOW + 9)), ORDER, NOW) == Held(NOW + 9)
+@pytest.mark.parametrize(
+    ("row", "phase"),
+    [
+        (Row(), Phase.ADMITTED),
+        (Row(queued=True), Phase.QUEUED),
+        (Row(State.RUNNING, due_at=NOW), Phase.PROCESSING),
+        (Row(due_at=NOW, queued=True), Phase.RETRYING),
+        *[(Row(State.DONE, due_at=NOW, outcome=Outcome({"status": one}, "")), BY_STATUS[one]) for one in BY_STATUS],
+    ],
+)
+def test_the_phase_follows_from_the_row(row: Row, phase: Phase) -> None:
+    assert row.phase is phase
+    assert phase.done == (row.outcome is not None)
 
 
-def test_a_lease_that_ran_out_frees_the_row_as_it_was_seen() -> None:
-    row = Row(State.PROCESSING, 1, "a", NOW)
-    assert judge(Refusal(row), ORDER, NOW) == Free(row)
+DONE = Row(State.DONE, due_at=NOW + 9, outcome=Outcome({"status": "failed"}, "failed"))
+RUNNING = Row(State.RUNNING, due_at=NOW + 9, order=ORDER)
 
 
-def test_an_attempt_that_is_not_due_yet_holds_the_handoff() -> None:
-    assert judge(Refusal(Row(State.RETRYING, 1, held_until=NOW + 9)), ORDER, NOW) == Held(NOW + 9)
+def test_a_decided_row_is_final_whatever_else_is_in_conflict() -> None:
+    assert classify(Conflict(DONE, Target(), "v2", "intent-b.json"), ORDER, NOW) == Done(DONE)
 
 
-def test_a_live_lease_on_the_target_holds_and_may_end_early() -> None:
-    assert judge(Refusal(target=Target("a", NOW + 9)), ORDER, NOW) == Held(NOW + 9, lets_go_early=True)
+@pytest.mark.parametrize("row", [RUNNING, Row(due_at=NOW + 9, order=ORDER)])
+def test_no_other_worker_acts_before_a_row_is_due(row: Row) -> None:
+    conflict = Conflict(row, newer_version="v2")
+    assert classify(conflict, ORDER, NOW) == Busy(NOW + 9)
+    assert classify(replace(conflict, newer_version=None), ORDER, NOW + 9) == Changed(row)
 
 
-def test_a_newer_applied_intent_supersedes_even_while_the_target_is_held() -> None:
-    target = Target("a", NOW + 9, last_order=f"{ORDER}x", last_file="intent-new.json")
-    assert judge(Refusal(target=target), ORDER, NOW) == Superseded("intent-new.json")
+def test_a_conflict_about_an_order_that_is_wrong_is_none() -> None:
+    row = Row(order=ORDER)
+    assert classify(Conflict(row, newer_version="v2"), "2026-11-23T03:00:00", NOW) == Changed(row)
 
 
 def test_a_newer_version_of_the_name_supersedes() -> None:
-    assert judge(Refusal(newer_version="v2"), ORDER, NOW) == Superseded("version v2 of the same name", of_name=True)
+    superseded = Superseded("version v2 of the same name", of_name=True)
+    assert classify(Conflict(newer_version="v2", correlated_file="intent-b.json"), ORDER, NOW) == superseded
 
 
 def test_a_used_correlation_id_is_a_duplicate() -> None:
-    assert judge(Refusal(correlated_file="intent-b.json"), ORDER, NOW) == Duplicate("intent-b.json")
+    assert classify(Conflict(correlated_file="intent-b.json"), ORDER, NOW) == Duplicate("intent-b.json")
+
+
+def test_a_target_that_was_written_meanwhile_is_read_again() -> None:
+    assert classify(Conflict(target=Target(7)), ORDER, NOW) == Changed(None)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from conductor_loop.config.schema import mistakes
 from conductor_loop.counting import Counted, Journey, PorchRun, decided, retried
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Priority
-from conductor_loop.intents.model import Outcome, State
+from conductor_loop.intents.model import Outcome
 from dev.catalogue import DOCUMENT, document
 
 NOW = 1_800_000_000.25
@@ -87,7 +87,7 @@ def everything() -> dict[tuple[str, ...], float]:
     found: dict[tuple[str, ...], float] = {}
     for code, status, mode, priority in product(CODES, STATUSES, MODES, Priority):
         details = {"code": code, "error_code": Cause.SECURITY_VIOLATION}
-        outcome = Outcome(State.FAILED, {"status": status, "error_details": details}, "failed")
+        outcome = Outcome({"status": status, "error_details": details}, "failed")
         journey = Journey(1, PorchRun(mode, 1, timed_out=True), 1.0, priority, demoted=True, asked=priority)
         found |= told(written(decided(outcome, journey))) | told(written(retried(outcome, journey)))
     others = {name: 1.0 for metric in CATALOGUE for names in metric.counted.values() for name in names}
@@ -101,7 +101,7 @@ def test_what_is_billed_are_at_most_60_metrics() -> None:
 
 
 def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() -> None:
-    outcome = Outcome(State.FAILED, {"status": "failed", "error_details": {"code": "E013"}}, "failed")
+    outcome = Outcome({"status": "failed", "error_details": {"code": "E013"}}, "failed")
     lines = written(decided(outcome, Journey(2.5, PorchRun("structured", 2.0), 4.0, Priority.HIGH)))
     assert len(lines) == 1
     assert lines[0]["_aws"]["Timestamp"] == 1_800_000_000_250
@@ -116,7 +116,7 @@ def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() ->
 
 
 def test_a_label_with_two_values_makes_two_lines() -> None:
-    outcome = Outcome(State.SUCCEEDED, {"status": "success"}, "processed")
+    outcome = Outcome({"status": "success"}, "processed")
     lines = written(decided(outcome, Journey(1, None, 4.0, Priority.NORMAL, demoted=True, asked=Priority.CRITICAL)))
     assert len(lines) == 2
     assert (

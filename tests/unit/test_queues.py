@@ -7,7 +7,7 @@ import pytest
 from conductor_loop.errors import Cause, LeaseBusy
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import State
+from conductor_loop.intents.model import Phase
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.retry import Policy
 from tests.factories import World, intent
@@ -92,7 +92,7 @@ def test_a_failure_that_may_pass_is_tried_again_until_it_does(world: World) -> N
     first = world.status()
     assert (first["status"], first["retry_count"], first["error_details"]["code"]) == ("failed", 0, "E014")
     assert first["next_retry"] > first["timestamp"]
-    assert world.row(handoff).state is State.RETRYING
+    assert world.row(handoff).phase is Phase.RETRYING
     assert "intent-a.json" in world.listing()
     drain(world)
     final = world.status()
@@ -156,7 +156,7 @@ def test_an_overwritten_name_is_skipped_with_its_successor_named(world: World) -
     assert len(world.porch.requests) == 1
     assert world.status()["version_id"] == new.version_id
     row = world.row(old)
-    assert row.state is State.SKIPPED
+    assert row.phase is Phase.SKIPPED
     assert row.outcome is not None
     assert f"version {new.version_id}" in row.outcome.status["message"]
 

@@ -83,7 +83,7 @@ def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(
     ("attempt", "next_retry", "ends"),
     [
-        (1, 1010.0, "; it is tried again"),
+        (1, 1010.0, "; it is retried"),
         (3, None, "; no attempt is left, of 3: conductor-loop retry intent-a.json, once that is fixed"),
         (1, None, "."),  # what porch refuses for good has its own advice
     ],

@@ -63,9 +63,7 @@ def _event(last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
 
 def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
     phase = Phase(row["phase"])
-    who = {"by": last.get("by"), "address": last.get("address")}
-    if last["rev"] == 1 or "put" in last:
-        who |= {"put": row["arrived"].partition("#")[0], "bytes": last.get("bytes", 0)}
+    who = {name: last.get(name) for name in ("by", "address", "put", "bytes")}
     details, tally = _details(phase, row, last)
     return {"at": last["at"], "event": phase.value, **_given(who | details)}, tally
 
@@ -134,11 +132,17 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _revision(image: Image) -> int | None:
-    """Give the revision of the last write that has an entry; ``None`` where the row does not say which that is."""
+    """Give the revision of the last write that has an entry; ``None`` where the row does not say which that is.
+
+    Where the facts about that write are corrupt, it is the last write.
+    """
+    if "last" not in image:
+        return None
     try:
         rev = json.loads(image["last"]["S"])["rev"]
     except (KeyError, ValueError, TypeError, RecursionError):
-        return None
+        number = image.get("rev", {}).get("N", "")
+        rev = int(number) if number.isdecimal() else None
     return rev if type(rev) is int and rev > 0 else None
 
 

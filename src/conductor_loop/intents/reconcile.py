@@ -148,14 +148,14 @@ def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
     return age(one.handoff, now) > app.config.sweep_after_seconds if row is None else now > row.reconcile_at
 
 
-def _backoff(row: Row) -> float:
-    """Give the seconds until the reconciler acts again, after it has acted once more."""
-    return min(RECONCILE_SECONDS * 2.0 ** min(row.reconciled + 1, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
+def _backoff(reconciled: int) -> float:
+    """Give the seconds until the reconciler acts again, after it has acted so many times."""
+    return min(RECONCILE_SECONDS * 2.0 ** min(reconciled, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
 
 
 def _note_try(app: App, handoff: Handoff, row: Row) -> None:
-    now = app.clock()
-    after = row.next(reconciled=row.reconciled + 1, reconcile_at=now + _backoff(row))
+    now, reconciled = app.clock(), row.reconciled + 1
+    after = row.next(reconciled=reconciled, reconcile_at=now + _backoff(reconciled))
     app.state.write(Write(handoff, row, after, now))
 
 
@@ -171,13 +171,13 @@ def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
         app.queues.send(Message(handoff, swept=True), _GROUP)
     else:
         app.redeliver(handoff)
-    now = app.clock()
+    now, reconciled = app.clock(), row.reconciled + bool(row.rev)
     after = row.next(
         state=State.WAITING,
         queued=queued,
         due_at=row.due_at if row.state is State.WAITING else 0.0,
-        reconcile_at=now + (QUEUE_KEEPS_SECONDS if queued else MESSAGE_SECONDS + _backoff(row)),
-        reconciled=row.reconciled + bool(row.rev),
+        reconcile_at=now + (QUEUE_KEEPS_SECONDS if queued else MESSAGE_SECONDS + _backoff(reconciled)),
+        reconciled=reconciled,
         order=order(handoff),
     )
     noted = handoff.version_id if handoff.sequencer else ""

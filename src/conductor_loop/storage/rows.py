@@ -147,7 +147,9 @@ def listed_values(handoff: Handoff, now: float) -> Values:
 def last_of(write: Write) -> Value:
     """Give the facts about a write, and who put the handoff, as its row keeps them for the audit trail."""
     handoff, facts = write.handoff, write.last or {}
-    who = {"by": handoff.principal, "address": handoff.address, "bytes": handoff.size}
+    who: dict[str, Any] = {"by": handoff.principal, "address": handoff.address}
+    if not write.before.rev:
+        who |= {"put": handoff.event_time or timestamp(write.at), "bytes": handoff.size}
     return last_value({"rev": write.after.rev, "at": timestamp(write.at), **who, **facts})
 
 

@@ -197,7 +197,8 @@ class StateTable:
                     items: Any = [{"Update": update} for update in updates.values()]
                     self._client.transact_write_items(TransactItems=items)
             except self._client.exceptions.ConditionalCheckFailedException as error:
-                return {next(iter(updates)): error.response.get("Item") or {}}
+                there: Any = error.response.get("Item", {})
+                return {next(iter(updates)): there}
             except (
                 self._client.exceptions.TransactionCanceledException,
                 self._client.exceptions.TransactionConflictException,

@@ -9,7 +9,7 @@ from conductor_loop.api.exposition import CONTENT_TYPE
 from conductor_loop.api.parts import Counts
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY
 from conductor_loop.config.metering import GROUPS, Metering
-from conductor_loop.intents.model import Outcome, State
+from conductor_loop.intents.model import Outcome
 from tests.promtool import findings, needs_promtool
 from tests.serving import Api, hangs
 
@@ -76,7 +76,7 @@ def test_every_metric_of_the_specification_is_there_with_its_labels(api: Api) ->
 
 
 def test_what_is_counted_is_what_is_told(api: Api) -> None:
-    outcome = Outcome(State.TIMED_OUT, {"status": "timeout", "error_details": {"code": "E007"}}, "failed")
+    outcome = Outcome({"status": "timeout", "error_details": {"code": "E007"}}, "failed")
     run = counting.PorchRun("direct", 6.0, timed_out=True)
     api.counts = Counts(counting.decided(outcome, counting.Journey(6.5, run, waited=70)).tally)
     found = scraped(api)
