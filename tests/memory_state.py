@@ -111,9 +111,9 @@ class MemoryState:
         if kind == "intent":
             key, _, version_id = name.rpartition("/")
             before = self.rows.get((key, version_id))
-            rev = before.rev + 1 if before else int(now * 1000)
-            facts = {"rev": rev, "at": timestamp(now), "event": "reset", **last}
-            self._put(Handoff("", key, version_id), Row(rev=rev), None, facts)
+            rev, entries = (before.rev + 1, before.entries + 1) if before else (int(now * 1000), int(now * 1000))
+            facts = {"at": timestamp(now), "event": "reset", **last}
+            self._put(Handoff("", key, version_id), Row(rev=rev, entries=entries), None, facts)
         elif kind == "target":
             self.targets.pop(name, None)
         return True

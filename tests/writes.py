@@ -20,7 +20,8 @@ NEW, NEW_TARGET = Row(), Target()
 
 def waits(handoff: Handoff = HANDOFF, before: Row = NEW, **changes: Any) -> Write:
     """Note that a message for it waits."""
-    after = before.next(**{"state": State.WAITING, "queued": True, "due_at": 0.0, "order": order(handoff)} | changes)
+    given: dict[str, Any] = {"state": State.WAITING, "queued": True, "due_at": 0.0, "order": order(handoff)} | changes
+    after = before.next(**given)
     return Write(handoff, before, after, NOW, {"because": "a test"}, newest=handoff.version_id)
 
 

@@ -160,7 +160,7 @@ def test_a_file_that_holds_no_entry_is_refused_as_a_whole(played: World, publish
 
 
 @pytest.mark.parametrize(
-    "altered", [("outcome", "Created", "Deleted"), ("outcome", "processed", "failed"), ("state", "succeeded", "failed")]
+    "altered", [("outcome", "Created", "Deleted"), ("outcome", "processed", "failed"), ("phase", "succeeded", "failed")]
 )
 def test_a_row_that_is_altered_is_held_against_its_entries(
     played: World, aws: boto3.session.Session, publish: Publish, altered: tuple[str, str, str]
@@ -251,7 +251,7 @@ def test_show_is_for_people(played: World, publish: Publish) -> None:
     publish()
     (first, *_, last) = _lines(run("show", "intent-denied.json"))
     assert " 1 queued     " in first
-    assert 'asked_for=critical rule="priority critical refused to nobody: treated as normal"' in first
+    assert 'asked_for=critical rule="priority critical refused to an unknown sender: treated as normal"' in first
     assert "success" in last
     nothing = run("show", "intent-nobody.json")
     assert (nothing.exit_code, nothing.stdout) == (2, "")

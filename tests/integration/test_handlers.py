@@ -255,7 +255,7 @@ def test_a_sweep_says_what_it_could_not_look_after(
     assert handlers.sweeper({}, Context())["failed"] == 1  # type: ignore[arg-type]
     printed = lines(capsys)
     assert [line["SweepFailures"] for line in printed if "SweepFailures" in line] == [1]
-    assert [line["handoff"] for line in printed if line.get("message") == "not looked after"] == ["intent-a.json"]
+    assert [line["handoff"] for line in printed if line.get("message") == "not reconciled"] == ["intent-a.json"]
 
 
 def test_a_sweep_that_finds_nothing_costs_what_the_page_of_costs_says(

@@ -87,7 +87,7 @@ def test_a_write_that_the_sdk_repeats_is_refused_by_itself(parts: World) -> None
 
 
 def test_a_message_expects_no_row_that_was_claimed_or_decided_at_once(parts: World) -> None:
-    expected = Row(rev=1, queued=True)
+    expected = Row(rev=1, entries=1, queued=True)
     made(parts, concludes())
     assert refused(parts, claims(before=expected)).row == concludes().after
     made(parts, claims(OTHER))

@@ -388,12 +388,12 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
     assert not spoilt_change.tally
 
 
-@pytest.mark.parametrize("rev", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {"N": "0"}, {}])
-def test_a_row_without_a_revision_has_no_entry(rev: dict[str, str]) -> None:
+@pytest.mark.parametrize("entries", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {}])
+def test_a_row_that_does_not_say_which_entry_is_its_last_has_none(entries: dict[str, str]) -> None:
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    assert last_change(state.written[-1].image | {"rev": rev, "last": {"S": "{}"}}) is None
+    assert last_change(state.written[-1].image | {"entries": entries}) is None
 
 
 def test_a_message_is_claimed_with_one_write_without_a_read_of_the_row() -> None:

@@ -34,7 +34,7 @@ class Change:
     """What one write of a row adds: an entry of the audit trail, and counts."""
 
     chain: str
-    seq: int  # the row's revision
+    seq: int  # its place among the entries of the row
     fields: Mapping[str, Any]  # JSON, without secrets
     tally: Mapping[str, float]  # see counting
 

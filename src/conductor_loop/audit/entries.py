@@ -22,11 +22,11 @@ _MOST_RULES = 20  # of a rejection that are named
 
 
 def change(old: Image, new: Image) -> Change | None:
-    """Give what a write adds; ``None`` where the row's revision is the same: such a write has no entry.
+    """Give what a write adds; ``None`` where the row has as many entries as before: such a write has none.
 
     ``after`` is the revision before, where that is not the one below: the row had made no sense, and was made anew.
     """
-    mine, before = last_change(new), _revision(old) or 0
+    mine, before = last_change(new), _entries(old) or 0
     if mine is None or mine.seq == before:
         return None
     return mine if mine.seq == before + 1 else replace(mine, fields={"after": before, **mine.fields})
@@ -37,7 +37,7 @@ def last_change(image: Image) -> Change | None:
 
     A corrupt row has an entry that says so: nothing may keep the entries behind it from being published.
     """
-    seq, (kind, _, name) = _revision(image), _text(image, "pk").partition("#")
+    seq, (kind, _, name) = _entries(image), _text(image, "pk").partition("#")
     if seq is None:
         return None
     try:
@@ -131,19 +131,9 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
 
-def _revision(image: Image) -> int | None:
-    """Give the revision of the last write that has an entry; ``None`` where the row does not say which that is.
-
-    Where the facts about that write are corrupt, it is the last write.
-    """
-    if "last" not in image:
-        return None
-    try:
-        rev = json.loads(image["last"]["S"])["rev"]
-    except (KeyError, ValueError, TypeError, RecursionError):
-        number = image.get("rev", {}).get("N", "")
-        rev = int(number) if number.isdecimal() else None
-    return rev if type(rev) is int and rev > 0 else None
+def _entries(image: Image) -> int | None:
+    number = image.get("entries", {}).get("N", "")
+    return int(number) if number.isdecimal() and "last" in image else None
 
 
 def _text(image: Image, name: str) -> str:

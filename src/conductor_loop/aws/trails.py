@@ -50,14 +50,13 @@ class Trails:
 
     def note_config(self, seen: Noted, version: int, fields: Mapping[str, object]) -> Noted | None:
         """Note the next version of the configuration; ``None`` where somebody else has since what was ``seen``."""
-        item = event_item("config", {**fields, "version": version})
+        item = event_item("config", {**fields, "version": version}, seen.rev + 1)
         if not self._write(_CONFIG, seen.rev, {**item, "version": number(version)}):
             return None
         return Noted(version, str(fields["at"]), seen.rev + 1)
 
     def _write(self, key: Key, seen: int, row: Values) -> bool:
-        """Write the next revision of a row, if the last one is what was seen."""
-        row = {**row, "rev": number(seen + 1)}
+        """Write a row, if its revision is the one that was seen."""
         try:
             self._client.update_item(
                 TableName=self._table,

@@ -160,7 +160,7 @@ def expected(delivery: Delivery) -> Row:
     What is not known of it is left out, so that it is written.
     """
     if delivery.queued and not delivery.message.swept:
-        return Row(rev=1, queued=True)
+        return Row(rev=1, entries=1, queued=True)
     return Row()
 
 

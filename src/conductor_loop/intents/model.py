@@ -115,6 +115,7 @@ class Row:
 
     state: State = State.WAITING
     rev: int = 0  # writes so far
+    entries: int = 0  # of the audit trail so far: of all writes but the reconciler's notes
     due_at: float = 0.0  # when another worker may act; done: when its other packages are deleted (0: it has none)
     reconcile_at: float = 0.0  # when the reconciler acts: a message or an event may still arrive until then
     reconciled: int = 0  # times that it has, for its backoff
@@ -139,13 +140,13 @@ class Row:
             return Phase.RETRYING
         return Phase.QUEUED if self.queued else Phase.ADMITTED
 
-    def next(self, **changes: Any) -> "Row":  # noqa: ANN401 - fields of any type
-        """Give the row after a write.
+    def next(self, *, silent: bool = False, **changes: Any) -> "Row":  # noqa: ANN401 - fields of any type
+        """Give the row after a write; a ``silent`` one has no entry in the audit trail.
 
         Revision 1 is that of a row that waits: a message expects it without a read. A row that is claimed or decided at
         once begins with 2.
         """
-        after = replace(self, rev=self.rev + 1, **changes)
+        after = replace(self, rev=self.rev + 1, entries=self.entries + (not silent), **changes)
         return after if self.rev or after.state is State.WAITING else replace(after, rev=2)
 
 
@@ -190,7 +191,7 @@ class Write:
     before: Row
     after: Row
     at: float  # epoch seconds
-    last: Last | None = None  # facts for the audit trail; None: it has no entry
+    last: Last | None = None  # facts for the entry in the audit trail; None: it is silent
     lease: Lease | None = None
     newest: str = ""  # version id that is noted as the newest one of its name; empty: nothing is noted
     correlation_id: str = ""  # that no other file may use

@@ -155,7 +155,7 @@ def _backoff(reconciled: int) -> float:
 
 def _note_try(app: App, handoff: Handoff, row: Row) -> None:
     now, reconciled = app.clock(), row.reconciled + 1
-    after = row.next(reconciled=reconciled, reconcile_at=now + _backoff(reconciled))
+    after = row.next(silent=True, reconciled=reconciled, reconcile_at=now + _backoff(reconciled))
     app.state.write(Write(handoff, row, after, now))
 
 
@@ -235,7 +235,7 @@ def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable, deadline: float
     while left and app.clock() <= deadline:
         app.bucket.remove_package(handoff, package_prefix(row.target, left[0]))
         left = left[1:]
-    after = row.next(packages=left, due_at=row.due_at if left else 0.0)
+    after = row.next(silent=True, packages=left, due_at=row.due_at if left else 0.0)
     app.state.write(Write(handoff, row, after, app.clock()))
     return not left
 

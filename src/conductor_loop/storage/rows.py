@@ -79,6 +79,7 @@ def row_values(row: Row) -> Values:
         "state": text(row.state),
         "phase": text(row.phase),
         "rev": number(row.rev),
+        "entries": number(row.entries),
         "attempt": number(row.attempt),
         "due_at": number(float(row.due_at)),
         "reconcile_at": number(float(row.reconcile_at)),
@@ -109,6 +110,7 @@ def read_row(item: Mapping[str, Any]) -> Row:
         row = Row(
             state=state,
             rev=int(item["rev"]["N"]),
+            entries=int(item["entries"]["N"]),
             due_at=float(item["due_at"]["N"]),
             reconcile_at=float(item["reconcile_at"]["N"]),
             reconciled=int(_get(item, "reconciled", "N", "0")),
@@ -150,7 +152,7 @@ def last_of(write: Write) -> Value:
     who: dict[str, Any] = {"by": handoff.principal, "address": handoff.address}
     if not write.before.rev:
         who |= {"put": handoff.event_time or timestamp(write.at), "bytes": handoff.size}
-    return last_value({"rev": write.after.rev, "at": timestamp(write.at), **who, **facts})
+    return last_value({"at": timestamp(write.at), **who, **facts})
 
 
 def last_value(last: Last) -> Value:
@@ -158,11 +160,13 @@ def last_value(last: Last) -> Value:
     return text(_json({name: value for name, value in last.items() if value not in (None, "", [])}))
 
 
-def event_item(name: str, last: Last) -> Values:
+def event_item(name: str, last: Last, entries: int = 1) -> Values:
     """Give a row that is there for the audit trail alone, under ``audit#<name>``; ``last`` has its time."""
     at = str(last["at"])
     return {
-        "last": last_value({"rev": 1, **last}),
+        "rev": number(entries),
+        "entries": number(entries),
+        "last": last_value(last),
         "arrival_day": text(f"audit#{at[:10]}"),  # a day of its own in the index, beside that of the intents
         "arrived": text(f"{at}#{name}"),
     }

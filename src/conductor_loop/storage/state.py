@@ -149,8 +149,8 @@ class StateTable:
         facts = {"at": timestamp(now), "event": "reset", **last}
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
-            rev = _next_rev(error.row, now)
-            anew: Values = row_values(Row(rev=rev)) | {"last": last_value({"rev": rev, **facts})} | expires
+            rev, entries = (_next(error.row, name, now) for name in ("rev", "entries"))
+            anew: Values = row_values(Row(rev=rev, entries=entries)) | {"last": last_value(facts)} | expires
             writes: list[Any] = [{"Put": {"Item": kept | anew, **as_read}}]
         else:
             name = f"E009/{error.name}/{now:.3f}"
@@ -334,10 +334,10 @@ def _is_conditional(response: Any) -> bool:  # noqa: ANN401 - boto3's response
     return any(reason.get("Code") == _CONDITIONAL for reason in _reasons(response))
 
 
-def _next_rev(row: Mapping[str, Any], now: float) -> int:
-    """Give a revision that a corrupt row has not had; the time in milliseconds, where it does not say which it has."""
-    rev = row.get("rev", {}).get("N", "") if isinstance(row.get("rev"), Mapping) else ""
-    return int(rev) + 1 if str(rev).isdecimal() else int(now * 1000)
+def _next(row: Mapping[str, Any], name: str, now: float) -> int:
+    """Give a number that a corrupt row has not had; the time in milliseconds, where it does not say which it has."""
+    number = row.get(name, {}).get("N", "")
+    return int(number) + 1 if number.isdecimal() else int(now * 1000)
 
 
 def _row(item: Mapping[str, Any]) -> Row | Unreadable:
