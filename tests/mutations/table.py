@@ -6,10 +6,11 @@ given, all values must be used: it is made to hold always, and stays where it is
 
 from dataclasses import dataclass
 
-_ADAPTERS = ("integration/test_adapters.py", "integration/test_publishing.py", "integration/test_upkeep.py")
+_ADAPTERS = ("integration/test_state.py", "integration/test_adapters.py", "integration/test_publishing.py")
 _CORRUPT = ("integration/test_unreadable.py",)
 _INTERRUPTED = ("integration/test_interruptions.py",)
 _PLAYED = ("unit/test_explorer.py", "unit/test_schedules.py")
+_HISTORIES = ("unit/test_promises.py", "unit/test_pipeline.py", "unit/test_recovery.py", *_PLAYED)
 
 
 @dataclass(frozen=True)
@@ -27,146 +28,156 @@ class Mutation:
         return text.replace(self.old, self.new)
 
 
-def _always(what: str, clause: str, within: str = "{}", tests: tuple[str, ...] = _ADAPTERS) -> Mutation:
-    """Make a clause of a condition hold always; ``within`` is enough of what is around it to find it."""
-    new = within.replace("{}", f"({clause} OR attribute_exists(pk) OR attribute_not_exists(pk))")
-    return Mutation(what, "aws/dynamodb.py", within.replace("{}", clause), new, tests)
+def _state(what: str, old: str, new: str, *tests: str) -> Mutation:
+    return Mutation(what, "storage/state.py", old, new, (*tests, *_ADAPTERS))
 
 
-def _upkeep(what: str, old: str, new: str) -> Mutation:
-    tests = ("integration/test_upkeep.py", "integration/test_adapters.py", *_CORRUPT)
-    return Mutation(what, "aws/upkeep.py", old, new, tests)
+def _upon(what: str, rev: str, *, new: bool) -> Mutation:
+    """Make a row be written whatever its revision; ``new``: whether there is one."""
+    holds = f'" OR attribute_exists(pk)" if {"not " if new else ""}{rev} else ""'
+    given = f"*_unchanged({rev})"
+    return _state(what, given, f"_unchanged({rev})[0] + ({holds}), _unchanged({rev})[1]")
 
 
 def _bucket(what: str, old: str, new: str) -> Mutation:
-    return Mutation(what, "aws/s3.py", old, new, (*_ADAPTERS, "integration/test_archives.py", *_INTERRUPTED))
+    return Mutation(what, "storage/bucket.py", old, new, (*_ADAPTERS, "integration/test_archives.py", *_INTERRUPTED))
 
 
-def _story(what: str, file: str, old: str, new: str) -> Mutation:
-    return Mutation(what, file, old, new, _PLAYED)
+def _life(what: str, file: str, old: str, new: str) -> Mutation:
+    return Mutation(what, f"intents/{file}", old, new, _HISTORIES)
 
 
-def _settling(what: str, *order: str) -> Mutation:
+def _applying(what: str, *order: str) -> Mutation:
     was = (_STATUS, _LIVE, _ARCHIVE, _REMOVE)
-    return _story(f"settling: the input is removed after {what}", "settling.py", "".join(was), "".join(order))
+    return _life(f"applying: the input is removed after {what}", "outcome.py", "".join(was), "".join(order))
 
 
-_STATUS = "    name = app.bucket.put_status(handoff, file, outcome.document, final=True)\n"
-_LIVE = "    live.write(app, handoff, outcome, component)\n"
+_STATUS = "    name = app.bucket.put_status(handoff, fitting(handoff.file), outcome.document, final=True)\n"
+_LIVE = "    _write_live(app, handoff, outcome, component)\n"
 _ARCHIVE = """    try:
         app.bucket.archive(handoff, f"{outcome.archive}/{name}")
     except Gone:
-        return Answer.SETTLED  # it is removed last, so somebody has settled it just now
+        return Answer.SETTLED  # it is removed last: another worker has applied it meanwhile
     except Illegible:
         return Answer.LEFT  # as its status says: nothing is lost
 """
 _REMOVE = "    app.bucket.remove(handoff)\n"
-_SEND = "    app.queues.send(replace(message, handoff=handoff, rev=1), intent.namespace, delay_seconds)\n"
-_QUEUED = """    now = app.clock()
-    refusal = app.state.register(handoff, State.QUEUED, now, beside=beside)
-"""
+_SEND = "    app.queues.send(replace(message, handoff=handoff), intent.namespace, delay_seconds)\n"
 
 TABLE = [
-    _always("row: it is new", "attribute_not_exists(pk)", '_ABSENT = "{}"'),
-    _always("row: its state is as seen", "#state = :seen_state"),
-    _always("row: its attempt is as seen", "attempt = :seen_attempt"),
-    _always("row: it is held by no worker", "held_until <= :now", 'AND {} AND "\n    "(attribute_not_exists(reserved)'),
-    _always("row: its revision is as seen", "rev = :seen_rev"),
-    _always("row: its reserved numbers are as seen", "reserved = :seen_reserved"),
-    _always("row: its order is as seen", "handoff_order = :seen_order"),
-    _always("row: it has no order, as seen", "attribute_not_exists(handoff_order)"),
-    Mutation(
-        "target: it is free",
-        "aws/dynamodb.py",
-        '_TARGET_FREE = "(attribute_not_exists(held_until) OR',
-        '_TARGET_FREE = "(attribute_not_exists(held_until) OR attribute_exists(pk) OR',
-        _ADAPTERS,
+    _upon("row: there is none", "write.before.rev", new=True),
+    _upon("row: its revision is the one that was read", "write.before.rev", new=False),
+    _upon("target: there is no row", "before.rev", new=True),
+    _upon("target: its revision is the one that was read", "before.rev", new=False),
+    _state(
+        "row: fields that the write does not change stay",
+        "_changes(row_values(write.before), row_values(write.after))",
+        "_changes({}, row_values(write.after))",
     ),
-    _always("target: its next number is as read", "reserved = :number"),
-    _always(
-        "target: its generation is as read", "generation = :generation", 'attribute_not_exists(generation) OR {})"'
+    _state(
+        "name: no newer version was seen",
+        "last_order <= :earliest",
+        "(last_order <= :earliest OR attribute_exists(pk))",
     ),
-    Mutation(
-        "target: nothing newer was applied",
-        "aws/dynamodb.py",
-        '_NOTHING_NEWER = "(attribute_not_exists(last_order) OR',
-        '_NOTHING_NEWER = "(attribute_not_exists(last_order) OR attribute_exists(pk) OR',
-        _ADAPTERS,
-    ),
-    _always("name: no newer version was seen", "last_order <= :earliest"),
-    Mutation(
+    _state(
         "name: but the same version, or one that is known to be older",
-        "aws/dynamodb.py",
         "OR last_version = :mine",
         "OR (last_version = :mine AND attribute_not_exists(pk))",
-        _ADAPTERS,
     ),
-    Mutation(
-        "name: noted when a handoff waits",
-        "aws/dynamodb.py",
-        "*([self._name(handoff, handoff.version_id, now)] if handoff.sequencer else [])",
-        "*[]",
-        _ADAPTERS,
-    ),
-    Mutation(
-        "name: noted with a claim",
-        "aws/dynamodb.py",
-        "            self._name(claim.handoff, claim.handoff.version_id, now),\n",
-        "",
-        _ADAPTERS,
-    ),
-    Mutation(
-        "name: noted with a decision that has no claim",
-        "aws/dynamodb.py",
-        "*([self._name(handoff, newest, now)] if newest else [])",
-        "*[]",
-        _ADAPTERS,
-    ),
-    _always("correlation id: no other file uses it", "#file = :file", '"attribute_not_exists(pk) OR {} OR expires_at'),
-    _always("learning an order: none that is exact is known", "handoff_order IN (:earliest, :latest)"),
-    _always("decision: the handoff is being processed", "#state = :processing", '_STILL_MINE = "{} AND'),
-    _always("decision: by this owner", "#owner = :owner", "AND {} AND attempt"),
-    _always("decision: in this attempt", "attempt = :attempt", '#owner = :owner AND {}"'),
-    _always("decision: and so is its target", "lease_owner = :owner", '_TARGET_STILL_MINE = "{}"'),
-    Mutation(
+    _state("correlation id: no other file uses it", "OR #file = :file", "OR (#file = :file OR attribute_exists(pk))"),
+    _state(
         "several writes: all or none",
-        "aws/writing.py",
-        '            self._client.transact_write_items(TransactItems=[{"Update": update} for update in updates])',
-        "            for update in updates:\n                self._client.update_item(**update)",
-        _ADAPTERS,
+        "self._client.transact_write_items(TransactItems=items)",
+        'any(self._client.update_item(**one["Update"]) is None for one in items)',
     ),
-    Mutation(
+    _state(
         "several writes: tried again after a conflict",
-        "aws/writing.py",
-        "if tried == _TRIES - 1:",
+        "if tried == _CONFLICT_TRIES - 1:",
         "if tried == 0:",
-        (*_INTERRUPTED, *_ADAPTERS),
+        *_INTERRUPTED,
     ),
-    _upkeep(
-        "a sweep is noted: of a row that is there",
-        'ConditionExpression="attribute_exists(pk)"',
-        'ConditionExpression="attribute_exists(pk) OR attribute_not_exists(pk)"',
-    ),
-    _upkeep(
-        "cleaning up: it is to be done",
-        'ConditionExpression="active = :clean_up"',
-        'ConditionExpression="active = :clean_up OR attribute_exists(pk)"',
-    ),
-    _upkeep(
+    _state(
         "cleaning up: it is due",
-        ' AND held_until <= :now",\n            ExpressionAttributeValues={":clean_up": CLEAN_UP, ":now": number(now)}',
-        '",\n            ExpressionAttributeValues={":clean_up": CLEAN_UP}',
+        ' AND due_at <= :now",\n            ExpressionAttributeValues={":clean_up": text(CLEAN_UP), ":now": number(now)}',
+        '",\n            ExpressionAttributeValues={":clean_up": text(CLEAN_UP)}',
     ),
-    _upkeep(
+    _state(
         "sweeping: no other one sweeps", '"NOT held_until > :now"', '"NOT held_until > :now OR attribute_exists(pk)"'
     ),
-    _upkeep(
-        "sweeping: this one still does", '"lease_owner = :owner"', '"lease_owner = :owner OR attribute_exists(pk)"'
-    ),
-    _upkeep(
+    _state("sweeping: this one still does", '"lease_owner = :owner"', '"lease_owner = :owner OR attribute_exists(pk)"'),
+    _state(
         "a corrupt row: it is as it was read",
-        '" AND ".join(clauses)',
-        '"(" + " AND ".join(clauses) + ") OR attribute_exists(pk)"',
+        '["attribute_exists(pk)", *(f"#f{n} = :f{n}" for n in range(len(fields)))]',
+        '["attribute_exists(pk)", *(f"(#f{n} = :f{n} OR attribute_exists(pk))" for n in range(len(fields)))]',
+        *_CORRUPT,
+    ),
+    _life(
+        "row: what is done stays done", "model.py", "    if row.state is State.DONE:\n        return Done(row)\n", ""
+    ),
+    _life("row: it is due", "model.py", "return Busy(row.due_at) if row.due_at > now else None", "return None"),
+    _life(
+        "row: revision 1 is that of one that waits",
+        "model.py",
+        "if self.rev or after.state is State.WAITING",
+        "if True or self.rev",
+    ),
+    _life("target: its lease has expired", "attempt.py", "if target.lease_expires_at > now:", "if False:"),
+    _life(
+        "target: nothing newer was applied",
+        "attempt.py",
+        "if app.config.supersede_older and target.last_order > latest(order(handoff)):",
+        "if False:",
+    ),
+    _life("target: no revision is used twice", "model.py", "max(self.rev + 1, int(now * 1000))", "self.rev + 1"),
+    _life(
+        "target: the first number follows the newest package",
+        "attempt.py",
+        "number = app.bucket.next_number(handoff, name)",
+        "number = 0",
+    ),
+    _life("name: noted when a handoff waits", "admit.py", "newest=mine.version_id)", 'newest="")'),
+    _life(
+        "name: noted when it is handed over",
+        "reconcile.py",
+        '"found by the sweeper"}, newest=noted)',
+        '"found by the sweeper"})',
+    ),
+    _life("name: noted with a claim", "attempt.py", "newest=attempt.handoff.version_id,", 'newest="",'),
+    _life(
+        "name: noted with a decision that has no claim",
+        "attempt.py",
+        'now, {"journey": journey.facts}, newest=seen_newest)',
+        'now, {"journey": journey.facts})',
+    ),
+    _life(
+        "order: that of a late event is kept",
+        "admit.py",
+        "after = replace(row, order=order(handoff), rev",
+        "after = replace(row, rev",
+    ),
+    _life(
+        "order: the better one is used",
+        "attempt.py",
+        "now, handoff = app.clock(), known(delivery.handoff, row.order)",
+        "now, handoff = app.clock(), delivery.handoff",
+    ),
+    _life(
+        "decision: fenced by the row",
+        "attempt.py",
+        "before=attempt.row,\n        after=done(",
+        "before=app.state.find([attempt.handoff])[attempt.handoff],\n        after=done(",
+    ),
+    _life(
+        "decision: fenced by the target",
+        "attempt.py",
+        "lease=replace(attempt.lease, before=attempt.lease.after, after=decision.target),",
+        "lease=replace(attempt.lease, before=app.state.target(attempt.lease.target), after=decision.target),",
+    ),
+    _life(
+        "claim: a number of an attempt that may have published stays reserved",
+        "attempt.py",
+        "packages = attempt.row.packages if next_number else attempt.earlier",
+        "packages = attempt.earlier",
     ),
     Mutation(
         "a token: it came back",
@@ -224,7 +235,7 @@ TABLE = [
     _bucket(
         "a package's file: none is there (If-None-Match)", "files[key], _as_seen(None) | given", "files[key], given"
     ),
-    _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") != claim.owner', "False"),
+    _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") != token', "False"),
     _bucket(
         "an input that is removed: this version of it",
         "Key=handoff.key, VersionId=handoff.version_id)\n\n    def set_aside",
@@ -252,45 +263,49 @@ TABLE = [
         'if self._client.head_object(**one)["Metadata"].get("handoff") == handoff.version_id:',
         "if True:",
     ),
-    _settling("its status was written", "    name = file\n", _LIVE, _ARCHIVE, _REMOVE, _STATUS),
-    _settling("the live tree was written", _STATUS, _ARCHIVE, _REMOVE, _LIVE),
-    _settling("it was archived", _STATUS, _LIVE, _REMOVE, _ARCHIVE),
-    _story(
-        "settling: a decision comes before its effects",
-        "processing.py",
-        "    refusal = app.state.decide(",
-        "    settle_decided(app, delivery.handoff, outcome, decision.component)\n    refusal = app.state.decide(",
+    _applying("its status was written", "    name = handoff.file\n", _LIVE, _ARCHIVE, _REMOVE, _STATUS),
+    _applying("the live tree was written", _STATUS, _ARCHIVE, _REMOVE, _LIVE),
+    _applying("it was archived", _STATUS, _LIVE, _REMOVE, _ARCHIVE),
+    _life(
+        "applying: after the decision",
+        "attempt.py",
+        "    conflict = app.state.write(write)\n    if conflict is not None and (conflict.row is None",
+        "    apply_outcome(app, attempt.handoff, outcome, decision.component)\n    conflict = app.state.write(write)\n"
+        "    if conflict is not None and (conflict.row is None",
     ),
-    _story(
-        "settling: a decision without a claim comes before its effects",
-        "processing.py",
-        "        return app.state.decide_unclaimed(",
-        "        settle(app, mine.handoff, outcomes[-1])\n        return app.state.decide_unclaimed(",
+    _life(
+        "applying: after a decision without a claim",
+        "attempt.py",
+        "        return Write(mine, row, after, now,",
+        "        apply_outcome(app, mine, outcomes[-1])\n        return Write(mine, row, after, now,",
     ),
-    _story(
-        "publishing: not after the lease",
-        "publishing.py",
-        "    if app.clock() >= claim.lease_until:",
-        "    if False:",
+    _life("publishing: not after the lease", "attempt.py", "if app.clock() >= attempt.lease_expires_at:", "if False:"),
+    _life(
+        "queueing: the message is sent before it is noted",
+        "admit.py",
+        _SEND,
+        "    app.state.write(Write(handoff, Row(), Row().next(queued=True, order=order(handoff), priority=message.priority,"
+        f" reconcile_at=app.clock() + QUEUE_KEEPS_SECONDS), app.clock()))\n{_SEND}",
     ),
-    _story("queueing: the message is sent before it is noted", "pipeline.py", f"{_SEND}{_QUEUED}", f"{_QUEUED}{_SEND}"),
-    _story(
-        "sweeping: the message is sent before it is noted",
-        "sweep.py",
-        "    if app.config.priority_queues:\n        app.queues.send(",
-        "    app.state.register(handoff, state, app.clock(), row)\n"
-        "    if app.config.priority_queues:\n        app.queues.send(",
+    _life(
+        "handing over: the message is sent before it is noted",
+        "reconcile.py",
+        "    queued = app.config.priority_queues\n    if queued:",
+        "    queued = app.config.priority_queues\n"
+        "    app.state.write(Write(handoff, row, row.next(queued=queued, reconcile_at=app.clock() + QUEUE_KEEPS_SECONDS), 0.0))\n"
+        "    if queued:",
     ),
-    _story(
+    _life(
         "cleaning up: it is noted as done when it is",
-        "cleanup.py",
-        "    left = row.reserved\n",
-        "    left = row.reserved\n    app.state.cleaned(handoff)\n",
+        "reconcile.py",
+        "        left = left[1:]\n",
+        "        left = ()\n",
     ),
-    _story(
-        "a corrupt row: a copy is kept before it is dropped",
-        "repairing.py",
+    Mutation(
+        "a corrupt row: a copy is kept before it is deleted",
+        "intents/reconcile.py",
         "    app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())\n",
         "",
+        _CORRUPT,
     ),
 ]
