@@ -1,6 +1,6 @@
 """Packages, and who may write them: on memory and on moto alike."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -12,7 +12,11 @@ from moto.core.botocore_stubber import MockRawResponse
 from conductor_loop.errors import Illegible
 from conductor_loop.storage.bucket import Bucket
 from tests.factories import BUCKET, World
+from tests.integration.conftest import MotoBucket, conditional
 from tests.writes import HANDOFF, of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture(params=["memory", "aws"])
@@ -82,3 +86,36 @@ def test_a_file_of_a_package_is_read_where_it_is_still_there(parts: World) -> No
     assert parts.bucket.published(HANDOFF, key) == b"mine"
     parts.bucket.remove_package(HANDOFF, "packages/ns/name/p/")
     assert parts.bucket.published(HANDOFF, key) is None
+
+
+@pytest.mark.parametrize("written", ["status", "live", "archive"])
+def test_what_another_worker_writes_between_the_look_and_the_write_stays(
+    world: World, aws: boto3.session.Session, written: str
+) -> None:
+    mine, newer = world.drop(body=b"mine"), of(version_id="v2", sequencer="0B")
+    mine = of(mine, event_time=HANDOFF.event_time)
+    world.bucket.put_status(of(version_id="v0", sequencer="09"), HANDOFF.file, b"old", final=True)
+    world.bucket.put_live(HANDOFF, LIVE, 1, b"old")
+    world.bucket.set_aside(HANDOFF, "failed/intent-a.json", b"old")
+    rival, met = MotoBucket(conditional(aws.client("s3"))), []
+
+    def meanwhile(**_: Any) -> None:
+        if not met:
+            met.append(written)
+            rival.put_status(newer, HANDOFF.file, b"newer", final=True)
+            rival.put_live(newer, LIVE, 7, b"newer")
+            rival.set_aside(newer, "failed/intent-a.json", b"newer")
+
+    world.bucket.client.meta.events.register("after-call.s3.HeadObject", meanwhile)
+    deeds: dict[str, tuple[Callable[[], object], str]] = {
+        "status": (
+            lambda: world.bucket.put_status(mine, HANDOFF.file, b"mine", final=True),
+            "status/intent-a.json.status",
+        ),
+        "live": (lambda: world.bucket.put_live(mine, LIVE, 5, b"mine"), LIVE),
+        "archive": (lambda: world.bucket.archive(mine, "failed/intent-a.json"), "failed/intent-a.json"),
+    }
+    deed, key = deeds[written]
+    deed()
+    assert met
+    assert world.bucket.get(BUCKET, key) == b"newer"

@@ -10,7 +10,7 @@ import pytest
 from conductor_loop.app import Cursor, Turn
 from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.errors import Unreadable
-from conductor_loop.intents.model import Conflict, Row, State, Target, Write, order
+from conductor_loop.intents.model import Conflict, Row, State, Write, order
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 from tests.writes import (
@@ -107,14 +107,6 @@ def test_another_handoff_cannot_claim_a_target_that_was_written_meanwhile(parts:
     assert refused(parts, ends(claim, at=NOW + 32)).target == heir.lease.after  # type: ignore[union-attr]
     assert parts.row(HANDOFF) == claim.after, "a worker whose target was taken over decides nothing"
     made(parts, ends(heir, at=NOW + 33))
-
-
-def test_no_revision_of_a_target_is_used_twice(parts: World) -> None:
-    first = Target().next(NOW)
-    assert first.rev == NOW * 1000
-    assert first.next(NOW).rev == first.rev + 1
-    assert first.next(NOW - 60).rev == first.rev + 1, "a clock that is behind"
-    del parts
 
 
 # -- a name, a correlation id

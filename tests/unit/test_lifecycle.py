@@ -92,6 +92,14 @@ def test_a_used_correlation_id_is_a_duplicate() -> None:
     assert classify(Conflict(correlated_file="intent-b.json"), ORDER, NOW) == Duplicate("intent-b.json")
 
 
+def test_no_revision_of_a_target_is_used_twice() -> None:
+    """Not even where its row was lost: the live tree has the revision of what was applied last."""
+    first = Target().next(NOW)
+    assert first.rev == NOW * 1000
+    assert first.next(NOW).rev == first.rev + 1
+    assert first.next(NOW - 60).rev == first.rev + 1, "a clock that is behind"
+
+
 def test_a_target_that_was_written_meanwhile_is_read_again() -> None:
     assert classify(Conflict(target=Target(7)), ORDER, NOW) == Changed(None)
 

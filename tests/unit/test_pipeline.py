@@ -287,6 +287,22 @@ def test_an_attempt_that_fails_leaves_its_number_to_the_next_one(world: World, c
     ]
 
 
+def test_where_a_target_is_lost_no_file_lands_in_a_package_of_before(world: World) -> None:
+    admit.answer(world.app, world.drop(), world.deadline)
+    before = {key for key in world.listing() if key.startswith("packages/")}
+    state: Any = world.state
+    state.targets.clear()
+
+    def with_a_note(request: Request) -> Result:
+        made = world.porch(request)
+        return replace(made, package=replace(made.package, files={**made.package.files, "note.yaml": b"mine"}))
+
+    app = replace(world.app, run_porch=with_a_note)
+    admit.answer(app, world.drop("intent-b.json"), world.deadline)
+    assert {key for key in world.listing() if key.startswith(PACKAGE)} == before
+    assert world.status("intent-b.json")["package"]["name"] == "cnf-simulator-v1.0.1"
+
+
 def test_where_the_table_is_older_than_the_bucket_no_package_is_replaced(world: World) -> None:
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state

@@ -21,7 +21,7 @@ from conductor_loop.intents.attempt import (
     conclude,
     package_prefix,
 )
-from conductor_loop.intents.model import Outcome, Row, State, Superseded, Write, classify, is_exact, known, order
+from conductor_loop.intents.model import Outcome, Row, State, Write, is_exact, known, order
 from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome, fitting
 from conductor_loop.validation import check_name
 
@@ -180,12 +180,7 @@ def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
         reconciled=reconciled,
         order=order(handoff),
     )
-    noted = handoff.version_id if handoff.sequencer else ""
-    write = Write(handoff, row, after, now, {"because": "found by the sweeper"}, newest=noted)
-    conflict = app.state.write(write)
-    match classify(conflict, order(handoff), now) if conflict else None:
-        case Superseded(by):  # not noted, so that every sweep would hand it over
-            _end(app, handoff, lambda who: status.superseded(who, by, None))
+    app.state.write(Write(handoff, row, after, now, {"because": "found by the sweeper"}))
 
 
 def _wrong_name(handoff: Handoff) -> Rejected | None:
