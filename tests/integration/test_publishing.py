@@ -97,7 +97,7 @@ def test_what_another_worker_writes_between_the_look_and_the_write_stays(
     world.bucket.put_status(of(version_id="v0", sequencer="09"), HANDOFF.file, b"old", final=True)
     world.bucket.put_live(HANDOFF, LIVE, 1, b"old")
     world.bucket.set_aside(HANDOFF, "failed/intent-a.json", b"old")
-    rival, met = MotoBucket(conditional(aws.client("s3"))), []
+    rival, met = MotoBucket(conditional(aws.client("s3"))), list[str]()
 
     def meanwhile(**_: Any) -> None:
         if not met:
