@@ -202,7 +202,7 @@ def counted(name: str, body: bytes, **variables: str) -> Way:
     """Take one intent to its end, after another one has warmed everything up."""
     with moto_world() as world, function(environment(world.url, **variables)) as printed:
         watch = Watch(world.dynamodb)
-        _through(world, watch, "intent-warm.json", intent(target="warm"))
+        _through(world, watch, "intent-warm.json", intent())
         watch.over(clients())
         watch.calls, watch.invocation, before = [], 0, len(printed.getvalue())
         _through(world, watch, f"intent-{name}.json", body)
@@ -257,7 +257,7 @@ def _retried(porch: Path, mark: Path) -> Way:
         variables = environment(world.url, CONDUCTOR_PORCH_PATH=str(porch), CONDUCTOR_PROCESSING_RETRY_DELAY="1s")
         with function(variables) as printed:
             watch = Watch(world.dynamodb)
-            _through(world, watch, "intent-warm.json", intent(target="warm"))
+            _through(world, watch, "intent-warm.json", intent())
             watch.over(clients())
             watch.calls, watch.invocation, before = [], 0, len(printed.getvalue())
             mark.unlink()

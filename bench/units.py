@@ -14,7 +14,7 @@ type Item = Mapping[str, Mapping[str, Any]]
 
 # As in template.yaml; its keys, and what else it holds.
 INDEXES = {
-    "by-day": (("arrival_day", "arrived"), ("state", "namespace", "priority", "attempt")),
+    "by-day": (("arrival_day", "arrived"), ("phase", "namespace", "priority", "attempt")),
     "active": (("active", "due_at"), ()),
 }
 _KEYS = ("pk", "sk")
