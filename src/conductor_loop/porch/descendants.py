@@ -1,0 +1,104 @@
+"""The processes that a run has started: found by its session and by its HOME, and killed.
+
+A process left running on Lambda would survive into the next invocation of the same environment.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_KILL_SECONDS = 5.0  # for all to end; milliseconds, unless the kernel keeps one in a system call
+_POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A living process; id and start together name it, since ids are used again."""
+
+    pid: int
+    started: int  # clock ticks since the system's start
+    session: int
+    threads: int
+    name: str
+
+
+def processes() -> list[Process]:
+    """List the living processes of this user; those of other users are never looked at, nor signalled."""
+    with os.scandir("/proc") as entries:
+        pids = [int(entry.name) for entry in entries if entry.name.isdigit()]
+    return [process for pid in pids if (process := _read(pid))]
+
+
+def _read(pid: int) -> Process | None:
+    with suppress(OSError):  # it has ended
+        if os.stat(f"/proc/{pid}").st_uid == os.geteuid():  # noqa: PTH116 - many of them
+            name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")
+            fields = rest.split()  # proc_pid_stat(5), from the third on
+            state, session, threads, started = fields[0], int(fields[3]), int(fields[17]), int(fields[19])
+            return None if state in "ZX" else Process(pid, started, session, threads, name.partition("(")[2])
+    return None
+
+
+def kill(find: Callable[[], Iterable[Process]]) -> None:
+    """Kill what ``find`` lists until it lists nothing: a process may fork while the others are killed."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (found := [*find()]) and time.monotonic() < deadline:
+        for process in found:
+            _send(process.pid, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Descendants:
+    """A child that leads a session, and the processes that it started.
+
+    Those that leave its process group are found in ``/proc`` by the session or by the run's directory in the
+    environment (HOME); one that gives up all three is not. PR_SET_CHILD_SUBREAPER would find it, but Lambda refuses
+    that, and it does not tell the orphans of one run from those of another.
+    """
+
+    leader: int
+    directory: bytes
+
+    def living(self) -> list[Process]:
+        """List the leader and its descendants, without those that have ended."""
+        return [each for each in processes() if each.session == self.leader or self._has_home(each.pid)]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process group, at once, and to the descendants outside it."""
+        _send_group(self.leader, number)
+        for process in self.living():
+            with suppress(ProcessLookupError):
+                if os.getpgid(process.pid) != self.leader:
+                    _send(process.pid, number)
+
+    def end(self) -> tuple[str, ...]:
+        """Kill all and wait until they have ended; return the names of the leader's descendants.
+
+        The leader is not reaped: until then, its id is no other process's.
+        """
+        left = tuple(each.name for each in self.living() if each.pid != self.leader)
+        _send_group(self.leader, signal.SIGKILL)
+        with suppress(ChildProcessError):  # something else took its exit status
+            os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
+        kill(self.living)
+        return left
+
+    def _has_home(self, pid: int) -> bool:
+        with suppress(OSError):
+            return self.directory in Path(f"/proc/{pid}/environ").read_bytes()
+        return False
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or has become another user's
+        os.kill(pid, number)
+
+
+def _send_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
