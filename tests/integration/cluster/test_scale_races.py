@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_after_the_patch_leaves_a_success_to_the_next_at
     ("cut", "says"),
     [
         (3, "whether 3 replicas are set is unknown"),
-        (4, "3 replicas are set, and what the cluster makes of that is unknown"),
+        (4, "3 replicas are set, and the cluster's result is unknown"),
     ],
 )
 def test_a_run_that_gets_no_answer_from_its_patch_on_says_what_there_was_before(

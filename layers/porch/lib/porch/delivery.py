@@ -1,4 +1,4 @@
-"""What becomes of the package, as PORCH_DELIVERY says, checked together with what that needs."""
+"""Which delivery a run makes, checked together with what that needs."""
 
 from porch.errors import WRONG_USAGE, PorchError
 
@@ -6,7 +6,7 @@ PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
 _ALL = (PACKAGE, CHECK, SCALE, REPOSITORY)
 
 
-def delivery_of(named: str, kubeconfig: str, repository: str) -> str:
+def choose(named: str, kubeconfig: str, repository: str) -> str:
     """Return the delivery: the one that is named, else ``check`` where there is a cluster and ``package`` without."""
     delivery = named or (CHECK if kubeconfig else PACKAGE)
     if delivery not in _ALL:

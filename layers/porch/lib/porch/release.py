@@ -1,29 +1,27 @@
 """What this package is called, and what the caller knows of the last one for the same target."""
 
+import re
+
 from porch.errors import WRONG_USAGE, PorchError
 
-FIRST_VERSION = "v1.0.0"
 _MAX_NAME = 253  # a Kubernetes object's name; also below the 255 bytes of a file name
-_MAX_DIGITS = 10  # of each part of a version: bounds the name, and has room for a time in seconds
-_MAX_REPLICAS_DIGITS = 10  # int32
+_PART = "(0|[1-9][0-9]{0,9})"  # as semantic versions have it: no leading zero; has room for a time in seconds
 
 
 def next_version(previous: str) -> str:
     """Return the version one patch above ``previous`` ("" when there is none)."""
     if not previous:
-        return FIRST_VERSION
-    parts = previous.removeprefix("v").split(".")
-    if not previous.startswith("v") or len(parts) != 3 or not all(map(_is_number, parts)):  # noqa: PLR2004 - vX.Y.Z
+        return "v1.0.0"
+    if not (version := re.fullmatch(rf"v{_PART}\.{_PART}\.{_PART}", previous)):
         raise _wrong("PORCH_PREVIOUS_VERSION", previous, "a version such as v1.0.3")
-    major, minor, patch = parts
-    return f"v{major}.{minor}.{int(patch) + 1}"
+    return f"v{version[1]}.{version[2]}.{int(version[3]) + 1}"
 
 
 def previous_replicas(known: str) -> int | None:
-    """Return the number of replicas before this intent, or None when nobody knows it ("")."""
+    """Return the number of replicas before this intent, or None when it is unknown ("")."""
     if not known:
         return None
-    if not (known.isascii() and known.isdecimal() and len(known) <= _MAX_REPLICAS_DIGITS):
+    if not re.fullmatch("[0-9]{1,10}", known):
         raise _wrong("PORCH_PREVIOUS_REPLICAS", known, "an integer such as 3")
     return int(known)
 
@@ -33,16 +31,11 @@ def package_name(target: str, version: str) -> str:
     room = _MAX_NAME - len(f"-{version}")
     if len(target) <= room:
         return f"{target}-{version}"
-    import hashlib  # noqa: PLC0415 - 2 ms that only a name this long needs
+    import hashlib  # noqa: PLC0415 - a tenth of a run, for names that are rarely so long
 
     digest = hashlib.sha256(target.encode()).hexdigest()[:12]
     head = target[: room - len(f"-{digest}")].rstrip("-")
     return f"{head}-{digest}-{version}"
-
-
-def _is_number(text: str) -> bool:
-    digits = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
-    return digits and (text == "0" or text[0] != "0")  # as semantic versions have it: no leading zero
 
 
 def _wrong(variable: str, value: str, rule: str) -> PorchError:

@@ -49,7 +49,7 @@ def _exit_code(status: int, message: str) -> int:
 
 
 def readable(words: str, secrets: tuple[str, ...]) -> str:
-    """Return somebody else's words as one bounded line of printable ASCII, without any of ``secrets``."""
+    """Return the server's words as one bounded line of printable ASCII, without any of ``secrets``."""
     for secret in secrets:
         words = words.replace(secret, "[secret]")
     words = ascii(" ".join(words.split()))[1:-1]

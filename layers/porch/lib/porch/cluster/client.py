@@ -14,11 +14,7 @@ from porch.errors import UNREACHABLE, PorchError
 
 _PAGE = 500  # objects in one answer
 _OK = range(200, 300)
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": f"porch/{__version__}",
-}
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"porch/{__version__}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +60,8 @@ class Client:
         if status not in _OK:
             raise Refusal(f"{method} {path.partition('?')[0]}", status, document, self.transport.shown)
         if document is None:
-            host = self.transport.host
-            raise PorchError(
-                UNREACHABLE, f"the cluster at {host} answers with something other than a JSON object: try again later"
-            )
+            what = f"the cluster at {self.transport.host} answers with something other than a JSON object"
+            raise PorchError(UNREACHABLE, f"{what}: try again later")
         return document
 
 
