@@ -4,19 +4,18 @@ import os
 import time
 from argparse import Namespace
 
-from porch import package, release
+from porch import package, release, report
 from porch.command import parse
 from porch.delivery import PACKAGE, choose
 from porch.errors import BUG, CANNOT_START, CANNOT_WRITE, INTERRUPTED, NO_MEMORY, PorchError
 from porch.intent import load
-from porch.outcome import Outcome
-from porch.report import Report
 
 
 def main(argv: list[str]) -> int:
     """Run porch with these arguments and return its exit code; ``porch -help`` lists them all."""
+    started = time.monotonic()
     try:
-        _run(parse(argv), time.monotonic())
+        _run(parse(argv), started)
     except PorchError as error:
         return _fail(error)
     except MemoryError:
@@ -34,26 +33,26 @@ def _run(flags: Namespace, started: float) -> None:
     intent = load(flags.intent)
     change = package.Change(intent, release.package_name(intent.target, version), previous)
 
-    def report(outcome: Outcome, *, has_failed: bool) -> None:
-        made = Report(change, outcome, is_dry_run=flags.dry_run, has_failed=has_failed)
-        _print(made.document(time.monotonic() - started) if flags.structured else made.text())
+    def answer(outcome: report.Outcome) -> None:
+        outcome.is_dry_run = flags.dry_run
+        seconds = time.monotonic() - started
+        _print(report.document(change, outcome, seconds) if flags.structured else report.text(change, outcome))
 
     try:
         outcome = _deliver(change, flags)
-    except PorchError as error:
-        if error.outcome:  # something was changed at the cluster, or may have been
-            report(error.outcome, has_failed=True)
+    except report.DeliveryError as error:
+        answer(error.outcome)
         raise
     _tell("Note", outcome.notes)
-    report(outcome, has_failed=False)
+    answer(outcome)
 
 
-def _deliver(change: package.Change, flags: Namespace) -> Outcome:
+def _deliver(change: package.Change, flags: Namespace) -> report.Outcome:
     kubeconfig = os.environ.get("KUBECONFIG", "") if flags.kubeconfig is None else flags.kubeconfig
     delivery = choose(os.environ.get("PORCH_DELIVERY", ""), kubeconfig, os.environ.get("PORCH_REPOSITORY", ""))
     if delivery == PACKAGE:
         package.write(flags.out, change)
-        return Outcome(delivery)
+        return report.Outcome(delivery)
     try:
         from porch.online import Call, deliver  # noqa: PLC0415 - not needed offline, and starts ten times as long
     except ImportError as error:

@@ -1,7 +1,5 @@
 """How porch fails. The exit codes are its contract with its caller."""
 
-from porch.outcome import Outcome
-
 INVALID_INTENT = 1  # 1 to 5: the specification's "Porch Error Codes"; 124 to 127 have meanings there too
 NOT_FOUND = 2
 FORBIDDEN = 3
@@ -21,8 +19,7 @@ INTERRUPTED = 130  # what shells report for SIGINT
 class PorchError(Exception):
     """Ends the run with an exit code; each message names what is wrong and the next step."""
 
-    def __init__(self, exit_code: int, *messages: str, outcome: Outcome | None = None) -> None:
+    def __init__(self, exit_code: int, *messages: str) -> None:
         super().__init__("; ".join(messages))
         self.exit_code = exit_code
         self.messages = messages
-        self.outcome = outcome  # how far it got at the cluster, where that is worth a report

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from porch import package
 from porch.cluster import autoscaler, kubeconfig
-from porch.cluster.client import Client, client
+from porch.cluster.client import Client
 from porch.cluster.deadline import deadline_of, seconds
 from porch.cluster.deployment import Deployment, find
 from porch.cluster.scaling import Terms, scale, would_scale
+from porch.cluster.transport import connect
 from porch.delivery import CHECK, REPOSITORY, SCALE
-from porch.outcome import Outcome
+from porch.report import Outcome
 from porch.repository.api import Porch
 from porch.repository.delivery import Wish, bring
 from porch.repository.settings import Place, package_of, place_of, truth, workspace_of
@@ -36,17 +37,17 @@ def deliver(change: package.Change, call: Call) -> Outcome:
         place = place_of(os.environ, cluster.namespace) if call.delivery == REPOSITORY else None
         observe_seconds = seconds(os.environ, "PORCH_OBSERVE_SECONDS", _OBSERVE_SECONDS)
         terms = Terms(deadline, observe_seconds, truth(os.environ, "PORCH_READY"))
-        asked = client(cluster)
-        before = find(asked, change.intent)
-        notes = () if call.delivery == CHECK else autoscaler.consult(asked, change.intent)
+        client = Client(connect(cluster))
+        before = find(client, change.intent)
+        notes = () if call.delivery == CHECK else autoscaler.consult(client, change.intent)
         change.previous = _previous(change, before)
         package.write(call.out, change)
         if call.dry_run:
-            outcome = Outcome(call.delivery, notes=_tried(asked, change, before, call.delivery))
+            outcome = Outcome(call.delivery, None, *_tried(client, change, before, call.delivery))
         elif call.delivery == SCALE:
-            outcome = scale(asked, change.intent, before, terms)
+            outcome = scale(client, change.intent, before, terms)
         elif place:
-            outcome = bring(Porch(asked, place), _wish(change, place))
+            outcome = bring(Porch(client, place), _wish(change, place))
         else:
             outcome = Outcome(call.delivery)
         outcome.notes = (*notes, *outcome.notes)
@@ -60,9 +61,9 @@ def _previous(change: package.Change, before: Deployment) -> int | None:
     return change.previous if is_ours else before.replicas
 
 
-def _tried(asked: Client, change: package.Change, before: Deployment, delivery: str) -> tuple[str, ...]:
+def _tried(client: Client, change: package.Change, before: Deployment, delivery: str) -> tuple[str, ...]:
     if delivery == SCALE:
-        return would_scale(asked, change.intent, before)
+        return would_scale(client, change.intent, before)
     return ("Porch itself is not asked in a dry run",) if delivery == REPOSITORY else ()
 
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from porch.cluster.answers import Refusal
-from porch.cluster.client import Client
+from porch.cluster.client import Client, Refusal
 from porch.cluster.documents import Fields, at, mapping, sequence, text, whole
 from porch.errors import NOT_FOUND, PorchError
 from porch.intent import Intent

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager, Timeout, exceptions
 from urllib3.util import Url, make_headers, parse_url
 
-from porch.cluster.answers import readable
 from porch.cluster.kubeconfig import Cluster
 from porch.errors import MISCONFIGURED, UNREACHABLE, PorchError
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_MAX_SHOWN = 300  # characters of the server's own words
 _NO_TLS = ("EOF occurred", "WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE")  # OpenSSL's, for what is no handshake
 _TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only when its git server has it
 
@@ -46,8 +46,11 @@ class Transport:
             raise self._unreachable(f"{_why(error)} ({self.shown(str(error))})") from None
 
     def shown(self, words: str) -> str:
-        """Return words of the server's that may be shown."""
-        return readable(words, self.secrets)
+        """Return the server's words as one bounded line of printable ASCII, without any secret."""
+        for secret in self.secrets:
+            words = words.replace(secret, "[secret]")
+        words = ascii(" ".join(words.split()))[1:-1]
+        return words if len(words) <= _MAX_SHOWN else f"{words[:_MAX_SHOWN]}..."
 
     def _content(self, response: BaseHTTPResponse) -> bytes:
         # As it comes: porch asked for no compression, and a small answer must not unfold to a large one.

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from porch.cluster.answers import Refusal
-from porch.cluster.client import Client
+from porch.cluster.client import Client, Refusal
 from porch.cluster.documents import Fields, at, mapping, sequence, text, whole
 from porch.errors import MISCONFIGURED, PorchError
 from porch.repository.settings import Place

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from porch.delivery import REPOSITORY
 from porch.errors import REFUSED, UNREACHABLE, PorchError
-from porch.outcome import Outcome
+from porch.report import Outcome
 from porch.repository.api import DELETION_PROPOSED, DRAFT, PROPOSED, PUBLISHED, Conflict, Porch, Revision
 from porch.repository.contents import merged, says_the_same
 from porch.repository.settings import WORKSPACE_PREFIX
@@ -116,5 +116,6 @@ def _publish(porch: Porch, revision: Revision) -> Outcome:
             revision = porch.move(revision, PUBLISHED)
         else:
             notes = (f"package revision {revision.name} stays Proposed: its readiness gates are not met yet",)
-    shown = {"namespace": porch.place.namespace, "name": revision.name, "lifecycle": revision.lifecycle}
-    return Outcome(REPOSITORY, notes=notes, revision=shown)
+    outcome = Outcome(REPOSITORY, None, *notes)
+    outcome.revision = {"namespace": porch.place.namespace, "name": revision.name, "lifecycle": revision.lifecycle}
+    return outcome
