@@ -28,8 +28,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(flags: Namespace, started: float) -> None:
-    previous = release.previous_replicas(os.environ.get("PORCH_PREVIOUS_REPLICAS", ""))
-    version = release.next_version(os.environ.get("PORCH_PREVIOUS_VERSION", ""))
+    previous, version = release.previous_replicas(), release.next_version()
     intent = load(flags.intent)
     change = package.Change(intent, release.package_name(intent.target, version), previous)
 
@@ -49,17 +48,17 @@ def _run(flags: Namespace, started: float) -> None:
 
 def _deliver(change: package.Change, flags: Namespace) -> report.Outcome:
     kubeconfig = os.environ.get("KUBECONFIG", "") if flags.kubeconfig is None else flags.kubeconfig
-    delivery = choose(os.environ.get("PORCH_DELIVERY", ""), kubeconfig, os.environ.get("PORCH_REPOSITORY", ""))
+    delivery = choose(kubeconfig)
     if delivery == PACKAGE:
         package.write(flags.out, change)
         return report.Outcome(delivery)
     try:
-        from porch.online import Call, deliver  # noqa: PLC0415 - not needed offline, and starts ten times as long
+        from porch.online import deliver  # noqa: PLC0415 - not needed offline, and starts ten times as long
     except ImportError as error:
         message = f"porch cannot talk to clusters ({error}): make setup in a checkout, or build the layer again"
         raise PorchError(CANNOT_START, message) from None
     try:
-        return deliver(change, Call(delivery, kubeconfig, flags.out, flags.dry_run))
+        return deliver(change, delivery, kubeconfig, flags)
     except (PorchError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - named, not quoted: its words may hold a secret

@@ -65,13 +65,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
     intent = "the intent, JSON; a name such as intent-<id>.json gives the package its intent id"
     add("intent", intent, required=True, type=_path, metavar="FILE")
-    add(
-        "out",
-        "where to write <package>/; nothing outside it is touched",
-        required=True,
-        type=_path,
-        metavar="DIRECTORY",
-    )
+    add("out", "where to write <package>/, and nothing else", required=True, type=_path, metavar="DIRECTORY")
     add("kubeconfig", "the cluster to look at, or to scale; -kubeconfig= works offline", metavar="FILE")
     add("dry-run", "write the package and look at the cluster, and change nothing there", action="store_true")
     add("structured", "print one JSON document instead of lines of text", action="store_true")

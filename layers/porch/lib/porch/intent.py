@@ -6,12 +6,11 @@ Two rules are the world's, not the schema's: replicas fit Kubernetes' int32, and
 """
 
 import json
-import os
 import re
-import stat
 from collections.abc import Callable
 
 from porch.errors import INVALID_INTENT, PorchError
+from porch.inputs import read
 
 MAX_BYTES = 10 * 1024 * 1024  # the specification's max_file_size
 _MAX_REPLICAS = 2**31 - 1
@@ -38,7 +37,11 @@ class Intent:
 
 def load(path: str) -> Intent:
     """Return the intent in the file at ``path``; a wrong one raises ``PorchError`` with every broken rule."""
-    fields = _parse(_read(path), path)
+    try:
+        content = read(path, MAX_BYTES)
+    except ValueError as error:
+        raise _invalid(f"{path!a} {error}") from None
+    fields = _parse(content, path)
     complaints = [f"$.{name} is required: add it, {_RULES[name][1]}" for name in _REQUIRED if name not in fields]
     for name, value in fields.items():
         if name not in _RULES:
@@ -49,20 +52,6 @@ def load(path: str) -> Intent:
         raise PorchError(INVALID_INTENT, *complaints[:_MAX_COMPLAINTS])
     named = re.fullmatch(rf"intent-({_WORD})\.json", path.rpartition("/")[2])
     return Intent(fields, named[1] if named else "")
-
-
-def _read(path: str) -> bytes:
-    try:
-        # Non-blocking, or a FIFO would keep porch waiting for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _invalid(f"{path!a} is not a regular file: give -intent the JSON file itself")
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _invalid(f"{path!a} cannot be read ({error.strerror}): give -intent a file of yours") from None
-    if len(content) > MAX_BYTES:
-        raise _invalid(f"{path!a} is larger than {MAX_BYTES} bytes: shorten it")
-    return content
 
 
 def _parse(content: bytes, path: str) -> dict[str, object]:

@@ -1,55 +1,44 @@
 """The deliveries that take a cluster: look at the Deployment, scale it, or bring the package to Porch."""
 
-import os
-from dataclasses import dataclass
+from argparse import Namespace
 
 from porch import package
 from porch.cluster import autoscaler, kubeconfig
 from porch.cluster.client import Client
-from porch.cluster.deadline import deadline_of, seconds
+from porch.cluster.deadline import given_deadline, seconds
 from porch.cluster.deployment import Deployment, find
 from porch.cluster.scaling import Terms, scale, would_scale
 from porch.cluster.transport import connect
 from porch.delivery import CHECK, REPOSITORY, SCALE
+from porch.inputs import is_true
 from porch.report import Outcome
 from porch.repository.api import Porch
 from porch.repository.delivery import Wish, bring
-from porch.repository.settings import Place, package_of, place_of, truth, workspace_of
+from porch.repository.settings import Place, package_of, place_of, workspace_of
 
 _OBSERVE_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What to deliver, and where."""
-
-    delivery: str
-    kubeconfig: str  # path
-    out: str  # path
-    dry_run: bool  # look, and change nothing
-
-
-def deliver(change: package.Change, call: Call) -> Outcome:
-    """Look at the cluster, write the package, and make the delivery."""
-    deadline = deadline_of(os.environ)
+def deliver(change: package.Change, delivery: str, path: str, flags: Namespace) -> Outcome:
+    """Look at the cluster of the kubeconfig at ``path``, write the package, and make the delivery."""
+    deadline = given_deadline()
     with deadline.enforced():
-        cluster = kubeconfig.load(call.kubeconfig)
-        place = place_of(os.environ, cluster.namespace) if call.delivery == REPOSITORY else None
-        observe_seconds = seconds(os.environ, "PORCH_OBSERVE_SECONDS", _OBSERVE_SECONDS)
-        terms = Terms(deadline, observe_seconds, truth(os.environ, "PORCH_READY"))
+        cluster = kubeconfig.load(path)
+        place = place_of(cluster.namespace) if delivery == REPOSITORY else None
+        terms = Terms(deadline, seconds("PORCH_OBSERVE_SECONDS", _OBSERVE_SECONDS), is_true("PORCH_READY"))
         client = Client(connect(cluster))
         before = find(client, change.intent)
-        notes = () if call.delivery == CHECK else autoscaler.consult(client, change.intent)
+        notes = () if delivery == CHECK else autoscaler.consult(client, change.intent)
         change.previous = _previous(change, before)
-        package.write(call.out, change)
-        if call.dry_run:
-            outcome = Outcome(call.delivery, None, *_tried(client, change, before, call.delivery))
-        elif call.delivery == SCALE:
+        package.write(flags.out, change)
+        if flags.dry_run:
+            outcome = Outcome(delivery, None, *_tried(client, change, before, delivery))
+        elif delivery == SCALE:
             outcome = scale(client, change.intent, before, terms)
         elif place:
             outcome = bring(Porch(client, place), _wish(change, place))
         else:
-            outcome = Outcome(call.delivery)
+            outcome = Outcome(delivery)
         outcome.notes = (*notes, *outcome.notes)
         return outcome
 

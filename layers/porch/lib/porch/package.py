@@ -97,16 +97,14 @@ def write(out: str, change: Change) -> None:
 
 
 def quote(text: str) -> str:
-    """Return ``text`` as a double-quoted scalar of YAML; half surrogates, which none can hold, raise ``ValueError``."""
+    """Return ``text``, which has no half surrogates, as a double-quoted scalar of YAML."""
     return '"' + "".join(_ESCAPES.get(character) or _escape(character) for character in text) + '"'
 
 
 def _escape(character: str) -> str:
     # Unprintable is more than the control characters: line and paragraph separators, the byte order mark and the marks
     # that reorder or hide text on a reviewer's screen.
+    code = f"{ord(character):08X}"
     if character.isprintable():
         return character
-    if "\ud800" <= character <= "\udfff":
-        raise ValueError(f"half a surrogate pair: U+{ord(character):04X}")
-    code = f"{ord(character):08X}"
     return f"\\x{code[6:]}" if character <= "\xff" else f"\\u{code[4:]}" if character <= "\uffff" else f"\\U{code}"

@@ -1,17 +1,16 @@
 """When a run has to be over: nothing is begun at the cluster after that, whatever hangs and whatever was frozen."""
 
 import os
-import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from porch.errors import TIMED_OUT, UNREACHABLE, WRONG_USAGE, PorchError
+from porch.errors import TIMED_OUT, UNREACHABLE, PorchError
+from porch.inputs import variable
 
 _DEFAULT_SECONDS = 25  # without a deadline
-_MAX_SECONDS = 900  # a Lambda's longest run
 _MARGIN_SECONDS = 0.5  # before the caller's deadline, to report how far it got
 
 
@@ -54,23 +53,15 @@ class Deadline:
             signal.signal(signal.SIGALRM, before)
 
 
-def deadline_of(environment: Mapping[str, str]) -> Deadline:
+def given_deadline() -> Deadline:
     """Return the earlier one of ``PORCH_DEADLINE`` (epoch seconds) and ``PORCH_CLUSTER_SECONDS`` from now."""
-    until = environment.get("PORCH_DEADLINE", "")
-    ends = []
-    if not until or environment.get("PORCH_CLUSTER_SECONDS"):
-        ends.append(time.time() + seconds(environment, "PORCH_CLUSTER_SECONDS", _DEFAULT_SECONDS))
-    if until:
-        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", until):
-            message = f"PORCH_DEADLINE is {until!a:.60}: make it epoch seconds, or leave it out"
-            raise PorchError(WRONG_USAGE, message)
-        ends.append(float(until) - _MARGIN_SECONDS)
+    until = variable("PORCH_DEADLINE", r"[0-9]{1,12}(\.[0-9]{1,9})?", "epoch seconds")
+    ends = [float(until) - _MARGIN_SECONDS] if until else []
+    if not until or os.environ.get("PORCH_CLUSTER_SECONDS"):
+        ends.append(time.time() + seconds("PORCH_CLUSTER_SECONDS", _DEFAULT_SECONDS))
     return Deadline(min(ends))
 
 
-def seconds(environment: Mapping[str, str], variable: str, default: int) -> int:
-    """Return the seconds that a variable asks for."""
-    given = environment.get(variable) or str(default)
-    if not (re.fullmatch("[0-9]{1,3}", given) and 1 <= int(given) <= _MAX_SECONDS):
-        raise PorchError(WRONG_USAGE, f"{variable} is {given!a:.60}: make it 1 to {_MAX_SECONDS}, or leave it out")
-    return int(given)
+def seconds(name: str, default: int) -> int:
+    """Return the seconds, 1 to those of a Lambda's longest run, that a variable asks for."""
+    return int(variable(name, "0{0,2}[1-9]|0?[1-9][0-9]|[1-8][0-9][0-9]|900", "1 to 900") or default)

@@ -19,6 +19,7 @@ class Deployment:
     generation: int  # changes with what is wanted
     replicas: int  # wanted
     pods: int
+    observed_pods: int | None  # None: the status is of another generation
     available: int  # pods that are ready, and of the newest template
     is_observed: bool  # by its controller; before, the status is of another generation
     failure: str  # why there are no more pods, in the cluster's words; "" where it gives no reason
@@ -27,14 +28,16 @@ class Deployment:
 
 def _read(document: Fields) -> Deployment:
     metadata, status = mapping(document.get("metadata")), mapping(document.get("status"))
-    generation = whole(metadata.get("generation"), 0)
+    generation, pods = whole(metadata.get("generation"), 0), whole(status.get("replicas"), 0)
+    is_observed = whole(status.get("observedGeneration"), 0) >= generation
     return Deployment(
         version=text(metadata.get("resourceVersion")),
         generation=generation,
         replicas=whole(at(document, "spec", "replicas"), 1),
-        pods=whole(status.get("replicas"), 0),
+        pods=pods,
+        observed_pods=pods if is_observed else None,
         available=min(whole(status.get(name), 0) for name in ("availableReplicas", "updatedReplicas")),
-        is_observed=whole(status.get("observedGeneration"), 0) >= generation,
+        is_observed=is_observed,
         failure=_failure(status),
         is_scaled_by_us=any(
             at(entry, "manager") == FIELD_MANAGER and at(entry, "fieldsV1", "f:spec", "f:replicas") is not None

@@ -7,11 +7,11 @@ import base64
 import json
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 
 import yaml
 
+from porch import inputs
 from porch.cluster.documents import Fields, at, mapping, sequence, text
 from porch.errors import MISCONFIGURED, PorchError
 
@@ -140,19 +140,10 @@ def _token(user: Fields, directory: str) -> str:
 
 
 def _read(path: str, what: str) -> bytes:
-    what = f"{what} ({path!a:.200})"
     try:
-        # Non-blocking, or a FIFO would keep porch waiting for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _wrong(f"{what} is not a regular file: name the file itself")
-            content = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no path"
-        raise _wrong(f"{what} cannot be read ({why}): correct the path, one file") from None
-    if len(content) > _MAX_BYTES:
-        raise _wrong(f"{what} is larger than {_MAX_BYTES} bytes")
-    return content
+        return inputs.read(path, _MAX_BYTES)
+    except ValueError as error:
+        raise _wrong(f"{what} ({path!a:.200}) {error}") from None
 
 
 def _wrong(what: str) -> PorchError:

@@ -137,7 +137,9 @@ def _watch(client: Client, intent: Intent, before: Deployment, terms: Terms) -> 
 
 def _done(seen: Deployment, wanted: int, terms: Terms) -> Outcome | None:
     if seen.replicas != wanted:
-        return Outcome(SCALE, _pods(seen), f"{wanted} replicas were set, and others have set {seen.replicas} since")
+        return Outcome(
+            SCALE, seen.observed_pods, f"{wanted} replicas were set, and others have set {seen.replicas} since"
+        )
     is_ready = not terms.ready or seen.available == wanted
     return Outcome(SCALE, seen.pods) if seen.is_observed and seen.pods == wanted and is_ready else None
 
@@ -145,15 +147,11 @@ def _done(seen: Deployment, wanted: int, terms: Terms) -> Outcome | None:
 def _unknown(seen: Deployment, wanted: int, terms: Terms, after: str) -> Outcome:
     if terms.ready:
         message = f"{seen.available} of {wanted} pods are available so far: give the intent more time"
-        raise DeliveryError(TIMED_OUT, message, Outcome(SCALE, _pods(seen)))
+        raise DeliveryError(TIMED_OUT, message, Outcome(SCALE, seen.observed_pods))
     if not seen.is_observed:
         return Outcome(SCALE, None, f"no controller has looked at the Deployment {after}")
     there = f"{seen.pods} of {wanted} pods are" if seen.pods < wanted else f"{seen.pods} pods, not {wanted}, are still"
     return Outcome(SCALE, seen.pods, f"{there} there {after}, and the cluster gives no reason")
-
-
-def _pods(seen: Deployment) -> int | None:
-    return seen.pods if seen.is_observed else None
 
 
 def _meaning(words: str) -> tuple[int, str]:

@@ -14,6 +14,24 @@ from porch.errors import MISCONFIGURED, UNREACHABLE, PorchError
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _MAX_SHOWN = 300  # characters of the server's own words
 _NO_TLS = ("EOF occurred", "WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE")  # OpenSSL's, for what is no handshake
+_CAUSES = (  # the first that fits
+    (
+        exceptions.SSLError,
+        "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name",
+    ),
+    (exceptions.ProxyError, "the proxy of the kubeconfig does not work, check proxy-url"),
+    (exceptions.NameResolutionError, "its name is not known, check the server in the kubeconfig and the network's DNS"),
+    # Refused; a kind of ConnectTimeoutError to urllib3.
+    (
+        exceptions.NewConnectionError,
+        "there is no connection to it, check the server in the kubeconfig, or try again later",
+    ),
+    (
+        exceptions.TimeoutError,
+        "it does not answer in time, check the network's routes and security groups, or try again later",
+    ),
+    (Exception, "the connection broke, or nothing serves there, check the kubeconfig's server, or try again later"),
+)
 _TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only when its git server has it
 
 
@@ -145,21 +163,9 @@ def _in_memory(content: bytes) -> int:
 
 
 def _why(error: exceptions.HTTPError) -> str:
-    match error:
-        case exceptions.SSLError():
-            if any(words in str(error) for words in _NO_TLS):
-                return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
-            return "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name"
-        case exceptions.ProxyError():
-            return "the proxy of the kubeconfig does not work, check proxy-url"
-        case exceptions.NameResolutionError():
-            return "its name is not known, check the server in the kubeconfig and the network's DNS"
-        case exceptions.NewConnectionError():  # refused; a kind of ConnectTimeoutError to urllib3
-            return "there is no connection to it, check the server in the kubeconfig, or try again later"
-        case exceptions.ConnectTimeoutError() | exceptions.ReadTimeoutError():
-            return "it does not answer in time, check the network's routes and security groups, or try again later"
-        case _:
-            return "the connection broke, or nothing serves there, check the kubeconfig's server, or try again later"
+    if isinstance(error, exceptions.SSLError) and any(words in str(error) for words in _NO_TLS):
+        return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
+    return next(why for kinds, why in _CAUSES if isinstance(error, kinds))
 
 
 def _wrong(what: str) -> PorchError:

@@ -33,13 +33,9 @@ class Revision:
     workspace: str
     lifecycle: str  # Draft, Proposed, Published or DeletionProposed
     number: int  # 1, 2, 3 once published; 0 before, and -1 for the placeholder that follows the repository's branch
+    is_published: bool  # can be a source of a new revision
     is_latest: bool  # the newest published one of its package, by the label that the server keeps
     is_ready: bool  # every readiness gate is met; the server leaves that to clients (porchctl rpkg approve looks, too)
-
-    @property
-    def is_published(self) -> bool:
-        """Whether it can be a source of a new revision."""
-        return self.lifecycle in {PUBLISHED, DELETION_PROPOSED} and self.number > 0
 
 
 def _revision(document: Fields) -> Revision:
@@ -47,12 +43,14 @@ def _revision(document: Fields) -> Revision:
     stated = map(mapping, sequence(at(document, "status", "conditions")))
     conditions = {each.get("type"): each.get("status") for each in stated}
     gates = sequence(spec.get("readinessGates"))
+    lifecycle, number = text(spec.get("lifecycle")), whole(spec.get("revision"), 0)
     return Revision(
         document,
         name=text(metadata.get("name")),
         workspace=text(spec.get("workspaceName")),
-        lifecycle=text(spec.get("lifecycle")),
-        number=whole(spec.get("revision"), 0),
+        lifecycle=lifecycle,
+        number=number,
+        is_published=lifecycle in {PUBLISHED, DELETION_PROPOSED} and number > 0,
         is_latest=at(metadata, "labels", "kpt.dev/latest-revision") == "true",
         is_ready=all(conditions.get(at(gate, "conditionType")) == "True" for gate in gates),
     )

@@ -9,7 +9,6 @@ from porch.cluster.documents import Fields, at, mapping
 type Files = Mapping[str, str]
 
 _KPTFILE = "Kptfile"
-_FORMER_PATCH = "deployment-patch.yaml"  # porch 1.0.0 wrote the patch into a file of its own, as a partial Deployment
 
 
 def merged(present: Files, ours: Files) -> dict[str, str]:
@@ -22,8 +21,7 @@ def merged(present: Files, ours: Files) -> dict[str, str]:
     if kptfile := _read(present.get(_KPTFILE)):
         wanted = _overlaid(kptfile, mapping(_read(ours[_KPTFILE])))
         files[_KPTFILE] = present[_KPTFILE] if wanted == kptfile else yaml.safe_dump(wanted, sort_keys=False)
-    former = {_FORMER_PATCH} if at(_read(present.get("kustomization.yaml")), "resources") == [_FORMER_PATCH] else set()
-    return {name: text for name, text in present.items() if name not in former} | files
+    return {**present, **files}
 
 
 def says_the_same(present: Files, ours: Files) -> bool:

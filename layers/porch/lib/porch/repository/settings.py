@@ -2,15 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from porch.errors import WRONG_USAGE, PorchError
+from porch.errors import MISCONFIGURED, PorchError
+from porch.inputs import is_true, variable
 from porch.intent import Intent
 
 _MAX_LABEL = 63  # Porch's repositories, packages and workspaces are DNS labels (porch, pkg/util/util.go)
-_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_TRUTH = {"": False, "0": False, "false": False, "1": True, "true": True}
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 WORKSPACE_PREFIX = "intent-"
 _PREFIXES = ("of-", "in-")  # a repository cannot begin both
 
@@ -24,13 +23,13 @@ class Place:
     publish: bool
 
 
-def place_of(environment: Mapping[str, str], namespace: str) -> Place:
+def place_of(namespace: str) -> Place:
     """Return the place that the environment names; ``namespace`` is the kubeconfig's."""
-    return Place(
-        _label("PORCH_NAMESPACE", environment.get("PORCH_NAMESPACE") or namespace),
-        _label("PORCH_REPOSITORY", environment.get("PORCH_REPOSITORY", "")),
-        truth(environment, "PORCH_PUBLISH"),
-    )
+    rule = f"a name, 1 to {_MAX_LABEL} of a-z, 0-9 and -, no - at either end"
+    named, repository = (variable(f"PORCH_{each}", _LABEL, rule) for each in ("NAMESPACE", "REPOSITORY"))
+    if not named and not re.fullmatch(_LABEL, namespace):
+        raise PorchError(MISCONFIGURED, f"kubeconfig: the context's namespace is {namespace!a:.80}: make it {rule}")
+    return Place(named or namespace, repository, is_true("PORCH_PUBLISH"))
 
 
 def package_of(intent: Intent, repository: str) -> str:
@@ -62,18 +61,3 @@ def workspace_of(intent: Intent, package: str) -> str:
 
 def _digest(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
-
-
-def _label(variable: str, name: str) -> str:
-    if not _LABEL.fullmatch(name):
-        rule = f"1 to {_MAX_LABEL} of a-z, 0-9 and -, no - at either end"
-        raise PorchError(WRONG_USAGE, f"{variable} is {name!a:.80}: make it a name, {rule}")
-    return name
-
-
-def truth(environment: Mapping[str, str], variable: str) -> bool:
-    """Return whether a variable is true; without it, False."""
-    value = environment.get(variable, "")
-    if value not in _TRUTH:
-        raise PorchError(WRONG_USAGE, f"{variable} is {value!a:.60}: make it true or false, or leave it out")
-    return _TRUTH[value]
