@@ -116,12 +116,12 @@ def test_output_up_to_the_bound_is_read_to_its_end(bench: Bench) -> None:
         "$sleeper &",
         "setsid $sleeper &",
         "env -i $sleeper &",
+        f"{sys.executable} -ISc 'import os, sys; os.setpgid(0, 0); os.execve(sys.argv[1], sys.argv[1:], {{}})' $sleeper &",
         "(trap '' TERM HUP; cd /; setsid $sleeper </dev/null >/dev/null 2>&1 &) &",
-        "set -m; env -i $sleeper &",
     ],
 )
 def test_a_descendant_ends_with_porch(bench: Bench, start: str) -> None:
-    sleeper = bench.program("echo $$ >> $aside/pids; exec sleep 60")
+    sleeper = bench.program("unset PWD OLDPWD; echo $$ >> $aside/pids; exec sleep 60")
     text = f"sleeper={sleeper}\n{start}\nwhile [ ! -s $aside/pids ]; do sleep 0.01; done; {GOOD}"
     assert bench.run(bench.program(text)).run.exit_code == 0  # although the pipes were still open
 

@@ -36,10 +36,11 @@ def processes() -> list[Process]:
 def _read(pid: int) -> Process | None:
     with suppress(OSError):  # it has ended
         if os.stat(f"/proc/{pid}").st_uid == os.geteuid():  # noqa: PTH116 - many of them
-            name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")
+            name, _, rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")
             fields = rest.split()  # proc_pid_stat(5), from the third on
-            state, session, threads, started = fields[0], int(fields[3]), int(fields[17]), int(fields[19])
-            return None if state in "ZX" else Process(pid, started, session, threads, name.partition("(")[2])
+            session, threads, started = (int(fields[index]) for index in (3, 17, 19))
+            if fields[0] not in {b"Z", b"X"}:
+                return Process(pid, started, session, threads, os.fsdecode(name.partition(b"(")[2]))
     return None
 
 
@@ -81,12 +82,13 @@ class Descendants:
 
         The leader is not reaped: until then, its id is no other process's.
         """
-        left = tuple(each.name for each in self.living() if each.pid != self.leader)
+        found = self.living()
         _send_group(self.leader, signal.SIGKILL)
         with suppress(ChildProcessError):  # something else took its exit status
             os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
-        kill(self.living)
-        return left
+        if found:  # else the leader had ended, and no process was left that could start another
+            kill(self.living)
+        return tuple(each.name for each in found if each.pid != self.leader)
 
     def _has_home(self, pid: int) -> bool:
         with suppress(OSError):

@@ -60,7 +60,7 @@ def load(path: str) -> Cluster:
         server=text(cluster.get("server")),
         namespace=text(context.get("namespace")) or "default",
         # Text around the certificates, in any encoding, is a comment, as it is to Go.
-        authority=_content(cluster, "certificate-authority", directory).decode("ascii", "ignore"),
+        authority=_content(cluster, "certificate-authority", directory).decode("ascii", "ignore").replace("\0", ""),
         server_name=text(cluster.get("tls-server-name")),
         proxy=text(cluster.get("proxy-url")),
         token=token,
