@@ -89,7 +89,7 @@ def contained(folder: Path) -> Iterator[Bench]:
 
     def alive() -> list[Process]:
         own = set(map(int, pids.read_text().split())) if pids.exists() else set()
-        return [each for each in processes() if each.pid in own]
+        return processes(own.__contains__)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(leftovers, "processes", alive)

@@ -18,6 +18,8 @@ from conductor_loop.porch.descendants import processes
 
 from .porches import GOOD, INTENT, Bench, contained
 
+# Leaves the process group and its environment, but not the session.
+IN_A_GROUP = f"{sys.executable} -ISc 'import os, sys; os.setpgid(0, 0); os.execve(sys.argv[1], sys.argv[1:], {{}})'"
 THREADS = """
 import threading, time
 threading.stack_size(65536)
@@ -116,7 +118,7 @@ def test_output_up_to_the_bound_is_read_to_its_end(bench: Bench) -> None:
         "$sleeper &",
         "setsid $sleeper &",
         "env -i $sleeper &",
-        f"{sys.executable} -ISc 'import os, sys; os.setpgid(0, 0); os.execve(sys.argv[1], sys.argv[1:], {{}})' $sleeper &",
+        f"{IN_A_GROUP} $sleeper &",
         "(trap '' TERM HUP; cd /; setsid $sleeper </dev/null >/dev/null 2>&1 &) &",
     ],
 )

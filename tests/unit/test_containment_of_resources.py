@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Limits
+from conductor_loop.porch import Limits, process
+from conductor_loop.porch.descendants import Descendants
 
 from .porches import LIMITED, LIMITED_SHELL, Bench, contained
 
@@ -34,6 +35,22 @@ def test_a_child_is_limited_like_porch_itself(bench: Bench) -> None:
     bench.limits = Limits(memory_bytes=64 * 1024**2)
     child = "pid = os.fork()\nif not pid: bytearray(2**27)\nos._exit(os.waitpid(pid, 0)[1] and 5)"
     assert bench.failure(bench.python(f"{LIMITED}\n{child}")).run.exit_code == 5
+
+
+def test_a_child_that_is_started_before_the_limits_are_set_gets_them_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = process._confine
+
+    def confine_late(descendants: Descendants, limits: Limits) -> None:
+        while not (bench.aside / "started").exists():
+            pass
+        real(descendants, limits)
+
+    monkeypatch.setattr(process, "_confine", confine_late)
+    bench.timeout_seconds = 2.0
+    child = "pid = os.fork()\nif pid: sys.exit(os.waitpid(pid, 0)[1] and 5)\nopen(aside + '/started', 'w')"
+    assert bench.failure(bench.python(f"{child}\n{LIMITED}\nos._exit(1)")).run.exit_code == 5
 
 
 def test_address_space_may_be_reserved_beyond_the_memory_limit(bench: Bench) -> None:
