@@ -105,7 +105,7 @@ def runner(root: Path, intent: str, out: str) -> float:
     request = Request(FILE, INTENT, 30.0)
     argv = (str(PORCH), "-intent", intent, "-out", out)
     command = Command(argv, root, {**ENVIRONMENT, "HOME": str(root)}, 30.0)
-    whole = "the runner: workspace, process, package, verdict"
+    whole = "the runner: workspace, process, package, report"
     rows = costs(
         {
             "posix_spawn, waitpid": lambda: spawned(*argv),

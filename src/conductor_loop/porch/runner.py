@@ -131,7 +131,7 @@ class Porch:
     def run(self, request: Request) -> Result:
         """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
 
-        Raises `PorchFailed` whatever goes wrong with porch, its package or the system around it, and `ValueError` for
+        Raises `PorchFailed` for any failure of porch, its package or the system around it, and `ValueError` for
         a file name that is no intent's.
         """
         if not FILE_NAME.fullmatch(request.file):
