@@ -5,7 +5,8 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager, Timeout, exceptions
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3 import exceptions as errors
 from urllib3.util import Url, make_headers, parse_url
 
 from porch.cluster.kubeconfig import Cluster
@@ -14,22 +15,12 @@ from porch.errors import MISCONFIGURED, UNREACHABLE, PorchError
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _MAX_SHOWN = 300  # characters of the server's own words
 _NO_TLS = ("EOF occurred", "WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE")  # OpenSSL's, for what is no handshake
-_CAUSES = (  # the first that fits
-    (
-        exceptions.SSLError,
-        "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name",
-    ),
-    (exceptions.ProxyError, "the proxy of the kubeconfig does not work, check proxy-url"),
-    (exceptions.NameResolutionError, "its name is not known, check the server in the kubeconfig and the network's DNS"),
-    # Refused; a kind of ConnectTimeoutError to urllib3.
-    (
-        exceptions.NewConnectionError,
-        "there is no connection to it, check the server in the kubeconfig, or try again later",
-    ),
-    (
-        exceptions.TimeoutError,
-        "it does not answer in time, check the network's routes and security groups, or try again later",
-    ),
+_CAUSES = (  # the first that fits; NewConnectionError is a kind of ConnectTimeoutError, and means refused
+    (errors.SSLError, "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name"),
+    (errors.ProxyError, "the proxy of the kubeconfig does not work, check proxy-url"),
+    (errors.NameResolutionError, "its name is not known, check the server in the kubeconfig and the network's DNS"),
+    (errors.NewConnectionError, "there is no connection to it, check the server in the kubeconfig, or try again later"),
+    (errors.TimeoutError, "it does not answer in time, check the network's routes and security groups, or try later"),
     (Exception, "the connection broke, or nothing serves there, check the kubeconfig's server, or try again later"),
 )
 _TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only when its git server has it
@@ -60,7 +51,7 @@ class Transport:
             )
             with response:
                 return response.status, self._content(response)
-        except exceptions.HTTPError as error:
+        except errors.HTTPError as error:
             raise self._unreachable(f"{_why(error)} ({self.shown(str(error))})") from None
 
     def shown(self, words: str) -> str:
@@ -101,7 +92,7 @@ def connect(cluster: Cluster) -> Transport:
 def _url(url: str, otherwise: str) -> Url:
     try:
         return parse_url(url)
-    except exceptions.LocationParseError:
+    except errors.LocationParseError:
         raise _wrong(otherwise) from None
 
 
@@ -162,8 +153,8 @@ def _in_memory(content: bytes) -> int:
     return descriptor
 
 
-def _why(error: exceptions.HTTPError) -> str:
-    if isinstance(error, exceptions.SSLError) and any(words in str(error) for words in _NO_TLS):
+def _why(error: errors.HTTPError) -> str:
+    if isinstance(error, errors.SSLError) and any(words in str(error) for words in _NO_TLS):
         return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
     return next(why for kinds, why in _CAUSES if isinstance(error, kinds))
 
