@@ -49,7 +49,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         """Name what a test belongs to."""
         if nodeid.startswith("tests/e2e/"):
             return _STACKS.get(nodeid.partition("::")[0].rpartition("/")[2], "e2e")
-        return "containment" if "test_containment" in nodeid else nodeid  # what all of a user's runs share is counted
+        return nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

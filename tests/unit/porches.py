@@ -1,8 +1,6 @@
 """Small real programs that stand in for porch, and a bench to run them on."""
 
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Result
+from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Result, leftovers
+from conductor_loop.porch.descendants import Process, processes
 
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
 GOOD = "echo 'kind: Kptfile' > $4/Kptfile; echo 'Package successfully created: cnf-simulator-v1.0.0'"
 
-# The limits are set from outside, right after the start; under load a program may be faster than a moment.
+# The limits are set from outside, right after the start; the last one tells that all are.
 LIMITED = """
 import resource, time
-while resource.getrlimit(10)[1] == resource.RLIM_INFINITY:
+while resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY:
     time.sleep(0.001)
 """
 LIMITED_SHELL = "while [ $(ulimit -f) = unlimited ]; do sleep 0.01; done"
@@ -29,10 +28,10 @@ LIMITED_SHELL = "while [ $(ulimit -f) = unlimited ]; do sleep 0.01; done"
 
 @dataclass
 class Bench:
-    """Runs programs on one work root, and holds that each run leaves it empty.
+    """Runs programs on one work root, and checks that no run leaves its directory there.
 
     A shell program finds the intent in ``$2`` and the package's directory in ``$4``, a Python one in ``argv[2]`` and
-    ``argv[4]``. What a test wants to know of a program it has written below ``aside``, which no run touches.
+    ``argv[4]``. Programs report to the test below ``aside``.
     """
 
     folder: Path
@@ -70,7 +69,7 @@ class Bench:
         try:
             return self.porch(path).run(Request(file, self.document, self.timeout_seconds, *self.previous))
         finally:
-            assert not self.root.exists() or not any(self.root.iterdir())
+            assert not any(self.root.glob("[!a]*"))  # at-start stays
 
     def failure(self, path: str) -> PorchFailed:
         with pytest.raises(PorchFailed) as caught:
@@ -80,36 +79,25 @@ class Bench:
 
 @contextmanager
 def contained(folder: Path) -> Iterator[Bench]:
-    """Yield a bench, and hold that a good porch still runs on it afterwards, with nothing of the test's alive.
+    """Yield a bench, and check that a good porch still runs on it afterwards, with no process of the test alive.
 
-    Programs write the ids of what they start to ``$aside/pids``.
+    Programs write the ids of what they start to ``$aside/pids``. No other process is ever taken for a leftover: the
+    machine is not the test's alone.
     """
     bench = Bench(folder)
-    with pytest.MonkeyPatch.context() as patched:  # what is left, is not so for want of time
+    pids = bench.aside / "pids"
+
+    def alive() -> list[Process]:
+        own = set(map(int, pids.read_text().split())) if pids.exists() else set()
+        return processes(own.__contains__)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(leftovers, "processes", alive)
         for module in ("leftovers", "workspace"):
             patched.setattr(f"conductor_loop.porch.{module}.REMOVAL_SECONDS", math.inf)
+        leftovers._processes_at_start.cache_clear()
         yield bench
-        bench.timeout_seconds, bench.limits = 20.0, Limits()
+        bench.timeout_seconds, bench.limits, bench.cleans = 20.0, Limits(), None
         assert bench.run(bench.program(GOOD)).run.exit_code == 0
-    pids = bench.aside / "pids"
-    assert [pid for pid in (pids.read_text().split() if pids.exists() else ()) if is_alive(int(pid))] == []
-
-
-@contextmanager
-def other_worker(bench: Bench, text: str, *launcher: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process of our user, in the middle of a run of a program that has written to ``$aside/up``."""
-    script = "import sys; from pathlib import Path; from conductor_loop.porch import Porch, Request\n"
-    script += "Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(Request('intent-z.json', {}, 60.0))"
-    command = [*launcher, sys.executable, "-c", script, bench.program(text), str(bench.folder / "another-root")]
-    os.mkfifo(bench.aside / "up")
-    with subprocess.Popen(command) as process:
-        (bench.aside / "up").read_text()
-        yield process
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"  # a zombie is dead; who reaps it depends on the system's first process
+    leftovers._processes_at_start.cache_clear()
+    assert alive() == []

@@ -8,9 +8,10 @@ import pytest
 
 from conductor_loop.errors import Reaction
 from conductor_loop.porch import RESERVED, Limits
+from conductor_loop.porch.exits import check_exit
 from conductor_loop.porch.package import Unusable
 from conductor_loop.porch.process import Ended
-from conductor_loop.porch.verdict import heard_direct, heard_structured, judge
+from conductor_loop.porch.report import package_name, parse_document
 from conductor_loop.porch_check import RULES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/porch-contract.md").read_text()
@@ -44,7 +45,7 @@ def test_what_each_exit_code_leads_to_is_what_happens() -> None:
     assert sorted(said) == [1, 2, 3, 4, 5, 124, 125, 126, 127]
     for code, then in said.items():
         with pytest.raises(Unusable) as caught:
-            judge(Ended(code, None, b"", b"", 0.1), Limits())
+            check_exit(Ended(code, None, b"", b"", 0.1), Limits())
         assert then.removesuffix(", with twice the time") == THEN[caught.value.cause.reaction], code
 
 
@@ -68,5 +69,5 @@ def test_the_bounds_are_those_that_are_set() -> None:
 def test_the_outputs_shown_are_understood() -> None:
     direct, report = re.findall(r"```(?:json)?\n((?:Package|\{).*?)```", DOCUMENT, re.DOTALL)
     intent = {"namespace": "oran-sim", "target": "cnf-simulator", "replicas": 3}
-    assert heard_direct(direct).name == "cnf-simulator-v1.2.3"
-    assert heard_structured(report.encode(), intent).report == json.loads(report)
+    assert package_name(direct) == "cnf-simulator-v1.2.3"
+    assert parse_document(report.encode(), intent) == json.loads(report)

@@ -1,4 +1,4 @@
-"""A run with a kubeconfig: it is there for porch, for nobody else, and nothing of it is left or shown."""
+"""A run with a kubeconfig: porch alone can read it, and nothing of it is left or shown."""
 
 import json
 import threading

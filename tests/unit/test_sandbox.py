@@ -46,16 +46,15 @@ except PorchFailed as failed:
 """
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}.get(platform.machine())
 _PRCTL = {"x86_64": 157, "aarch64": 167}.get(platform.machine())
-_PIDFD_OPEN = 434  # everywhere
 
 
 @pytest.mark.skipif(_PRLIMIT is None, reason="the number of prlimit is known for Lambda's architectures only")
-def test_in_a_sandbox_that_refuses_prlimit_and_pidfds_runs_still_end_completely(bench: Bench) -> None:
+def test_in_a_sandbox_that_refuses_prlimit_runs_still_end_completely(bench: Bench) -> None:
     path = bench.program(
         f"setsid sleep 60 & echo $! >> $aside/pids; echo $$ >> $aside/pids\ncase $2 in *hang*) sleep 60;; esac; {GOOD}"
     )
     done = subprocess.run(
-        [sys.executable, "-c", _SECCOMP, path, str(bench.root), str(_PRLIMIT), str(_PIDFD_OPEN)],
+        [sys.executable, "-c", _SECCOMP, path, str(bench.root), str(_PRLIMIT)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -63,15 +62,15 @@ def test_in_a_sandbox_that_refuses_prlimit_and_pidfds_runs_still_end_completely(
     assert done.stdout == "cnf-simulator-v1.0.0\nPROCESSING_TIMEOUT\n"
 
 
-# Runs a program as an ordinary user, who may read what processes of the same user let be read: with the shield and, to
-# show that the question is asked rightly, without it.
+# Runs a program as an ordinary user, who may read what processes of the same user let be read: hardened and, to show
+# that the test asks rightly, not.
 _UNPRIVILEGED = """
 import ctypes, os, sys
 from pathlib import Path
 from conductor_loop.porch import Limits, Porch, Request, process
 
 if sys.argv[3] == "bare":
-    process.hide_ourselves = lambda: None
+    process.harden_process = lambda: None
 if os.geteuid() == 0 and sys.argv[3] != "refused":
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)
@@ -110,11 +109,11 @@ def _spied(how: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_porch_cannot_read_our_environment_memory_and_descriptors() -> None:
-    assert _spied("shielded") == ["status is read", "Package successfully created: p", "ours ours"]
+def test_porch_cannot_read_the_functions_environment_memory_and_descriptors() -> None:
+    assert _spied("hardened") == ["status is read", "Package successfully created: p", "ours ours"]
 
 
-def test_without_the_shield_it_could() -> None:
+def test_unhardened_it_could() -> None:
     assert _spied("bare")[:4] == ["environ is read", "mem is read", "fd is read", "status is read"]
 
 

@@ -8,7 +8,7 @@ from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Delivered, Mode, PorchFailed, Run
-from conductor_loop.porch.delivered import Revision
+from conductor_loop.porch.report import Revision
 from tests.factories import INTENT
 
 AUTHOR = status.Author(

@@ -1,4 +1,4 @@
-"""Kubeconfigs for runs: what must be asked for is kept for a while, what is short-lived is made for each run."""
+"""Kubeconfigs for runs: the secret or cluster is read and cached; a short-lived token is made for each run."""
 
 import time
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from threading import Lock
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.porch.kubeconfig import Kubeconfig
 
-KEPT_SECONDS = 300.0  # so long a secret that was rotated, or a cluster that was made anew, may go unnoticed
-_FRESH_SECONDS = 10.0  # what is younger was read because of the failure that it is to be forgotten for
+KEPT_SECONDS = 300.0  # after which a rotated secret, or a replaced cluster, is noticed
+_FRESH_SECONDS = 10.0  # a younger one was read since the failure that asks for another
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading[T]:
-    """What was asked for, by whoever was first; all who come while it lasts share it."""
+    """One read, shared by all runs that need it meanwhile."""
 
     answer: Future[T]
     begun: float
@@ -27,11 +27,11 @@ class _Reading[T]:
 
 
 class Credentials[T]:
-    """Gives a kubeconfig to each run. Holds one answer, never more; may be used by several threads at once.
+    """Gives a kubeconfig to each run; may be used by several threads at once.
 
     Args:
-        read: Asks for what lasts, over the network, and within bounds of its own; raises NoCredentials.
-        made: Makes a kubeconfig of that without asking anybody, so that its token is new; raises NoCredentials.
+        read: Reads the secret or cluster over the network, within bounds of its own; raises NoCredentials.
+        made: Makes a kubeconfig of that without the network, with a new token; raises NoCredentials.
         clock: Seconds that go on while an execution environment is frozen.
 
     """
@@ -42,14 +42,14 @@ class Credentials[T]:
         self._read, self._made, self._clock = read, made, clock
         self._reading: _Reading[T] | None = None
         self._lock = Lock()
-        # A thread, since no timeout of a socket bounds a name server; who waits goes away in time.
+        # A thread, since no timeout of a socket bounds a name server; the caller stops waiting in time.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="credentials")
 
     def kubeconfig(self, within_seconds: float) -> Kubeconfig:
-        """Give a kubeconfig for a run that begins now.
+        """Return a kubeconfig for a run that begins now.
 
         Raises:
-            NoCredentials: there is none, or none came in time; the next call asks again.
+            NoCredentials: there is none, or none came in time; the next call reads again.
 
         """
         try:
@@ -58,11 +58,11 @@ class Credentials[T]:
             what = f"no credentials for the cluster came within {within_seconds:.0f} s"
             raise NoCredentials(Cause.NETWORK_ERROR, what) from None
         except NoCredentials as error:
-            raise NoCredentials(error.cause, str(error)) from None  # each run its own: several share what is raised
+            raise NoCredentials(error.cause, str(error)) from None  # one for each run: they share the read
         return self._made(found)
 
     def forget(self) -> None:
-        """Ask again for the next run, since the cluster would not have what this one brought."""
+        """Read again for the next run, since the cluster refused these credentials."""
         with self._lock:
             if self._reading and self._clock() - self._reading.begun > _FRESH_SECONDS:
                 self._reading = None

@@ -1,4 +1,4 @@
-"""Kubeconfigs: what porch is given to talk to a cluster with, and what of it must never be shown."""
+"""Kubeconfigs: porch's credentials for a cluster, and the secrets in them that must never be shown."""
 
 import base64
 import json
@@ -17,16 +17,14 @@ _SECRET_NAMES = ("token", "secret", "password", "key")  # in the name of a plugi
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """The file as porch gets it, and the texts in it that are masked wherever porch says them."""
+    """The file as porch gets it, and the texts in it that are masked in porch's output."""
 
     content: bytes = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
 
 
 def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
-    """Take a kubeconfig as somebody wrote it, YAML or JSON; ``source`` names it in messages.
-
-    What the program makes of it is the program's to say. Here it is read for its secrets only.
+    """Read a kubeconfig, YAML or JSON, for its secrets alone; ``source`` names it in messages.
 
     Raises:
         NoCredentials: it is no kubeconfig.

@@ -1,39 +1,41 @@
-"""What runs leave beside their own directories, in a place where nobody else writes: removed after them."""
+"""What runs leave beside their directories, where nothing else runs as this user: removed when none is live."""
 
-import ctypes
 import os
-import stat
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from conductor_loop.porch.memory import segments
+from conductor_loop.porch.descendants import Process, kill, processes
 from conductor_loop.porch.package import DIRECTORY, opened
-from conductor_loop.porch.removal import REMOVAL_SECONDS, Fate, remove_below
+from conductor_loop.porch.removal import REMOVAL_SECONDS, remove_below
 
-_STAMP = "since"  # in the work root: as old as the first of the runs that have not been cleaned up after
-_IPC_RMID = 0  # <sys/ipc.h>: remove
+_AT_START = "at-start"  # in the work root: names of what was in the place at the environment's start
 _lock = threading.Lock()
 _live: Counter[Path] = Counter()  # runs by work root
 
 
 @contextmanager
 def cleaned(place: Path | None, root: Path) -> Iterator[None]:
-    """Remove what a run leaves below a place, when the last of the runs side by side is over.
+    """After the last of the concurrent runs, kill each process and remove each file that was not there at start.
 
-    That is what our user wrote since they began, and nobody holds open, and System V's shared memory; sockets stay, and
-    what lies in the work root. What a dead process left is removed before the run. Without a place nothing is removed:
-    on a machine of many nobody can tell whose a file is.
+    Before the first, likewise: the function's process may have ended with its run. Where it was not there at start, a
+    process is one of a run, so the caller passes a place only where this user runs nothing else.
+
+    Args:
+        place: Directory to clean; ``None`` leaves processes and files alone.
+        root: Work root; may lie in the place, and stays.
+
     """
     if place is None:
         yield
         return
     with _lock:
-        _begin(place, root)
+        if not _live[root]:
+            _begin(place, root)
         _live[root] += 1
     try:
         yield
@@ -45,66 +47,30 @@ def cleaned(place: Path | None, root: Path) -> Iterator[None]:
 
 
 def _begin(place: Path, root: Path) -> None:
-    stamp = root / _STAMP
-    if not _live[root] and stamp.exists():
+    _processes_at_start()
+    listing = root / _AT_START
+    if listing.exists():
         _clean(place, root)
-    with suppress(OSError):  # it is there; or the work root cannot be used, which is for the run to find
+        return
+    with suppress(OSError):  # the work root cannot be used, and the run will say so
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stamp.touch(mode=0o600, exist_ok=False)
+        written = listing.with_suffix(".new")
+        written.write_bytes(b"\0".join(os.listdir(os.fsencode(place))))  # noqa: PTH208 - as bytes
+        written.rename(listing)
 
 
 def _clean(place: Path, root: Path) -> None:
-    stamp = root / _STAMP
-    with suppress(OSError):  # without the time, nothing is known to be a run's
-        since = stamp.lstat().st_mtime_ns
-        _remove_segments(since)
+    kill(_new_processes)
+    with suppress(OSError):  # without the listing, nothing is known to be a run's
+        at_start = {os.fsdecode(name) for name in (root / _AT_START).read_bytes().split(b"\0")}
         with opened(place, DIRECTORY) as top:
-            litter = _Litter(since, os.fstat(top).st_dev, _identity(root.lstat()))
-            if remove_below(top, litter.fate, until=time.monotonic() + REMOVAL_SECONDS):
-                stamp.unlink()  # or the next run goes on with it
+            remove_below(top, kept=at_start, until=time.monotonic() + REMOVAL_SECONDS)
 
 
-def _remove_segments(since_ns: int) -> None:
-    with suppress(OSError, AttributeError):  # another libc
-        for segment in segments(since_ns):
-            if not segment.users:
-                ctypes.CDLL(None).shmctl(segment.id, _IPC_RMID, None)
+@cache
+def _processes_at_start() -> frozenset[tuple[int, int]]:
+    return frozenset((each.pid, each.started) for each in processes())
 
 
-@dataclass(slots=True)
-class _Litter:
-    """What our user wrote in a place since a moment, beside the work root."""
-
-    since_ns: int
-    device: int  # of the place
-    root: tuple[int, int]
-    held: set[tuple[int, int]] | None = None  # looked up once, and only if there is something to remove
-
-    def fate(self, entry: os.DirEntry[str]) -> Fate:
-        status = entry.stat(follow_symlinks=False)
-        if status.st_uid != os.geteuid() or status.st_dev != self.device or _identity(status) == self.root:
-            return Fate.KEPT
-        if status.st_ctime_ns < self.since_ns:
-            return Fate.LOOKED_INTO
-        return Fate.REMOVED if stat.S_ISDIR(status.st_mode) or not self._stays(status) else Fate.KEPT
-
-    def _stays(self, status: os.stat_result) -> bool:
-        if self.held is None:
-            self.held = _held()
-        return stat.S_ISSOCK(status.st_mode) or _identity(status) in self.held
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _held() -> set[tuple[int, int]]:
-    """Files that anybody has open, by device and inode: their work goes on."""
-    held: set[tuple[int, int]] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError), os.scandir(process / "fd") as entries:  # it is gone
-            for entry in entries:
-                with suppress(OSError):
-                    status = entry.stat()
-                    held.add(_identity(status))
-    return held
+def _new_processes() -> list[Process]:
+    return [each for each in processes() if (each.pid, each.started) not in _processes_at_start()]

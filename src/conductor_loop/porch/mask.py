@@ -1,4 +1,4 @@
-"""What porch says, made fit to be shown: bounded, without secrets, and without characters that a terminal obeys."""
+"""Porch's output, made fit to be shown: bounded, without secrets, and without characters that a terminal obeys."""
 
 import json
 from base64 import b64encode
@@ -19,10 +19,9 @@ _OBEYED = dict.fromkeys((*_CONTROLS, 0x200E, 0x200F, *range(0x2028, 0x202F), *ra
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Mask:
-    """Secrets in every form that a program is likely to print them in by mistake.
+    """Secrets in every form that a program prints by mistake: a traceback, a dumped environment, a logged request.
 
-    It holds against mistakes: a traceback, a dumped environment, a logged request. Whoever wants a secret out finds a
-    form that is not here.
+    A program that means to publish one finds a form that is not here.
     """
 
     forms: tuple[str, ...] = ()  # longest first: a whole goes before its parts
@@ -57,7 +56,7 @@ def masking(secrets: Iterable[str]) -> Mask:
     return Mask(tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 
-def spoken(data: bytes) -> str:
+def printable(data: bytes) -> str:
     """Return all of the text, without what a terminal would obey."""
     return data.decode(errors="replace").translate(_OBEYED)
 
@@ -66,7 +65,7 @@ def readable(data: bytes, bound: int, mask: Mask) -> str:
     """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
     # Secrets last: characters that are taken out may have stood between the parts of one. And before the cut, which may
     # leave a part of one.
-    text = mask.text(spoken(data))
+    text = mask.text(printable(data))
     shown = text.encode()
     if len(shown) <= bound:
         return text

@@ -28,7 +28,7 @@ class Package:
 
 
 class Unusable(Exception):  # noqa: N818 - reads as what happened
-    """What porch left, or was given, cannot be used; the message is a sentence without its full stop."""
+    """The run or its package cannot be used; the message is a sentence without its full stop."""
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
@@ -135,7 +135,7 @@ def _checked(path: str) -> str:
     name = path.rpartition("/")[2]
     # isprintable is false for control characters, invisible and line-breaking ones, and bytes that are not UTF-8
     odd = not name.isprintable() or "\\" in name or ".." in name or name.strip(" ") != name
-    # of two spellings of one name, S3 keeps both, and whoever copies them to a file system may keep one
+    # of two spellings of one name, S3 keeps both, and a file system may keep one
     if odd or not unicodedata.is_normalized("NFC", name) or len(os.fsencode(path)) > _PATH_BYTES:
         raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds a name that is not safe: {ascii(path)[:200]}")
     return path

@@ -1,74 +1,60 @@
-"""Removing a tree of folders, however deep, wide or closed to ourselves it is; in a bounded time."""
+"""Removing a tree of directories, however deep, wide or closed to this user it is; in a bounded time."""
 
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from conductor_loop.porch.package import DIRECTORY
 
-REMOVAL_SECONDS = 3.0  # of cleaning before a run, and after it: what is left then, the next run goes on with
-
-
-class Fate(Enum):
-    """What becomes of an entry."""
-
-    REMOVED = auto()  # a directory too, unless something in it stays
-    LOOKED_INTO = auto()  # a directory stays, but what is in it may not
-    KEPT = auto()
+REMOVAL_SECONDS = 3.0  # of cleaning before a run, and after it: the next run removes the rest
 
 
 @dataclass(slots=True)
 class _Level:
-    """A directory on the way down: its name, what becomes of it, which one it is, and where to go down next."""
+    """A directory on the way down."""
 
     name: str
-    fate: Fate
     identity: tuple[int, int]
-    below: list[tuple[str, Fate]]
+    directories: list[str]  # in it, not visited yet
 
 
-def remove_below(top: int, fate: Callable[[os.DirEntry[str]], Fate] = lambda _: Fate.REMOVED, *, until: float) -> bool:
-    """Remove what is in a directory; whether there was time for all of it. What cannot be removed stays.
+def remove_below(top: int, *, kept: Container[str] = (), until: float) -> None:
+    """Remove what is in a directory. What cannot be removed stays.
 
-    Any depth takes two descriptors, and as many steps as there are entries: `shutil.rmtree` holds a descriptor for each
-    level, and moving what is deep to the top takes a rename for each, which costs a hundred times as much.
+    Any depth takes two descriptors, and two steps for each directory: `shutil.rmtree` holds a descriptor for each
+    level, of which a process has 1,024.
 
     Args:
-        top: Descriptor of the directory, which stays open. Nobody else may move directories below it.
-        fate: Says of each entry what becomes of it.
-        until: Of the monotonic clock, in seconds.
+        top: Descriptor of the directory, which stays open.
+        kept: Names in it to leave alone.
+        until: When to stop, by the monotonic clock, in seconds.
 
     Raises:
-        OSError: a directory was moved all the same, and the way back up is lost.
+        OSError: a directory was moved meanwhile, and the way back up is lost.
 
     """
     here = os.dup(top)
     try:
-        levels = [_level(here, "", Fate.LOOKED_INTO, fate)]
-        while levels[-1].below or len(levels) > 1:
-            if time.monotonic() > until:
-                return False
-            before, here = here, _down(here, levels, fate) if levels[-1].below else _up(here, levels)
+        levels = [_level(here, "", kept)]
+        while (levels[-1].directories or len(levels) > 1) and time.monotonic() < until:
+            before, here = here, _down(here, levels) if levels[-1].directories else _up(here, levels)
             if here != before:
                 os.close(before)
     finally:
         os.close(here)
-    return True
 
 
-def _down(here: int, levels: list[_Level], fate: Callable[[os.DirEntry[str]], Fate]) -> int:
-    """Open the next directory below; or stay, where that is closed to us."""
-    name, becomes = levels[-1].below.pop()
+def _down(here: int, levels: list[_Level]) -> int:
+    """Open the next directory below; or stay, where it cannot be opened."""
+    name = levels[-1].directories.pop()
     with suppress(OSError):
-        if becomes is Fate.REMOVED:
-            os.chmod(name, 0o700, dir_fd=here)
+        os.chmod(name, 0o700, dir_fd=here)
         there = os.open(name, DIRECTORY, dir_fd=here)
         try:
-            levels.append(_level(there, name, becomes, fate))
+            levels.append(_level(there, name))
         except OSError:
             os.close(there)
             raise
@@ -82,24 +68,22 @@ def _up(here: int, levels: list[_Level]) -> int:
     if _identity(there) != levels[-1].identity:
         os.close(there)
         raise OSError(errno.ESTALE, "a directory was moved while it was removed", done.name)
-    if done.fate is Fate.REMOVED:
-        with suppress(OSError):
-            os.rmdir(done.name, dir_fd=there)
+    with suppress(OSError):
+        os.rmdir(done.name, dir_fd=there)
     return there
 
 
-def _level(directory: int, name: str, becomes: Fate, fate: Callable[[os.DirEntry[str]], Fate]) -> _Level:
-    """Look into a directory: remove its files, and list the directories to go down into."""
-    below: list[tuple[str, Fate]] = []
+def _level(directory: int, name: str, kept: Container[str] = ()) -> _Level:
+    """Remove the files in a directory, and list the directories in it."""
+    directories: list[str] = []
     with os.scandir(directory) as entries:
-        for entry in list(entries):
+        for entry in [each for each in entries if each.name not in kept]:
             with suppress(OSError):
-                found = fate(entry)
-                if found is not Fate.KEPT and entry.is_dir(follow_symlinks=False):
-                    below.append((entry.name, found))
-                elif found is Fate.REMOVED:
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.name)
+                else:
                     os.unlink(entry.name, dir_fd=directory)
-    return _Level(name, becomes, _identity(directory), below)
+    return _Level(name, _identity(directory), directories)
 
 
 def _identity(directory: int) -> tuple[int, int]:

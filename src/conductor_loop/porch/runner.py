@@ -1,4 +1,4 @@
-"""Run the program that makes a package of an intent, and read the package back.
+"""Runs the program that makes a package of an intent, and reads the package back.
 
 Porch is any program that keeps the contract: ``porch -intent FILE -out DIRECTORY [-structured]``, its exit codes, its
 output and the files it leaves (specification, "Porch Integration Interface").
@@ -18,14 +18,21 @@ from typing import Any
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch.credentials import Credentials
-from conductor_loop.porch.delivered import SCALE, Delivered, delivered_direct, delivered_structured
+from conductor_loop.porch.exits import check_exit, explain, start_failure
 from conductor_loop.porch.kubeconfig import Kubeconfig
 from conductor_loop.porch.leftovers import cleaned
 from conductor_loop.porch.limits import Limits, Stop
-from conductor_loop.porch.mask import Mask, masking, readable, spoken
+from conductor_loop.porch.mask import Mask, masking, printable, readable
 from conductor_loop.porch.package import Bounds, Package, Unusable, packed
 from conductor_loop.porch.process import Command, Ended, execute
-from conductor_loop.porch.verdict import heard_direct, heard_structured, judge, not_started, sentence
+from conductor_loop.porch.report import (
+    SCALE,
+    Delivered,
+    delivered_direct,
+    delivered_structured,
+    package_name,
+    parse_document,
+)
 from conductor_loop.porch.workspace import Workspace, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
@@ -57,16 +64,13 @@ class Request:
     timeout_seconds: float
     previous_version: str | None = None  # of the target's last package, "v1.0.3"
     previous_replicas: int | None = None  # of the target's last package
-    not_after: float = math.inf  # epoch seconds: others may have the target from then on
+    not_after: float = math.inf  # epoch seconds: the end of the lease
     dry_run: bool = False  # make the package, and change nothing anywhere
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is known of one run, made fit to be shown.
-
-    Bounded, without secrets, and without control characters but newline and tab.
-    """
+    """One run, as it may be shown: bounded, without secrets or control characters but newline and tab."""
 
     exit_code: int | None  # None: never started; -1: ended by us for time; otherwise negative: the signal
     stdout: str
@@ -76,7 +80,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A successful run: the package, what porch said in one line, and its document in structured mode."""
+    """A successful run: the package, a message of one line, and porch's document in structured mode."""
 
     package: Package
     run: Run
@@ -99,12 +103,12 @@ class PorchFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 class NoDryRun(PorchFailed):
-    """A dry run that was not begun: this porch knows none, and would change something."""
+    """A dry run that was not started: this porch knows none, and would change something."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A run that ended well: how, what of it may be shown, and what may not."""
+class _Success:
+    """A run that succeeded, what of it may be shown, and the mask of what may not."""
 
     ended: Ended
     run: Run
@@ -120,14 +124,14 @@ class Porch:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets; see RESERVED
     work_root: Path = Path("/tmp/conductor-loop")  # noqa: S108 - all that Lambda lets us write; its owner is checked
     limits: Limits = field(default_factory=Limits)
-    cleans: Path | None = None  # where nobody but runs writes: what they leave there is removed
+    cleans: Path | None = None  # where this user runs nothing else: what runs leave is killed and removed
     credentials: Credentials[Any] | None = field(default=None, repr=False)  # for a cluster; None: porch works offline
-    delivery: str = ""  # what becomes of the package; empty: porch decides
+    delivery: str = ""  # how the package is delivered; empty: porch decides
 
     def run(self, request: Request) -> Result:
         """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
 
-        Raises `PorchFailed` whatever goes wrong with porch, its package or the system around it, and `ValueError` for
+        Raises `PorchFailed` for any failure of porch, its package or the system around it, and `ValueError` for
         a file name that is no intent's.
         """
         if not FILE_NAME.fullmatch(request.file):
@@ -138,7 +142,7 @@ class Porch:
             return self._run(request, kubeconfig, deadline)
 
     def command(self, request: Request, space: Workspace) -> Command:
-        """Say what is started for a request: the arguments, and the whole of the environment."""
+        """Return what is started for a request: the arguments, and the whole of the environment."""
         path = str(Path(self.path).absolute()) if os.sep in self.path else self.path
         flags = ("-structured",) if self.mode is Mode.STRUCTURED else ()
         dry_run = (_DRY_RUN,) if request.dry_run else ()
@@ -158,26 +162,25 @@ class Porch:
         try:
             if request.dry_run:
                 self._check_dry_run(request, deadline)
-            root, seconds = self.work_root.absolute(), _left(deadline)
-            with workspace(root, request.file, content, given, seconds=seconds) as space:
-                # What the credentials and the directory took, porch has not.
+            with workspace(self.work_root.absolute(), request.file, content, given) as space:
+                # The time includes that of the credentials and of the directory.
                 ended = self._execute(self.command(replace(request, timeout_seconds=_left(deadline)), space))
                 run = self._shown(ended, mask)
-                judge(ended, self.limits)
-                return self._result(request, space, Told(ended, run, mask))
+                check_exit(ended, self.limits)
+                return self._result(request, space, _Success(ended, run, mask))
         except Unusable as problem:
             if self.credentials and problem.cause in _STALE:
                 self.credentials.forget()
-            # The problem itself stays behind: it may quote a name that porch chose.
-            said = mask.text(sentence(problem, run.stderr))
-            raise PorchFailed(problem.cause, run, said, self._so_far(run)) from None
+            # Not chained: the problem may quote a name that porch chose.
+            message = mask.text(explain(problem, run.stderr))
+            raise PorchFailed(problem.cause, run, message, self._so_far(run)) from None
 
     def _check_dry_run(self, request: Request, deadline: float) -> None:
-        """Ask porch itself, with nothing in its hands: one that passes over flags it does not know would do the work.
+        """Look for the flag in porch's help, without intent or kubeconfig: a porch may ignore flags it does not know.
 
-        Raises `NoDryRun` where it knows none, and `Unusable` where it cannot be asked.
+        Raises `NoDryRun` where it knows none, and `Unusable` where the help fails.
         """
-        with workspace(self.work_root.absolute(), request.file, b"", seconds=_left(deadline)) as space:
+        with workspace(self.work_root.absolute(), request.file, b"") as space:
             command = self.command(replace(request, timeout_seconds=_left(deadline)), space)
             helped = self._execute(replace(command, argv=(command.argv[0], "-help")))
         if _DRY_RUN.encode() not in helped.stdout + helped.stderr:
@@ -196,7 +199,7 @@ class Porch:
         try:
             return execute(command, self.limits)
         except (OSError, ValueError) as error:  # the latter for arguments and variables that no program can be given
-            raise not_started(error) from error
+            raise start_failure(error) from error
 
     def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
         previous = {
@@ -222,22 +225,20 @@ class Porch:
         stdout, stderr = (readable(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
         return Run(exit_code, stdout, stderr, ended.duration_seconds)
 
-    def _result(self, request: Request, space: Workspace, told: Told) -> Result:
+    def _result(self, request: Request, space: Workspace, success: _Success) -> Result:
+        run, mask = success.run, success.mask
         files = space.read(Bounds(self.limits.package_files, self.limits.package_bytes))
-        if any(told.mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
+        if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
+        report = None
         if self.mode is Mode.STRUCTURED:
-            answer = heard_structured(told.ended.stdout, request.document)
-        else:
-            answer = heard_direct(spoken(told.ended.stdout))
-        # A word in it that is a short password too is of the intent's.
-        is_secret = told.mask.is_in((answer.name or "").encode(errors="replace"))
-        package = packed(files, told.mask.document(answer.name) if is_secret else answer.name)
-        message = f"Package successfully created: {package.name}"
-        report, run = told.mask.document(answer.report), told.run
-        direct = delivered_direct(run.stdout, run.stderr)
-        delivered = direct if report is None else delivered_structured(report, run.stderr)
-        return Result(package, run, message, report, delivered)
+            report = parse_document(success.ended.stdout, request.document)
+        name = report["package_name"] if report else package_name(printable(success.ended.stdout))
+        # A short password may be a word of the intent, so of a name only long secrets are masked.
+        package = packed(files, mask.text(name) if name and mask.is_in(name.encode(errors="replace")) else name)
+        report = mask.document(report)
+        delivered = delivered_structured(report, run.stderr) if report else delivered_direct(run.stdout, run.stderr)
+        return Result(package, run, f"Package successfully created: {package.name}", report, delivered)
 
 
 def _report(stdout: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The rules of a porch, each with how it is tried and what to do about a program that breaks it."""
+"""The rules of the contract, each with its check and the next step for a program that breaks it."""
 
 import re
 import secrets
@@ -33,22 +33,19 @@ _TRIES = 2  # of what may happen once by bad luck
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a porch promises.
-
-    Raises, when held against a program: `Broken` or `PorchFailed` if that does not keep it.
-    """
+    """What a porch promises. Its check raises `Broken` or `PorchFailed` for a program that does not keep it."""
 
     name: str
     promise: str
     next_step: str
-    hold: Callable[[Subject], None] = field(repr=False)
-    rests_on: str = ""  # another rule, without which this one cannot be tried
+    check: Callable[[Subject], None] = field(repr=False)
+    rests_on: str = ""  # another rule, without which this one cannot be checked
 
 
 def _first_run(*causes: Cause, outside: bool = False) -> Callable[[Subject], None]:
-    """Hold that the first run did not fail for one of these causes; without any, for one that no other rule names."""
+    """Check that the first run did not fail for one of these causes; without any, for one that no other rule names."""
 
-    def hold(subject: Subject) -> None:
+    def check(subject: Subject) -> None:
         failed = subject.first
         if isinstance(failed, Result):
             return
@@ -57,7 +54,7 @@ def _first_run(*causes: Cause, outside: bool = False) -> Callable[[Subject], Non
         if blamed and is_outside is outside:
             raise failed
 
-    return hold
+    return check
 
 
 _NAMED = {
@@ -82,7 +79,7 @@ def _structured(subject: Subject) -> None:
 
 
 def _modes_agree(subject: Subject) -> None:
-    with suppress(PorchFailed):  # for which the rule before this one speaks
+    with suppress(PorchFailed):  # which breaks `structured`
         _same(subject.good, subject.run(Mode.STRUCTURED), "with -structured")
 
 
@@ -164,7 +161,7 @@ def _long_target(subject: Subject) -> None:
     try:
         subject.run(target="a" * _LONGEST)
     except PorchFailed as failed:
-        if failed.cause is not Cause.DEPLOYMENT_NOT_FOUND:  # it looks, and is right
+        if failed.cause is not Cause.DEPLOYMENT_NOT_FOUND:  # it asks a cluster, and is right
             raise
 
 
@@ -182,7 +179,7 @@ def _keeps_secrets(subject: Subject) -> None:
             raise Broken(f"{where} shows the value of a variable it does not know")
 
 
-def _heeds_sigterm(subject: Subject) -> None:
+def _ends_on_sigterm(subject: Subject) -> None:
     for part in (0.3, 0.6):
         timeout = part * subject.good.run.duration_seconds
         with subject.left(Raw(timeout_seconds=timeout)) as (ended, _):
@@ -190,7 +187,7 @@ def _heeds_sigterm(subject: Subject) -> None:
                 raise Broken(f"still running {subject.limits.grace_seconds} s after SIGTERM")
 
 
-def _leaves_nobody(subject: Subject) -> None:
+def _leaves_no_process(subject: Subject) -> None:
     for _ in range(_TRIES):
         with subject.left() as (ended, _):
             if not ended.left:
@@ -198,8 +195,8 @@ def _leaves_nobody(subject: Subject) -> None:
     raise Broken(f"{ended.left[0]!a} was still running when it had ended")
 
 
-# Each looks at another aspect of the same first run, in the order in which the runner does; the first that is broken
-# leaves nothing to say of the others.
+# Each checks another aspect of the same first run, in the order of the runner; after the first that is broken, the
+# others cannot be checked.
 FIRST = (
     Rule(
         "time",
@@ -217,7 +214,7 @@ FIRST = (
     Rule(
         "inside",
         "writes below -out, HOME and TMPDIR only, and leaves the intent as it is",
-        "write elsewhere no more",
+        "write nowhere else",
         _first_run(Cause.PACKAGE_UNSAFE, outside=True),
     ),
     Rule(
@@ -274,7 +271,7 @@ RULES = (
     ),
     Rule(
         "secrets",
-        "shows nothing of its environment in output or package: both are public to whoever reads the bucket",
+        "shows nothing of its environment in output or package: both are public to all readers of the bucket",
         "print no environment, and no commands with their values (set -x)",
         _keeps_secrets,
     ),
@@ -282,9 +279,9 @@ RULES = (
         "sigterm",
         "ends within the grace after SIGTERM",
         "end on SIGTERM, and pass it on to what you wait for",
-        _heeds_sigterm,
+        _ends_on_sigterm,
     ),
-    Rule("alone", "leaves nothing running when it has ended", "wait for what you start, or end it", _leaves_nobody),
+    Rule("alone", "leaves nothing running when it has ended", "wait for what you start, or end it", _leaves_no_process),
     Rule(
         "killed",
         "does its work even if an earlier run was killed midway",

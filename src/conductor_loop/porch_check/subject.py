@@ -1,4 +1,4 @@
-"""The program under test, and the two ways to run it: as conductor-loop does, and with a look at what is left."""
+"""The program under test, and the two ways to run it: as conductor-loop does, and with its directory kept open."""
 
 import json
 import time
@@ -40,7 +40,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Subject:
-    """A program, and what it is tried with. Runs go through the runner that the function uses, with its limits."""
+    """A program and its environment. It runs through the runner that the function uses, with its limits."""
 
     path: str
     work_root: Path  # private to us; runs are made and removed below it
@@ -61,8 +61,8 @@ class Subject:
 
     @property
     def good(self) -> Result:
-        """The first run, which was a success: no rule that asks for it is tried otherwise."""
-        assert isinstance(self.first, Result)  # noqa: S101 - says what the suite has checked
+        """The first run, which succeeded: no rule that asks for it is checked otherwise."""
+        assert isinstance(self.first, Result)  # noqa: S101 - the suite has checked it
         return self.first
 
     def run(

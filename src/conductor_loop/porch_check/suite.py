@@ -1,4 +1,4 @@
-"""Trying every rule on a program, in order."""
+"""Checks a program against every rule, in order."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from conductor_loop.porch_check.subject import Broken, Subject
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one rule. ``kept`` is None if it could not be tried; ``what`` says why not, or what was done."""
+    """The result for one rule. ``kept`` is None if it was not checked; ``what`` says why not, or what happened."""
 
     rule: Rule
     kept: bool | None
@@ -28,11 +28,12 @@ class Finding:
 
 
 def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
-    """Try the rules, or only those of these names and those they rest on, and yield each finding as it is made."""
+    """Check the rules, or only those of these names and those they rest on, and yield each finding at once."""
     broken: list[Rule] = []
     for rule in _wanted(only):
         obstacle = next((one.name for one in broken if one in FIRST or one.name == rule.rests_on), None)
-        finding = Finding(rule, None, f"not tried while {obstacle!a} is broken") if obstacle else _try(rule, subject)
+        unchecked = Finding(rule, None, f"not checked while {obstacle!a} is broken")
+        finding = unchecked if obstacle else _check(rule, subject)
         if finding.kept is False:
             broken.append(rule)
         yield finding
@@ -43,9 +44,9 @@ def _wanted(only: Collection[str]) -> list[Rule]:
     return [rule for rule in RULES if not only or rule.name in names or rule in FIRST]
 
 
-def _try(rule: Rule, subject: Subject) -> Finding:
+def _check(rule: Rule, subject: Subject) -> Finding:
     try:
-        rule.hold(subject)
+        rule.check(subject)
     except Broken as broken:
         return Finding(rule, kept=False, what=str(broken))
     except PorchFailed as failed:

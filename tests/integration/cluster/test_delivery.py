@@ -146,17 +146,6 @@ def test_what_people_added_to_the_last_revision_is_in_the_next_one(world: World,
     assert yaml.safe_load(registry.files[name]["Kptfile"])["pipeline"] == pipeline
 
 
-def test_the_partial_deployment_of_an_older_porch_is_not_in_the_next_one(world: World, registry: PorchRegistry) -> None:
-    good(world.porch(**PUBLISH))
-    files = registry.files[only(registry)["metadata"]["name"]]
-    files["kustomization.yaml"] = "kind: Kustomization\nresources: [deployment-patch.yaml]\n"
-    files["deployment-patch.yaml"] = "kind: Deployment\nspec: {replicas: 7}\n"
-    next_intent(world, REPOSITORY)
-    (name,) = [key for key, each in registry.revisions.items() if each["spec"]["lifecycle"] == "Proposed"]
-    assert "deployment-patch.yaml" not in registry.files[name]
-    assert patched(registry, name) == 2
-
-
 def test_an_intent_that_is_sent_again_after_others_gets_a_revision_of_its_own(
     world: World, registry: PorchRegistry
 ) -> None:

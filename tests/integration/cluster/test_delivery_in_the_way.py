@@ -209,7 +209,7 @@ def test_a_revision_that_is_to_be_deleted_is_exit_76_where_porch_publishes_nothi
     propose_deletion(registry)
     result = world.porch(**REPOSITORY)
     assert result.returncode == 76
-    assert "somebody proposed its deletion: reject that (porchctl rpkg reject)" in result.stderr
+    assert "its deletion is proposed: reject that (porchctl rpkg reject)" in result.stderr
     assert lifecycles(registry) == [("DeletionProposed", 1)]
 
 

@@ -104,7 +104,7 @@ def test_pods_that_are_still_there_after_the_time_to_observe_are_a_note(world: W
     world.api.controller.stuck = True
     result = scaled(world, PORCH_OBSERVE_SECONDS="1")
     assert (result.returncode, replicas(world)) == (0, 3)
-    assert result.stderr == "Note: 5 pods, not 3, are still there after 1 s, and the cluster says no more\n"
+    assert result.stderr == "Note: 5 pods, not 3, are still there after 1 s, and the cluster gives no reason\n"
 
 
 def test_a_run_with_less_time_than_it_may_observe_says_what_it_saw_before_its_deadline(world: World) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from porch.cluster import kubeconfig
-from porch.cluster.client import client
+from porch.cluster.client import Client
 from porch.cluster.deadline import Deadline
 from porch.cluster.deployment import find
 from porch.cluster.scaling import Terms, scale
+from porch.cluster.transport import connect
 from porch.errors import PorchError
 from porch.intent import Intent
 from tests.integration.cluster.apiserver import ApiServer
@@ -73,7 +74,7 @@ def test_past_its_deadline_nothing_is_asked(world: World) -> None:
 
 
 def test_a_worker_that_was_frozen_before_the_patch_does_not_patch_when_it_thaws(world: World) -> None:
-    asked = client(kubeconfig.load(str(world.kubeconfig())))
+    asked = Client(connect(kubeconfig.load(str(world.kubeconfig()))))
     now = [0.0]
     terms = Terms(Deadline(10, lambda: now[0]))
     seen = find(asked, WISH)
@@ -84,7 +85,7 @@ def test_a_worker_that_was_frozen_before_the_patch_does_not_patch_when_it_thaws(
 
 
 def test_a_worker_that_is_frozen_between_two_tries_does_not_try_again(world: World) -> None:
-    asked = client(kubeconfig.load(str(world.kubeconfig())))
+    asked = Client(connect(kubeconfig.load(str(world.kubeconfig()))))
     now = [0.0]
 
     def freeze(_seconds: float) -> None:
@@ -115,7 +116,7 @@ def test_a_worker_that_is_killed_after_the_patch_leaves_a_success_to_the_next_at
     ("cut", "says"),
     [
         (3, "whether 3 replicas are set is unknown"),
-        (4, "3 replicas are set, and what the cluster makes of that is unknown"),
+        (4, "3 replicas are set, and the cluster's result is unknown"),
     ],
 )
 def test_a_run_that_gets_no_answer_from_its_patch_on_says_what_there_was_before(

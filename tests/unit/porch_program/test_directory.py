@@ -39,7 +39,7 @@ def test_a_link_in_the_packages_place_is_not_followed(tmp_path: Path, capfd: pyt
     (tmp_path / PACKAGE).symlink_to(tmp_path / "elsewhere")
     assert porch(tmp_path, tmp_path) == 74
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    assert "is a link or a file" in capfd.readouterr().err
+    assert "is a link, not a directory" in capfd.readouterr().err
 
 
 def test_a_link_in_a_files_place_is_replaced_not_followed(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """Turns one scaling intent into one KRM package.
 
 A program of its own: it shares no import with conductor_loop, only argv, environment, files and exit codes, so that a
-site can put its own porch in its place. It starts once per intent, hence its one unusual rule: nothing is imported that
-brings ``re``, ``enum``, ``typing``, ``collections`` or ``pathlib`` along: together they cost more than porch itself.
+site can put its own porch in its place.
 """
 
 __version__ = "1.0.0"

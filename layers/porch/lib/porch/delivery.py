@@ -1,24 +1,26 @@
-"""What becomes of the package, as PORCH_DELIVERY says, checked together with what that needs."""
+"""Which delivery a run makes, checked together with what that needs."""
+
+import os
 
 from porch.errors import WRONG_USAGE, PorchError
+from porch.inputs import variable
 
 PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
 _ALL = (PACKAGE, CHECK, SCALE, REPOSITORY)
 
 
-def delivery_of(named: str, kubeconfig: str, repository: str) -> str:
-    """Return the delivery: the one that is named, else ``check`` where there is a cluster and ``package`` without."""
+def choose(kubeconfig: str) -> str:
+    """Return the delivery: that of the environment, else ``check`` where there is a cluster and ``package`` without."""
+    named = variable("PORCH_DELIVERY", "|".join(_ALL), ", ".join(_ALL))
+    has_repository = bool(os.environ.get("PORCH_REPOSITORY"))
     delivery = named or (CHECK if kubeconfig else PACKAGE)
-    if delivery not in _ALL:
-        raise _wrong(f"PORCH_DELIVERY is {delivery!a:.60}: make it {', '.join(_ALL)}, or leave it out")
+    problem = ""
     if delivery != PACKAGE and not kubeconfig:
-        raise _wrong(f"delivery {delivery} needs a cluster: give -kubeconfig, or set PORCH_DELIVERY=package")
-    if delivery == REPOSITORY and not repository:
-        raise _wrong("delivery repository needs to know which one: set PORCH_REPOSITORY")
-    if repository and not named:
-        raise _wrong("PORCH_REPOSITORY is set, and nothing says to use it: set PORCH_DELIVERY=repository, or unset it")
+        problem = f"delivery {delivery} needs a cluster: give -kubeconfig, or set PORCH_DELIVERY=package"
+    elif delivery == REPOSITORY and not has_repository:
+        problem = "delivery repository needs to know which one: set PORCH_REPOSITORY"
+    elif has_repository and not named:
+        problem = "PORCH_REPOSITORY is set, and nothing says to use it: set PORCH_DELIVERY=repository, or unset it"
+    if problem:
+        raise PorchError(WRONG_USAGE, problem)
     return delivery
-
-
-def _wrong(message: str) -> PorchError:
-    return PorchError(WRONG_USAGE, message)

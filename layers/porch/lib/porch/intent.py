@@ -1,19 +1,23 @@
-"""Untrusted fields to an intent, or every reason why not.
+"""Untrusted bytes to an intent, or every reason why not.
 
 porch checks for itself what it relies on, by the rules of ``intent.schema.json``: it may be run without conductor-loop.
 Two rules are the world's, not the schema's: replicas fit Kubernetes' int32, and a reason holds no character that
 ``kustomize build`` refuses or alters on its way through.
 """
 
-from porch.document import read
-from porch.errors import INVALID_INTENT, PorchError
+import json
+import re
+from collections.abc import Callable
 
+from porch.errors import INVALID_INTENT, PorchError
+from porch.inputs import read
+
+MAX_BYTES = 10 * 1024 * 1024  # the specification's max_file_size
 _MAX_REPLICAS = 2**31 - 1
 _MAX_COMPLAINTS = 20  # a hostile file must not turn into megabytes of complaints
 _MAX_SHOWN = 60  # characters of a wrong value
-_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_WORD = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
-_DIGITS = frozenset("0123456789")
+_WORD = "[a-zA-Z0-9_-]+"
+_DNS = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 class Intent:
@@ -33,30 +37,56 @@ class Intent:
 
 def load(path: str) -> Intent:
     """Return the intent in the file at ``path``; a wrong one raises ``PorchError`` with every broken rule."""
-    fields = read(path)
-    complaints = [*_missing(fields), *_unknown(fields), *_broken(fields)]
+    try:
+        content = read(path, MAX_BYTES)
+    except ValueError as error:
+        raise _invalid(f"{path!a} {error}") from None
+    fields = _parse(content, path)
+    complaints = [f"$.{name} is required: add it, {_RULES[name][1]}" for name in _REQUIRED if name not in fields]
+    for name, value in fields.items():
+        if name not in _RULES:
+            complaints.append(f"{_show(name)} is no field of an intent: remove it, or use {', '.join(_RULES)}")
+        elif not _RULES[name][0](value):
+            complaints.append(f"$.{name} is {_show(value)}: make it {_RULES[name][1]}")
     if complaints:
         raise PorchError(INVALID_INTENT, *complaints[:_MAX_COMPLAINTS])
-    return Intent(fields, _intent_id(path))
+    named = re.fullmatch(rf"intent-({_WORD})\.json", path.rpartition("/")[2])
+    return Intent(fields, named[1] if named else "")
 
 
-def _missing(fields: dict[str, object]) -> list[str]:
-    return [f"$.{name} is required: add it, {_RULES[name][1]}" for name in _REQUIRED if name not in fields]
+def _parse(content: bytes, path: str) -> dict[str, object]:
+    """Read RFC 8259, with 3.0 as the integer 3 (as JSON Schema has it), without NaN and without a key twice."""
+    try:
+        text = content.decode().removeprefix("\ufeff")  # RFC 8259 lets a reader pass over a byte order mark
+        document = json.loads(text, object_pairs_hook=_fields, parse_float=_number, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise _invalid(f"{path!a} is not UTF-8 at byte {error.start}: save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise _invalid(f"{path!a} is not JSON ({why}): send one JSON object") from None
+    if not isinstance(document, dict):
+        raise _invalid("$ must be an object: put the fields of the intent between { and }")
+    return document
 
 
-def _unknown(fields: dict[str, object]) -> list[str]:
-    known = ", ".join(_RULES)
-    return [
-        f"{_show(name)} is no field of an intent: remove it, or use {known}" for name in fields if name not in _RULES
-    ]
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):  # {"replicas": 1, "replicas": 9}: readers differ in which one counts
+        raise ValueError("a key occurs twice in one object")
+    return fields
 
 
-def _broken(fields: dict[str, object]) -> list[str]:
-    return [
-        f"$.{name} is {_show(fields[name])}: make it {rule}"
-        for name, (holds, rule) in _RULES.items()
-        if name in fields and not holds(fields[name])
-    ]
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _invalid(message: str) -> PorchError:
+    return PorchError(INVALID_INTENT, message)
 
 
 def _show(value: object) -> str:
@@ -66,45 +96,13 @@ def _show(value: object) -> str:
         case list():
             return "an array"
         case None | True | False:
-            return {None: "null", True: "true", False: "false"}[value]
+            return json.dumps(value)
     shown = ascii(value)
     return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
 
 
-def _intent_id(path: str) -> str:
-    name = path.rpartition("/")[2]
-    intent_id = name.removeprefix("intent-").removesuffix(".json")
-    return intent_id if name == f"intent-{intent_id}.json" and _is_word(intent_id) else ""
-
-
-def _is_scaling(value: object) -> bool:
-    return value == "scaling"
-
-
-def _is_source(value: object) -> bool:
-    return value in ("user", "planner", "test", "automation")
-
-
-def _is_priority(value: object) -> bool:
-    return value in ("low", "normal", "high", "critical")
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_dns(value: object, longest: int) -> bool:
-    if not isinstance(value, str) or not 1 <= len(value) <= longest:
-        return False
-    return _LOWER.issuperset(value.replace("-", "")) and value[0] != "-" != value[-1]
-
-
-def _is_target(value: object) -> bool:
-    return _is_dns(value, 253)
-
-
-def _is_namespace(value: object) -> bool:
-    return _is_dns(value, 63)
+def _text(pattern: str, longest: int = MAX_BYTES) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and len(value) <= longest and bool(re.fullmatch(pattern, value))
 
 
 def _is_replicas(value: object) -> bool:
@@ -121,33 +119,19 @@ def _is_lost(character: str) -> bool:
     return "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" or character in "\ufffe\uffff"
 
 
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and value != "" and _WORD.issuperset(value)
-
-
-def _is_correlation_id(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= 64 and _is_word(value)  # noqa: PLR2004 - the schema's
-
-
-def _is_timeout(value: object) -> bool:
-    return (
-        isinstance(value, str) and value[-1:] in {"s", "m", "h"} and value[:-1] != "" and _DIGITS.issuperset(value[:-1])
-    )
-
-
 _REQUIRED = ("intent_type", "target", "namespace", "replicas")
-_RULES = {
-    "intent_type": (_is_scaling, 'the text "scaling"'),
-    "target": (_is_target, "a Deployment's name: 1 to 253 of a-z, 0-9 and -, no - at either end"),
-    "namespace": (_is_namespace, "a namespace: 1 to 63 of a-z, 0-9 and -, no - at either end"),
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "intent_type": (_text("scaling"), 'the text "scaling"'),
+    "target": (_text(_DNS, 253), "a Deployment's name: 1 to 253 of a-z, 0-9 and -, no - at either end"),
+    "namespace": (_text(_DNS, 63), "a namespace: 1 to 63 of a-z, 0-9 and -, no - at either end"),
     "replicas": (_is_replicas, f"an integer from 0 to {_MAX_REPLICAS}"),
     "reason": (
         _is_reason,
         "a text of at most 512 characters without U+007F to U+009F, U+FFFE, U+FFFF or half surrogates",
     ),
-    "source": (_is_source, "user, planner, test or automation"),
-    "correlation_id": (_is_correlation_id, "a text of 1 to 64 of a-z, A-Z, 0-9, - and _"),
-    "priority": (_is_priority, "low, normal, high or critical"),
-    "timeout": (_is_timeout, "a number of seconds, minutes or hours such as 30s, 5m or 1h"),
-    "metadata": (_is_object, "an object"),
+    "source": (_text("user|planner|test|automation"), "user, planner, test or automation"),
+    "correlation_id": (_text(_WORD, 64), "a text of 1 to 64 of a-z, A-Z, 0-9, - and _"),
+    "priority": (_text("low|normal|high|critical"), "low, normal, high or critical"),
+    "timeout": (_text("[0-9]+[smh]"), "a number of seconds, minutes or hours such as 30s, 5m or 1h"),
+    "metadata": (lambda value: isinstance(value, dict), "an object"),
 }

@@ -1,13 +1,51 @@
-"""What a package holds: a function of the intent alone, so that the same intent gives the same bytes."""
+"""The package of an intent: what is in it, and how it is written.
 
+The files are YAML that readers of YAML 1.1 and 1.2 read alike: each text is a double-quoted scalar on one line, so that
+"yes", "1e3" and "---" stay texts, and no text can end its own scalar. The same intent gives the same bytes.
+"""
+
+import os
+
+from porch.errors import CANNOT_WRITE, PorchError
 from porch.intent import Intent
-from porch.yaml import Block, Node, dump
 
-_LOCAL: Node = {"config.kubernetes.io/local-config": "true"}  # this file is never sent to a cluster
+_KPTFILE = """\
+apiVersion: "kpt.dev/v1"
+kind: "Kptfile"
+metadata:
+  name: {package}
+  annotations:
+    config.kubernetes.io/local-config: "true"
+info:
+  description: {description}
+"""
+# The target has no namespace: where a base leaves it to a `namespace:` field, there is none yet to be found by.
+# Annotations of the Deployment, not of its pods: another reason for the same replicas must not restart anything.
+_COMPONENT = """\
+apiVersion: "kustomize.config.k8s.io/v1alpha1"
+kind: "Component"
+metadata:
+  name: {package}
+  annotations:
+    config.kubernetes.io/local-config: "true"
+patches:
+  - target:
+      group: "apps"
+      kind: "Deployment"
+      name: {target}
+    patch: |
+      apiVersion: "apps/v1"
+      kind: "Deployment"
+      metadata:
+        name: {target}
+{annotations}      spec:
+        replicas: {replicas}
+"""
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}  # alike in 1.1 and 1.2, unlike "\/"
 
 
 class Change:
-    """An intent together with what its package is called and how many replicas there were (None: unknown)."""
+    """An intent together with the name of its package and the replicas before it (None: unknown)."""
 
     __slots__ = ("intent", "package", "previous")
 
@@ -16,57 +54,57 @@ class Change:
         self.package = package
         self.previous = previous
 
-    @property
-    def replicas(self) -> str:
-        """The change in one phrase, ``1 -> 3``."""
-        return f"{'unknown' if self.previous is None else self.previous} -> {self.intent.replicas}"
-
 
 def files(change: Change) -> dict[str, str]:
     """Return the text of each file of the package by its name."""
-    return {"Kptfile": dump(_kptfile(change)), "kustomization.yaml": dump(_component(change))}
-
-
-def _kptfile(change: Change) -> dict[str, Node]:
-    intent = change.intent
-    return {
-        "apiVersion": "kpt.dev/v1",
-        "kind": "Kptfile",
-        "metadata": {"name": change.package, "annotations": _LOCAL},
-        "info": {
-            "description": f"Sets spec.replicas of Deployment {intent.namespace}/{intent.target} to {intent.replicas}"
-        },
-    }
-
-
-def _component(change: Change) -> dict[str, Node]:
-    # The target has no namespace: where a base leaves it to a `namespace:` field, there is none yet to be found by.
-    return {
-        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
-        "kind": "Component",
-        "metadata": {"name": change.package, "annotations": _LOCAL},
-        "patches": [
-            {
-                "target": {"group": "apps", "kind": "Deployment", "name": change.intent.target},
-                "patch": Block(dump(_patch(change.intent))),
-            }
-        ],
-    }
-
-
-def _patch(intent: Intent) -> dict[str, Node]:
-    # Annotations of the Deployment, not of its pods: another reason for the same replicas must not restart anything.
-    metadata: dict[str, Node] = {"name": intent.target}
-    if annotations := _annotations(intent):
-        metadata["annotations"] = annotations
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": intent.replicas}}
-
-
-def _annotations(intent: Intent) -> dict[str, Node]:
+    intent, package = change.intent, quote(change.package)
     given = {
         "intent-id": intent.id,
         "reason": intent.reason,
         "source": intent.source,
         "correlation-id": intent.correlation_id,
     }
-    return {f"nephoran.com/{name}": value for name, value in given.items() if value}
+    lines = [f"          nephoran.com/{name}: {quote(value)}\n" for name, value in given.items() if value]
+    description = f"Sets spec.replicas of Deployment {intent.namespace}/{intent.target} to {intent.replicas}"
+    return {
+        "Kptfile": _KPTFILE.format(package=package, description=quote(description)),
+        "kustomization.yaml": _COMPONENT.format(
+            package=package,
+            target=quote(intent.target),
+            annotations="".join(["        annotations:\n", *lines]) if lines else "",
+            replicas=intent.replicas,
+        ),
+    }
+
+
+def write(out: str, change: Change) -> None:
+    """Write the package to ``<out>/<package>/``, replacing its files; other files there stay."""
+    directory = f"{out}/{change.package}"
+    try:
+        if os.path.islink(directory):
+            message = f"{change.package} in -out is a link, not a directory: remove it, or choose another -out"
+            raise PorchError(CANNOT_WRITE, message)
+        os.makedirs(directory, exist_ok=True)
+        present = os.listdir(directory)
+        for name, text in files(change).items():
+            if name in present:  # removed and made anew: it may be a link to something else
+                os.unlink(f"{directory}/{name}")
+            with open(f"{directory}/{name}", "xb") as file:
+                file.write(text.encode())
+    except OSError as error:
+        message = f"{directory!a} cannot be written ({error.strerror}): make room, or correct -out"
+        raise PorchError(CANNOT_WRITE, message) from None
+
+
+def quote(text: str) -> str:
+    """Return ``text``, which has no half surrogates, as a double-quoted scalar of YAML."""
+    return '"' + "".join(_ESCAPES.get(character) or _escape(character) for character in text) + '"'
+
+
+def _escape(character: str) -> str:
+    # Unprintable is more than the control characters: line and paragraph separators, the byte order mark and the marks
+    # that reorder or hide text on a reviewer's screen.
+    code = f"{ord(character):08X}"
+    if character.isprintable():
+        return character
+    return f"\\x{code[6:]}" if character <= "\xff" else f"\\u{code[4:]}" if character <= "\uffff" else f"\\U{code}"

@@ -3,15 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from porch.errors import TIMED_OUT, UNREACHABLE, WRONG_USAGE, PorchError
+from porch.errors import TIMED_OUT, UNREACHABLE, PorchError
+from porch.inputs import variable
 
-DEFAULT_SECONDS = 25  # where nobody gives a deadline
-_MAX_SECONDS = 900  # a Lambda's longest run
-_MARGIN_SECONDS = 0.5  # before the caller's deadline, to say how far it got
+_DEFAULT_SECONDS = 25  # without a deadline
+_MARGIN_SECONDS = 0.5  # before the caller's deadline, to report how far it got
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,17 @@ class Deadline:
             raise PorchError(TIMED_OUT, "the time of this run is over, nothing was changed: send the intent again")
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def enforced(self) -> Iterator[None]:
         """End the block with ``PorchError`` (4) when it lasts longer."""
-        # A timeout bounds one read; a server that sends a byte now and then would pass it for ever. A signal bounds all
-        # but the resolver, which does not let itself be interrupted and has bounds of its own: 2 tries of 2 s.
+        # A timeout bounds one read, and a server that sends a byte now and then passes it for ever. A signal bounds all
+        # but the resolver, which cannot be interrupted and has bounds of its own: 2 tries of 2 s.
         self.check()
         os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:2")
         limit = self.seconds_left
 
         def expire(*_: object) -> None:
-            raise PorchError(
-                UNREACHABLE, f"the cluster took more than {limit:.0f} s: try again later, or give the run more time"
-            )
+            message = f"the cluster took more than {limit:.0f} s: try again later, or give the run more time"
+            raise PorchError(UNREACHABLE, message)
 
         before = signal.signal(signal.SIGALRM, expire)
         signal.setitimer(signal.ITIMER_REAL, limit)
@@ -54,26 +53,15 @@ class Deadline:
             signal.signal(signal.SIGALRM, before)
 
 
-def deadline_of(environment: Mapping[str, str], clock: Callable[[], float] = time.time) -> Deadline:
+def given_deadline() -> Deadline:
     """Return the earlier one of ``PORCH_DEADLINE`` (epoch seconds) and ``PORCH_CLUSTER_SECONDS`` from now."""
-    given, until = environment.get("PORCH_CLUSTER_SECONDS", ""), environment.get("PORCH_DEADLINE", "")
-    ends = [clock() + seconds("PORCH_CLUSTER_SECONDS", given)] if given or not until else []
-    if until:
-        ends.append(_epoch(until) - _MARGIN_SECONDS)
-    return Deadline(min(ends), clock)
+    until = variable("PORCH_DEADLINE", r"[0-9]{1,12}(\.[0-9]{1,9})?", "epoch seconds")
+    ends = [float(until) - _MARGIN_SECONDS] if until else []
+    if not until or os.environ.get("PORCH_CLUSTER_SECONDS"):
+        ends.append(time.time() + seconds("PORCH_CLUSTER_SECONDS", _DEFAULT_SECONDS))
+    return Deadline(min(ends))
 
 
-def seconds(variable: str, given: str, otherwise: int = DEFAULT_SECONDS) -> int:
-    """Return the seconds that a variable asks for."""
-    if not given:
-        return otherwise
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:4]) <= _MAX_SECONDS and len(given) <= 3):  # noqa: PLR2004 - digits of 900
-        raise PorchError(WRONG_USAGE, f"{variable} is {given!a:.60}: make it 1 to {_MAX_SECONDS}, or leave it out")
-    return int(given)
-
-
-def _epoch(given: str) -> float:
-    whole, _, part = given.partition(".")
-    if not (given.isascii() and whole.isdecimal() and (part or "0").isdecimal() and len(given) <= 20):  # noqa: PLR2004 - of a time
-        raise PorchError(WRONG_USAGE, f"PORCH_DEADLINE is {given!a:.60}: make it epoch seconds, or leave it out")
-    return float(given)
+def seconds(name: str, default: int) -> int:
+    """Return the seconds, 1 to those of a Lambda's longest run, that a variable asks for."""
+    return int(variable(name, "0{0,2}[1-9]|0?[1-9][0-9]|[1-8][0-9][0-9]|900", "1 to 900") or default)

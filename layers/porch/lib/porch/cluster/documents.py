@@ -1,4 +1,4 @@
-"""Reads the JSON and YAML of others, whose shape nobody has checked."""
+"""Reads JSON and YAML of unchecked shape."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -3,33 +3,26 @@
 import os
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from urllib3 import PoolManager, ProxyManager, Timeout
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    LocationParseError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3 import exceptions as errors
 from urllib3.util import Url, make_headers, parse_url
 
-from porch.cluster.answers import readable
+from porch.cluster.kubeconfig import Cluster
 from porch.errors import MISCONFIGURED, UNREACHABLE, PorchError
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-    from urllib3.connectionpool import HTTPConnectionPool
-
-    from porch.cluster.kubeconfig import Cluster, Credentials
-
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_MAX_SHOWN = 300  # characters of the server's own words
 _NO_TLS = ("EOF occurred", "WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE")  # OpenSSL's, for what is no handshake
+_CAUSES = (  # the first that fits; NewConnectionError is a kind of ConnectTimeoutError, and means refused
+    (errors.SSLError, "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name"),
+    (errors.ProxyError, "the proxy of the kubeconfig does not work, check proxy-url"),
+    (errors.NameResolutionError, "its name is not known, check the server in the kubeconfig and the network's DNS"),
+    (errors.NewConnectionError, "there is no connection to it, check the server in the kubeconfig, or try again later"),
+    (errors.TimeoutError, "it does not answer in time, check the network's routes and security groups, or try later"),
+    (Exception, "the connection broke, or nothing serves there, check the kubeconfig's server, or try again later"),
+)
 _TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only when its git server has it
 
 
@@ -37,7 +30,7 @@ _TIMEOUT = Timeout(connect=5, read=20)  # seconds; Porch answers a write only wh
 class Transport:
     """Sends requests to one cluster. ``secrets`` are the words that may stand in no message."""
 
-    pool: "HTTPConnectionPool"
+    pool: HTTPConnectionPool
     prefix: str  # path of the server's URL, without the slash at its end
     host: str
     authorization: dict[str, str] = field(repr=False)
@@ -58,14 +51,17 @@ class Transport:
             )
             with response:
                 return response.status, self._content(response)
-        except HTTPError as error:
-            raise self._unreachable(_why(error), error) from None
+        except errors.HTTPError as error:
+            raise self._unreachable(f"{_why(error)} ({self.shown(str(error))})") from None
 
     def shown(self, words: str) -> str:
-        """Return words of the server's that may be shown."""
-        return readable(words, self.secrets)
+        """Return the server's words as one bounded line of printable ASCII, without any secret."""
+        for secret in self.secrets:
+            words = words.replace(secret, "[secret]")
+        words = ascii(" ".join(words.split()))[1:-1]
+        return words if len(words) <= _MAX_SHOWN else f"{words[:_MAX_SHOWN]}..."
 
-    def _content(self, response: "BaseHTTPResponse") -> bytes:
+    def _content(self, response: BaseHTTPResponse) -> bytes:
         # As it comes: porch asked for no compression, and a small answer must not unfold to a large one.
         content = response.read(MAX_ANSWER_BYTES + 1, decode_content=False)
         if len(content) > MAX_ANSWER_BYTES:
@@ -74,48 +70,43 @@ class Transport:
             raise self._unreachable("its answer ended early")
         return content
 
-    def _unreachable(self, why: str, error: object = "") -> PorchError:
-        details = f" ({self.shown(str(error))})" if error else ""
-        return PorchError(UNREACHABLE, f"the cluster at {self.host} cannot be used: {why}{details}")
+    def _unreachable(self, why: str) -> PorchError:
+        return PorchError(UNREACHABLE, f"the cluster at {self.host} cannot be used: {why}")
 
 
-def connect(cluster: "Cluster") -> Transport:
+def connect(cluster: Cluster) -> Transport:
     """Prepare the connection to ``cluster``; it is opened by the first request."""
-    server = _server(cluster.server)
-    name = cluster.server_name or None
-    manager = _manager(cluster, ssl_context=_context(cluster), server_hostname=name, assert_hostname=name)
-    pool = manager.connection_from_host(server.host or "", server.port or 443, "https")
-    token = cluster.credentials.token
+    server = _url(cluster.server, "the cluster's server is no URL: make it https://HOST:PORT")
+    if server.scheme != "https" or not server.host or server.auth or server.query or server.fragment:
+        raise _wrong("the cluster's server must be https://HOST:PORT, perhaps with a path, and nothing else")
+    pool = _manager(cluster).connection_from_host(server.host, server.port or 443, "https")
     return Transport(
         pool,
         prefix=(server.path or "").rstrip("/"),
         host=server.netloc or "",
-        authorization={"Authorization": f"Bearer {token}"} if token else {},
-        secrets=tuple(filter(None, (token, *_passwords(cluster.proxy)))),
+        authorization={"Authorization": f"Bearer {cluster.token}"} if cluster.token else {},
+        secrets=tuple(filter(None, (cluster.token, *_passwords(cluster.proxy)))),
     )
 
 
-def _server(url: str) -> Url:
+def _url(url: str, otherwise: str) -> Url:
     try:
-        server = parse_url(url)
-    except LocationParseError:
-        raise _wrong("the cluster's server is no URL: make it https://HOST:PORT") from None
-    if server.scheme != "https" or not server.host or server.auth or server.query or server.fragment:
-        raise _wrong("the cluster's server must be https://HOST:PORT, perhaps with a path, and nothing else")
-    return server
+        return parse_url(url)
+    except errors.LocationParseError:
+        raise _wrong(otherwise) from None
 
 
-def _manager(cluster: "Cluster", **tls: object) -> PoolManager:
-    settings: dict[str, object] = {"timeout": _TIMEOUT, "maxsize": 1, "num_pools": 1, **tls}
+def _manager(cluster: Cluster) -> PoolManager:
+    name = cluster.server_name or None
+    settings: dict[str, object] = {"timeout": _TIMEOUT, "maxsize": 1, "num_pools": 1, "ssl_context": _context(cluster)}
+    settings |= {"server_hostname": name, "assert_hostname": name}
     if not cluster.proxy:
         return PoolManager(**settings)  # type: ignore[arg-type] # urllib3 types them as one
-    try:
-        proxy = parse_url(cluster.proxy)
-    except LocationParseError:
-        raise _wrong("proxy-url is no URL: make it http://HOST:PORT") from None
+    proxy = _url(cluster.proxy, "proxy-url is no URL: make it http://HOST:PORT")
     if proxy.scheme not in {"http", "https"} or not proxy.host:
         raise _wrong("proxy-url must be http://HOST:PORT or https://HOST:PORT: porch speaks no SOCKS")
-    headers = make_headers(proxy_basic_auth=_decoded(proxy.auth)) if proxy.auth else None
+    # Octet by octet, for make_headers encodes as Latin-1: what was UTF-8 in the URL is UTF-8 in the header.
+    headers = make_headers(proxy_basic_auth=unquote(proxy.auth, encoding="latin-1")) if proxy.auth else None
     return ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)  # type: ignore[arg-type]
 
 
@@ -129,12 +120,7 @@ def _passwords(proxy: str) -> tuple[str, ...]:
     return (*spelled, *map(unquote, spelled))
 
 
-def _decoded(auth: str) -> str:
-    # Octet by octet, for make_headers encodes as Latin-1: what was UTF-8 in the URL is UTF-8 in the header.
-    return unquote(auth, encoding="latin-1")
-
-
-def _context(cluster: "Cluster") -> ssl.SSLContext:
+def _context(cluster: Cluster) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=cluster.authority or None)
     except (ssl.SSLError, ValueError):
@@ -142,21 +128,20 @@ def _context(cluster: "Cluster") -> ssl.SSLContext:
     # Python 3.13 asks for key identifiers that the CA of an EKS cluster does not have (kubernetes-client/python#2394).
     # Chain, dates and name are verified all the same.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if cluster.credentials.certificate:
-        _load_certificate(context, cluster.credentials)
+    if cluster.certificate:
+        _load_certificate(context, cluster)
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, credentials: "Credentials") -> None:
+def _load_certificate(context: ssl.SSLContext, cluster: Cluster) -> None:
     # OpenSSL wants files; these are in memory only, so that a porch that is killed here leaves no key behind.
-    certificate, key = _in_memory(credentials.certificate), _in_memory(credentials.key)
+    certificate, key = _in_memory(cluster.certificate), _in_memory(cluster.key)
     try:
         # With a password, or OpenSSL would ask the terminal for that of an encrypted key.
         context.load_cert_chain(f"/proc/self/fd/{certificate}", f"/proc/self/fd/{key}", password="")
     except (ssl.SSLError, OSError, ValueError):
-        raise _wrong(
-            "client-certificate and client-key are no PEM pair, or the key is encrypted: give it in plain"
-        ) from None
+        why = "client-certificate and client-key are no PEM pair, or the key is encrypted: give it in plain"
+        raise _wrong(why) from None
     finally:
         os.close(certificate)
         os.close(key)
@@ -168,22 +153,10 @@ def _in_memory(content: bytes) -> int:
     return descriptor
 
 
-def _why(error: HTTPError) -> str:
-    match error:
-        case SSLError():
-            if any(words in str(error) for words in _NO_TLS):
-                return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
-            return "its certificate or TLS is not acceptable, check certificate-authority-data and tls-server-name"
-        case ProxyError():
-            return "the proxy of the kubeconfig does not work, check proxy-url"
-        case NameResolutionError():
-            return "its name is not known, check the server in the kubeconfig and the network's DNS"
-        case NewConnectionError():  # refused; a kind of ConnectTimeoutError to urllib3
-            return "there is no connection to it, check the server in the kubeconfig, or try again later"
-        case ConnectTimeoutError() | ReadTimeoutError():
-            return "it does not answer in time, check the network's routes and security groups, or try again later"
-        case _:
-            return "the connection broke, or nothing serves there, check the kubeconfig's server, or try again later"
+def _why(error: errors.HTTPError) -> str:
+    if isinstance(error, errors.SSLError) and any(words in str(error) for words in _NO_TLS):
+        return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
+    return next(why for kinds, why in _CAUSES if isinstance(error, kinds))
 
 
 def _wrong(what: str) -> PorchError:

@@ -9,21 +9,19 @@ from porch.cluster.documents import Fields, at, mapping
 type Files = Mapping[str, str]
 
 _KPTFILE = "Kptfile"
-_FORMER_PATCH = "deployment-patch.yaml"  # porch 1.0.0 wrote the patch into a file of its own, as a partial Deployment
 
 
 def merged(present: Files, ours: Files) -> dict[str, str]:
     """Return all files of the revision with ours in place.
 
-    What others put beside them stays, and so does what Porch and people wrote into the Kptfile: a pipeline, upstream,
-    conditions. A file that says the same already is left as it is spelled, since Porch formats what it is given.
+    Other files stay, and so does what Porch and people wrote into the Kptfile: a pipeline, upstream, conditions. A file
+    with the same content keeps its spelling, since Porch formats what it is given.
     """
     files = {name: present[name] if _same(present.get(name), text) else text for name, text in ours.items()}
     if kptfile := _read(present.get(_KPTFILE)):
         wanted = _overlaid(kptfile, mapping(_read(ours[_KPTFILE])))
         files[_KPTFILE] = present[_KPTFILE] if wanted == kptfile else yaml.safe_dump(wanted, sort_keys=False)
-    former = {_FORMER_PATCH} if at(_read(present.get("kustomization.yaml")), "resources") == [_FORMER_PATCH] else set()
-    return {name: text for name, text in present.items() if name not in former} | files
+    return {**present, **files}
 
 
 def says_the_same(present: Files, ours: Files) -> bool:
@@ -47,4 +45,4 @@ def _read(text: str | None) -> Fields | None:
     try:
         return mapping(yaml.safe_load(text)) if text else None
     except (yaml.YAMLError, ValueError, RecursionError):
-        return None  # not ours to mend, and not what we would have written
+        return None  # not what porch would have written, and not porch's to correct

@@ -4,15 +4,17 @@ Every step looks at what is there, so a run that was killed anywhere is continue
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from porch.delivery import REPOSITORY
 from porch.errors import REFUSED, UNREACHABLE, PorchError
-from porch.repository.api import DELETION_PROPOSED, DRAFT, PROPOSED, PUBLISHED, Outrun, Porch, Revision
+from porch.report import Outcome
+from porch.repository.api import DELETION_PROPOSED, DRAFT, PROPOSED, PUBLISHED, Conflict, Porch, Revision
 from porch.repository.contents import merged, says_the_same
 from porch.repository.settings import WORKSPACE_PREFIX
 
-_PAUSES = (0.1, 0.3, 0.9, 2.7)  # seconds between attempts that somebody else outran
+_PAUSES = (0.1, 0.3, 0.9, 2.7)  # seconds after a conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +27,20 @@ class Wish:
     files: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The revision that carries the wish, and how far it got."""
-
-    name: str
-    lifecycle: str
-    notes: tuple[str, ...] = ()
-
-
-def deliver(porch: Porch, wish: Wish, pause: Callable[[float], None] = time.sleep) -> Delivered:
+def bring(porch: Porch, wish: Wish) -> Outcome:
     """Bring ``wish`` into the repository.
 
     Raises ``PorchError`` when Porch refuses (3, 76, 78), does not answer (4), or others are faster every time (4).
     """
-    for seconds in _PAUSES:
+    for pause in (*_PAUSES, None):
         try:
-            return _attempt(porch, wish)
-        except Outrun:
-            pause(seconds)
-    try:
-        return _attempt(porch, wish)
-    except Outrun as outrun:
-        message = f"package {wish.package} keeps changing in Porch ({outrun.words}): try again later"
-        raise PorchError(UNREACHABLE, message) from None
-
-
-def _attempt(porch: Porch, wish: Wish) -> Delivered:
-    return _publish(porch, _propose(porch, wish, _revision(porch, wish)))
+            return _publish(porch, _propose(porch, wish, _revision(porch, wish)))
+        except Conflict as conflict:
+            if pause is None:
+                message = f"package {wish.package} keeps changing in Porch ({conflict}): try again later"
+                raise PorchError(UNREACHABLE, message) from None
+            time.sleep(pause)
+    raise AssertionError  # the loop returns or raises
 
 
 def _revision(porch: Porch, wish: Wish) -> Revision:
@@ -81,7 +69,7 @@ def _kept(porch: Porch, own: Revision) -> Revision:
         return porch.move(own, PUBLISHED)
     raise PorchError(
         REFUSED,
-        f"package revision {own.name} carries this intent, and somebody proposed its deletion: reject that "
+        f"package revision {own.name} carries this intent, and its deletion is proposed: reject that "
         "(porchctl rpkg reject), or send the intent again once it is deleted",
     )
 
@@ -89,9 +77,9 @@ def _kept(porch: Porch, own: Revision) -> Revision:
 def _to_take_over(wish: Wish, revisions: list[Revision]) -> Revision:
     # Until one is published, Porch makes no second revision of a package: "init" finds the package there, "edit" has
     # nothing to start from. The one that is there is an older intent's, which this one replaces, or not ours to touch.
-    ours = [each for each in revisions if each.is_pending and each.workspace.startswith(WORKSPACE_PREFIX)]
-    if len(ours) == len(revisions) == 1:
-        return ours[0]
+    only = revisions[0]
+    if len(revisions) == 1 and only.lifecycle in {DRAFT, PROPOSED} and only.workspace.startswith(WORKSPACE_PREFIX):
+        return only
     names = ", ".join(each.name for each in revisions[:3])
     raise PorchError(
         REFUSED,
@@ -102,40 +90,32 @@ def _to_take_over(wish: Wish, revisions: list[Revision]) -> Revision:
 
 def _propose(porch: Porch, wish: Wish, revision: Revision) -> Revision:
     if revision.lifecycle == PROPOSED and revision.workspace != wish.workspace:
-        revision = _reopened(porch, wish, revision)
+        if says_the_same(porch.contents(revision)[1], wish.files):
+            return revision
+        revision = porch.move(revision, DRAFT)  # in which alone files can be changed
     if revision.lifecycle != DRAFT:
         return revision  # an earlier attempt has filled it
     document, present = porch.contents(revision)
     files = merged(present, wish.files)
     if files != present:
         porch.fill(document, files)
-        revision = _again(porch, wish, revision)
+        fresh = porch.find(wish.package, revision.workspace)
+        if fresh is None or fresh.lifecycle != DRAFT:
+            raise Conflict("it was moved on or deleted while it was written")
+        revision = fresh
     return porch.move(revision, PROPOSED)
 
 
-def _reopened(porch: Porch, wish: Wish, revision: Revision) -> Revision:
-    # Resources can be changed in a Draft only.
-    if says_the_same(porch.contents(revision)[1], wish.files):
-        return revision
-    return porch.move(revision, DRAFT)
-
-
-def _again(porch: Porch, wish: Wish, revision: Revision) -> Revision:
-    fresh = porch.find(wish.package, revision.workspace)
-    if fresh is None or fresh.lifecycle != DRAFT:
-        raise Outrun("it was moved on or deleted while it was written")
-    return fresh
-
-
-def _publish(porch: Porch, revision: Revision) -> Delivered:
+def _publish(porch: Porch, revision: Revision) -> Outcome:
+    notes: tuple[str, ...] = ()
     if revision.is_published and not revision.is_latest:
-        # Others came after it, perhaps rightly so: nothing to undo, but not what somebody who sends it again expects.
-        note = f"package revision {revision.name} was published before, and is not the latest one any more"
-        return Delivered(revision.name, revision.lifecycle, (note,))
-    if revision.lifecycle != PROPOSED or not porch.place.publish:
-        return Delivered(revision.name, revision.lifecycle)
-    if not revision.is_ready:
-        note = f"package revision {revision.name} stays Proposed: its readiness gates are not met yet"
-        return Delivered(revision.name, revision.lifecycle, (note,))
-    approved = porch.move(revision, PUBLISHED)
-    return Delivered(approved.name, approved.lifecycle)
+        # Others came after it, perhaps rightly so: nothing to undo, but not what one who sends it again expects.
+        notes = (f"package revision {revision.name} was published before, and is not the latest one any more",)
+    elif revision.lifecycle == PROPOSED and porch.place.publish:
+        if revision.is_ready:
+            revision = porch.move(revision, PUBLISHED)
+        else:
+            notes = (f"package revision {revision.name} stays Proposed: its readiness gates are not met yet",)
+    outcome = Outcome(REPOSITORY, None, *notes)
+    outcome.revision = {"namespace": porch.place.namespace, "name": revision.name, "lifecycle": revision.lifecycle}
+    return outcome

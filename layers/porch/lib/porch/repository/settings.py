@@ -1,15 +1,15 @@
-"""Which Porch repository, and what its package revision is called. Names are checked here, before anything is asked."""
+"""Which Porch repository, and what its package revision is called. Names are checked before anything is asked."""
 
 import hashlib
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 
-from porch.errors import WRONG_USAGE, PorchError
+from porch.errors import MISCONFIGURED, PorchError
+from porch.inputs import is_true, variable
 from porch.intent import Intent
 
 _MAX_LABEL = 63  # Porch's repositories, packages and workspaces are DNS labels (porch, pkg/util/util.go)
-_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-_TRUTH = {"": False, "0": False, "false": False, "1": True, "true": True}
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 WORKSPACE_PREFIX = "intent-"
 _PREFIXES = ("of-", "in-")  # a repository cannot begin both
 
@@ -23,16 +23,13 @@ class Place:
     publish: bool
 
 
-def place_of(environment: Mapping[str, str], namespace: str) -> Place | None:
-    """Return the place that the environment names, or None; ``namespace`` is the kubeconfig's."""
-    repository = environment.get("PORCH_REPOSITORY", "")
-    if not repository:
-        return None
-    return Place(
-        _label("PORCH_NAMESPACE", environment.get("PORCH_NAMESPACE") or namespace),
-        _label("PORCH_REPOSITORY", repository),
-        truth("PORCH_PUBLISH", environment.get("PORCH_PUBLISH", "")),
-    )
+def place_of(namespace: str) -> Place:
+    """Return the place that the environment names; ``namespace`` is the kubeconfig's."""
+    rule = f"a name, 1 to {_MAX_LABEL} of a-z, 0-9 and -, no - at either end"
+    named, repository = (variable(f"PORCH_{each}", _LABEL, rule) for each in ("NAMESPACE", "REPOSITORY"))
+    if not named and not re.fullmatch(_LABEL, namespace):
+        raise PorchError(MISCONFIGURED, f"kubeconfig: the context's namespace is {namespace!a:.80}: make it {rule}")
+    return Place(named or namespace, repository, is_true("PORCH_PUBLISH"))
 
 
 def package_of(intent: Intent, repository: str) -> str:
@@ -44,9 +41,7 @@ def package_of(intent: Intent, repository: str) -> str:
     plain = f"{intent.namespace}--{intent.target}"
     if len(plain) <= _MAX_LABEL and plain.count("--") == 1 and "---" not in plain and not plain.startswith(repository):
         return plain
-    head = f"{intent.namespace}-{intent.target}"
-    while "--" in head:
-        head = head.replace("--", "-")
+    head = re.sub("-+", "-", f"{intent.namespace}-{intent.target}")
     if head.startswith(repository):
         head = next(made for each in _PREFIXES if not (made := each + head).startswith(repository))
     digest = _digest(intent.namespace, intent.target)
@@ -54,30 +49,15 @@ def package_of(intent: Intent, repository: str) -> str:
 
 
 def workspace_of(intent: Intent, package: str) -> str:
-    """Return the workspace of this intent: made of what it says and of its version, so that a repetition finds it.
+    """Return the workspace of this intent: of its fields and its version, so that a repetition finds it.
 
     The version (the end of ``package``, our own package name) tells an intent that is sent again, after others, from
     a repeated attempt.
     """
-    said = (intent.id, intent.target, intent.namespace, str(intent.replicas))
-    why = (intent.reason, intent.source, intent.correlation_id)
+    fields = (intent.id, intent.target, intent.namespace, str(intent.replicas))
     version = package.rpartition("-")[2].replace(".", "-")
-    return f"{WORKSPACE_PREFIX}{_digest(*said, *why)}-{version}"
+    return f"{WORKSPACE_PREFIX}{_digest(*fields, intent.reason, intent.source, intent.correlation_id)}-{version}"
 
 
 def _digest(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
-
-
-def _label(variable: str, name: str) -> str:
-    if not (1 <= len(name) <= _MAX_LABEL and _LABEL.issuperset(name) and name[0] != "-" != name[-1]):
-        rule = f"1 to {_MAX_LABEL} of a-z, 0-9 and -, no - at either end"
-        raise PorchError(WRONG_USAGE, f"{variable} is {name!a:.80}: make it a name, {rule}")
-    return name
-
-
-def truth(variable: str, value: str) -> bool:
-    """Return whether a variable says yes; "" says no."""
-    if value not in _TRUTH:
-        raise PorchError(WRONG_USAGE, f"{variable} is {value!a:.60}: make it true or false, or leave it out")
-    return _TRUTH[value]

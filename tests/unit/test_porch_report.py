@@ -8,7 +8,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Delivered, Mode
-from conductor_loop.porch.delivered import Revision, delivered_direct, delivered_structured
+from conductor_loop.porch.report import Revision, delivered_direct, delivered_structured
 from tests.unit.porches import INTENT, Bench
 
 DIRECT = """\

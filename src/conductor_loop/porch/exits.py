@@ -1,17 +1,12 @@
-"""What porch's end means: exit code, signal and output in, a cause and a sentence out. No I/O."""
+"""What the end of a run means: exit code, signal and last words in, a cause and a sentence out. No I/O."""
 
 import errno
-import json
 import re
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.delivered import DELIVERIES
 from conductor_loop.porch.limits import Limits, Stop
-from conductor_loop.porch.package import Unusable, is_name
+from conductor_loop.porch.package import Unusable
 from conductor_loop.porch.process import Ended
 
 # The specification's "Porch Error Codes"; 137 and 153 are how a shell passes on the two signals that name a resource.
@@ -47,9 +42,7 @@ _MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
 _STOPS: dict[Stop, tuple[Cause, str]] = {  # what porch did, beyond which of the limits
     Stop.OUTPUT: (Cause.PORCH_OUTPUT_TOO_LARGE, "printed more than {0.output_bytes} bytes"),
     Stop.DISK: (Cause.DISK_FULL, "wrote more than {0.disk_bytes} bytes or {0.disk_entries} files"),
-    Stop.DISK_ELSEWHERE: (Cause.DISK_FULL, "wrote more than {0.disk_bytes} bytes outside its work directory"),
     Stop.TASKS: (Cause.PORCH_KILLED, "started more than {0.tasks} processes and threads"),
-    Stop.MEMORY: (Cause.MEMORY_LIMIT, "and what it started used more than {0.memory_bytes} bytes of memory"),
 }
 
 _START: dict[int, tuple[Cause, str]] = {
@@ -89,19 +82,10 @@ _MAY_ADVISE = {
 }
 _ADVICE = re.compile(r"Error: .+: .+")
 
-_CREATED = re.compile(r"^Package successfully created:(.*)$", re.MULTILINE)
 _SAID_LENGTH = 500  # characters of porch's last words in a message
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What porch said on success: the package's name if it gave one, and in structured mode the whole document."""
-
-    name: str | None
-    report: Mapping[str, Any] | None
-
-
-def judge(ended: Ended, limits: Limits) -> None:
+def check_exit(ended: Ended, limits: Limits) -> None:
     """Return if porch succeeded by its exit code; raise `Unusable` with the cause otherwise."""
     if ended.stopped is Stop.TIME:
         raise Unusable(Cause.PROCESSING_TIMEOUT, f"porch was ended after {ended.duration_seconds:.1f} s")
@@ -109,12 +93,12 @@ def judge(ended: Ended, limits: Limits) -> None:
         cause, did = _STOPS[ended.stopped]
         raise Unusable(cause, f"porch {did.format(limits)} and was ended")
     if ended.exit_code != 0:
-        cause, what = _meaning(ended.exit_code, ended.stderr.decode(errors="replace"))
+        cause, what = _cause_of_exit(ended.exit_code, ended.stderr.decode(errors="replace"))
         how = f"exit code {ended.exit_code}" if ended.exit_code > 0 else _signal_name(-ended.exit_code)
         raise Unusable(cause, f"{what} ({how})")
 
 
-def _meaning(exit_code: int, stderr: str) -> tuple[Cause, str]:
+def _cause_of_exit(exit_code: int, stderr: str) -> tuple[Cause, str]:
     if exit_code not in _MEANT and _MEMORY.search(stderr):
         return Cause.MEMORY_LIMIT, "porch ran out of memory"
     if exit_code not in _MEANT and _TASKS.search(stderr):
@@ -131,7 +115,7 @@ def _signal_name(number: int) -> str:
     return signal.Signals(number).name if known else f"signal {number}"
 
 
-def not_started(error: OSError | ValueError) -> Unusable:
+def start_failure(error: OSError | ValueError) -> Unusable:
     """Name the cause of a failure to start porch."""
     if not isinstance(error, OSError):  # whose words may quote what porch was to be given
         what = "porch could not be started: a name or a value of its environment is none that a program can be given"
@@ -141,40 +125,7 @@ def not_started(error: OSError | ValueError) -> Unusable:
     return Unusable(cause, f"{what} ({error.strerror or error})")
 
 
-def heard_direct(stdout: str) -> Answer:
-    """Read what a successful porch printed in direct mode: any text, in which one line may name the package."""
-    found = _CREATED.search(stdout)
-    return Answer(found[1].strip() if found else None, None)
-
-
-def heard_structured(stdout: bytes, document: Mapping[str, Any]) -> Answer:
-    """Read what a successful porch printed in structured mode, and hold it against the intent.
-
-    Raises `Unusable` (PORCH_OUTPUT_INVALID) unless it is the specification's document about this intent.
-    """
-    try:
-        report = json.loads(stdout.decode())
-    except (ValueError, RecursionError) as error:
-        raise _invalid("is not JSON") from error
-    if not isinstance(report, dict) or report.get("status") != "success":
-        raise _invalid('is not an object whose "status" is "success"')
-    if not is_name(report.get("package_name")):
-        raise _invalid('has no usable "package_name"')
-    deployment = report.get("deployment")
-    wanted = {"namespace": document["namespace"], "name": document["target"], "new_replicas": document["replicas"]}
-    given = {key: deployment.get(key) for key in wanted} if isinstance(deployment, dict) else {}
-    if given != wanted or isinstance(given["new_replicas"], bool):  # True equals 1 in Python, but not in JSON
-        raise _invalid('has a "deployment" that is not the one of the intent')
-    if report.get("delivery", DELIVERIES[0]) not in DELIVERIES:
-        raise _invalid(f'has a "delivery" that is none of {", ".join(DELIVERIES)}')
-    return Answer(report["package_name"], report)
-
-
-def _invalid(what: str) -> Unusable:
-    return Unusable(Cause.PORCH_OUTPUT_INVALID, f"porch ended well, but its structured output {what}")
-
-
-def sentence(problem: Unusable, stderr: str) -> str:
+def explain(problem: Unusable, stderr: str) -> str:
     """Say what happened, what porch said last, and what to do next, in one line."""
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     said = f", it said last: {last[:_SAID_LENGTH]!r}" if last else ""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
+from conductor_loop.porch.exits import explain
 from conductor_loop.porch.package import Unusable
-from conductor_loop.porch.verdict import sentence
 
 from .porches import GOOD, Bench
 
@@ -136,6 +136,6 @@ def test_a_porch_of_no_executable_format_is_denied(bench: Bench) -> None:
 
 
 def test_whom_a_timeout_is_told_finds_the_field_that_it_names() -> None:
-    said = sentence(Unusable(Cause.PROCESSING_TIMEOUT, "porch was ended"), "")
+    said = explain(Unusable(Cause.PROCESSING_TIMEOUT, "porch was ended"), "")
     (field,) = re.findall(r"(\w+) of the intent", said)
     assert field in json.loads(INTENT_SCHEMA.read_text())["properties"]
