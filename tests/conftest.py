@@ -26,7 +26,7 @@ _STACKS = {  # end-to-end tests by the stack they run on, or by what they do wit
 
 def pytest_configure() -> None:
     """Choose the seed of the random histories, before processes are started, which all get it."""
-    os.environ.setdefault("SCHEDULES", "300")  # `make explore` plays 5,000
+    os.environ.setdefault("SCHEDULES", "100")  # `make explore` plays 5,000
     os.environ.setdefault("SEED", str(random.randrange(1_000_000)))  # noqa: S311 - to be repeated, not to be secret
 
 
