@@ -19,7 +19,7 @@ def test_a_porch_that_never_succeeds_fails_after_the_last_attempt_and_can_be_sen
     deployed.wait_for("intent-broken.json")
     first = deployed.status("intent-broken.json")
     assert (first["status"], first["retry_count"], first["error_details"]["code"]) == ("failed", 3, "E014")
-    assert deployed.run("conductor-loop", "retry", "intent-broken.json").returncode == 0
+    assert deployed.cli("retry", "intent-broken.json").exit_code == 0
     until(lambda: deployed.status("intent-broken.json")["version_id"] != first["version_id"], 30)
     deployed.wait_for("intent-broken.json")
     assert deployed.status("intent-broken.json")["retry_count"] == 3
@@ -92,8 +92,8 @@ def test_a_message_that_keeps_failing_is_a_dead_letter_and_redrive_brings_it_bac
         deployed.put("intent-dead.json", priority="low")
         until(lambda: _count(deployed, dead_letters) > 0, 60)
     assert "intent-dead.json" in deployed.keys("intent-"), "an intent that could not be tried stays where it is"
-    moved = deployed.run("conductor-loop", "redrive")
-    assert moved.returncode == 0, moved.stderr
+    moved = deployed.cli("redrive")
+    assert moved.exit_code == 0, moved.output
     deployed.wait_for("intent-dead.json")
     assert deployed.status("intent-dead.json")["status"] == "success"
 
@@ -102,8 +102,8 @@ def test_status_waits_for_the_file_that_is_in_the_bucket_now(deployed: Deployed)
     deployed.put("intent-fixed.json", replicas=300)
     deployed.wait_for("intent-fixed.json")
     deployed.put("intent-fixed.json", replicas=3)
-    result = deployed.run("conductor-loop", "status", "intent-fixed.json", "--wait", "60")
-    assert result.returncode == 0, result.stderr
+    result = deployed.cli("status", "intent-fixed.json", "--wait", "60")
+    assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["status"] == "success"
 
 

@@ -26,10 +26,7 @@ def api(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         arn = client.create_secret(Name="edge-kubeconfig", SecretString=kubeconfig)["ARN"]
         deployed.grant("kubeconfig-secret", READ_THE_KUBECONFIG | {"Resource": arn})
         try:
-            processing = deployed.stack.configuration["processing"] | {"retry_delay": "1s"}
-            deployed.configure(
-                processing=processing, porch={"cluster": {"kubeconfig_secret": arn, "delivery": "scale"}}
-            )
+            deployed.configure(porch={"cluster": {"kubeconfig_secret": arn, "delivery": "scale"}})
             yield api
         finally:
             deployed.grant("kubeconfig-secret")
@@ -123,6 +120,7 @@ def test_forbidden_until_it_is_granted(deployed: Deployed, cluster: Cluster) -> 
     assert deployed.status(cluster.file)["message"] == f"Successfully scaled {cluster.name} to 3 replicas"
 
 
+@pytest.mark.long  # to the last attempt
 def test_quota_exceeded_to_the_end(deployed: Deployed, cluster: Cluster) -> None:
     cluster.quota(2, used=1)
     deployed.put(cluster.file, target=cluster.name, replicas=5)
