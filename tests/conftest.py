@@ -13,14 +13,11 @@ settings.register_profile("no clock", deadline=None)  # a busy machine is no fai
 settings.load_profile("no clock")
 
 _STACKS = {  # end-to-end tests by the stack they run on, or by what they do without one; the others share one stack
-    "test_api.py": "second stack",
-    "test_api_documents.py": "second stack",
-    "test_api_limits.py": "second stack",
-    "test_audit.py": "second stack",
-    "test_scale.py": "second stack",
     "test_first_hour.py": "a reader's clone",
     "test_install.py": "installation",
+    "test_observability.py": "what is counted",
     "test_pages.py": "pages",
+    "test_readme.py": "readme",
 }
 
 
