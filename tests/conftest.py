@@ -40,13 +40,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Keep the tests of one stack together; every other test goes wherever there is time."""
+    """Keep the tests of one stack together, and those of one file, which share fixtures."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Name what a test belongs to."""
-        if nodeid.startswith("tests/e2e/"):
-            return _STACKS.get(nodeid.partition("::")[0].rpartition("/")[2], "e2e")
-        return "containment" if "test_containment" in nodeid else nodeid  # what all of a user's runs share is counted
+        folder, _, file = nodeid.partition("::")[0].rpartition("/")
+        if folder == "tests/e2e":
+            return _STACKS.get(file, "e2e")
+        return "containment" if "test_containment" in file else f"{folder}/{file}"  # a user's runs are counted together
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
