@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from conductor_loop.aws import sdk
 from conductor_loop.cli import main
-from dev.stack import FUNCTIONS, LOCAL, ROOT, Stack, free_port
+from dev.stack import LOCAL, ROOT, Stack, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -136,10 +136,9 @@ class Deployed:
         assert done.exit_code == 0, done.output
 
     def configure(self, **changes: Any) -> None:
-        """Push the stack's configuration with these changes, and start every function anew with it."""
+        """Push the stack's configuration with these changes, and start the function anew with it."""
         self.push(**changes)
-        for function in FUNCTIONS:
-            self.restart(function)
+        self.restart("ConductorFunction")
 
     def restart(self, function: str = "ApiFunction") -> None:
         """Start a function anew, so that it reads configuration and tokens now."""

@@ -21,6 +21,7 @@ from tests.integration.cluster.apiserver import TOKEN, ApiServer
 from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import World, encoded
 from tests.integration.conftest import MotoBucket
+from tests.long import first
 from tests.unit.porch_program.support import PORCH
 
 # Every client of the function, made under moto and forgotten with it.
@@ -131,7 +132,7 @@ def scaling(secret: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.usefixtures("scaling")
-@pytest.mark.parametrize("mode", ["direct", "structured"])
+@pytest.mark.parametrize("mode", first("structured", "direct"))
 def test_an_intent_scales_the_deployment_and_the_status_is_the_clusters_answer(
     world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
@@ -209,9 +210,11 @@ def test_an_exceeded_quota_is_retried_and_the_status_has_the_clusters_words(
 
 
 @pytest.mark.usefixtures("scaling")
-@pytest.mark.parametrize("mode", ["direct", "structured"])
+@pytest.mark.parametrize("mode", first("structured", "direct"))
 @pytest.mark.parametrize(
-    "lost", [(3,), (4,), (3, 4)], ids=["the patch", "what came of it", "the patch, and the next attempt"]
+    "lost",
+    [pytest.param((3,), marks=pytest.mark.long), pytest.param((4,), marks=pytest.mark.long), (3, 4)],
+    ids=["the patch", "what came of it", "the patch, and the next attempt"],
 )
 def test_the_replicas_before_are_known_to_an_attempt_after_one_that_changed_them(
     world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str, lost: tuple[int, ...]
