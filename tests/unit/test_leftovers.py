@@ -79,7 +79,7 @@ def test_where_an_extension_runs_tmp_is_not_the_functions_own(monkeypatch: pytes
 
 
 def test_folders_deeper_than_any_path_are_removed(bench: Bench) -> None:
-    deep = "for _ in range(9000): os.mkdir('deeper'); os.chdir('deeper')"
+    deep = "for _ in range(1500): os.mkdir('deeper'); os.chdir('deeper')"
     text = f"open(sys.argv[4] + '/Kptfile', 'w').write('x'); os.chdir(aside)\n{deep}\n"
     bench.run(bench.python(f"{text}print('Package successfully created: p')"))
     assert lying(bench) == ["old"]

@@ -11,7 +11,7 @@ import pytest
 from conductor_loop.porch.package import DIRECTORY, opened
 from conductor_loop.porch.removal import Fate, remove_below
 
-FOLDERS = 9000
+FOLDERS = 1500
 
 
 def nest(place: Path, levels: int) -> None:
