@@ -85,7 +85,7 @@ test: setup ## every test that guards a commit
 	@.venv/bin/pytest $(IN_PARALLEL)
 
 .PHONY: test-long
-test-long: setup ## what is too long for every commit: every page and permission, and mutations (WORDS="target: name:" chooses); an hour
+test-long: setup ## what is too long for every commit: pages, permissions, floods, all of moto, and mutations (WORDS="target: name:" chooses); an hour
 	@.venv/bin/pytest $(IN_PARALLEL) -m long
 	@$(PYTHON) -m tests.mutations $(WORDS)
 

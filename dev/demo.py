@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -36,16 +35,18 @@ SAMPLES = (
 
 
 class Demo:
-    """A deployed stack, used as an operator would: through the aws command line."""
+    """A deployed stack, used through the SDK: the aws command line takes a second to start."""
 
     def __init__(self, stack: Stack, outputs: Mapping[str, str]) -> None:
-        self._stack = stack
+        session = stack.session()
+        self._s3 = session.client("s3", endpoint_url=stack.endpoint)
+        self._functions = session.client("lambda", endpoint_url=stack.endpoint)
         self._bucket = outputs["HandoffBucket"]
         self._function = outputs["ConductorFunction"]
 
     def drop(self, sample: Sample) -> None:
         """Copy a sample into the bucket."""
-        self._aws("s3", "cp", "--only-show-errors", str(INTENTS / sample.file), f"s3://{self._bucket}/")
+        self._s3.upload_file(str(INTENTS / sample.file), self._bucket, sample.file)
 
     def outcome(self, sample: Sample) -> str:
         """Wait for a sample's status; what came of it, in the words of ``Sample.expected``."""
@@ -62,31 +63,20 @@ class Demo:
 
     def status(self, file: str) -> dict[str, Any]:
         """Read a status object."""
-        text = self._aws("s3", "cp", f"s3://{self._bucket}/status/{file}.status", "-")
-        return dict(json.loads(text))
+        return dict(json.load(self._s3.get_object(Bucket=self._bucket, Key=f"status/{file}.status")["Body"]))
 
     def keys(self) -> list[str]:
         """List the whole bucket."""
-        listing = self._aws("s3api", "list-objects-v2", "--bucket", self._bucket, "--query", "Contents[].Key")
-        return list(json.loads(listing) or [])
+        return [one["Key"] for one in self._s3.list_objects_v2(Bucket=self._bucket).get("Contents", [])]
 
     def deliver_again(self, file: str) -> str:
         """Hand the function the event of a settled intent once more; what it answers."""
         put = {"key": file, "versionId": self.status(file)["version_id"]}
         record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": self._bucket}, "object": put}}
-        answer = self._stack.home / "answer.json"
-        self._aws(
-            "lambda", "invoke", "--function-name", self._function,
-            "--payload", json.dumps({"Records": [record]}), str(answer),
-        )  # fmt: skip
-        return ", ".join(json.loads(answer.read_text()).values())
-
-    def _aws(self, *arguments: str) -> str:
-        command = [str(ROOT / ".local/bin/aws"), *arguments]
-        done = subprocess.run(command, env=self._stack.aws_environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"aws {' '.join(arguments)}: {done.stderr}")
-        return done.stdout
+        event = json.dumps({"Records": [record]})
+        return ", ".join(
+            json.load(self._functions.invoke(FunctionName=self._function, Payload=event)["Payload"]).values()
+        )
 
 
 def main() -> None:

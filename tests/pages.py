@@ -1,7 +1,9 @@
 """Which test runs the console blocks of which page of the documentation; whatever is not named here runs on a stack."""
 
+import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from tests import transcripts
@@ -46,8 +48,14 @@ def clone(folder: Path) -> Path:
 def made(folder: Path) -> Path:
     """Clone the project, with the environments that `make setup` has made here."""
     clone(folder)
-    for name in (".venv", "layers/porch/lib/vendor"):
+    (folder / ".local").mkdir()
+    for name in (".venv", "layers/porch/lib/vendor", ".local/uv", ".local/tools", ".local/ministack"):
         (folder / name).symlink_to(ROOT / name)
+    now = time.time()
+    for stamp in (ROOT / ".local").glob("*.stamp"):
+        made = folder / ".local" / stamp.name
+        made.touch()
+        os.utime(made, (now, now))  # newer than the requirements, and none older than another
     return folder
 
 

@@ -3,8 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,19 +61,8 @@ class Caller:
 
 
 def make_token(deployed: Deployed, name: str, *scopes: str) -> str:
+    """Make a token; the API knows it within a minute, or after its restart."""
     arguments = [part for scope in scopes for part in ("--scope", scope)]
-    done = deployed.run("conductor-loop", "token", "create", "--name", name, *arguments)
-    assert done.returncode == 0, done.stderr
+    done = deployed.cli("token", "create", "--name", name, *arguments)
+    assert done.exit_code == 0, done.output
     return done.stdout.strip()
-
-
-@contextmanager
-def variables(deployed: Deployed, function: str = "ApiFunction", **changes: str) -> Iterator[None]:
-    """Change the variables of a function for a while; its copies start anew each time."""
-    name = deployed.outputs[function]
-    before = deployed.functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    deployed.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
-    try:
-        yield
-    finally:
-        deployed.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})

@@ -10,8 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from click.testing import CliRunner, Result
 
+from conductor_loop.aws import sdk
+from conductor_loop.cli import main
 from dev.stack import LOCAL, ROOT, Stack, free_port
 
 if TYPE_CHECKING:
@@ -22,8 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
-
-CONFIG_MAX_AGE_SECONDS = 5.1  # ConfigMaxAge of local stacks, and a little
 
 
 @dataclass
@@ -92,7 +94,7 @@ class Deployed:
 
     def wait_for(self, *files: str, seconds: float = 90) -> None:
         statuses = {f"status/{file}.status" for file in files}
-        until(lambda: statuses <= {*self.keys("status/")} and not {*files} & {*self.keys("intent-")}, seconds)
+        until(lambda: not {*files} & {*self.keys("intent-")} and statuses <= {*self.keys("status/")}, seconds)
 
     @contextmanager
     def deaf(self) -> Iterator[None]:
@@ -117,20 +119,42 @@ class Deployed:
         document: dict[str, Any] = json.loads(answer["Payload"].read())
         return document
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of the project as an operator would."""
-        environment = self.stack.aws_environment | {"HANDOFF_BUCKET": self.bucket}
-        command = [str(LOCAL / "bin" / arguments[0]), *arguments[1:]]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    def cli(self, *arguments: str) -> Result:
+        """Run the command line, in this process: to start one takes a second."""
+        of_others: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("AWS_", "SAM_"))}
+        environment = of_others | self.stack.aws_environment | {"HANDOFF_BUCKET": self.bucket}
+        _forget_clients()
+        result = CliRunner(env=environment).invoke(main, arguments)
+        _forget_clients()
+        return result
 
-    def configure(self, **changes: Any) -> None:
-        """Push the stack's configuration with these changes; afterwards every function goes by it."""
+    def push(self, **changes: Any) -> None:
+        """Push the stack's configuration with these changes."""
         document = self.stack.home / "pushed.json"
         document.write_text(json.dumps({**self.stack.configuration, **changes}))
-        done = self.run("conductor-loop", "config", "push", str(document))
-        assert done.returncode == 0, done.stderr
-        taken_up = time.monotonic() + CONFIG_MAX_AGE_SECONDS
-        until(lambda: time.monotonic() > taken_up, CONFIG_MAX_AGE_SECONDS + 1)
+        done = self.cli("config", "push", str(document))
+        assert done.exit_code == 0, done.output
+
+    def configure(self, **changes: Any) -> None:
+        """Push the stack's configuration with these changes, and start the function anew with it."""
+        self.push(**changes)
+        self.restart("ConductorFunction")
+
+    def restart(self, function: str = "ApiFunction") -> None:
+        """Start a function anew, so that it reads configuration and tokens now."""
+        with self.variables(function, RESTARTED="1"):
+            pass
+
+    @contextmanager
+    def variables(self, function: str = "ApiFunction", **changes: str) -> Iterator[None]:
+        """Change the variables of a function for a while; its copies start anew each time."""
+        name = self.outputs[function]
+        before = self.functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        self.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
+        try:
+            yield
+        finally:
+            self.functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
     def grant(self, name: str, *statements: dict[str, Any]) -> None:
         """Give the function a policy of this name, or take it away where there is no statement."""
@@ -157,6 +181,14 @@ class Deployed:
         return [json.loads(message["Body"]) for message in messages]
 
 
+def _forget_clients() -> None:
+    """Forget the SDK's sessions and clients: those of the embedded AWS are not moto's, which other tests use."""
+    boto3.DEFAULT_SESSION = None
+    for one in vars(sdk).values():
+        if hasattr(one, "cache_clear"):
+            one.cache_clear()
+
+
 def until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -176,7 +208,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
     parameters |= {"ApiRateLimit": "2000", "ApiBurstLimit": "2000"}  # each test is a caller, and one is a flood
     parameters |= {"AuditLock": "governance", "OutcomeEvents": "true"}
-    configuration = {"processing": {"sweep_after": "20s", "retry_delay": "2s"}}
+    configuration = {"processing": {"sweep_after": "20s", "retry_delay": "1s"}}
     stack = Stack(port, parameters=parameters, configuration=configuration, environment=environment)
     shutil.copytree(ROOT / "tests/e2e/porch", porch)
     (porch / "bundled-porch").symlink_to(stack.home / "build/PorchLayer/bin/porch")

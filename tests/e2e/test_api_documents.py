@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dev.stack import LOCAL, ROOT
-from tests.e2e.calling import SCOPES, make_token, variables
+from tests.e2e.calling import SCOPES, make_token
 from tests.e2e.conftest import Deployed
 
 _WITHOUT_LIMITS = {
@@ -19,9 +19,12 @@ _NOT_FOR_US = "positive_data_acceptance"
 
 @pytest.fixture
 def token(deployed: Deployed) -> str:
-    return make_token(deployed, "schemathesis", *SCOPES)
+    made = make_token(deployed, "schemathesis", *SCOPES)
+    deployed.restart()
+    return made
 
 
+@pytest.mark.long  # a thousand requests
 def test_everything_that_the_document_allows_is_answered_as_it_says(deployed: Deployed, token: str) -> None:
     url = deployed.outputs["ApiUrl"]
     command = [
@@ -30,7 +33,7 @@ def test_everything_that_the_document_allows_is_answered_as_it_says(deployed: De
         "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--workers", "4", "--seed", "7",
         "--suppress-health-check", "all", "--request-timeout", "30", "--no-color", "--warnings", "off",
     ]  # fmt: skip
-    with variables(deployed, **_WITHOUT_LIMITS):
+    with deployed.variables(**_WITHOUT_LIMITS):
         done: Any = subprocess.run(command, cwd=deployed.stack.home, capture_output=True, text=True, check=False)
     print(done.stdout[-1500:])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

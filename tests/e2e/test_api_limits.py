@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.calling import Answer, Caller, make_token, variables
-from tests.e2e.conftest import Deployed, until
+from tests.e2e.calling import Answer, Caller, make_token
+from tests.e2e.conftest import Deployed
 
 FLOOD = 500
 BURST, INTERVAL_SECONDS = 10, 3.6  # 1,000 requests an hour
@@ -20,11 +20,11 @@ BURST, INTERVAL_SECONDS = 10, 3.6  # 1,000 requests an hour
 def clients(deployed: Deployed) -> tuple[Caller, Caller]:
     """Give two clients of one address."""
     one, other = (Caller(deployed, "192.0.2.77", make_token(deployed, name, "intents:read")) for name in ("one", "two"))
-    with variables(deployed, CONDUCTOR_LOG_LEVEL="warn"):  # new copies know the new tokens
-        until(lambda: one.get("/intents?limit=1").status == 200, 70)
+    deployed.restart()
     return one, other
 
 
+@pytest.mark.long  # waits until a bucket is full
 def test_of_a_flood_exactly_the_allowed_number_passes_and_others_do_not_notice(clients: tuple[Caller, Caller]) -> None:
     one, other = clients
     with ThreadPoolExecutor(12) as pool:  # as many copies of the function as there will be
@@ -75,7 +75,7 @@ def silence() -> Iterator[str]:
 
 def test_a_hanging_dynamodb_is_told_in_time(deployed: Deployed) -> None:
     caller = Caller(deployed, "192.0.2.78")
-    with silence() as url, variables(deployed, AWS_ENDPOINT_URL_DYNAMODB=url):
+    with silence() as url, deployed.variables(AWS_ENDPOINT_URL_DYNAMODB=url):
         live = caller.get("/livez")
         caller.get("/readyz")  # a copy's first call makes its clients
         ready, health = caller.get("/readyz"), caller.get("/healthz")
@@ -97,17 +97,16 @@ SERVICES = ("DYNAMODB", "SQS", "SSM", "SECRETS_MANAGER", "S3")
 @pytest.mark.parametrize(
     ("hanging", "ready"),
     [
-        (("DYNAMODB",), 503),
-        (("SQS",), 503),
-        (("SSM",), 503),  # a copy that starts has no configuration
-        (("SECRETS_MANAGER",), 200),  # readiness asks nobody who they are
-        (("S3",), 200),
+        pytest.param(("SQS",), 503, marks=pytest.mark.long),
+        pytest.param(("SSM",), 503, marks=pytest.mark.long),  # a copy that starts has no configuration
+        pytest.param(("SECRETS_MANAGER",), 200, marks=pytest.mark.long),  # readiness asks nobody who they are
+        pytest.param(("S3",), 200, marks=pytest.mark.long),
         (SERVICES, 503),
     ],
     ids=lambda given: "+".join(given) if isinstance(given, tuple) else None,
 )
 def test_whatever_hangs_health_answers_in_time(deployed: Deployed, hanging: tuple[str, ...], ready: int) -> None:
-    with silence() as url, variables(deployed, **{f"AWS_ENDPOINT_URL_{service}": url for service in hanging}):
+    with silence() as url, deployed.variables(**{f"AWS_ENDPOINT_URL_{service}": url for service in hanging}):
         caller = Caller(deployed, "192.0.2.80", f"clt_{'0' * 16}_{'0' * 64}")
         caller.get("/livez")  # a copy's start
         live = caller.get("/livez")

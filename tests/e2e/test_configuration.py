@@ -1,18 +1,11 @@
-import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Deployed, until
 
 
-def test_a_pushed_configuration_is_in_force_without_a_deploy_and_a_broken_one_never(
-    deployed: Deployed, tmp_path: Path
-) -> None:
-    document = tmp_path / "config.json"
-    document.write_text(json.dumps({**deployed.stack.configuration, "mode": "direct"}))
-    pushed = deployed.run("conductor-loop", "config", "push", str(document))
-    assert pushed.returncode == 0, pushed.stderr
+def test_a_pushed_configuration_is_in_force_without_a_deploy_and_a_broken_one_never(deployed: Deployed) -> None:
+    deployed.push(mode="direct")
     until(lambda: _mode(deployed, "direct") == "direct", 60)
 
     parameter = deployed.outputs["ConfigParameter"]
@@ -23,8 +16,7 @@ def test_a_pushed_configuration_is_in_force_without_a_deploy_and_a_broken_one_ne
     until(lambda: _alarm(deployed)["StateValue"] == "ALARM", 60)
     assert _mode(deployed, "after") == "direct"
 
-    document.write_text(json.dumps(deployed.stack.configuration))
-    assert deployed.run("conductor-loop", "config", "push", str(document)).returncode == 0
+    deployed.push()
 
 
 def _alarm(deployed: Deployed) -> dict[str, Any]:

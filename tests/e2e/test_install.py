@@ -4,11 +4,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from dev.stack import LOCAL, ROOT
 
 OF_THE_FUNCTIONS = ("aws_lambda_powertools", "prometheus_client")
 
 
+@pytest.mark.long  # fetches and builds
 def test_the_program_installs_with_what_it_needs_and_nothing_of_the_functions(tmp_path: Path) -> None:
     cache = {"UV_CACHE_DIR": str(LOCAL / "cache/uv")}
     places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}

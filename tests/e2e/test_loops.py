@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.conftest import Deployed, until
 
+pytestmark = pytest.mark.long  # a quarter of an hour, poll by poll
+
 # In a quarter of an hour: one each five seconds, on average. After ten the message is sent anew.
 RECEIVES = 10 * 17
 
@@ -77,7 +79,6 @@ def test_an_intent_whose_target_is_held_for_a_quarter_of_an_hour_ends_well(deplo
     assert (status["status"], status["attempt"]) == ("success", 1)
 
 
-@pytest.mark.long
 def test_without_the_permission_lambda_blocks_its_message(deployed: Deployed) -> None:
     with terminated(deployed), held(deployed, "blocked"):
         deployed.put("intent-blocked.json", target="blocked")

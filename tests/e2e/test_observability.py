@@ -37,6 +37,9 @@ def watched() -> Iterator[Watched]:
             stack.down()
 
 
+pytestmark = pytest.mark.long  # a hundred intents, and each alarm
+
+
 def drop(deployed: Deployed, kind: str, number: int, **fields: Any) -> list[str]:
     files = [f"intent-{kind}-{one}.json" for one in range(number)]
     for one, file in enumerate(files):

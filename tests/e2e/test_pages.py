@@ -13,12 +13,14 @@ REFUSED = "aws s3 cp examples/intents/intent-too-many.json s3://$HANDOFF_BUCKET/
 ANSWERED = "conductor-loop status intent-too-many.json --wait 60"
 
 
+pytestmark = pytest.mark.long  # a program starts for each line
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give a clone whose stack runs, with the intents of the first hour in it, one of which is refused."""
     clone = pages.made(tmp_path_factory.mktemp("reader") / "clone")
     stack = Stack(free_port(), parameters={"AuditLock": "governance"})
-    (clone / ".local").mkdir()
     try:
         write_env(stack, stack.up(), clone / ".local")
         first = [transcripts.Step(command, "") for command in (". .local/env", SENT, REFUSED, ANSWERED)]

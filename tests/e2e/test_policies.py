@@ -187,6 +187,7 @@ def test_a_sender_can_do_what_the_page_for_senders_shows(deployed: Deployed, tmp
         assert done.returncode == 0, (line, done.stderr)
 
 
+@pytest.mark.long  # a dozen more
 def test_a_sender_can_send_and_read_and_nothing_else(deployed: Deployed, tmp_path: Path) -> None:
     sender = user(deployed, "sender", SENDER, tmp_path)
     needs = set().union(*(rows()[f"conductor-loop {name}"] for name in SENDERS))

@@ -16,6 +16,7 @@ from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
 from tests.factories import BUCKET, World
+from tests.long import first
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,7 @@ def test_an_attempt_that_failed_is_shown_with_the_time_of_the_next(world: World,
     assert result.stderr == f"attempt 1 failed (E008 PORCH_PERMISSION_DENIED); the next one is due at {due}\n"
 
 
+@pytest.mark.long
 def test_an_intent_that_was_removed_while_it_was_retried_is_not_waited_for(world: World) -> None:
     world.bucket.remove(retrying(world))
     result = run("status", "intent-a.json", "--wait", "60")
@@ -93,6 +95,7 @@ def test_an_intent_that_was_removed_while_it_was_retried_is_not_waited_for(world
     assert "next one is due" not in result.stderr
 
 
+@pytest.mark.long
 def test_what_is_tried_again_by_itself_is_not_sent_again(world: World) -> None:
     retrying(world)
     result = run("retry", "intent-a.json")
@@ -100,6 +103,7 @@ def test_what_is_tried_again_by_itself_is_not_sent_again(world: World) -> None:
     assert f"tried again by itself at {world.status()['next_retry']}" in result.stderr
 
 
+@pytest.mark.long
 def test_what_was_withdrawn_is_not_sent_again_from_an_older_failure(world: World) -> None:
     admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     world.bucket.remove(retrying(world))
@@ -122,6 +126,7 @@ def test_an_old_failure_is_not_sent_over_a_newer_success(world: World) -> None:
     assert "intent-a.json" not in world.listing()
 
 
+@pytest.mark.long
 def test_what_was_skipped_is_not_sent_again(world: World) -> None:
     world.configure(priority_queues=True)
     admit.answer(world.app, world.drop(), world.deadline)
@@ -136,6 +141,7 @@ def test_what_was_skipped_is_not_sent_again(world: World) -> None:
     assert "Superseded by intent-b.json" in result.stderr
 
 
+@pytest.mark.long
 def test_what_waits_already_is_not_sent_again(world: World) -> None:
     admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     assert run("retry", "intent-a.json").exit_code == 0
@@ -151,12 +157,14 @@ def test_a_rejected_file_is_sent_again_with_a_warning(world: World) -> None:
     assert "rejected (E001 INVALID_FORMAT), and will be again" in result.stderr
 
 
+@pytest.mark.long
 def test_a_failure_that_may_pass_is_sent_again_without_a_warning(world: World) -> None:
     world.porch.script = [Cause.PORCH_FAILED]
     admit.answer(world.app, world.drop(), world.deadline)
     assert "rejected" not in run("retry", "intent-a.json").stderr
 
 
+@pytest.mark.long
 def test_an_input_that_is_not_kept_any_more_is_to_be_copied_again(world: World) -> None:
     admit.answer(world.app, world.drop(body=b"not JSON"), world.deadline)
     world.bucket.client.delete_object(Bucket=BUCKET, Key="failed/intent-a.json")
@@ -223,7 +231,7 @@ def test_a_wrong_name_in_the_root_is_said_to_be_moved(world: World) -> None:
 
 
 @pytest.mark.usefixtures("world")
-@pytest.mark.parametrize("wait", ["-1", "soon", "1e9"])
+@pytest.mark.parametrize("wait", first("-1", "soon", "1e9"))
 def test_a_wait_is_a_number_of_seconds_from_0(wait: str) -> None:
     assert run("status", "intent-a.json", "--wait", wait).exit_code == 2
 

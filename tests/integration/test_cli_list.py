@@ -48,6 +48,7 @@ def test_intents_are_listed_newest_first_and_so_is_what_nobody_has_come_to_yet(w
     assert rows() == [["received", "intent-c.json"], ["failed", "intent-b.json"], ["success", "intent-a.json"]]
 
 
+@pytest.mark.long
 def test_a_folder_is_a_filter_and_so_is_a_state(world: World) -> None:
     answered(world, "intent-a.json")
     answered(world, "intent-b.json", replicas=5000)
@@ -58,6 +59,7 @@ def test_a_folder_is_a_filter_and_so_is_a_state(world: World) -> None:
     assert rows("--state", "timed_out") == []
 
 
+@pytest.mark.long
 def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
     world.configure(priority_queues=True)
     admit.answer(world.app, world.drop(), world.deadline)
@@ -65,6 +67,7 @@ def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
     assert rows("--state", "received") == [], "somebody has come to it"
 
 
+@pytest.mark.long
 def test_a_name_that_was_sent_again_has_a_line_for_each(world: World) -> None:
     answered(world, "intent-a.json")
     world.drop("intent-a.json")
@@ -80,6 +83,7 @@ def test_a_newer_version_is_listed_beside_one_that_waits_for_its_next_attempt(wo
     assert rows() == [["received", "intent-a.json"], ["retrying", "intent-a.json"]]
 
 
+@pytest.mark.long
 def test_what_was_answered_and_stays_where_it_is_is_listed_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seal(monkeypatch)
     key: Any = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
@@ -104,6 +108,7 @@ def test_namespace_priority_limit_and_age_are_filters(world: World) -> None:
     assert rows("--since", "1s") == []
 
 
+@pytest.mark.long
 def test_programs_get_objects(world: World) -> None:
     answered(world, "intent-a.json")
     (told,) = json.loads(run("--output", "json").stdout)

@@ -64,6 +64,7 @@ def test_a_package_is_written_into_a_new_folder_and_over_no_other(world: World, 
     assert "name a folder that does not" in again.stderr
 
 
+@pytest.mark.long
 def test_programs_get_the_files(world: World) -> None:
     answered(world)
     told = json.loads(run("package", "intent-a.json", "--output", "json").stdout)
@@ -96,6 +97,7 @@ def test_two_packages_of_a_target_are_compared(world: World) -> None:
     assert "cnf-simulator-v1.0.0 -> cnf-simulator-v1.0.1: 2 of 2 files differ" in result.stderr
 
 
+@pytest.mark.long
 def test_the_tenth_package_is_compared_with_the_ninth_although_all_are_of_one_second(world: World) -> None:
     for number in range(11):
         answered(world, f"intent-{number}.json", replicas=number)
@@ -103,6 +105,7 @@ def test_the_tenth_package_is_compared_with_the_ninth_although_all_are_of_one_se
     assert (told["previous"], told["package"]) == ("cnf-simulator-v1.0.9", "cnf-simulator-v1.0.10")
 
 
+@pytest.mark.long
 def test_the_first_package_of_a_target_is_compared_with_nothing(world: World) -> None:
     answered(world, target="cnf-simulator-b")
     answered(world, "intent-b.json")
@@ -111,6 +114,7 @@ def test_the_first_package_of_a_target_is_compared_with_nothing(world: World) ->
     assert "is the target's first package" in result.stderr
 
 
+@pytest.mark.long
 def test_packages_of_one_name_are_told_apart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(world.porch), "__call__", lambda _, request: named_alike(request))
     answered(world, replicas=1)
@@ -133,6 +137,7 @@ def test_what_an_attempt_has_left_that_died_is_not_the_package_before(world: Wor
     assert (told["previous"], told["package"]) == ("cnf-simulator-v1.0.0", "cnf-simulator-v1.0.2")
 
 
+@pytest.mark.long
 def test_a_file_that_another_program_has_replaced_or_removed_is_not_shown(
     world: World, aws: boto3.session.Session
 ) -> None:
@@ -148,6 +153,7 @@ def _die(*_: object) -> Never:
     raise SystemExit
 
 
+@pytest.mark.long
 def test_what_a_porch_wrote_moves_no_cursor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def hostile(_: object, request: Request) -> Made:
         del request

@@ -83,6 +83,7 @@ def test_a_plan_shows_the_change_and_the_difference_of_the_packages(tmp_path: Pa
     assert world.listing() == before
 
 
+@pytest.mark.long
 def test_the_first_intent_for_a_target_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 0, result.output
@@ -90,11 +91,13 @@ def test_the_first_intent_for_a_target_has_nothing_to_be_compared_with(tmp_path:
     assert "cnf-simulator-v1.0.0 would be the target's first package" in result.stderr
 
 
+@pytest.mark.long
 def test_replicas_that_are_as_wanted_are_said_to_be(tmp_path: Path, world: World) -> None:
     applied(world, replicas=3)
     assert "3 -> 3 (as they are)" in run(tmp_path, replicas=3).stdout
 
 
+@pytest.mark.long
 def test_programs_get_one_document(tmp_path: Path, world: World) -> None:
     applied(world, replicas=3)
     document = told(tmp_path, replicas=5)
@@ -119,6 +122,7 @@ def test_what_breaks_a_rule_exits_with_1_and_names_every_violation(tmp_path: Pat
     assert (document["verdict"], document["error"]["code"]) == ("refused", "E003")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("cause", "again"), [(Cause.DEPLOYMENT_NOT_FOUND, False), (Cause.NETWORK_ERROR, True)])
 def test_what_porch_fails_for_exits_with_1(tmp_path: Path, world: World, cause: Cause, *, again: bool) -> None:
     world.porch.script = [cause]
@@ -134,6 +138,7 @@ def test_the_caller_is_who_the_priority_is_asked_for(tmp_path: Path, world: Worl
     assert "  priority     critical\n" in run(tmp_path, priority="critical").stdout
 
 
+@pytest.mark.long
 def test_others_that_wait_for_the_same_target_are_named(tmp_path: Path, world: World) -> None:
     world.drop("intent-x.json", intent(replicas=9))
     world.drop("intent-y.json", intent(target="other"))
@@ -142,6 +147,7 @@ def test_others_that_wait_for_the_same_target_are_named(tmp_path: Path, world: W
     assert "intent-x.json: for the same target, and not answered yet" in run(tmp_path).stderr
 
 
+@pytest.mark.long
 def test_a_name_that_waits_or_was_used_before_is_remarked(tmp_path: Path, world: World) -> None:
     applied(world)
     assert "the name was used before (success)" in run(tmp_path, name="intent-a.json").stderr
@@ -149,6 +155,7 @@ def test_a_name_that_waits_or_was_used_before_is_remarked(tmp_path: Path, world:
     assert "intent-a.json lies in the bucket already" in run(tmp_path, name="intent-a.json").stderr
 
 
+@pytest.mark.long
 def test_what_the_cluster_has_goes_before_what_the_table_has(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +171,7 @@ def test_what_the_cluster_has_goes_before_what_the_table_has(
     assert told(tmp_path, replicas=5)["previous_replicas"] == 4
 
 
+@pytest.mark.long
 def test_a_porch_without_a_dry_run_leaves_the_package_unknown(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

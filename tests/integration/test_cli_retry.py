@@ -76,6 +76,7 @@ def test_what_is_sent_again_is_what_failed_has(world: World) -> None:
 # ---------------------------------------------------------------- an object that is encrypted with its sender's own key
 
 
+@pytest.mark.long
 def test_a_file_with_its_senders_own_key_waits_as_any_other(world: World) -> None:
     put_with_own_key(world)
     result = run("status", "intent-a.json")
@@ -95,6 +96,7 @@ def test_its_answer_is_shown(world: World) -> None:
     assert "its input still lies in the root" in again.stderr
 
 
+@pytest.mark.long
 def test_the_success_of_a_plain_file_of_that_name_is_shown(world: World) -> None:
     answered_with_own_key(world)
     world.clock.now = time.time() + 60
@@ -123,6 +125,7 @@ def test_a_kept_input_with_its_senders_own_key_is_said_not_to_be_readable(world:
     assert "failed/intent-a.json cannot be read" in result.stderr
 
 
+@pytest.mark.long
 def test_what_was_answered_and_stays_is_not_listed_as_received(world: World, stacks: dict[str, dict[str, str]]) -> None:
     stacks["conductor-loop"] = {"HandoffBucket": BUCKET, "StateTable": TABLE}
     world.clock.now = time.time()
@@ -134,6 +137,7 @@ def test_what_was_answered_and_stays_is_not_listed_as_received(world: World, sta
 # ---------------------------------------------------------------- names, and what others wrote
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["status", "retry", "package", "diff"])
 def test_a_name_without_its_ending_is_suggested(command: str) -> None:
     result = run(command, "intent-a")
@@ -141,6 +145,7 @@ def test_a_name_without_its_ending_is_suggested(command: str) -> None:
     assert result.stderr.rstrip().endswith("did you mean intent-a.json?")
 
 
+@pytest.mark.long
 def test_a_status_shows_what_others_wrote_without_moving_the_cursor(world: World) -> None:
     evil = "\x1b[2J\u202e"
     texts = ("intent_file", "status", "message", "timestamp", "processing_duration", "correlation_id")
@@ -155,6 +160,7 @@ def test_a_status_shows_what_others_wrote_without_moving_the_cursor(world: World
     assert not set(evil[::4]) & set(result.output)
 
 
+@pytest.mark.long
 def test_a_status_is_json_in_a_pipe_and_text_where_it_is_asked_for(world: World) -> None:
     admit.answer(world.app, world.drop(), world.deadline)
     assert run("status", "intent-a.json").stdout == run("status", "intent-a.json", "--output", "json").stdout
@@ -164,6 +170,7 @@ def test_a_status_is_json_in_a_pipe_and_text_where_it_is_asked_for(world: World)
 # ---------------------------------------------------------------- what is no status
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("body", [b"nonsense", b"[]", b"{}", b'{"status": 3}', b"\xff\xfe"])
 def test_what_lies_there_as_a_status_and_is_none_counts_for_nothing(world: World, body: bytes) -> None:
     world.bucket.drop(BUCKET, "status/intent-a.json.status", body)

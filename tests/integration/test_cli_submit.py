@@ -88,6 +88,7 @@ def test_failures_are_named_last_and_exit_with_1(tmp_path: Path, world: World) -
     assert last.startswith("failed    intent-b.json  E013 DEPLOYMENT_NOT_FOUND: ")
 
 
+@pytest.mark.long
 def test_the_skipped_are_named_with_the_reason_and_before_the_failed(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_nothing_is_sent_where_one_file_breaks_a_rule(tmp_path: Path, world: Wor
     assert "nothing was sent: 1 of 2 files break a rule" in result.stderr
 
 
+@pytest.mark.long
 def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path, world: World) -> None:
     good, broken = write(tmp_path, "intent-a.json"), write(tmp_path, "intent-b.json", replicas=5000)
     result = run(good, broken, "--output", "json")
@@ -118,6 +120,7 @@ def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path,
     assert result.stderr == "Error: nothing was sent: 1 of 2 files break a rule; correct or leave out those above\n"
 
 
+@pytest.mark.long
 def test_what_only_the_security_mode_strict_refuses_is_said_with_the_operators_choice(
     tmp_path: Path, world: World
 ) -> None:
@@ -138,6 +141,7 @@ def test_the_rules_are_those_of_the_stack(tmp_path: Path, world: World) -> None:
     assert "$.replicas" in result.stderr
 
 
+@pytest.mark.long
 def test_who_may_not_read_the_rules_has_the_built_in_ones_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +166,7 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Path, wor
     assert f"would be sent to s3://{BUCKET}/; nothing was sent" in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("document", "longest"), [({}, 105), ({"porch": {"execution_timeout": "60s"}}, 60)], ids=["function", "porch"]
 )
@@ -202,6 +207,7 @@ def test_an_answer_that_does_not_come_in_time_exits_with_3(tmp_path: Path, monke
     assert "received  intent-a.json  no answer yet; see: conductor-loop logs intent-a.json" in result.stderr
 
 
+@pytest.mark.long
 def test_programs_get_the_statuses(tmp_path: Path, world: World) -> None:
     result = run(write(tmp_path, "intent-a.json"), "--wait", "--output", "json")
     (told,) = json.loads(result.stdout)
@@ -216,6 +222,7 @@ def test_the_newest_version_is_followed_and_no_older_answer_taken_for_its_own(tm
     assert run(file, "--wait").exit_code == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_who_stops_waiting_is_told_what_was_sent(
     tmp_path: Path, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
@@ -241,6 +248,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, world: World) -> None:
     files = [write(tmp_path, f"intent-{number}.json", target=f"cnf-{number}") for number in range(200)]
@@ -264,6 +272,7 @@ def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, wo
     assert f"interrupted; {len(sent)} of 200 were sent, and go on\n" in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_the_last_file_is_sent_ends_the_command_too(tmp_path: Path, world: World) -> None:
     def put(**_: Any) -> None:
@@ -284,6 +293,7 @@ def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: 
     assert "not sent  intent-a.json  there is no bucket no-such-bucket" in result.stderr
 
 
+@pytest.mark.long
 def test_an_intent_is_followed_until_its_input_was_moved_and_not_only_decided(world: World) -> None:
     handoff, follower = world.drop(), Follower(TABLE)
     assert follower.settled([handoff]) == set()

@@ -74,6 +74,7 @@ def test_a_target_is_put_back_to_what_it_was_before(world: World) -> None:
     assert world.status("intent-undo-b.json")["status"] == "success"
 
 
+@pytest.mark.long
 def test_the_intent_that_is_sent_says_what_it_is(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=0, priority="low", correlation_id="c-1")
@@ -89,6 +90,7 @@ def test_the_intent_that_is_sent_says_what_it_is(world: World) -> None:
     }
 
 
+@pytest.mark.long
 def test_what_was_undone_can_be_done_again_by_undoing_that(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
@@ -97,6 +99,7 @@ def test_what_was_undone_can_be_done_again_by_undoing_that(world: World) -> None
     assert replicas(world) == 5
 
 
+@pytest.mark.long
 def test_the_clusters_number_goes_before_that_of_the_intent_before(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +121,7 @@ def test_only_the_last_applied_intent_of_a_target_is_undone(world: World) -> Non
     assert world.listing() == before
 
 
+@pytest.mark.long
 def test_an_intent_of_another_target_stands_in_nobodys_way(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
@@ -126,6 +130,7 @@ def test_an_intent_of_another_target_stands_in_nobodys_way(world: World) -> None
     assert run("intent-b.json").exit_code == 0
 
 
+@pytest.mark.long
 def test_one_that_waits_for_the_same_target_goes_first(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
@@ -173,6 +178,7 @@ def test_the_first_intent_of_a_target_has_nothing_known_before_it(world: World) 
     assert "how many replicas there were before intent-a.json is unknown" in result.stderr
 
 
+@pytest.mark.long
 def test_an_intent_that_left_the_replicas_as_they_were_is_nothing_to_undo(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=3)
@@ -180,6 +186,7 @@ def test_an_intent_that_left_the_replicas_as_they_were_is_nothing_to_undo(world:
     assert (result.exit_code, "there is nothing to undo" in result.stderr) == (1, True)
 
 
+@pytest.mark.long
 def test_an_intent_that_failed_changed_nothing(world: World) -> None:
     world.porch.script = [Cause.DEPLOYMENT_NOT_FOUND]
     applied(world, "intent-a.json")
@@ -187,6 +194,7 @@ def test_an_intent_that_failed_changed_nothing(world: World) -> None:
     assert (result.exit_code, "intent-a.json changed nothing: it is failed" in result.stderr) == (1, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("newer", ["refused", "withdrawn"])
 def test_a_name_that_was_applied_is_undone_whatever_came_of_it_when_it_was_sent_again(world: World, newer: str) -> None:
     applied(world, "intent-a.json", replicas=3)
@@ -203,6 +211,7 @@ def test_a_name_that_was_applied_is_undone_whatever_came_of_it_when_it_was_sent_
     assert body(world, "intent-undo-b.json")["replicas"] == 3
 
 
+@pytest.mark.long
 def test_an_intent_whose_row_has_expired_is_undone_by_its_status(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
@@ -238,6 +247,7 @@ def test_what_the_rules_forbid_by_now_is_not_sent(world: World) -> None:
     assert "intent-undo-b.json" not in world.listing()
 
 
+@pytest.mark.long
 def test_a_name_with_a_word_that_the_strict_list_refuses_is_undone_all_the_same(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-format-eval.json", replicas=5)
@@ -246,6 +256,7 @@ def test_a_name_with_a_word_that_the_strict_list_refuses_is_undone_all_the_same(
     assert body(world, "intent-undo-format-eval.json")["replicas"] == 3
 
 
+@pytest.mark.long
 def test_a_long_name_gives_a_name_that_fits(world: World) -> None:
     long = f"intent-{'x' * 180}.json"
     applied(world, "intent-a.json", replicas=3)
@@ -255,6 +266,7 @@ def test_a_long_name_gives_a_name_that_fits(world: World) -> None:
     assert len(sent) <= 200
 
 
+@pytest.mark.long
 def test_programs_get_what_was_sent(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)

@@ -25,6 +25,7 @@ from conductor_loop.intents import admit
 from tests.factories import World
 from tests.integration.conftest import TABLE
 from tests.integration.test_counters import batch
+from tests.long import first
 
 SIZES = [(80, 24), (160, 50)]
 LONG = "intent-" + "x" * 180 + ".json"
@@ -111,7 +112,7 @@ def test_a_picture_says_when_its_counts_are_behind(
     assert any("outcomes are 75 s behind" in line for line in terminal.last) is shown
 
 
-@pytest.mark.parametrize(("columns", "rows"), SIZES)
+@pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_a_picture_fills_the_terminal_and_nothing_wraps(
     look: Callable[[], overview.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +128,7 @@ def test_a_picture_fills_the_terminal_and_nothing_wraps(
     assert "intent-" in last[-1], "down to the last line"
 
 
-@pytest.mark.parametrize(("columns", "rows"), SIZES)
+@pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_nothing_flickers(
     look: Callable[[], overview.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +147,7 @@ def test_nothing_flickers(
     assert terminal.drawn.index("\x1b[?1049l") > terminal.drawn.rindex("QUEUE"), "which is given back in the end"
 
 
-@pytest.mark.parametrize(("columns", "rows"), SIZES)
+@pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_a_long_name_is_cut_and_not_wrapped(columns: int, rows: int) -> None:
     terminal = Terminal(columns, rows)
     picture = overview.Snapshot(at=0.0, latest=tuple(listed(at, LONG) for at in range(50)))

@@ -18,7 +18,7 @@ from tests.writes import claims, ends, made
 
 TARGET = "oran-sim/cnf-simulator"
 PAGE = 4  # entries that S3 gives at once here; 1,000 on AWS
-SHORT, LONG = 2, 40  # packages that were made before
+PACKAGES = 12  # that were made before
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def listed(world: World) -> list[str]:
     return listed
 
 
-def make_history(world: World, packages: int) -> None:
+def make_history(world: World) -> None:
     """Let so many intents have published for the target."""
-    for number in range(packages):
+    for number in range(PACKAGES):
         handoff = Handoff(BUCKET, f"intent-{number}.json", f"old-{number}", event_time="2020-01-01T00:00:00.000Z")
         claim = claims(handoff, target=world.state.target(TARGET), name=TARGET)
         prefix = package_prefix(TARGET, number)
@@ -64,9 +64,8 @@ def come_to_nothing(world: World) -> None:
     assert world.status()["status"] == "failed"
 
 
-@pytest.mark.parametrize("packages", [SHORT, LONG])
-def test_clean_up_lists_the_attempts_own_package_only(world: World, listed: list[str], packages: int) -> None:
-    make_history(world, packages)
+def test_clean_up_lists_the_attempts_own_package_only(world: World, listed: list[str]) -> None:
+    make_history(world)
     before = world.listing()
     listed.clear()
     come_to_nothing(world)
@@ -78,11 +77,10 @@ def test_clean_up_lists_the_attempts_own_package_only(world: World, listed: list
     ]
 
 
-@pytest.mark.parametrize("packages", [SHORT, LONG])
 def test_a_number_that_was_lost_is_that_after_the_newest_package(
-    world: World, aws: boto3.session.Session, listed: list[str], packages: int
+    world: World, aws: boto3.session.Session, listed: list[str]
 ) -> None:
-    make_history(world, packages)
+    make_history(world)
     aws.client("dynamodb").update_item(
         TableName=TABLE,
         Key={"pk": {"S": f"target#{TARGET}"}, "sk": {"S": "-"}},
@@ -92,5 +90,5 @@ def test_a_number_that_was_lost_is_that_after_the_newest_package(
     handoff = world.drop()
     listed.clear()
     assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
-    assert world.status()["package"]["prefix"] == package_prefix(TARGET, packages)
-    assert len([one for one in world.listing() if one.startswith(f"packages/{TARGET}/")]) == 2 * (packages + 1)
+    assert world.status()["package"]["prefix"] == package_prefix(TARGET, PACKAGES)
+    assert len([one for one in world.listing() if one.startswith(f"packages/{TARGET}/")]) == 2 * (PACKAGES + 1)

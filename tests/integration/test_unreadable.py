@@ -18,6 +18,7 @@ from conductor_loop.intents.reconcile import sweep
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.streaming import Stream
+from tests.long import first
 
 TARGET = "target#oran-sim/cnf-simulator"
 GARBAGE = {"S": "garbage"}
@@ -62,7 +63,7 @@ def aside(world: World, name: str) -> Any:
 
 @pytest.mark.parametrize(
     "fields",
-    [
+    first(
         {"state": GARBAGE},
         {"state": {"S": "waiting"}},  # and nothing else
         SOUND | {"state": {"S": "done"}},  # without an outcome
@@ -71,7 +72,7 @@ def aside(world: World, name: str) -> Any:
         SOUND | {"packages": {"L": [{"S": "first"}]}},
         SOUND | {"failure": {"S": "{}"}},
         {"unknown": {"NULL": True}},
-    ],
+    ),
 )
 def test_a_handoffs_row_is_set_aside_and_the_intent_is_answered(
     world: World, table: Any, fields: dict[str, Any]
@@ -151,7 +152,7 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
+    first(
         ("rev", GARBAGE),
         ("lease_expires_at", GARBAGE),
         ("last_order", {"N": "7"}),
@@ -159,7 +160,7 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
         ("version", {"N": "7"}),
         ("number", GARBAGE),
         ("replicas", {"N": "0.5"}),
-    ],
+    ),
 )
 def test_a_target_begins_anew_behind_its_newest_package(
     world: World, table: Any, field: str, value: dict[str, Any]
@@ -185,12 +186,12 @@ def test_the_slower_of_two_that_reset_a_target_leaves_a_fresh_lease_alone(world:
 
 @pytest.mark.parametrize(
     ("pk", "fields"),
-    [
+    first(
         ("name#intent-a.json", {"last_order": {"N": "7"}, "last_version": {"S": "v0"}}),
         ("name#intent-a.json", {"last_order": {"S": "~"}}),
         ("correlation#c-1", {"file": {"N": "7"}}),
         ("correlation#c-1", {}),
-    ],
+    ),
 )
 def test_other_rows_are_deleted(world: World, table: Any, pk: str, fields: dict[str, Any]) -> None:
     spoil(table, pk, **(fields or {"unknown": GARBAGE}))

@@ -91,7 +91,7 @@ def test_an_untouched_trail_is_whole_however_often_its_lines_are_published(trail
 
 
 @given(trails, st.data())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_any_byte_that_is_changed_is_found_and_the_handoff_and_position_are_named(
     trail: Trail, data: st.DataObject
 ) -> None:

@@ -16,7 +16,7 @@ from conductor_loop.intents import admit
 from tests.auditing import POINTS, Conflict, MemoryAudit, Records, batches, known, stream
 from tests.factories import World, intent
 
-INTENTS = int(os.environ.get("AUDITED_INTENTS", "300"))  # 10,000 take two minutes
+INTENTS = int(os.environ.get("AUDITED_INTENTS", "100"))  # 10,000 take two minutes
 _CAUSES = (None, None, None, Cause.NETWORK_ERROR, Cause.PORCH_FAILED, Cause.PROCESSING_TIMEOUT)
 
 

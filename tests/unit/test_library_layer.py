@@ -67,8 +67,15 @@ def test_other_services_are_gone(trimmed: Path) -> None:
     assert {path.name for path in trimmed.iterdir() if path.is_dir()} == set(SERVICES)
 
 
-@pytest.mark.parametrize("variant", _VARIANTS, ids=str)
-@pytest.mark.parametrize("region", _REGIONS)
+@pytest.mark.parametrize(
+    ("region", "variant"),
+    [
+        pytest.param(region, variant, marks=pytest.mark.long if variant and region != "eu-central-1" else [])
+        for region in _REGIONS
+        for variant in _VARIANTS
+    ],
+    ids=str,
+)
 def test_a_call_goes_where_it_went_with_any_kind_of_endpoint(
     trimmed: Path, region: str, variant: dict[str, Any]
 ) -> None:

@@ -8,10 +8,11 @@ import sys
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from dev import stack
+from dev import bridge, demo, stack
 from dev.programs import link_programs
 from dev.stack import LOCAL, ROOT, Stack, free_port
 from tests.unit.machines import program
@@ -33,12 +34,12 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("module", ["dev.stack", "dev.demo", "dev.bridge"])
+@pytest.mark.parametrize("module", [stack, demo, bridge])
 @pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "4566 "])
-def test_what_is_no_port_is_said_in_one_line(module: str, port: str) -> None:
-    command = [sys.executable, "-m", module, *(["up"] if module == "dev.stack" else []), f"--port={port}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "PORT must be 1 to 65535\n")
+def test_what_is_no_port_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, module: ModuleType, port: str) -> None:
+    monkeypatch.setattr("sys.argv", ["make", *(["up"] if module is stack else []), f"--port={port}"])
+    with pytest.raises(SystemExit, match=r"^PORT must be 1 to 65535$"):
+        module.main()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,7 @@ def test_a_shell_that_takes_the_variables_has_sam_without_telemetry(local: Path)
     assert shown == f"0\n{local / 'bin'}\n"
 
 
+@pytest.mark.long  # starts SAM
 def test_programs_run_where_the_home_may_not_be_written_to(tmp_path: Path) -> None:
     """And write to .local alone, in a path that a shell has to be told as one word."""
     local = tmp_path / "a clone's $HOME/.local"

@@ -23,46 +23,48 @@ MOST_BILLED = 60
 TABLE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 UNITS = {"Count", "Seconds", "Bytes"}
 # CloudWatch's own schema of the format, "Embedded metric format specification": the parts that bind.
-EMF: dict[str, Any] = {
-    "type": "object",
-    "required": ["_aws"],
-    "properties": {
-        "_aws": {
-            "type": "object",
-            "required": ["Timestamp", "CloudWatchMetrics"],
-            "properties": {
-                "Timestamp": {"type": "integer"},
-                "CloudWatchMetrics": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["Namespace", "Dimensions", "Metrics"],
-                        "properties": {
-                            "Namespace": {"type": "string", "minLength": 1, "maxLength": 1024},
-                            "Dimensions": {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {
+EMF = jsonschema.Draft202012Validator(
+    {
+        "type": "object",
+        "required": ["_aws"],
+        "properties": {
+            "_aws": {
+                "type": "object",
+                "required": ["Timestamp", "CloudWatchMetrics"],
+                "properties": {
+                    "Timestamp": {"type": "integer"},
+                    "CloudWatchMetrics": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "required": ["Namespace", "Dimensions", "Metrics"],
+                            "properties": {
+                                "Namespace": {"type": "string", "minLength": 1, "maxLength": 1024},
+                                "Dimensions": {
                                     "type": "array",
                                     "minItems": 1,
-                                    "maxItems": 30,
-                                    "items": {"type": "string", "minLength": 1, "maxLength": 250},
+                                    "items": {
+                                        "type": "array",
+                                        "minItems": 1,
+                                        "maxItems": 30,
+                                        "items": {"type": "string", "minLength": 1, "maxLength": 250},
+                                    },
                                 },
-                            },
-                            "Metrics": {
-                                "type": "array",
-                                "minItems": 1,
-                                "maxItems": 100,
-                                "items": {"type": "object", "required": ["Name", "Unit"]},
+                                "Metrics": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "maxItems": 100,
+                                    "items": {"type": "object", "required": ["Name", "Unit"]},
+                                },
                             },
                         },
                     },
                 },
-            },
-        }
-    },
-}
+            }
+        },
+    }
+)
 
 
 def written(counted: Counted, metering: Metering | None = None) -> list[dict[str, Any]]:
@@ -73,7 +75,7 @@ def told(lines: list[dict[str, Any]]) -> dict[tuple[str, ...], float]:
     """Read lines as CloudWatch does: name and values of dimensions to value."""
     found = {}
     for line in lines:
-        jsonschema.validate(line, EMF)
+        EMF.validate(line)
         for way in line["_aws"]["CloudWatchMetrics"]:
             assert way["Namespace"] == NAMESPACE
             for names, metric in product(way["Dimensions"], way["Metrics"]):

@@ -2,18 +2,10 @@ import re
 from pathlib import Path
 
 from dev.dashboard import RED
-from dev.demo import SAMPLES
 from dev.template import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-
-
-def test_the_demo_in_the_readme_is_the_demo() -> None:
-    shown = [line.split() for line in README.splitlines() if line.startswith("intent-")]
-    for sample in SAMPLES:
-        line = f"{sample.file} {sample.why} {sample.expected} {sample.expected} ok".split()
-        assert line in shown, sample
 
 
 def test_every_make_target_in_the_readme_exists() -> None:

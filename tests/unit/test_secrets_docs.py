@@ -13,7 +13,7 @@ from conductor_loop.cli import main
 from conductor_loop.config import load
 from conductor_loop.tokens import Document, Scope
 from conductor_loop.tokens.vault import CA_FILE
-from tests.unit.test_template import RESOURCES, TEMPLATE
+from tests.unit.test_template import RESOURCES
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECRETS, ENCRYPTION = ((DOCS / name).read_text() for name in ("secrets.md", "encryption.md"))
@@ -69,8 +69,3 @@ def test_the_key_policy_lets_the_logs_of_every_function_in() -> None:
         for group in groups:
             name = group.replace("${AWS::StackName}", stack)
             assert fnmatchcase(name, pattern.partition(":log-group:")[2]), "whatever the stack is called"
-
-
-def test_the_parameter_of_the_documentation_exists() -> None:
-    assert "KmsKeyArn" in TEMPLATE["Parameters"]
-    assert "`KmsKeyArn`" in ENCRYPTION

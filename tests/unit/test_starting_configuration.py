@@ -76,7 +76,7 @@ def _step(ssm: Ssm, waits: list[float], attempt: int, now: float, seconds: float
         return error
 
 
-@pytest.mark.parametrize("number", [1, 40, 200, 1000])
+@pytest.mark.parametrize("number", [1, 40, 400])
 def test_every_one_of_a_burst_has_its_configuration_within_a_minute(number: int) -> None:
     ends = list(starts(Ssm(), number, seconds=60))
     assert [outcome for _, outcome in ends] == ["the configuration"] * number

@@ -76,17 +76,6 @@ def test_no_version_in_the_root_expires_before_its_answer() -> None:
     assert {"ExpiredObjectDeleteMarker"} <= {key for rule in rules for key in rule}
 
 
-def test_every_alarm_goes_where_alarms_go() -> None:
-    alarms = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    assert alarms
-    for alarm in alarms:
-        assert alarm["AlarmActions"] == [
-            "MakesAlarmTopic",
-            ["AlarmTopic"],
-            ["HasOwnAlarmTopics", "AlarmTopicArns", "AWS::NoValue"],
-        ]
-
-
 @pytest.mark.parametrize("queue", ["DeadLetterQueue", "UnansweredQueue"])
 def test_what_nobody_takes_from_a_queue_sets_off_an_alarm(queue: str) -> None:
     watched = [
@@ -99,8 +88,7 @@ def test_what_nobody_takes_from_a_queue_sets_off_an_alarm(queue: str) -> None:
 
 
 def test_throttled_sweeps_do_not_pile_up() -> None:
-    invoked = RESOURCES["SweeperFunction"]["Properties"]["EventInvokeConfig"]
-    assert invoked == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    assert RESOURCES["SweeperFunction"]["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

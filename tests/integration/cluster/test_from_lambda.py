@@ -21,6 +21,7 @@ from tests.integration.cluster.apiserver import TOKEN, ApiServer
 from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import World, encoded
 from tests.integration.conftest import MotoBucket
+from tests.long import first
 from tests.unit.porch_program.support import PORCH
 
 # Every client of the function, made under moto and forgotten with it.
@@ -131,7 +132,7 @@ def scaling(secret: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.usefixtures("scaling")
-@pytest.mark.parametrize("mode", ["direct", "structured"])
+@pytest.mark.parametrize("mode", first("structured", "direct"))
 def test_an_intent_scales_the_deployment_and_the_status_is_the_clusters_answer(
     world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
@@ -209,25 +210,22 @@ def test_an_exceeded_quota_is_retried_and_the_status_has_the_clusters_words(
 
 
 @pytest.mark.usefixtures("scaling")
-@pytest.mark.parametrize("mode", ["direct", "structured"])
-@pytest.mark.parametrize(
-    "lost", [(3,), (4,), (3, 4)], ids=["the patch", "what came of it", "the patch, and the next attempt"]
-)
+@pytest.mark.parametrize("mode", first("structured", "direct"))
 def test_the_replicas_before_are_known_to_an_attempt_after_one_that_changed_them(
-    world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str, lost: tuple[int, ...]
+    world: World, bucket: MotoBucket, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv("CONDUCTOR_MODE", mode)
     monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_ATTEMPTS", "2")
     monkeypatch.setenv("CONDUCTOR_PROCESSING_RETRY_DELAY", "1s")
 
-    def lose(_method: str, _path: str) -> None:
-        world.api.faults.hang_up_after = len(world.api.requests) if len(world.api.requests) in lost else 0
+    def lose(_method: str, _path: str) -> None:  # the patch, and the next attempt
+        world.api.faults.hang_up_after = number if (number := len(world.api.requests)) in {3, 4} else 0
 
     world.api.faults.before = lose
     status = drop(bucket, "intent-a.json")
     assert (status["message"], status["attempt"]) == (
         "Successfully scaled cnf-simulator to 3 replicas",
-        1 + len(lost),
+        3,
     )
     assert (status["previous_replicas"], status["observed_replicas"]) == (1, 3)
     assert len([each for each in world.api.requests if each.startswith("PATCH")]) == 1

@@ -11,7 +11,7 @@ import trustme
 import yaml
 
 from tests.integration.cluster.apiserver import ApiServer
-from tests.unit.porch_program.support import run, write_intent
+from tests.unit.porch_program.support import call, write_intent
 
 type Result = CompletedProcess[str]
 
@@ -45,7 +45,7 @@ class World:
         path = write_intent(self.directory, changes.pop("name", "intent-daily-001.json"), **changes)
         if "KUBECONFIG" not in environment:
             environment["KUBECONFIG"] = str(self.kubeconfig())
-        return run("-intent", path, "-out", self.directory / "out", *flags, **environment)
+        return call("-intent", path, "-out", self.directory / "out", *flags, **environment)
 
     def kubeconfig(self, user: dict[str, Any] | None = None, /, **cluster: Any) -> Path:
         """Write a kubeconfig with this user and these changes to the cluster's entry."""

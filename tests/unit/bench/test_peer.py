@@ -8,6 +8,8 @@ import pytest
 
 from bench import peer
 
+pytestmark = pytest.mark.long  # a program for each intent
+
 PROGRAM = """#!{python}
 import json, pathlib, subprocess, sys
 options = dict(zip(sys.argv[1:-1:2], sys.argv[2::2]))

@@ -106,6 +106,7 @@ def test_the_list_is_applied_to_what_is_left_without_such_characters(text: str, 
     assert ("$.reason", rule) in broken_rules(body(reason=text))
 
 
+@pytest.mark.long  # every character
 def test_what_programs_may_ignore_is_what_unicode_says() -> None:
     ignorable = regex.compile(r"\p{Default_Ignorable_Code_Point}")
     for char in map(chr, range(sys.maxunicode + 1)):

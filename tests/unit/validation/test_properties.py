@@ -83,7 +83,7 @@ def test_arbitrary_json_raises_nothing_but_rejected(document: object, rules: Rul
         assert validate(content, rules).document
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(HONEST | INTENTS | SPOILT | VALUES, st.builds(Rules, mode=st.sampled_from(SecurityMode), max_replicas=LIMITS))
 def test_the_quick_check_changes_no_verdict_and_no_word(document: object, rules: Rules) -> None:
     assert_said_twice(document, rules)
@@ -94,7 +94,7 @@ def test_the_quick_check_changes_nothing_at_any_edge_of_any_field() -> None:
         assert_said_twice(an_intent() | {name: edge}, Rules())
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(st.sampled_from(SAMPLES), FIELDS, RAW, st.booleans(), st.builds(Rules, max_replicas=LIMITS))
 def test_the_quick_check_changes_nothing_about_what_no_writer_of_json_writes(
     sample: Any, field: str, raw: str, twice: bool, rules: Rules
@@ -115,7 +115,7 @@ def assert_the_same_is_said(content: bytes, rules: Rules) -> None:
     assert inspect(content, rules) == slowly
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(HONEST | INTENTS, MODES)
 def test_what_is_accepted_round_trips_unchanged_and_satisfies_the_schema(document: object, rules: Rules) -> None:
     content = json.dumps(document).encode()
