@@ -1,5 +1,6 @@
 """The contract of a configuration: ``schemas/config.schema.json``, and what a document breaks of it."""
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,9 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from jsonschema import Draft7Validator, ValidationError, validators
+
 from conductor_loop.config import values
-from conductor_loop.contract import Check, Maker, keeps
-from conductor_loop.validation.schema import ecma_check, ecma_pattern
+from conductor_loop.validation.schema import ecma_pattern
 
 type Path = tuple[str, ...]
 type Document = dict[str, Any]
@@ -87,15 +89,7 @@ class Mistake:
 
 def mistakes(document: object) -> tuple[Mistake, ...]:
     """List everything that a document breaks."""
-    if _kept()(document):
-        return ()
-    from jsonschema import Draft7Validator, validators  # noqa: PLC0415 - most of the time that an import would take
-
-    # `extend` is untyped; the keywords of our own know the units, and that a line's end is none of a text's.
-    checker = Draft7Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
-    keywords = {"duration": _duration, "size": _size, "pattern": _pattern}
-    extended: Any = validators.extend(Draft7Validator, keywords, type_checker=checker)  # type: ignore[no-untyped-call]
-    found = sorted(extended(schema()).iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
+    found = sorted(_validator().iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
     return tuple(mistake for error in found for mistake in _described(error))
 
 
@@ -108,9 +102,7 @@ def _leaves(node: Mapping[str, Any], path: Path) -> Iterator[Leaf]:
 
 
 def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[Any]]:
-    def check(_: object, bounds: Mapping[str, str], value: object, __: object) -> Iterator[Any]:
-        from jsonschema import ValidationError  # noqa: PLC0415 - see above
-
+    def check(_: object, bounds: Mapping[str, str], value: object, __: object) -> Iterator[ValidationError]:
         if not isinstance(value, str):
             return
         try:
@@ -124,38 +116,20 @@ def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[Any]]:
     return check
 
 
-@cache
-def _kept() -> Check:
-    """Make the quick check, with the keywords of our own."""
-    says_nothing: Maker = lambda *_: lambda _: True  # noqa: E731 - a check that always holds
-    own = {"duration": _within(values.seconds), "size": _within(values.size), "pattern": ecma_check}
-    return keeps(schema(), own | dict.fromkeys(("governedBy", "means"), says_nothing))
-
-
-def _within(read: Callable[[str], float]) -> Maker:
-    def make(bounds: Mapping[str, str], _: object) -> Check:
-        low, high = read(bounds["minimum"]), read(bounds["maximum"])
-
-        def check(value: object) -> bool:
-            try:
-                return isinstance(value, str) and low <= read(value) <= high
-            except ValueError:
-                return False
-
-        return check
-
-    return make
-
-
-def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[Any]:
+def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[ValidationError]:
     """Hold a text to a pattern as JSON Schema means it: Python's ``$`` takes a line feed at the end as well."""
-    from jsonschema import ValidationError  # noqa: PLC0415 - see above
-
     if isinstance(value, str) and not ecma_pattern(pattern).search(value):
         yield ValidationError(f"{pattern} is not met")
 
 
-_duration, _size = _bounded(values.seconds), _bounded(values.size)
+@cache
+def _validator() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
+    integer = Draft7Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
+    keywords = {"duration": _bounded(values.seconds), "size": _bounded(values.size), "pattern": _pattern}
+    dialect: Any = validators.extend(Draft7Validator, keywords, type_checker=integer)  # type: ignore[no-untyped-call]
+    return dialect(schema())
+
+
 _TYPES = {
     "boolean": "true or false, without quotes",
     "integer": "a whole number, without quotes",
@@ -182,7 +156,7 @@ _SAYS: Mapping[str, Callable[[Any], str]] = {
 _SHOWN = 60  # characters of a wrong value that a message repeats
 
 
-def _described(error: Any) -> Iterator[Mistake]:  # noqa: ANN401 - jsonschema has no types
+def _described(error: Any) -> Iterator[Mistake]:  # noqa: ANN401 - in its types, every attribute may be unset
     at = tuple(error.absolute_path)
     path = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in at)
     if error.validator == "additionalProperties":
@@ -192,7 +166,7 @@ def _described(error: Any) -> Iterator[Mistake]:  # noqa: ANN401 - jsonschema ha
     yield Mistake(at, f"${path}: {_shown(error)} does not fit; {_SAYS[error.validator](error)}")
 
 
-def _shown(error: Any) -> str:  # noqa: ANN401 - jsonschema has no types
+def _shown(error: Any) -> str:  # noqa: ANN401 - see above
     """Repeat a wrong value, but for what may hold a secret: messages are logged."""
     if isinstance(error.instance, dict | list):
         return "an object" if isinstance(error.instance, dict) else "a list"
@@ -207,7 +181,5 @@ def _range(node: Mapping[str, Any]) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    import difflib  # noqa: PLC0415 - for typing errors only
-
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"

@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
-from conductor_loop.contract import Check, keeps
+from jsonschema import Draft7Validator, SchemaError, ValidationError, validators
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
 from conductor_loop.validation.finding import Finding, shown
 from conductor_loop.validation.parsing import BadNumber
 from conductor_loop.validation.rules import Rules
@@ -37,13 +40,6 @@ class BrokenSchema(ValueError):  # noqa: N818 - reads as what it is
     """The schema itself cannot be used; the message says why."""
 
 
-class Validator(Protocol):
-    """What a compiled schema can do."""
-
-    def iter_errors(self, instance: Any) -> Iterator[Any]:  # noqa: ANN401 - a document may be anything
-        """Find every error of a document."""
-
-
 def packaged_schema() -> dict[str, Any]:
     """Read the published contract, ``intent.schema.json``."""
     text = resources.files("conductor_loop").joinpath("schemas", "intent.schema.json").read_text("utf-8")
@@ -56,10 +52,6 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
 
     Raises BrokenSchema if the rules name a schema that cannot be used.
     """
-    if rules.schema is None and _kept(rules.max_replicas)(document):
-        return
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see compiled
-
     validator = compiled(rules.schema, rules.max_replicas)
     try:
         for error in validator.iter_errors(document):
@@ -72,57 +64,40 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
 
 
 @lru_cache(maxsize=8)
-def _kept(max_replicas: int) -> Check:
-    """Make the quick check of the packaged schema; a schema of one's own has to be looked at by jsonschema anyway."""
-    return keeps(_packaged(max_replicas), {"pattern": ecma_check})
-
-
-def ecma_check(pattern: str, _: object) -> Check:
-    """Make the quick check of ``pattern`` as ECMA-262 means it; see contract."""
-    search = ecma_pattern(pattern).search
-    return lambda value: type(value) is str and search(value) is not None
-
-
-@lru_cache(maxsize=8)
-def compiled(text: str | None, max_replicas: int) -> Validator:
+def compiled(text: str | None, max_replicas: int) -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
     """Make a schema ready for use, once per process.
 
     ``text`` is the schema to use instead of the packaged one; ``max_replicas`` replaces the packaged schema's maximum
     only. Raises BrokenSchema.
     """
-    from referencing import Registry  # noqa: PLC0415 - importing jsonschema takes a tenth of a second: on first use
-
-    schema = _packaged(max_replicas) if text is None else _load(text)
-    validator: Validator = _dialect()(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
-    return validator
-
-
-def _packaged(max_replicas: int) -> dict[str, Any]:
-    schema = packaged_schema()
-    schema["properties"]["replicas"]["maximum"] = max_replicas
-    return schema
+    if text is None:
+        schema = packaged_schema()
+        schema["properties"]["replicas"]["maximum"] = max_replicas
+    else:
+        schema = _load(text)
+    return _DIALECT(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
 
 
-def _dialect() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
-    from jsonschema import Draft7Validator, ValidationError, validators  # noqa: PLC0415 - see compiled
+def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+    if isinstance(instance, str) and not ecma_pattern(pattern).search(instance):
+        yield ValidationError("")
 
-    def pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if isinstance(instance, str) and not ecma_pattern(pattern).search(instance):
-            yield ValidationError("")
 
-    def required(_: Any, names: list[str], instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if isinstance(instance, dict):
-            yield from (ValidationError("", path=[name]) for name in names if name not in instance)
+def _required(_: Any, names: list[str], instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+    if isinstance(instance, dict):
+        yield from (ValidationError("", path=[name]) for name in names if name not in instance)
 
-    def extra(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
-        if allowed is not False or "patternProperties" in schema or not isinstance(instance, dict):
-            yield from Draft7Validator.VALIDATORS["additionalProperties"](validator, allowed, instance, schema)
-            return
-        known = schema.get("properties", {})
-        yield from (ValidationError("", path=[name]) for name in instance if name not in known)
 
-    keywords = {"pattern": pattern, "required": required, "additionalProperties": extra}
-    return validators.extend(Draft7Validator, keywords)  # type: ignore[no-untyped-call]
+def _extra(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+    if allowed is not False or "patternProperties" in schema or not isinstance(instance, dict):
+        yield from Draft7Validator.VALIDATORS["additionalProperties"](validator, allowed, instance, schema)
+        return
+    known = schema.get("properties", {})
+    yield from (ValidationError("", path=[name]) for name in instance if name not in known)
+
+
+_KEYWORDS = {"pattern": _pattern, "required": _required, "additionalProperties": _extra}
+_DIALECT: Any = validators.extend(Draft7Validator, _KEYWORDS)  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=256)
@@ -132,8 +107,6 @@ def ecma_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _load(text: str) -> Any:  # noqa: ANN401 - a schema may be true or false, too
-    from jsonschema import Draft7Validator, SchemaError  # noqa: PLC0415 - see compiled
-
     try:
         schema = json.loads(text)
         Draft7Validator.check_schema(schema)
@@ -158,7 +131,7 @@ def _patterns(schema: Any) -> Iterator[str]:  # noqa: ANN401 - any part of a sch
             yield from _patterns(part)
 
 
-def _finding(error: Any) -> Finding:  # noqa: ANN401 - jsonschema.ValidationError, which is imported on first use
+def _finding(error: Any) -> Finding:  # noqa: ANN401 - in its types, every attribute may be unset
     problem, remedy = _words(error)
     return Finding(tuple(error.absolute_path), error.validator or "false", problem, remedy)
 
