@@ -44,7 +44,7 @@ from conductor_loop import bootstrap, metrics
 from conductor_loop.counting import OVERDUE, REDELIVERED, UNSETTLED, Counted
 from conductor_loop.validation import validate_file
 app = handlers._app("bench")
-bootstrap.ssm_client()
+bootstrap.client("ssm")
 validate_file("intent-a.json", {_INTENT.encode()!r}, app.config.rules)
 handlers._logger().info("answered")
 metrics.emit(Counted({{UNSETTLED: 1, OVERDUE: 0, REDELIVERED: 0}}), app.config.metering, time.time())
@@ -92,7 +92,7 @@ def run(build: Path) -> list[Line]:
         "naive, uncompiled": Start(_NAIVE, (site,), _BYTE_CODE.with_name("none"), keeps_byte_code=False),
         "ours": Start(OURS, deployed),
         "ours, libraries as installed": Start(OURS, (build / "ConductorFunction", site), _BYTE_CODE),
-        "sweeper": Start(OURS.replace("bootstrap.ssm_client()", ""), (build / "SweeperFunction", deployed[1])),
+        "sweeper": Start(OURS.replace('bootstrap.client("ssm")', ""), (build / "SweeperFunction", deployed[1])),
     }
     times: dict[str, list[float]] = {name: [] for name in starts}
     for start in starts.values():

@@ -18,8 +18,7 @@ BUCKET, TABLE, REGION = "handoff", "state", "us-east-1"
 ROOT = Path(__file__).resolve().parent.parent
 PORCH = ROOT / "layers/porch/bin/porch"
 _QUEUE_ARN = "arn:aws:sqs:us-east-1:123456789012:normal"
-_CLIENTS = (sdk.s3_client, sdk.dynamodb_client, sdk.sqs_client)
-_MADE = (*_CLIENTS, sdk.session, handlers._live, handlers._built, handlers._logger)  # noqa: SLF001 - what a warm function keeps
+_MADE = (sdk.client, handlers._live, handlers._built, handlers._logger)  # noqa: SLF001 - what a warm function keeps
 
 
 class Context:
@@ -79,7 +78,7 @@ def forget() -> None:
 
 def clients() -> list[Any]:
     """Give the clients that the function works with."""
-    return [make() for make in _CLIENTS]
+    return [sdk.client("s3"), sdk.client("dynamodb"), sdk.client("sqs", sdk.MESSAGES)]
 
 
 def invoke(*records: dict[str, Any]) -> Any:  # noqa: ANN401 - what a handler answers

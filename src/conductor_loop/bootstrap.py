@@ -7,26 +7,16 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.functions import Conductor
+from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
 from conductor_loop.aws.ratelimits import RateLimits
-from conductor_loop.aws.sdk import (
-    dynamodb_client,
-    eks_client,
-    end_at,
-    lambda_client,
-    s3_client,
-    seconds_left,
-    secretsmanager_client,
-    sqs_client,
-    ssm_client,
-    starting_ssm_client,
-    sts_client,
-)
+from conductor_loop.aws.sdk import MESSAGES, STARTING, client, end_at, seconds_left
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
@@ -51,7 +41,7 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
         refused: Called once for each version of the document that is broken.
 
     """
-    clients = (starting_ssm_client, ssm_client)
+    clients = (partial(client, "ssm", STARTING), partial(client, "ssm"))
     first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
 
     def start() -> Stored:
@@ -68,7 +58,7 @@ def jitter() -> float:
 
 def queues(config: Config) -> Queues:
     """Give the queues of a configuration."""
-    return Queues(sqs_client(), config.queues)
+    return Queues(client("sqs", MESSAGES), config.queues)
 
 
 def build(
@@ -98,17 +88,17 @@ def build(
         credentials=_credentials(config),
         delivery=config.delivery,
     )
-    limits = RateLimits(dynamodb_client(), config.state_table)
+    limits = RateLimits(client("dynamodb"), config.state_table)
     return App(
         config=config,
-        bucket=Bucket(s3_client(), config.kms_key),
+        bucket=Bucket(client("s3"), config.kms_key),
         state=StateTable(
-            dynamodb_client(), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
+            client("dynamodb"), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),
         queues=queues(config),
         take=limits.take,
         peek=limits.peek,
-        redeliver=Conductor(lambda_client, config.conductor_function).redeliver,
+        redeliver=Conductor(partial(client, "lambda"), config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
         note=note,
@@ -141,10 +131,8 @@ def _has_extensions() -> bool:
 def _credentials(config: Config) -> Credentials[Any] | None:
     if config.delivery == PACKAGE or not (config.kubeconfig_secret or config.eks_cluster):
         return None
-    from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret  # noqa: PLC0415 - a start without is faster
-
     if config.kubeconfig_secret:
-        secret = KubeconfigSecret(secretsmanager_client, config.kubeconfig_secret)
+        secret = KubeconfigSecret(partial(client, "secretsmanager"), config.kubeconfig_secret)
         return Credentials(secret.read, lambda kubeconfig: kubeconfig)
-    cluster = EksCluster(eks_client, sts_client, config.eks_cluster)
+    cluster = EksCluster(partial(client, "eks"), partial(client, "sts"), config.eks_cluster)
     return Credentials(cluster.read, cluster.kubeconfig)

@@ -1,7 +1,5 @@
 """The Lambda entry points."""
 
-from conductor_loop import starting  # isort: split
-
 import logging
 import os
 import time
@@ -23,8 +21,6 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.reconcile import Swept, take_turn
-
-starting.over()
 
 SERVICE = "conductor-loop"
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives

@@ -5,11 +5,12 @@ Apart from ``bootstrap``, so that the function that intents wait for does not im
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from conductor_loop.aws.census import Census
 from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter
-from conductor_loop.aws.sdk import dynamodb_client, s3_client, ssm_client
+from conductor_loop.aws.sdk import client
 from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, changes, load
 from conductor_loop.config.sources import parsed
@@ -25,15 +26,15 @@ def measure(config: Config, gauges: Mapping[str, float], now: float) -> Mapping[
         now: Epoch seconds.
 
     """
-    Census(s3_client(), dynamodb_client(), config.state_table).go_on(config.handoff_bucket, gauges)
-    active = StateMeasures(dynamodb_client(), config.state_table).active_workers(now)
+    Census(client("s3"), client("dynamodb"), config.state_table).go_on(config.handoff_bucket, gauges)
+    active = StateMeasures(client("dynamodb"), config.state_table).active_workers(now)
     most = config.serving.max_workers
     return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
 
 
 def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
     """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
-    parameter = ConfigParameter(ssm_client, environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    parameter = ConfigParameter(partial(client, "ssm"), environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
     last: list[str | None] = [None]  # version that is noted for certain
 
     def good(text: str) -> bool:
@@ -46,7 +47,7 @@ def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
     def note(config: Config) -> None:
         if not parameter.name or (newest := parameter.newest().version) == last[0]:
             return
-        trails = Trails(dynamodb_client(), config.state_table, config.audit_seconds)
+        trails = Trails(client("dynamodb"), config.state_table, config.audit_seconds)
         trail = changes.ConfigTrail(good, trails.note_config, time.time)
         if trail.note(parameter.revisions(), trails.config()):
             last[0] = newest

@@ -110,6 +110,14 @@ def loader(monkeypatch: pytest.MonkeyPatch) -> None:
     paths[:] = dict.fromkeys(paths)
 
 
+@pytest.fixture(autouse=True)
+def _clients() -> Iterator[None]:
+    """Forget the clients of a test: they know its credentials, and its moto."""
+    sdk.client.cache_clear()
+    yield
+    sdk.client.cache_clear()
+
+
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -119,7 +127,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
     for comparison in (comparisons.OpLessThan, comparisons.OpLessThanOrEqual, comparisons.OpGreaterThan):
         monkeypatch.setattr(comparison, "expr", tolerant(comparison.expr))
     monkeypatch.setattr(comparisons.FuncBetween, "expr", tolerant(comparisons.FuncBetween.expr))
-    sdk.session.cache_clear()  # which knows the credentials of the test before
     sdk.end_at(float("inf"))  # and the invocation of the test before is over
     with mock_aws():
         session = boto3.session.Session(region_name="us-east-1")

@@ -15,7 +15,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from conductor_loop.api import bootstrap, handler
 from conductor_loop.api.parts import Wanted
-from conductor_loop.aws import listing, quick
+from conductor_loop.aws import listing, sdk
 from conductor_loop.aws.census import Census
 from conductor_loop.aws.counters import Counters
 from conductor_loop.aws.listing import Listing
@@ -222,15 +222,7 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     }.items():
         monkeypatch.setenv(name, value)
     yield aws
-    cached = (
-        quick.limiter_client,
-        quick.dynamodb_client,
-        quick.sqs_client,
-        quick.s3_client,
-        quick.secretsmanager_client,
-    )
-    configuring = (quick.ssm_client, quick.starting_ssm_client)
-    for one in (*cached, *configuring, bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
+    for one in (bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
         two.cache_clear()
@@ -256,7 +248,7 @@ def test_without_a_configuration_there_is_an_error_and_liveness(
 
     monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/conductor-loop/config")
     monkeypatch.setenv("CONDUCTOR_STACK", "conductor-loop")
-    quick.starting_ssm_client().meta.events.register("before-send", lose)
+    sdk.client("ssm", sdk.API_STARTING).meta.events.register("before-send", lose)
     answers = {path: handler.api(request("GET", path), None) for path in ("/livez", "/readyz", "/intents")}  # type: ignore[arg-type]
     assert [answer["statusCode"] for answer in answers.values()] == [200, 503, 503]
     assert body(answers["/readyz"])["error"]["code"] == "SERVICE_UNAVAILABLE"
@@ -268,8 +260,8 @@ def test_a_copy_that_starts_waits_longer_for_the_configuration_than_one_that_has
 ) -> None:
     deployed.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
     waits: list[float] = []
-    for make in (quick.starting_ssm_client, quick.ssm_client):
-        client: Any = make()
+    for profile in (sdk.API_STARTING, sdk.API_CONFIGURATION):
+        client = sdk.client("ssm", profile)
         wait = client.meta.config.read_timeout
         client.meta.events.register("before-send", lambda wait=wait, **_: waits.append(wait))
     variables = {"CONDUCTOR_CONFIG_PARAMETER": "/c/config", "CONDUCTOR_CONFIG_MAX_AGE": "0s"}
@@ -283,10 +275,11 @@ def test_connections_that_died_while_the_function_was_frozen_are_made_anew(deplo
     token, clear = mint("me", set(Scope), now, now + 60, random=bytes(40))
     text = json.dumps({"tokens": [token.entry()]})
     deployed.client("secretsmanager").put_secret_value(SecretId="tokens", SecretString=text)
-    clients: list[Any] = [quick.limiter_client(), quick.dynamodb_client(), quick.sqs_client(), quick.s3_client()]
     lost: list[str] = []
-    for client in (*clients, quick.secretsmanager_client()):
-        register_dying(client, lost)
+    register_dying(sdk.client("dynamodb", sdk.API_LIMITER), lost)
+    register_dying(sdk.client("s3", sdk.API_UPLOAD), lost)
+    for service in ("dynamodb", "sqs", "secretsmanager"):
+        register_dying(sdk.client(service, sdk.API), lost)
     paths = ("/readyz", "/healthz", "/metrics", "/intents", "/intents/intent-a.json")
     answers = [handler.api(request("GET", path, token=clear), None) for path in paths]  # type: ignore[arg-type]
     assert [answer["statusCode"] for answer in answers] == [200, 200, 200, 200, 404]

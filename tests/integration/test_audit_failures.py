@@ -15,7 +15,6 @@ from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
 from conductor_loop.aws import sdk
 from conductor_loop.aws.counters import Counters
-from conductor_loop.aws.sdk import dynamodb_client, logs_client
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intents import admit
@@ -35,7 +34,7 @@ def function(world: World, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")
     monkeypatch.setenv("CONDUCTOR_STATE_TABLE", TABLE)
     monkeypatch.setenv("CONDUCTOR_AUDIT_RETENTION_DAYS", "90")
-    caches = (handler._auditor, handler._counters, handler._logger, handlers._logger, logs_client, dynamodb_client)
+    caches = (handler._auditor, handler._counters, handler._logger, handlers._logger)
     for cached in caches:
         cached.cache_clear()
     yield
@@ -99,7 +98,7 @@ def test_the_publishing_function_logs_no_lines_of_the_sdk_which_carry_entries_an
 ) -> None:
     """Lambda sets the root logger to the function's level, INFO; here it is the lowest."""
     aws.client("logs").create_log_group(logGroupName=GROUP)
-    sdk.session.cache_clear()
+    sdk.client.cache_clear()
     for name in ("boto3", "botocore", "urllib3"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
     caplog.set_level(logging.DEBUG)

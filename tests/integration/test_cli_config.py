@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.aws import configuring, operator, sdk
+from conductor_loop.aws import configuring, operator
 from conductor_loop.cli import main
 from conductor_loop.config import report
 
@@ -28,10 +28,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(operator, "outputs", lambda _: outputs)
     monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
     with mock_aws():
-        sdk.ssm_client.cache_clear()
         boto3.client("ssm").put_parameter(Name="/stack/config", Value='{"log_level": "debug"}', Type="String")
         yield
-    sdk.ssm_client.cache_clear()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import sdk
 from conductor_loop.cli import main
 from tests.factories import BUCKET
 
@@ -23,7 +22,7 @@ type Set = Callable[..., None]
 
 
 @pytest.fixture
-def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
+def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set:
     """Give what sets the only variables of AWS that there are, on a machine that has nothing else."""
     for name in [*(name for name in os.environ if name.startswith("AWS_")), "HANDOFF_BUCKET", "STACK_NAME"]:
         monkeypatch.delenv(name, raising=False)
@@ -33,14 +32,12 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    sdk.session.cache_clear()
 
     def set_up(**variables: str) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
-    yield set_up
-    sdk.session.cache_clear()
+    return set_up
 
 
 def run(*arguments: str) -> Result:

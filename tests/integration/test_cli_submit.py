@@ -34,7 +34,6 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
     monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment, "Timeout": 120})
-    sdk.ssm_client.cache_clear()
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
         "StateTable": TABLE,
@@ -149,9 +148,8 @@ def test_who_may_not_read_the_rules_has_the_built_in_ones_checked(
         error = {"Error": {"Code": "AccessDeniedException", "Message": "no"}, "ResponseMetadata": {}}
         return AWSResponse("", 400, HTTPHeaders(), None), error
 
-    sdk.ssm_client().meta.events.register("before-call.ssm", refuse)
+    sdk.client("ssm").meta.events.register("before-call.ssm", refuse)
     result = run(write(tmp_path, "intent-a.json"))
-    sdk.ssm_client.cache_clear()
     assert result.exit_code == 0, result.output
     assert "the built-in ones are checked here" in result.stderr
     del monkeypatch

@@ -6,6 +6,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,9 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(operator, "outputs", lambda _: outputs)
     monkeypatch.setattr(configuring, "_function", lambda _: {})
     with mock_aws():
-        sdk.secretsmanager_client.cache_clear()
-        sdk.ssm_client.cache_clear()
         boto3.client("ssm").put_parameter(Name="/stack/config", Value="{}", Type="String")
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"tokens": []}')
         yield
-    sdk.secretsmanager_client.cache_clear()
-    sdk.ssm_client.cache_clear()
 
 
 def run(*arguments: Any) -> Result:
@@ -48,7 +45,7 @@ def stored() -> str:
 
 
 def secret(**more: Any) -> TokensSecret:
-    return TokensSecret(sdk.secretsmanager_client, SECRET, **more)
+    return TokensSecret(partial(sdk.client, "secretsmanager"), SECRET, **more)
 
 
 def test_a_created_token_is_shown_once_and_kept_as_a_digest() -> None:

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import asking, configuring, sdk
+from conductor_loop.aws import asking, configuring
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
@@ -25,7 +25,6 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE, "CONDUCTOR_PROCESSING_PRIORITY_QUEUES": "false"}}
     monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment, "Timeout": 120})
-    sdk.ssm_client.cache_clear()
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
         "StateTable": TABLE,

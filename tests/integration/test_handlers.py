@@ -266,7 +266,7 @@ def test_a_sweep_that_finds_nothing_costs_what_the_page_of_costs_says(
     handlers.sweeper({}, Context())  # type: ignore[arg-type]
     capsys.readouterr()
     made: Counter[str] = Counter()
-    for client in (sdk.s3_client(), sdk.dynamodb_client(), sdk.sqs_client()):
+    for client in (sdk.client("s3"), sdk.client("dynamodb"), sdk.client("sqs", sdk.MESSAGES)):
         client.meta.events.register("before-call", lambda model, **_: made.update([model.name]))
     handlers.sweeper({}, Context())  # type: ignore[arg-type]
     assert made.pop("ListObjectVersions") + made.pop("ListObjectsV2") == cost.SWEEP.s3_writes
@@ -399,7 +399,7 @@ def throttled(
     """Have a function start anew while SSM throttles its first reads; those it makes, and waiting takes no time."""
     aws.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
     monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/c/config")
-    for cached in (handlers._live, handlers._built, sdk.starting_ssm_client):
+    for cached in (handlers._live, handlers._built):
         cached.cache_clear()
     reads: list[str] = []
     waits: list[float] = []
@@ -409,7 +409,7 @@ def throttled(
         text = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
         return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(text)) if len(reads) <= times else None
 
-    events: Any = sdk.starting_ssm_client().meta.events
+    events: Any = sdk.client("ssm", sdk.STARTING).meta.events
     events.register_first("before-send.ssm", throttle)
     with monkeypatch.context() as waiting:
         waiting.setattr("time.monotonic", lambda real=time.monotonic: real() + sum(waits))

@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectionClosedError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from conductor_loop.aws import quick
+from conductor_loop.aws import sdk
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.listing import Listing
 from conductor_loop.errors import ConditionFailed, Illegible, NotAnswering
@@ -49,7 +49,7 @@ def test_a_name_is_put_once_unless_it_is_replaced(inbox: Inbox) -> None:
 def test_an_intent_is_put_in_one_try(aws: boto3.session.Session, table: Any) -> None:
     """A second one would find the object of the first one, if that arrived and only its answer was lost."""
     del aws
-    s3, tries = quick.s3_client(), []
+    s3, tries = sdk.client("s3", sdk.API_UPLOAD), []
 
     def lose(**_: object) -> None:
         tries.append(1)
@@ -59,7 +59,6 @@ def test_an_intent_is_put_in_one_try(aws: boto3.session.Session, table: Any) -> 
     with pytest.raises(NotAnswering):
         Inbox(s3, BUCKET, Listing(table, TABLE, 86_400)).put("intent-a.json", b"1", replace=False)
     assert len(tries) == 1
-    quick.s3_client.cache_clear()
 
 
 @pytest.mark.parametrize(("conflicts", "answer"), [(3, None), (4, NotAnswering)])

@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 from base64 import urlsafe_b64decode
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -35,9 +36,7 @@ def eks(aws: boto3.session.Session) -> Any:
 @pytest.fixture(autouse=True)
 def signing(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session/token+of=the role")
-    sdk.session.cache_clear()
-    yield aws
-    sdk.session.cache_clear()
+    return aws
 
 
 def refusal(read: Any) -> NoCredentials:
@@ -120,7 +119,7 @@ def test_what_the_service_answers_decides_what_happens_next(secrets: Any, code: 
 def test_a_service_that_cannot_be_reached_is_asked_again_later() -> None:
     config = Config(retries={"total_max_attempts": 1})
     nowhere = boto3.client("eks", "us-east-1", endpoint_url="http://127.0.0.1:1", config=config)
-    error = refusal(EksCluster(lambda: nowhere, sdk.sts_client, "edge").read)
+    error = refusal(EksCluster(lambda: nowhere, partial(sdk.client, "sts"), "edge").read)
     assert error.cause is Cause.NETWORK_ERROR
     assert "EndpointConnectionError" in str(error)
 
@@ -130,13 +129,13 @@ def test_a_service_that_cannot_be_reached_is_asked_again_later() -> None:
 
 def test_a_cluster_is_found_with_its_authority(eks: Any) -> None:
     make_cluster(eks, "edge")
-    found = EksCluster(lambda: eks, sdk.sts_client, "edge").read()
+    found = EksCluster(lambda: eks, partial(sdk.client, "sts"), "edge").read()
     assert found.endpoint.startswith("https://")
     assert found.authority
 
 
 def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
-    error = refusal(EksCluster(lambda: eks, sdk.sts_client, "edge").read)
+    error = refusal(EksCluster(lambda: eks, partial(sdk.client, "sts"), "edge").read)
     assert error.cause is Cause.NO_CREDENTIALS
     assert "EKS cluster edge is not there" in str(error)
 
@@ -144,7 +143,7 @@ def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
 def test_a_cluster_that_is_still_made_is_waited_for(eks: Any) -> None:
     with Stubber(eks) as stub:
         stub.add_response("describe_cluster", {"cluster": {"name": "edge", "status": "CREATING"}})
-        error = refusal(EksCluster(lambda: eks, sdk.sts_client, "edge").read)
+        error = refusal(EksCluster(lambda: eks, partial(sdk.client, "sts"), "edge").read)
     assert error.cause is Cause.NETWORK_ERROR
     assert "is CREATING" in str(error)
 
@@ -180,7 +179,7 @@ def test_all_of_a_token_that_is_secret_is_known_as_such(signing: boto3.session.S
 def test_without_a_role_to_sign_with_there_is_no_token(
     signing: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor_loop.aws.kubeconfigs.session_credentials", lambda: None)
+    monkeypatch.setattr("conductor_loop.aws.kubeconfigs.credentials", lambda: None)
     assert refusal(lambda: made(signing)).cause is Cause.INSUFFICIENT_PERMISSIONS
 
 

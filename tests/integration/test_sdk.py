@@ -1,5 +1,4 @@
 import time
-from collections.abc import Iterator
 
 import boto3
 import pytest
@@ -11,34 +10,29 @@ from tests.factories import BUCKET
 
 
 @pytest.fixture(autouse=True)
-def _clients(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _clients(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     del aws
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for make in (sdk.s3_client, sdk.sqs_client):
-        make.cache_clear()
-    yield
-    for make in (sdk.s3_client, sdk.sqs_client):
-        make.cache_clear()
 
 
 def test_no_call_is_begun_when_the_invocation_is_about_to_end() -> None:
     sdk.end_at(time.time() + 60)
-    assert sdk.s3_client().list_buckets()["Buckets"]
+    assert sdk.client("s3").list_buckets()["Buckets"]
     sdk.end_at(time.time() + 2)
     with pytest.raises(sdk.OutOfTime):
-        sdk.s3_client().list_buckets()
+        sdk.client("s3").list_buckets()
 
 
 def test_a_message_can_be_handed_back_a_little_longer() -> None:
     sdk.end_at(time.time() + 2)
-    sdk.sqs_client().list_queues()
+    sdk.client("sqs", sdk.MESSAGES).list_queues()
     sdk.end_at(time.time())
     with pytest.raises(sdk.OutOfTime):
-        sdk.sqs_client().list_queues()
+        sdk.client("sqs", sdk.MESSAGES).list_queues()
 
 
 def test_an_input_too_large_for_one_copy_is_copied_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = sdk.s3_client()
+    client = sdk.client("s3")
     version = client.put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"old")["VersionId"]
     client.put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"new")
     monkeypatch.setattr(s3, "_COPY_LIMIT", 1)

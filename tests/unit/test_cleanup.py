@@ -169,7 +169,7 @@ def test_a_sweep_goes_on_where_what_is_to_be_cleaned_up_is_unknown(world: World)
 
 
 def test_no_write_comes_later_than_the_longest_invocation_and_a_call() -> None:
-    call = sdk._CONFIG.connect_timeout + sdk._CONFIG.read_timeout  # type: ignore[attr-defined]
+    call = sdk.WORKER.connect_seconds + sdk.WORKER.read_seconds
     assert max(TEMPLATE["Parameters"]["FunctionTimeout"]["AllowedValues"]) + call < LATEST_WRITE_SECONDS
 
 

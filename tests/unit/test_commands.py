@@ -76,11 +76,6 @@ def test_help_imports_nothing_that_takes_long() -> None:
     assert not {name for name in loaded if name.startswith((*HEAVY, *OURS))}
 
 
-@pytest.mark.parametrize("command", ["submit", "watch", "list", "package", "logs", "status"])
-def test_the_help_of_a_command_imports_no_sdk(command: str) -> None:
-    assert not {name for name in loaded_by(command, "--help") if name.startswith(HEAVY)}
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_commands_and_options(shell: str) -> None:
     program = Path(sys.executable).with_name("conductor-loop")

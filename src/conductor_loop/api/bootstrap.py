@@ -3,12 +3,12 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
-from conductor_loop.aws import quick
+from conductor_loop.aws import sdk
 from conductor_loop.aws.at_rest import AtRest
 from conductor_loop.aws.identity import identity
 from conductor_loop.aws.inbox import Inbox
@@ -34,7 +34,7 @@ _STARTING_SECONDS = 0.5  # after which a start reads the configuration no more: 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
     """Give the configuration, as ``bootstrap.live`` does, and wait less for it once there is one."""
-    clients = (quick.starting_ssm_client, quick.ssm_client)
+    clients = (partial(sdk.client, "ssm", sdk.API_STARTING), partial(sdk.client, "ssm", sdk.API_CONFIGURATION))
     first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
 
     def start() -> Stored:
@@ -59,15 +59,15 @@ def build(config: Config, note: Callable[[Counted], None], trace: Callable[[Inte
         if waiting := recorder(request_id, fields, now):
             note(Counted({AUDIT_FAILURES: waiting}))
 
-    table, client = config.state_table, quick.dynamodb_client
-    listing = Listing(client(), table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
-    state, recorder = StateMeasures(client(), table), _recorder(table, config.audit_seconds)
-    tokens, depths = _tokens(config.token_source), QueueDepths(quick.sqs_client(), _urls(config))
+    table, client = config.state_table, sdk.client("dynamodb", sdk.API)
+    listing = Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
+    state, recorder = StateMeasures(client, table), _recorder(table, config.audit_seconds)
+    tokens, depths = _tokens(config.token_source), QueueDepths(sdk.client("sqs", sdk.API), _urls(config))
     return Parts(
         config=config,
         verify=lambda presented, now: _verified(tokens, presented, now),
         take=_limits(table).take,
-        intents=Inbox(quick.s3_client(), config.handoff_bucket, listing),
+        intents=Inbox(sdk.client("s3", sdk.API_UPLOAD), config.handoff_bucket, listing),
         measures=Measures(
             queue_size=depths.size,
             queue_depths=depths.each,
@@ -95,17 +95,17 @@ def _urls(config: Config) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _limits(table: str) -> RateLimits:
-    return RateLimits(quick.limiter_client(), table)
+    return RateLimits(sdk.client("dynamodb", sdk.API_LIMITER), table)
 
 
 @lru_cache(maxsize=1)
 def _recorder(table: str, keep_seconds: float) -> Recorder:
-    return Recorder(Trails(quick.dynamodb_client(), table, keep_seconds).note_call)
+    return Recorder(Trails(sdk.client("dynamodb", sdk.API), table, keep_seconds).note_call)
 
 
 @lru_cache(maxsize=1)
 def _encryption(table: str) -> AtRest:
-    return AtRest(quick.dynamodb_client, table, time.monotonic)
+    return AtRest(partial(sdk.client, "dynamodb", sdk.API), table, time.monotonic)
 
 
 @lru_cache(maxsize=1)
@@ -115,7 +115,7 @@ def _tokens(source: TokenSource) -> Tokens:
     Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
     ``vault_token``: a variable of the function would show it to whoever may look at functions.
     """
-    secret = TokensSecret(quick.secretsmanager_client, source.secret)
+    secret = TokensSecret(partial(sdk.client, "secretsmanager", sdk.API), source.secret)
     if source.vault is None:
         return Tokens(secret.read, time.monotonic)
     vault = VaultTokens(source.vault, identity, lambda: str(secret.read().content["vault_token"]))

@@ -4,7 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import generate_latest
 
 from conductor_loop import __version__, counting
 from conductor_loop.api.http import Response
@@ -12,9 +16,6 @@ from conductor_loop.api.parts import Counts, Parts, TableSize
 from conductor_loop.api.route import Call
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, Group, Kind, Metric
 from conductor_loop.config.metering import Metering
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric as Family
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +27,7 @@ class Scrape:
     values: Mapping[str, float]  # by the names of ``counting``, and of the measures
     metering: Metering
 
-    def collect(self) -> "Iterator[Family]":
+    def collect(self) -> Iterator[Family]:
         """Give each metric; Prometheus's library calls it."""
         for metric in CATALOGUE:
             if metric.prometheus and self.metering.has(metric.group) and (family := _family(metric, self.values)):
@@ -42,10 +43,6 @@ def metrics(parts: Parts, call: Call) -> Response:
 
 def text(scrape: Scrape) -> str:
     """Write a scrape in Prometheus's text format."""
-    # Imported here: no other route pays for it.
-    from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector  # noqa: PLC0415
-    from prometheus_client.exposition import generate_latest  # noqa: PLC0415
-
     registry = CollectorRegistry()
     registry.register(_Labelled([scrape], scrape.metering.labels))
     if scrape.metering.has(Group.SYSTEM):
@@ -61,7 +58,7 @@ class _Labelled:
     def __init__(self, collectors: Iterable[object], labels: Mapping[str, str]) -> None:
         self._collectors, self._labels = collectors, dict(labels)
 
-    def collect(self) -> "Iterator[Family]":
+    def collect(self) -> Iterator[Family]:
         """Give each metric."""
         for collector in self._collectors:
             for family in collector.collect():  # type: ignore[attr-defined]  # every collector can
@@ -105,10 +102,8 @@ def _ours(parts: Parts, active: float) -> dict[str, float]:
     )
 
 
-def _family(metric: Metric, values: Mapping[str, float]) -> "Family | None":
+def _family(metric: Metric, values: Mapping[str, float]) -> Family | None:
     """Make a metric of the values; ``None`` for a gauge that nobody has measured."""
-    from prometheus_client.core import Metric as Family  # noqa: PLC0415 - see text
-
     name = metric.prometheus.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.prometheus
     family = Family(name, f"{metric.meaning}.", metric.kind)
     for label, names in metric.counted.items():
@@ -120,7 +115,7 @@ def _family(metric: Metric, values: Mapping[str, float]) -> "Family | None":
     return family if family.samples else None
 
 
-def _add_histogram(family: "Family", labels: Mapping[str, str], prefix: str, values: Mapping[str, float]) -> None:
+def _add_histogram(family: Family, labels: Mapping[str, str], prefix: str, values: Mapping[str, float]) -> None:
     total = 0.0
     for bound in (*map(str, counting.bounds(prefix)), "inf"):
         total += values.get(f"{prefix}{bound}", 0)
@@ -130,9 +125,7 @@ def _add_histogram(family: "Family", labels: Mapping[str, str], prefix: str, val
     family.add_sample(f"{family.name}_sum", dict(labels), values.get(f"{prefix}sum", 0))
 
 
-def _build_info() -> "Family":
-    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - see text
-
+def _build_info() -> Family:
     family = GaugeMetricFamily(BUILD_INFO, "The version that answers.", labels=["version"])
     family.add_metric([__version__], 1)
     return family

@@ -1,7 +1,5 @@
 """The Lambda entry point of the API."""
 
-from conductor_loop import starting  # isort: split
-
 import logging
 import os
 import time
@@ -19,8 +17,6 @@ from conductor_loop.api.parts import Parts
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-
-starting.over()
 
 SERVICE = "conductor-loop"
 

@@ -1,7 +1,5 @@
 """The Lambda entry point that publishes the audit trail, and counts."""
 
-from conductor_loop import starting  # isort: split
-
 import os
 import time
 from collections.abc import Mapping
@@ -15,11 +13,9 @@ from conductor_loop import metrics
 from conductor_loop.audit.publishing import Auditor
 from conductor_loop.aws.auditlog import AuditExport, AuditLog
 from conductor_loop.aws.counters import Counters
-from conductor_loop.aws.sdk import dynamodb_client, end_at, logs_client, s3_client
+from conductor_loop.aws.sdk import client, end_at
 from conductor_loop.config.metering import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
-
-starting.over()
 
 SERVICE = "conductor-loop"
 _ANSWER: Mapping[str, Any] = {"state": {}}  # which Lambda asks for, since the event names its shard
@@ -61,16 +57,16 @@ def _metering() -> Metering:
 
 @cache
 def _auditor(writer: str) -> Auditor:
-    log = AuditLog(logs_client(), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
+    log = AuditLog(client("logs"), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
     bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
-    export = AuditExport(s3_client(), bucket).put if bucket else None
+    export = AuditExport(client("s3"), bucket).put if bucket else None
     return Auditor(_counters().read, log.publish, export, _counters().advance)
 
 
 @cache
 def _counters() -> Counters:
     keep_seconds = int(os.environ["CONDUCTOR_AUDIT_RETENTION_DAYS"]) * 86_400
-    return Counters(dynamodb_client(), os.environ["CONDUCTOR_STATE_TABLE"], keep_seconds)
+    return Counters(client("dynamodb"), os.environ["CONDUCTOR_STATE_TABLE"], keep_seconds)
 
 
 @cache

@@ -11,14 +11,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conductor_loop.errors import Unreadable
-from conductor_loop.intents.model import Phase
+from conductor_loop.intents.model import Phase, Row, Target
 from conductor_loop.storage.rows import Key, read_row, text
 from conductor_loop.storage.state import StateTable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from conductor_loop.intents.model import Row, Target
 
 _AT_ONCE = 8  # calls
 _MOST_WAITING = 200  # intents in the root that are read
@@ -51,7 +50,7 @@ def principal() -> str:
     return f"AWS:{boto3.client('sts').get_caller_identity()['UserId']}"
 
 
-def target(table: str, name: str) -> "Target":
+def target(table: str, name: str) -> Target:
     """Read what the state table knows of the target ``namespace/name``. Raises Unreadable."""
     return StateTable(boto3.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0).target(name)
 
@@ -70,7 +69,7 @@ def applied(table: str, file: str) -> Mapping[str, Any] | None:
     return outcome.status if outcome else None
 
 
-def _row(item: Mapping[str, Any]) -> "Row | None":
+def _row(item: Mapping[str, Any]) -> Row | None:
     try:
         return read_row(item)
     except Unreadable:

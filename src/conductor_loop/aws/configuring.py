@@ -43,7 +43,7 @@ class Deployed:
 def deployed(stack: str) -> Deployed:
     """Read what is in force."""
     outputs = operator.outputs(stack)
-    parameter = ConfigParameter(sdk.ssm_client, outputs["ConfigParameter"])
+    parameter = ConfigParameter(partial(sdk.client, "ssm"), outputs["ConfigParameter"])
     function = _function(outputs["ConductorFunction"])
     variables = function.get("Environment", {}).get("Variables", {})
     key, timeout = function.get("KMSKeyArn", ""), function.get("Timeout", _MOST_SECONDS)

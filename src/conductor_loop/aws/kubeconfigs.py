@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.exceptions import NoCredentialsError as NothingToSignWith
 
-from conductor_loop.aws.sdk import session_credentials
+from conductor_loop.aws.sdk import credentials
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.porch import Kubeconfig, read_kubeconfig, with_token
 
@@ -98,11 +98,11 @@ class EksCluster:
     def _signed_url(self) -> str:
         """Sign a question to STS, who we are: whoever sends it gets the answer, and so does EKS."""
         with _explained("a token", "the function's role to be assumed"):
-            meta, credentials = self._sts().meta, session_credentials()
-            if credentials is None:
+            meta, signer = self._sts().meta, credentials()
+            if signer is None:
                 raise NothingToSignWith
             request = AWSRequest("GET", meta.endpoint_url + _IDENTITY, {_NAME_HEADER: self._name})
-            SigV4QueryAuth(credentials, "sts", meta.region_name, _URL_SECONDS).add_auth(request)
+            SigV4QueryAuth(signer, "sts", meta.region_name, _URL_SECONDS).add_auth(request)
             return str(request.url)
 
 

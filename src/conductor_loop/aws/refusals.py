@@ -11,7 +11,6 @@ from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from conductor_loop.aws import sdk
 from conductor_loop.errors import NotAnswering
 
 AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
@@ -70,10 +69,9 @@ class Refusal:
 def connect() -> None:
     """Set the SDK up for a command. Raises an error of the SDK, which ``understood`` explains."""
     if boto3.DEFAULT_SESSION is None:
-        boto3.setup_default_session(botocore_session=sdk.session())
-    sdk.session().register("before-parse", _check_origin, unique_id="conductor-loop")
-    if boto3.DEFAULT_SESSION is not None:  # which may rest on another session
-        boto3.DEFAULT_SESSION.events.register("before-parse", _check_origin, unique_id="conductor-loop")
+        boto3.setup_default_session()
+    session: Any = boto3.DEFAULT_SESSION
+    session.events.register("before-parse", _check_origin, unique_id="conductor-loop")
 
 
 def _check_origin(**event: Any) -> None:  # noqa: ANN401 - what botocore tells
@@ -148,6 +146,6 @@ def _is_of_sdk(error: BaseException, *modules: str) -> bool:
 def region() -> str:
     """Say which region the SDK takes."""
     try:
-        return str(sdk.session().get_config_variable("region") or "none")
+        return (boto3.DEFAULT_SESSION or boto3.session.Session()).region_name or "none"
     except BotoCoreError:
         return "unknown"

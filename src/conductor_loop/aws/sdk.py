@@ -1,155 +1,109 @@
-"""The SDK's clients, set up once for all adapters."""
+"""The SDK's clients: one for each service and profile, made on first use and kept for the process."""
 
 import logging
 import time
+from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import botocore
 from botocore.config import Config
-from botocore.session import Session
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from conductor_loop import __version__
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_eks import EKSClient
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_logs import CloudWatchLogsClient
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_ssm import SSMClient
-    from mypy_boto3_sts import STSClient
+    from botocore.model import OperationModel
 
-# As a whole: the SDK would put its own together anew, twice for each call, in a quarter of the call's CPU.
-USER_AGENT = f"conductor-loop/{__version__} Botocore/{botocore.__version__}"
-_CONFIG = Config(
-    connect_timeout=2,  # seconds; a healthy endpoint answers in milliseconds
-    read_timeout=10,  # seconds; longer than any single call of ours takes
-    retries={"mode": "standard", "total_max_attempts": 4},
-    max_pool_connections=20,
-    user_agent=USER_AGENT,
-)
-_LAST_CALL_SECONDS = 3.0  # before an invocation ends, when the last call is begun
-_LAST_WORD_SECONDS = 1.0  # when the last message is handed back
+# As a whole: the SDK would assemble its own twice for each call, in a quarter of the call's CPU.
+_USER_AGENT = f"conductor-loop/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
 _LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
+_READS = ("Get", "List", "Query", "BatchGet", "Describe")  # how their operations begin
 _end = [float("inf")]  # of the invocation, in epoch seconds
 _making = Lock()  # a session makes one client at a time; some are made by the threads of a batch
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How long a call may take, and how often it is tried.
+
+    Args:
+        connect_seconds: A healthy endpoint connects in milliseconds.
+        read_seconds: Longer than any single call takes.
+        attempts: Tries of a call, by the SDK's standard mode.
+        reserve_seconds: No call begins in the last seconds of the invocation: its result might never be seen.
+        reconnects: How the operations begin that are tried once more, at once, on a closed connection: one that was
+            kept alive while Lambda had frozen the function fails although nothing is wrong. A timeout is not retried.
+
+    """
+
+    connect_seconds: float
+    read_seconds: float
+    attempts: int = 1
+    reserve_seconds: float | None = None
+    reconnects: tuple[str, ...] = ()
+
+
+WORKER = Profile(2, 10, attempts=4, reserve_seconds=3)
+MESSAGES = Profile(2, 10, attempts=4, reserve_seconds=1)  # the last call returns a message to its queue
+STARTING = Profile(2, 10)  # who invokes a function that starts waits longer than the SDK would
+# The API's caller waits, and retries by itself: short, and in one attempt.
+API = Profile(0.5, 1, reconnects=_READS)
+API_UPLOAD = Profile(1, 5, reconnects=_READS)  # 10 MB take a while. A put that is repeated finds its own object there
+API_LIMITER = Profile(0.5, 0.5, reconnects=(*_READS, "UpdateItem"))
+API_CONFIGURATION = Profile(0.25, 0.25, reconnects=_READS)  # the last good one is there
+API_STARTING = Profile(0.5, 1.5)  # there is no last good one, and copies that start share the CPU; /readyz has 2 s
+
+
 class OutOfTime(Exception):  # noqa: N818 - reads as what it is
-    """The invocation ends: what is begun now might never hear the answer."""
+    """The invocation ends before a call could."""
 
 
 def end_at(deadline: float) -> None:
-    """Say when the invocation ends, in epoch seconds."""
+    """Set when the invocation ends, in epoch seconds."""
     _end[0] = deadline
 
 
 def seconds_left() -> float:
-    """Say how long the invocation still has."""
+    """Return how long the invocation still has."""
     return _end[0] - time.time()
 
 
-def _bounded[C](client: C, reserve_seconds: float = _LAST_CALL_SECONDS) -> C:
-    """Have a client begin no call, nor try one again, when the invocation is about to end. Raises OutOfTime."""
-
-    def check(**_: object) -> None:
-        if time.time() > _end[0] - reserve_seconds:
-            raise OutOfTime
-
-    client.meta.events.register("before-send", check)  # type: ignore[attr-defined] # every client has it
-    return client
-
-
 @cache
-def session() -> Session:
-    """Start the SDK: botocore alone, since boto3's own part, transfers and resources, is a tenth of a cold start."""
+def client(service: str, profile: Profile = WORKER) -> Any:  # noqa: ANN401 - any service's
+    """Return the client of a service, with the environment's credentials, region and endpoint.
+
+    Its calls raise OutOfTime where the profile has a reserve.
+    """
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    return Session()
-
-
-def client_of(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - any service's
-    """Make a client from the environment's credentials, region and endpoint."""
+    config = Config(
+        connect_timeout=profile.connect_seconds,
+        read_timeout=profile.read_seconds,
+        retries={"mode": "standard", "total_max_attempts": profile.attempts},
+        max_pool_connections=20,
+        user_agent=_USER_AGENT,
+    )
     with _making:
-        return session().create_client(service, config=config)
+        made: Any = boto3.client(service, config=config)  # type: ignore[call-overload] # of any name
+
+    def check(**_: object) -> None:
+        if profile.reserve_seconds is not None and seconds_left() < profile.reserve_seconds:
+            raise OutOfTime
+
+    def reconnect(*, operation: "OperationModel", attempts: int, caught_exception: object, **_: object) -> float | None:
+        is_closed = isinstance(caught_exception, ConnectionClosedError | EndpointConnectionError)
+        return 0.0 if is_closed and attempts == 1 and operation.name.startswith(profile.reconnects) else None
+
+    made.meta.events.register("before-send", check)
+    made.meta.events.register_first("needs-retry", reconnect)
+    return made
 
 
-@cache
-def s3_client() -> "S3Client":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: S3Client = client_of("s3")
-    return _bounded(client)
-
-
-@cache
-def dynamodb_client() -> "DynamoDBClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: DynamoDBClient = client_of("dynamodb")
-    return _bounded(client)
-
-
-@cache
-def sqs_client() -> "SQSClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: SQSClient = client_of("sqs")
-    return _bounded(client, _LAST_WORD_SECONDS)
-
-
-@cache
-def lambda_client() -> "LambdaClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: LambdaClient = client_of("lambda")
-    return client
-
-
-@cache
-def logs_client() -> "CloudWatchLogsClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: CloudWatchLogsClient = client_of("logs")
-    return _bounded(client)
-
-
-@cache
-def ssm_client() -> "SSMClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: SSMClient = client_of("ssm")
-    return client
-
-
-@cache
-def starting_ssm_client() -> "SSMClient":
-    """Make the client of a function that starts: one try, since what calls it waits longer than the SDK would."""
-    client: SSMClient = client_of("ssm", _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1})))
-    return client
-
-
-@cache
-def secretsmanager_client() -> "SecretsManagerClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: SecretsManagerClient = client_of("secretsmanager")
-    return client
-
-
-@cache
-def eks_client() -> "EKSClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: EKSClient = client_of("eks")
-    return client
-
-
-@cache
-def sts_client() -> "STSClient":
-    """Make a client from the environment's credentials, region and endpoint."""
-    client: STSClient = client_of("sts")
-    return client
-
-
-def session_credentials() -> "Credentials | None":
-    """Give what the clients sign with; None where there is nothing."""
-    credentials: Credentials | None = session().get_credentials()
-    return credentials
+def credentials() -> "Credentials | None":
+    """Return what the clients sign with; None where there is nothing."""
+    found: Credentials | None = boto3.session.Session().get_credentials()
+    return found

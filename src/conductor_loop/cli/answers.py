@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from conductor_loop.aws import operator
+from conductor_loop.aws.operator import Standing
 from conductor_loop.cli.common import FAILED, NOT_YET, WrongUsage
 from conductor_loop.errors import Cause, Reaction
 from conductor_loop.intent import FILE_NAME
-
-if TYPE_CHECKING:
-    from conductor_loop.aws.operator import Standing
 
 GOOD = {"success", "skipped"}
 
@@ -33,7 +32,7 @@ class Stage(Enum):
         return self in {Stage.WITHDRAWN, Stage.ANSWERED}
 
 
-def stage(name: str, found: "Standing") -> Stage:
+def stage(name: str, found: Standing) -> Stage:
     """Tell where a name stands."""
     status, waiting = found.document, None if found.older else found.waiting
     if waiting is not None and waiting == status.get("version_id"):
@@ -47,14 +46,14 @@ def stage(name: str, found: "Standing") -> Stage:
     return Stage.WITHDRAWN if "next_retry" in status else Stage.ANSWERED
 
 
-def exit_code(name: str, found: "Standing") -> int:
+def exit_code(name: str, found: Standing) -> int:
     """Give the exit code of ``conductor-loop status``: that of the status, unless an answer is still to come."""
     if not stage(name, found).over:
         return NOT_YET
     return 0 if found.document["status"] in GOOD else FAILED
 
 
-def remark(name: str, bucket: str, found: "Standing") -> str:
+def remark(name: str, bucket: str, found: Standing) -> str:
     """Say what the status alone does not tell, and the next step; nothing beside a final answer."""
     match stage(name, found):
         case Stage.ABSENT:
@@ -78,8 +77,6 @@ def remark(name: str, bucket: str, found: "Standing") -> str:
 
 def final(name: str, bucket: str) -> Mapping[str, Any]:
     """Read the status of an intent that nothing more comes of; end the command where there is none."""
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
     found = operator.standing(bucket, name)
     if stage(name, found).over:
         return found.document
@@ -106,7 +103,7 @@ def misnamed(name: str, bucket: str, kept: str | None) -> str:
     return f"{rule}, and would be rejected again; send it under another: {renamed}"
 
 
-def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
+def refusal(name: str, bucket: str, found: Standing, kept: str | None) -> str:
     """Say why a name is not sent again; nothing where its newest answer is a failure that is over.
 
     ``kept`` is the key of an input that could be sent again on purpose.
@@ -135,7 +132,7 @@ def refusal(name: str, bucket: str, found: "Standing", kept: str | None) -> str:
             return ""
 
 
-def warning(found: "Standing") -> str:
+def warning(found: Standing) -> str:
     """Say that a failure will come again as long as the file is the same; nothing where it may pass."""
     details = found.document.get("error_details", {})
     if details.get("error_code") not in {cause for cause in Cause if cause.reaction is Reaction.REJECT}:
@@ -145,7 +142,7 @@ def warning(found: "Standing") -> str:
     )
 
 
-def _failed(found: "Standing") -> str:
+def _failed(found: Standing) -> str:
     status = found.document
     details = status.get("error_details", {})
     return f"attempt {status.get('attempt')} failed ({details.get('code')} {details.get('error_code')})"

@@ -11,6 +11,7 @@ import click
 
 from conductor_loop.audit.chain import Found, fields_of, read
 from conductor_loop.audit.verifying import Verdict, verify
+from conductor_loop.aws.auditing import Trail
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.common import (
     DAY_SECONDS,
@@ -57,8 +58,6 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
       conductor-loop audit show intent-scale-up-001.json
       conductor-loop audit show intent-scale-up-001.json --since 7d --output json
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
-
     lines = dict.fromkeys(Trail(stack, time.time() - since).lines(name))
     entries = [(line, found) for line in lines if (found := read(line)) is not None and _is_about(found, name)]
     for line, found in entries:
@@ -93,8 +92,6 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
       conductor-loop audit verify
       conductor-loop audit verify --since 7d --output json
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws.auditing import Trail  # noqa: PLC0415 - see common
-
     trail = Trail(stack, time.time() - since)
     lines = file.read_text(errors="replace").splitlines() if file else trail.lines()
     chains = {found.chain for line in lines if (found := read(line))}

@@ -7,7 +7,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from conductor_loop.aws import operator, refusals
 from conductor_loop.cli import console, place
+from conductor_loop.config import values
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
@@ -66,8 +68,6 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
         """Read it (click asks)."""
-        from conductor_loop.config import values  # noqa: PLC0415 - see speaks_to_aws
-
         if isinstance(value, float):  # read before
             return value
         try:
@@ -89,8 +89,6 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        from conductor_loop.aws import refusals  # noqa: PLC0415 - most of the time that `--help` would take
-
         place.warn_of_profile()
         place.take_region()
         try:
@@ -110,16 +108,12 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
 
 
 def _used() -> str:
-    from conductor_loop.aws import refusals  # noqa: PLC0415 - see speaks_to_aws
-
     stack = click.get_current_context().params.get("stack")
     return place.used(refusals.region()) + (f", stack {stack}" if stack else "")
 
 
 def handoff_bucket(bucket: str | None, stack: str) -> str:
     """Give the bucket that a command is about: an option that was typed beats the environment."""
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see speaks_to_aws
-
     source = click.get_current_context().get_parameter_source
     typed = {name for name in ("bucket", "stack") if source(name) is ParameterSource.COMMANDLINE}
     if typed == {"bucket", "stack"}:

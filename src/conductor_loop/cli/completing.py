@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from conductor_loop.aws import operator, refusals
 from conductor_loop.cli.place import DEFAULT, take_local, take_region
 
 _MOST_SECONDS = 2.0  # that a shell waits after Tab
@@ -25,8 +26,6 @@ def names(context: click.Context, _: click.Parameter, incomplete: str) -> list[C
 
 def _look(typed: Mapping[str, Any], incomplete: str, found: list[str]) -> None:
     with suppress(Exception):
-        from conductor_loop.aws import operator, refusals  # noqa: PLC0415 - see common
-
         stack = typed.get("stack") or take_local().get("STACK_NAME", DEFAULT)
         take_region()
         refusals.connect()

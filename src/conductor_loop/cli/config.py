@@ -5,19 +5,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from conductor_loop.aws import configuring
 from conductor_loop.cli import console
 from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.lazy import Group
-from conductor_loop.config import Stored
+from conductor_loop.config import Stored, report
 from conductor_loop.config.schema import get, leaves
 from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
-
-if TYPE_CHECKING:
-    from conductor_loop.aws import configuring
 
 PASSED, FAILED = 0, 1
 
@@ -51,8 +48,6 @@ def show(version: int | None, stack: str, *, as_json: bool) -> None:
       conductor-loop config show
       conductor-loop config show --output json
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
-
     deployed = configuring.deployed(stack)
     if version is not None:
         click.echo(_version(deployed, version), nl=False)
@@ -76,8 +71,6 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config push config.json
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
-
     text = _read(file)
     deployed = configuring.deployed(stack)
     _good(text, deployed.environment)
@@ -103,8 +96,6 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config diff config.json
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
-
     text = _read(file)
     deployed = configuring.deployed(stack)
     (_, now), then = in_force(deployed), _good(text, deployed.environment)
@@ -120,8 +111,6 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
 @speaks_to_aws
 def validate(file: Path, stack: str | None) -> int:
     """Print the report on a document (specification, "Configuration Validation"); the exit code."""
-    from conductor_loop.config import report  # noqa: PLC0415 - see common
-
     try:
         text = file.read_text()
     except FileNotFoundError:
@@ -132,15 +121,13 @@ def validate(file: Path, stack: str | None) -> int:
         raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
     environment, probes = dict(os.environ), None
     if stack is not None:
-        from conductor_loop.aws import configuring  # noqa: PLC0415 - see common
-
         environment, probes = dict(configuring.deployed(stack).environment), configuring.probes(stack)
     found = report.inspect(text, environment, probes)
     click.echo(str(found))
     return PASSED if found.passed else FAILED
 
 
-def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
+def in_force(deployed: configuring.Deployed) -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
@@ -155,7 +142,7 @@ def in_force(deployed: "configuring.Deployed") -> tuple[Stored, Effective]:
         ) from None
 
 
-def _version(deployed: "configuring.Deployed", version: int) -> str:
+def _version(deployed: configuring.Deployed, version: int) -> str:
     """Find the document of a version; end the command where there is none."""
     kept = {stored.version: stored.text for stored in (*deployed.parameter.earlier(), deployed.newest)}
     if str(version) in kept:

@@ -3,14 +3,14 @@
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from conductor_loop.intents.model import SPELLINGS
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 STYLES: Mapping[str, str] = {
     "success": "green", "skipped": "cyan", "failed": "red", "timeout": "red", "retrying": "yellow",
@@ -21,17 +21,13 @@ _GAP = 2  # between two columns
 _WORDS = {str(state): word for word, state in SPELLINGS.items()}
 
 
-def stdout() -> "Console":
+def stdout() -> Console:
     """Give standard output as rich draws on it; rich itself hears NO_COLOR, FORCE_COLOR and TERM."""
-    from rich.console import Console  # noqa: PLC0415 - see common
-
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def stderr() -> "Console":
+def stderr() -> Console:
     """Give standard error, where progress goes."""
-    from rich.console import Console  # noqa: PLC0415 - see common
-
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
@@ -72,8 +68,6 @@ def print_rows(
 
 
 def _print_table(columns: Sequence[str], rows: list[list[str]], flexible: str, least: Collection[str]) -> None:
-    from rich.table import Table  # noqa: PLC0415 - see common
-
     screen = stdout()
     widths = {name: max(len(name), *(len(row[at]) for row in rows)) if rows else 0 for at, name in enumerate(columns)}
     shown = _fitting(widths, flexible, least, screen.width)
@@ -102,8 +96,6 @@ def _fitting(widths: Mapping[str, int], flexible: str, least: Collection[str], w
 def note(word: str, text: str, colour: str) -> None:
     """Say something on standard error: one line, which a terminal shows as far as it is wide."""
     if sys.stderr.isatty():
-        from rich.text import Text  # noqa: PLC0415 - see common
-
         stderr().print(Text(word, style=colour).append(text, style="default"), no_wrap=True, overflow="ellipsis")
     else:
         click.echo(word + text, err=True)
@@ -111,8 +103,6 @@ def note(word: str, text: str, colour: str) -> None:
 
 def cell(text: str) -> Any:  # noqa: ANN401 - rich's Text
     """Give a cell its colour, if its word has one."""
-    from rich.text import Text  # noqa: PLC0415 - see common
-
     return Text(text, style=STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")
 
 

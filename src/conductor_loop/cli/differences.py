@@ -2,25 +2,22 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import click
 
+from conductor_loop.aws.packages import Stored
 from conductor_loop.cli import console
-
-if TYPE_CHECKING:
-    from conductor_loop.aws.packages import Stored
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def changes(old: "Stored", new: "Stored") -> Mapping[str, list[str]]:
+def changes(old: Stored, new: Stored) -> Mapping[str, list[str]]:
     """Give the lines of each file that differs, by its path."""
     found = {path: list(_changed(path, old, new)) for path in sorted(old.files.keys() | new.files.keys())}
     return {path: lines for path, lines in found.items() if lines}
 
 
-def print_changes(old: "Stored", new: "Stored") -> None:
+def print_changes(old: Stored, new: Stored) -> None:
     """Print the differences, and how many files have any."""
     found = changes(old, new)
     for line in (line for lines in found.values() for line in lines):
@@ -29,7 +26,7 @@ def print_changes(old: "Stored", new: "Stored") -> None:
     click.echo(f"{old.name} -> {new.name}: {len(found)} of {every} files differ", err=True)
 
 
-def _changed(path: str, old: "Stored", new: "Stored") -> Iterator[str]:
+def _changed(path: str, old: Stored, new: Stored) -> Iterator[str]:
     before, after = old.files.get(path, b""), new.files.get(path, b"")
     if before == after and path in old.files and path in new.files:
         return

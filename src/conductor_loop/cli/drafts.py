@@ -6,15 +6,19 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from conductor_loop.aws import configuring, following, refusals
 from conductor_loop.cli import console
 from conductor_loop.cli.common import WrongUsage
-
-if TYPE_CHECKING:
-    from conductor_loop.validation import Rules
+from conductor_loop.cli.config import in_force
+from conductor_loop.config import typed
+from conductor_loop.config.values import seconds
+from conductor_loop.intent import Intent
+from conductor_loop.intents.attempt import SETTLE_SECONDS
+from conductor_loop.validation import BOUNDS, Rules, SecurityMode, inspect
+from conductor_loop.validator import Source, lines, told
 
 _STRICT = (
     "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
@@ -24,9 +28,6 @@ _STRICT = (
 
 def read(files: Sequence[Path]) -> dict[str, bytes]:
     """Read the files, by name. Raises WrongUsage, naming every one that cannot be sent."""
-    from conductor_loop.validation import BOUNDS  # noqa: PLC0415 - see common
-    from conductor_loop.validator import Source  # noqa: PLC0415 - see common
-
     bodies: dict[str, bytes] = {}
     problems = []
     for file in files:
@@ -56,18 +57,11 @@ def _no_file(file: Path) -> str | None:
     return None
 
 
-def limits(stack: str) -> "tuple[Rules, float]":
+def limits(stack: str) -> tuple[Rules, float]:
     """Take the rules of the stack, and the seconds that porch has at most.
 
     Where the caller may not see them: the built-in rules, with a word about it, and no limit.
     """
-    from conductor_loop.aws import configuring, following, refusals  # noqa: PLC0415 - see common
-    from conductor_loop.cli.config import in_force  # noqa: PLC0415 - see common
-    from conductor_loop.config import typed  # noqa: PLC0415 - see common
-    from conductor_loop.config.values import seconds  # noqa: PLC0415 - see common
-    from conductor_loop.intents.attempt import SETTLE_SECONDS  # noqa: PLC0415 - see common
-    from conductor_loop.validation import Rules  # noqa: PLC0415 - see common
-
     try:
         deployed = configuring.deployed(stack)
         _, known = in_force(deployed)
@@ -82,8 +76,6 @@ def limits(stack: str) -> "tuple[Rules, float]":
 
 def warn_of_cuts(bodies: Mapping[str, bytes], longest: float) -> None:
     """Name the intents that ask for more time than the stack gives to any."""
-    from conductor_loop.intent import Intent  # noqa: PLC0415 - see common
-
     for name, body in bodies.items():
         wanted = Intent(json.loads(body)).timeout_seconds or 0
         if wanted > longest:
@@ -91,11 +83,8 @@ def warn_of_cuts(bodies: Mapping[str, bytes], longest: float) -> None:
             console.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
 
 
-def validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) -> None:
+def validated(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> None:
     """Hold every file to the rules; end the command, with every violation, where one breaks any."""
-    from conductor_loop.validation import inspect  # noqa: PLC0415 - see common
-    from conductor_loop.validator import Source, lines, told  # noqa: PLC0415 - see common
-
     reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
     broken = {name: report for name, report in reports.items() if not report.valid}
     if broken and as_json:
@@ -109,10 +98,8 @@ def validated(bodies: Mapping[str, bytes], rules: "Rules", *, as_json: bool) -> 
         raise click.ClickException(f"nothing was sent: {why}; correct or leave out those above")
 
 
-def _note_strict(broken: Mapping[str, bytes], rules: "Rules") -> None:
+def _note_strict(broken: Mapping[str, bytes], rules: Rules) -> None:
     """Name the files that would be valid in the other security mode, which the operator of the stack can choose."""
-    from conductor_loop.validation import SecurityMode, inspect  # noqa: PLC0415 - see common
-
     standard = replace(rules, mode=SecurityMode.STANDARD)
     if prose := [name for name, body in broken.items() if inspect(body, standard, name).valid]:
         click.echo(_STRICT.format(", ".join(prose)), err=True)

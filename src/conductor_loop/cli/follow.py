@@ -3,25 +3,21 @@
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from conductor_loop.aws import following, refusals
 from conductor_loop.cli.common import FAILED, NO_AWS, NOT_YET
 from conductor_loop.cli.lazy import INTERRUPTED
 from conductor_loop.cli.progress import Progress
 from conductor_loop.cli.summary import Sent
-
-if TYPE_CHECKING:
-    from conductor_loop.intent import Handoff
+from conductor_loop.intent import Handoff
 
 _POLL_SECONDS = 0.5
 
 
 def follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
     """Wait for the answers; the exit code, if the waiting itself did not end well."""
-    from conductor_loop.aws import refusals  # noqa: PLC0415 - see common
-
     pending = {one.handoff: one for one in sent.values() if one.handoff}
     deadline = time.monotonic() + timeout
     try:
@@ -40,10 +36,8 @@ def follow(sent: Mapping[str, Sent], table: str, timeout: float) -> int:
     return 0
 
 
-def _answers(sent: "Mapping[Handoff, Sent]", table: str) -> Iterator[list[Sent]]:
+def _answers(sent: Mapping[Handoff, Sent], table: str) -> Iterator[list[Sent]]:
     """Look again and again; give those that have no answer yet."""
-    from conductor_loop.aws import following  # noqa: PLC0415 - see common
-
     follower, pending = following.Follower(table), dict(sent)
     while True:
         rows = follower.rows(pending.keys()) if pending else {}

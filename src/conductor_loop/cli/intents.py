@@ -3,10 +3,12 @@
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from conductor_loop.aws import operator
+from conductor_loop.aws.operator import Standing
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.answers import Stage
 from conductor_loop.cli.common import (
@@ -23,9 +25,6 @@ from conductor_loop.cli.common import (
 from conductor_loop.cli.completing import names
 from conductor_loop.errors import ConditionFailed, Illegible
 from conductor_loop.intent import FILE_NAME, Priority
-
-if TYPE_CHECKING:
-    from conductor_loop.aws.operator import Standing
 
 _POLL_SECONDS = 0.5
 
@@ -96,8 +95,6 @@ def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
 
     Exit codes: 0 sent again, 1 it is not to be, 2 nothing of that name, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
     bucket = handoff_bucket(bucket, stack)
     kept = operator.kept(bucket, name)
     if not FILE_NAME.fullmatch(name):
@@ -134,8 +131,6 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
       conductor-loop redrive --dry-run
       conductor-loop redrive
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
     found = operator.outputs(stack)
     if dry_run:
         _show_dead_letters(*operator.dead_letters(found["DeadLetterQueue"]), as_json=as_json)
@@ -183,10 +178,8 @@ def _tell(document: Mapping[str, Any]) -> None:
         click.echo(f"  {'':11}  {console.printable(str(violation.get('message')))}")
 
 
-def _awaited(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
+def _awaited(name: str, bucket: str, seconds: float) -> tuple[Standing, str]:
     """Wait until nothing more comes, or for so long; where the name stands then, and what was said meanwhile."""
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
     deadline, said = time.monotonic() + seconds, ""
     while True:
         found = operator.standing(bucket, name)

@@ -7,19 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from conductor_loop.api.parts import Listed, Wanted
+from conductor_loop.aws import operator, overview
+from conductor_loop.aws.listing import Listing
+from conductor_loop.aws.operator import Listed as Lying
 from conductor_loop.cli import console
 from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Phase
-
-if TYPE_CHECKING:
-    from conductor_loop.api.parts import Listed, Wanted
-    from conductor_loop.aws.listing import Listing
-    from conductor_loop.aws.operator import Listed as Lying
 
 _RECEIVED = "received"  # in the root, and nobody has come to it yet
 _UNDECIDED = {state for state in Phase if not state.done}
@@ -79,11 +78,8 @@ def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
         click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
 
 
-def _found(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> "list[Listed]":
+def _found(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> list[Listed]:
     """Give what the table knows, and what lies in the root and is not in the table yet."""
-    from conductor_loop.api.parts import Wanted  # noqa: PLC0415 - see common
-    from conductor_loop.aws import operator, overview  # noqa: PLC0415 - see common
-
     outputs, now = operator.outputs(stack), time.time()
     given: dict[str, str] = {name: value for name, value in filters.items() if value}
     states: set[str] = _GROUPS.get(state or "", {state} if state else set())
@@ -100,7 +96,7 @@ def _found(stack: str, since: float, limit: int, state: str | None, **filters: s
     return sorted([*known, *strangers], key=lambda one: one.arrived, reverse=True)[:limit]
 
 
-def _rows(table: "Listing", wanted: "Wanted", now: float) -> "Iterator[Listed]":
+def _rows(table: Listing, wanted: Wanted, now: float) -> Iterator[Listed]:
     while True:
         page = table.page(wanted, now)
         yield from page.intents
@@ -109,10 +105,8 @@ def _rows(table: "Listing", wanted: "Wanted", now: float) -> "Iterator[Listed]":
         wanted = replace(wanted, position=page.position)
 
 
-def _strangers(table: "Listing", lying: "list[Lying]", met: set[str]) -> "list[Listed]":
+def _strangers(table: Listing, lying: list[Lying], met: set[str]) -> list[Listed]:
     """Give what lies in the root of which the table knows nothing, though it may know other versions of the name."""
-    from conductor_loop.api.parts import Listed  # noqa: PLC0415 - see common
-
     waiting = [one for one in lying if one.version_id not in met]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         answers = list(pool.map(lambda one: table.newest(one.name), waiting))
@@ -123,6 +117,6 @@ def _strangers(table: "Listing", lying: "list[Lying]", met: set[str]) -> "list[L
     ]
 
 
-def _cells(one: "Listed") -> list[Any]:
+def _cells(one: Listed) -> list[Any]:
     arrived = f"{one.arrived[:19]}Z" if one.arrived else "-"
     return [arrived, console.word(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]

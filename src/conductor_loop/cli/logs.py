@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from conductor_loop.aws import logs as groups
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.common import Duration, WrongUsage, file_name, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.completing import names
@@ -39,8 +40,6 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
       conductor-loop logs intent-scale-up-001.json
       conductor-loop logs intent-scale-up-001.json --since 24h --output json
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import logs as groups  # noqa: PLC0415 - see common
-
     back = since if since is not None else _OF_ONE_SECONDS if name else _OF_ALL_SECONDS
     lines = [(line, readable(line.text, name)) for line in groups.lines(stack, name, time.time() - back)]
     told = [(line, text) for line, text in lines if text is not None]

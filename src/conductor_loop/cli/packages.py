@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from conductor_loop.aws.packages import Shelf, Stored
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.common import (
     WrongUsage,
@@ -18,9 +19,6 @@ from conductor_loop.cli.common import (
 )  # fmt: skip
 from conductor_loop.cli.completing import names
 from conductor_loop.cli.differences import changes, print_changes, text_of
-
-if TYPE_CHECKING:
-    from conductor_loop.aws.packages import Stored
 
 
 @click.command()
@@ -49,8 +47,6 @@ def package(name: str, folder: Path | None, bucket: str | None, stack: str, *, a
       3  no answer yet
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws.packages import Shelf  # noqa: PLC0415 - see common
-
     if folder is not None and folder.exists():
         raise WrongUsage(f"{folder} exists: name a folder that does not, or remove it")
     bucket = handoff_bucket(bucket, stack)
@@ -81,8 +77,6 @@ def diff(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
 
     The exit codes are those of `conductor-loop package`; whether the two differ changes none.
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws.packages import Shelf  # noqa: PLC0415 - see common
-
     bucket = handoff_bucket(bucket, stack)
     status, shelf = _status(name, bucket), Shelf(bucket)
     new, old = shelf.of(status), shelf.before(status)
@@ -104,7 +98,7 @@ def _status(name: str, bucket: str) -> Mapping[str, Any]:
     return found
 
 
-def _show(found: "Stored", bucket: str) -> None:
+def _show(found: Stored, bucket: str) -> None:
     click.echo(f"s3://{bucket}/{found.prefix}", err=True)
     for path, body in found.files.items():
         click.secho(f"==> {console.printable(path)}", bold=True)
@@ -112,7 +106,7 @@ def _show(found: "Stored", bucket: str) -> None:
         console.lines_of(f"({len(body)} bytes that are no text)" if text is None else text)
 
 
-def _write(found: "Stored", folder: Path) -> None:
+def _write(found: Stored, folder: Path) -> None:
     for path in found.files:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise click.ClickException(f"{path!a} leads out of the folder; nothing was written")

@@ -3,16 +3,14 @@
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from conductor_loop.aws import asking, operator, packages
 from conductor_loop.cli import console, drafts
 from conductor_loop.cli.common import FAILED, NO_AWS, WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.differences import changes, print_changes
-
-if TYPE_CHECKING:
-    from conductor_loop.aws.packages import Stored
 
 _MOST_BYTES = 4 * 1024**2  # of an intent: what Lambda takes has 6 MB, and it grows by a third on its way
 _WORDS = {
@@ -63,8 +61,6 @@ class _Found:
     """A plan, and what else is to be known of its name and its target."""
 
     def __init__(self, name: str, stack: str, body: bytes) -> None:
-        from conductor_loop.aws import asking, operator  # noqa: PLC0415 - see common
-
         outputs = operator.outputs(stack)
         try:
             self.plan = asking.plan(outputs["ConductorFunction"], name, body)
@@ -73,15 +69,13 @@ class _Found:
             raise click.exceptions.Exit(NO_AWS) from None
         self.name, self.remarks = name, [*_of_target(self.plan)]
         self.verdict = next((one for one in ("refused", "failed", "untried") if one in self.plan), "applied")
-        self.old: Stored | None = None
-        self.new: Stored | None = None
+        self.old: packages.Stored | None = None
+        self.new: packages.Stored | None = None
         self.waiting: list[str] = []
         if self.verdict != "refused":
             self._look(outputs["HandoffBucket"])
 
     def _look(self, bucket: str) -> None:
-        from conductor_loop.aws import asking, operator, packages  # noqa: PLC0415 - see common
-
         self.waiting, whole = asking.waiting(bucket, self.plan["target"])
         if others := [one for one in self.waiting if one != self.name]:
             self.remarks.append(f"{', '.join(others)}: for the same target, and not answered yet")

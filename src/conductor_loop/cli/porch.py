@@ -4,16 +4,15 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
+from conductor_loop import porch_check as suite
 from conductor_loop.cli.common import Duration, output_option
 from conductor_loop.errors import NoCredentials
 from conductor_loop.porch import RESERVED, Kubeconfig, read_kubeconfig
-
-if TYPE_CHECKING:
-    from conductor_loop.porch_check import Finding
+from conductor_loop.porch_check import Finding
 
 
 def _document(_: click.Context, __: click.Parameter, file: BinaryIO | None) -> dict[str, Any] | None:
@@ -50,7 +49,7 @@ def _kubeconfig(_: click.Context, __: click.Parameter, file: BinaryIO | None) ->
         raise click.BadParameter(str(error), param_hint="--kubeconfig") from None
 
 
-def _as_json(finding: "Finding") -> dict[str, Any]:
+def _as_json(finding: Finding) -> dict[str, Any]:
     rule = finding.rule
     told = {"rule": rule.name, "kept": finding.kept, "promise": rule.promise, "what": finding.what or None}
     return told | ({"next": rule.next_step} if finding.kept is False else {})
@@ -100,8 +99,6 @@ def porch_check(
     """  # noqa: D301 - click wants the control character
     if sys.platform != "linux":
         raise click.UsageError("porch-check needs Linux, as Lambda has it: what confines a porch reads /proc")
-    from conductor_loop import porch_check as suite  # noqa: PLC0415 - see common
-
     unknown = sorted(set(only) - {rule.name for rule in suite.RULES})
     if unknown:
         names = ", ".join(rule.name for rule in suite.RULES)

@@ -3,14 +3,13 @@
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import click
+from rich import progress as bars
+from rich.table import Column
 
 from conductor_loop.cli import console
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
 
 
 class Progress:
@@ -19,7 +18,7 @@ class Progress:
     def __init__(self, doing: str, total: int) -> None:
         self._doing, self._total = doing, total
         self._done, self._began = 0, time.monotonic()
-        self._bar: Bar | None = _bar() if sys.stderr.isatty() else None
+        self._bar: bars.Progress | None = _bar() if sys.stderr.isatty() else None
         self._task: Any = self._bar.add_task(doing, total=total, others="") if self._bar else None
 
     def __enter__(self) -> Self:
@@ -41,16 +40,13 @@ class Progress:
             click.echo(f"{self._doing}: {self._done} of {self._total} in {seconds:.1f} s", err=True)
 
 
-def _bar() -> "Bar":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-    from rich.table import Column  # noqa: PLC0415 - see common
-
-    words = TextColumn("{task.fields[others]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
-    return Progress(
-        TextColumn("{task.description:8}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+def _bar() -> bars.Progress:
+    words = bars.TextColumn("{task.fields[others]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    return bars.Progress(
+        bars.TextColumn("{task.description:8}"),
+        bars.BarColumn(bar_width=24),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
         words,
         console=console.stderr(),
         expand=True,

@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
+from conductor_loop.aws import following, operator, refusals
 from conductor_loop.cli import console, drafts
 from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.follow import exit_code, follow
 from conductor_loop.cli.lazy import INTERRUPTED
 from conductor_loop.cli.progress import Progress
 from conductor_loop.cli.summary import Sent, print_summary
-
-if TYPE_CHECKING:
-    from conductor_loop.intent import Handoff
+from conductor_loop.intent import Handoff
 
 
 @click.command()
@@ -56,8 +55,6 @@ def submit(files: Sequence[Path], stack: str, **how: Any) -> None:  # noqa: ANN4
     rules, longest = drafts.limits(stack)
     drafts.validated(bodies, rules, as_json=call.as_json)
     drafts.warn_of_cuts(bodies, longest)
-    from conductor_loop.aws import operator  # noqa: PLC0415 - see common
-
     outputs = operator.outputs(stack)
     if call.dry_run:
         _would_send(bodies, outputs["HandoffBucket"], as_json=call.as_json)
@@ -98,13 +95,11 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[dict[str, Sent], bo
         What became of each, after an interruption only of those that were begun; and whether there was none.
 
     """
-    from conductor_loop.aws import following, refusals  # noqa: PLC0415 - see common
-
     sent: dict[str, Sent] = {}
     whole = False
     with Progress("sending", len(bodies)) as bar, suppress(KeyboardInterrupt):
 
-        def note(name: str, answer: "Handoff | Exception") -> None:
+        def note(name: str, answer: Handoff | Exception) -> None:
             if isinstance(answer, Exception):
                 sent[name] = Sent(name, unsent=refusals.explained(answer).text)
             else:

@@ -3,16 +3,14 @@
 import statistics
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from conductor_loop.cli import console
 from conductor_loop.cli.answers import GOOD
-
-if TYPE_CHECKING:
-    from conductor_loop.intent import Handoff
-    from conductor_loop.intents.model import Row
+from conductor_loop.intent import Handoff
+from conductor_loop.intents.model import Row
 
 
 @dataclass(slots=True)
@@ -20,10 +18,10 @@ class Sent:
     """An intent that was sent, or could not be; and what is known of it."""
 
     name: str
-    handoff: "Handoff | None" = None
+    handoff: Handoff | None = None
     unsent: str = ""  # why it could not be sent
     since: float = 0.0  # monotonic seconds
-    row: "Row | None" = None  # None: nobody has come to it yet
+    row: Row | None = None  # None: nobody has come to it yet
     settled_after: float | None = None  # seconds
 
     @property

@@ -5,11 +5,14 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
 
+from conductor_loop.aws import configuring, operator, sdk
+from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.cli import console
 from conductor_loop.cli.common import Duration, WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.config import in_force
@@ -133,15 +136,12 @@ def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool)
 def _store(stack: str, document: Path | None) -> Store:
     if document is not None:
         return TokensFile(document)
-    from conductor_loop.aws import configuring, operator, sdk  # noqa: PLC0415 - see common
-    from conductor_loop.aws.secretsmanager import TokensSecret  # noqa: PLC0415 - see common
-
     _, known = in_force(configuring.deployed(stack))
     if known.values["secrets"]["vault"]["enabled"]:
         raise click.ClickException(
             "this stack reads its tokens from Vault: change a file with --document, and put it there"
         )
-    return TokensSecret(sdk.secretsmanager_client, operator.outputs(stack)["TokensSecret"])
+    return TokensSecret(partial(sdk.client, "secretsmanager"), operator.outputs(stack)["TokensSecret"])
 
 
 def _change(store: Store, edit: Callable[[Document], Document]) -> None:

@@ -4,20 +4,19 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from conductor_loop.aws import asking, following, operator
 from conductor_loop.cli import answers, drafts
 from conductor_loop.cli.common import Duration, file_name, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.completing import names
 from conductor_loop.cli.follow import exit_code, follow
 from conductor_loop.cli.summary import Sent, print_summary
 from conductor_loop.errors import ConditionFailed, Unreadable
-
-if TYPE_CHECKING:
-    from conductor_loop.intent import Handoff
-    from conductor_loop.validation import Rules
+from conductor_loop.intent import Handoff
+from conductor_loop.validation import Rules, inspect
 
 _LONGEST = 150  # characters of an identifier that are kept; a name has at most 200
 
@@ -50,8 +49,6 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
       4  AWS refuses or does not answer
       130  interrupted; what was sent goes on
     """  # noqa: D301 - click wants the control character
-    from conductor_loop.aws import asking, operator  # noqa: PLC0415 - see common
-
     outputs = operator.outputs(stack)
     bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
     newest = answers.final(name, bucket)
@@ -79,8 +76,6 @@ def _target(status: Mapping[str, Any]) -> str:
 
 def _last_applied(table: str, name: str, target: str) -> int | None:
     """Give the replicas that NAME has left; end the command where it is not the last applied intent of its target."""
-    from conductor_loop.aws import asking  # noqa: PLC0415 - see common
-
     try:
         known = asking.target(table, target)
     except Unreadable:
@@ -102,8 +97,6 @@ def _replicas(name: str, status: Mapping[str, Any], now: int | None) -> int:
 
 
 def _check_waiting(bucket: str, target: str) -> None:
-    from conductor_loop.aws import asking  # noqa: PLC0415 - see common
-
     waiting, whole = asking.waiting(bucket, target)
     if waiting:
         follow_it = f"conductor-loop status {waiting[0]} --wait 30"
@@ -121,9 +114,7 @@ def _named(name: str) -> str:
     return f"intent-undo-{stem}.json"
 
 
-def _intent(target: str, replicas: int, name: str, rules: "Rules") -> bytes:
-    from conductor_loop.validation import inspect  # noqa: PLC0415 - see common
-
+def _intent(target: str, replicas: int, name: str, rules: Rules) -> bytes:
     namespace, _, deployment = target.partition("/")
     fields = {"intent_type": "scaling", "target": deployment, "namespace": namespace, "replicas": replicas}
     told = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
@@ -131,9 +122,7 @@ def _intent(target: str, replicas: int, name: str, rules: "Rules") -> bytes:
     return told if inspect(told, rules, _named(name)).valid else json.dumps(fields | {"source": "user"}).encode()
 
 
-def _sent(bucket: str, file: str, body: bytes) -> "Handoff":
-    from conductor_loop.aws import following  # noqa: PLC0415 - see common
-
+def _sent(bucket: str, file: str, body: bytes) -> Handoff:
     try:
         return following.put_new(bucket, file, body)
     except ConditionFailed:

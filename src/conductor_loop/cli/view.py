@@ -8,6 +8,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from conductor_loop.api.parts import Listed
+from conductor_loop.aws.overview import Snapshot
 from conductor_loop.cli.console import STYLES, printable, word
 from conductor_loop.cli.rates import Growth
 from conductor_loop.counting import DECIDED, FILES, RETRIED
@@ -15,8 +17,6 @@ from conductor_loop.counting import DECIDED, FILES, RETRIED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from conductor_loop.api.parts import Listed
-    from conductor_loop.aws.overview import Snapshot
 
 _OUTCOMES = {"success": f"{FILES}success", "failed": f"{FILES}failed", "timeout": f"{FILES}timeout"} | {
     "skipped": f"{FILES}skipped",
@@ -33,7 +33,7 @@ class View:
     """One picture of the pipeline, made for the size that the terminal has when it is drawn."""
 
     place: str
-    snapshot: "Snapshot"
+    snapshot: Snapshot
     growth: Growth
     trouble: str = ""  # why the snapshot is an old one
     hint: str = "Ctrl-C leaves"
@@ -98,7 +98,7 @@ class View:
         return table
 
 
-def _cells(one: "Listed") -> list[Text | str]:
+def _cells(one: Listed) -> list[Text | str]:
     state = Text(word(one.state), style=STYLES.get(word(one.state), ""))
     name, namespace = (
         Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-")

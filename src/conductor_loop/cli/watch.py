@@ -5,21 +5,23 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.live import Live
 
+from conductor_loop.aws import operator, overview, refusals
+from conductor_loop.aws.overview import Snapshot
 from conductor_loop.cli import console
 from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from conductor_loop.aws.overview import Snapshot
+from conductor_loop.cli.rates import Growth
+from conductor_loop.cli.view import View
+from conductor_loop.errors import NotAnswering
 
 _MOST_LINES = 200  # of latest intents, however high the terminal is
 
-type Look = Callable[[], "Snapshot"]
+type Look = Callable[[], Snapshot]
 """Looks at the pipeline once."""
 
 
@@ -45,11 +47,9 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     if not (once or as_json or sys.stdout.isatty()):
         raise click.UsageError("this is no terminal: take --once, or --output json")
-    from conductor_loop.aws import operator, overview  # noqa: PLC0415 - see common
-
     eye = overview.Overview(operator.outputs(stack))
 
-    def look() -> "Snapshot":
+    def look() -> Snapshot:
         return eye.look(time.time(), _MOST_LINES)
 
     try:
@@ -63,18 +63,13 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
         return
 
 
-def live(screen: "Console", stack: str, look: Look, interval: float, looks: int | None = None) -> None:
+def live(screen: Console, stack: str, look: Look, interval: float, looks: int | None = None) -> None:
     """Draw until interrupted, or so many times; a look that fails leaves the last picture, and says why.
 
     Raises:
         NotAnswering: the first look has failed already; or an error of the SDK.
 
     """
-    from rich.live import Live  # noqa: PLC0415 - see common
-
-    from conductor_loop.cli.rates import Growth  # noqa: PLC0415 - see common
-    from conductor_loop.cli.view import View  # noqa: PLC0415 - see common
-
     growth, found, trouble, done = Growth(), look(), "", 1
     with Live(console=screen, screen=True, auto_refresh=False, vertical_overflow="crop") as picture:
         while True:
@@ -88,20 +83,14 @@ def live(screen: "Console", stack: str, look: Look, interval: float, looks: int 
             done += 1
 
 
-def _again(look: Look, last: "Snapshot") -> "tuple[Snapshot, str]":
-    from conductor_loop.aws import refusals  # noqa: PLC0415 - see common
-    from conductor_loop.errors import NotAnswering  # noqa: PLC0415 - see common
-
+def _again(look: Look, last: Snapshot) -> tuple[Snapshot, str]:
     try:
         return look(), ""
     except (*refusals.AWS_ERRORS, NotAnswering) as error:
         return last, refusals.explained(error.__cause__ or error).text
 
 
-def _print(stack: str, found: "Snapshot") -> None:
-    from conductor_loop.cli.rates import Growth  # noqa: PLC0415 - see common
-    from conductor_loop.cli.view import View  # noqa: PLC0415 - see common
-
+def _print(stack: str, found: Snapshot) -> None:
     growth = Growth()
     growth.add(found.at, found.counts.counters)
     console.stdout().print(View(f"conductor-loop: {stack}", found, growth, hint=""))
@@ -115,7 +104,7 @@ def _lines(look: Look, interval: float | None) -> None:
         time.sleep(interval)
 
 
-def _document(found: "Snapshot") -> dict[str, Any]:
+def _document(found: Snapshot) -> dict[str, Any]:
     document = asdict(found)
     for one in document["latest"]:
         del one["position"]

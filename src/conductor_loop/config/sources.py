@@ -1,5 +1,6 @@
 """Where a configuration comes from: defaults ← template ← document ← environment, the last one that has a key wins."""
 
+import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -224,8 +225,6 @@ def _overrides(environment: Mapping[str, str], found: list[str]) -> Document:
         if leaf.schema["type"] == "object":
             _take_members(document, leaf, left)
     for name in sorted(left.keys() - WIRING):
-        import difflib  # noqa: PLC0415 - for typing errors only
-
         close = difflib.get_close_matches(name, [leaf.variable for leaf in leaves()], n=1)
         found.append(f"{name}: is not known; " + (f"did you mean {close[0]}?" if close else "remove it"))
     found += _miswired(environment)

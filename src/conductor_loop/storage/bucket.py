@@ -273,7 +273,7 @@ class Bucket:
         given: Any = {"CopySource": source, "TaggingDirective": "REPLACE", **_as_seen(seen)}
         with self._reading(source), _translated():
             if handoff.size > _COPY_LIMIT:
-                _copy_in_parts(self._client, source, handoff.bucket, key)  # without a condition
+                self._client.copy(source, handoff.bucket, key)  # in parts, and without a condition
             else:
                 self._client.copy_object(Bucket=handoff.bucket, Key=key, **given)
 
@@ -307,12 +307,6 @@ class Bucket:
                 raise
             return {}, None
         return head["Metadata"], head["ETag"]
-
-
-def _copy_in_parts(client: "S3Client", source: Any, bucket: str, key: str) -> None:  # noqa: ANN401 - boto3's argument
-    from boto3.s3.inject import copy  # noqa: PLC0415 - rarely needed, and slow to import
-
-    copy(client, source, bucket, key)
 
 
 def _found(handoff: Handoff, answer: Any, max_bytes: int) -> Found:  # noqa: ANN401 - boto3's answer

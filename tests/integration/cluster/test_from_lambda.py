@@ -15,7 +15,6 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.eks.models import eks_backends
 
 from conductor_loop import handlers
-from conductor_loop.aws import sdk
 from tests.factories import BUCKET, intent
 from tests.integration.cluster.apiserver import TOKEN, ApiServer
 from tests.integration.cluster.porch_registry import PorchRegistry
@@ -23,9 +22,6 @@ from tests.integration.cluster.world import World, encoded
 from tests.integration.conftest import MotoBucket
 from tests.long import first
 from tests.unit.porch_program.support import PORCH
-
-# Every client of the function, made under moto and forgotten with it.
-CLIENTS = [each for name, each in vars(sdk).items() if name.endswith("_client")]
 
 
 class Context:
@@ -39,7 +35,7 @@ class Context:
 
 @pytest.fixture(autouse=True)
 def function(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
-    caches = [*CLIENTS, sdk.session, handlers._live, handlers._built, handlers._logger]
+    caches = [handlers._live, handlers._built, handlers._logger]
     for cached in caches:
         cached.cache_clear()
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
