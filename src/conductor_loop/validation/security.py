@@ -29,8 +29,6 @@ _TRAVERSAL = re.compile(r"(?<!\w\.)\.\.(?:[/\\]|%2f|%5c)|%2e%2e|(?:^|[/\\])\.\.$
 _SLASHES = str.maketrans("\u2044\u2215\u29f8\u2216\u29f5\u29f9", "///" + 3 * "\\")  # what passes for one to a reader
 _ESCAPES = re.compile(r"(?:%[0-9a-f]{2})++")
 _WIDE_ESCAPE = re.compile(r"%u([0-9a-f]{4})")
-# What a lenient UTF-8 decoder takes for one ASCII character: too many bytes, of which only the last seven bits count.
-_OVERLONG = re.compile(r"%(?:c|(?:e0%|f0%80%|f8%80%80%|fc%80%80%80%)8)([01])%([0-9a-f]{2})")
 _ROUNDS = 2  # of percent-decoding; an attack needs two, and an honest text none
 _HOST = re.compile(r"https?://[^/\\]+")
 _SEPARATORS = re.compile(r"[/\\]+")
@@ -172,8 +170,7 @@ def _plain(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Undo one round of percent-encoding, as leniently as any decoder."""
-    text = _OVERLONG.sub(lambda match: chr(int(match[1]) << 6 | int(match[2], 16) & 0x3F), text)
+    """Undo one round of percent-encoding."""
     text = _WIDE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
     return _ESCAPES.sub(lambda match: bytes.fromhex(match[0].replace("%", "")).decode(errors="replace"), text)
 
