@@ -45,9 +45,9 @@ def fixed() -> tuple[Fixed, ...]:
     metrics = sum(_analyzed(one["Properties"]) for one in RESOURCES.values() if one["Type"] == "AWS::CloudWatch::Alarm")
     return (
         Fixed("custom metrics, once everything has happened", len(list(billed())), 0.30, "[the catalogue](metrics.md)"),
-        Fixed("metrics that alarms look at", metrics, 0.10, "the alarms of `template.yaml`"),
-        Fixed("composite alarms", _count("AWS::CloudWatch::CompositeAlarm"), 0.50, "`template.yaml`"),
-        Fixed("dashboards", _count("AWS::CloudWatch::Dashboard"), 3.00, "`template.yaml`"),
+        Fixed("metrics that alarms look at", metrics, 0.10, "the alarms of `monitoring.yaml`"),
+        Fixed("composite alarms", _count("AWS::CloudWatch::CompositeAlarm"), 0.50, "`monitoring.yaml`"),
+        Fixed("dashboards", _count("AWS::CloudWatch::Dashboard"), 3.00, "`monitoring.yaml`"),
         Fixed("secrets", _count("AWS::SecretsManager::Secret"), 0.40, "`template.yaml`"),
         Fixed(
             "thousands of sweeps: lists of the bucket, rows, an invocation, a log line", _SWEEPS // 1000,

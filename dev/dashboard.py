@@ -116,7 +116,7 @@ def _states(session: boto3.session.Session, endpoint: str) -> dict[str, tuple[st
     alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
     return {
         one["AlarmArn"]: (
-            re.sub(rf"^{STACK_NAME}-(\w+?)(Alarm)?-\w+$", r"\1", one["AlarmName"]),
+            re.sub(r"^.*-(\w+?)(Alarm)?-\w+$", r"\1", one["AlarmName"]),
             one["StateValue"],
         )
         for one in alarms

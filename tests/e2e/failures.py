@@ -24,8 +24,6 @@ SLOW = {
     "OverdueAlarm": ("ConductorLoop", "OverdueHandoffs", "", 1),
     "SweepFailureAlarm": ("ConductorLoop", "SweepFailures", "", 1),
     "ConductorDurationAlarm": ("AWS/Lambda", "Duration", "ConductorFunction", 57_001),
-    "SweeperDurationAlarm": ("AWS/Lambda", "Duration", "SweeperFunction", 53_001),
-    "ApiDurationAlarm": ("AWS/Lambda", "Duration", "ApiFunction", 22_501),
     "AuditLagAlarm": ("AWS/Lambda", "IteratorAge", "AuditFunction", 3_600_001),
 }
 _MINUTES = 15  # that an alarm looks back, at most; but that on sweeps

@@ -38,7 +38,7 @@ class Subscribed:
                 notice = json.loads(json.loads(message["Body"])["Message"])
                 assert notice["NewStateValue"] == "ALARM"
                 assert "Runbook: docs/operations.md#" in notice["AlarmDescription"]
-                self._alarms.add(notice["AlarmName"].split("-")[2])
+                self._alarms.add(notice["AlarmName"].split("-")[-2])
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return self._alarms
 
@@ -111,7 +111,7 @@ class Watched:
         """Give the states of the alarms, by their logical ids."""
         found = self.cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
-        return {one["AlarmName"].split("-")[2]: one["StateValue"] for one in alarms}
+        return {one["AlarmName"].split("-")[-2]: one["StateValue"] for one in alarms}
 
     def let_pass(self, seconds: float) -> None:
         """Let time pass for the metrics, and so for the alarms; for nothing else."""

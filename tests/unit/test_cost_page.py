@@ -19,7 +19,7 @@ def test_everything_that_is_paid_by_the_month_is_counted() -> None:
         "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm", "AWS::CloudWatch::Dashboard",
         "AWS::SecretsManager::Secret",
     }  # fmt: skip
-    by_use = ("S3", "SQS", "SNS", "IAM", "Logs", "Lambda", "Serverless", "DynamoDB", "ApiGateway")
+    by_use = ("S3", "SQS", "SNS", "IAM", "Logs", "Lambda", "Serverless", "DynamoDB", "ApiGateway", "CloudFormation")
     others = {one["Type"] for one in RESOURCES.values()} - counted
     assert {kind for kind in others if kind.split("::")[1] not in by_use} == set(), "does it cost by the month?"
     assert all(one.count for one in cost.fixed())

@@ -17,10 +17,10 @@ from dev.widgets import Buckets, metrics, of_lines, rows, searches, series
 from tests.unit.test_alarms import ALL
 from tests.unit.test_template import RESOURCES
 
-BODY, GIVEN = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]
+BODY = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]
 DASHBOARD: dict[str, Any] = json.loads(
     re.sub(r"\$\{(\w[\w:.]*)\}", lambda one: {"MemorySize": "1024", "GbSecond": "0.00002"}.get(one[1], one[1]), BODY)
-    .replace("AWS::StackName", "stack")
+    .replace("StackName", "stack")
     .replace("${!", "${")
 )
 WIDGETS: list[dict[str, Any]] = DASHBOARD["widgets"]
