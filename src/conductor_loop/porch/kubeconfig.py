@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from conductor_loop.errors import Cause, NoCredentials
 
 # Of a user's entry, the fields that are secrets. All else, and so most of what a plugin is given, are plain words:
@@ -32,6 +30,8 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
         NoCredentials: it is no kubeconfig.
 
     """
+    import yaml  # noqa: PLC0415 - 4 % of a start, for those who have such a secret
+
     remedy = "put the output of `kubectl config view --raw --minify --flatten` there"
     try:
         document = _loaded(content, yaml.safe_load)

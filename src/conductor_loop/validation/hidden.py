@@ -6,10 +6,12 @@ directional mark beside letters that are written from right to left, and what em
 
 from dataclasses import dataclass
 from functools import cache
-
-import regex
+from typing import TYPE_CHECKING
 
 from conductor_loop.validation.text import bare
+
+if TYPE_CHECKING:
+    import regex
 
 _BLANK = "\u2800"  # BRAILLE PATTERN BLANK: a sign of category So that shows nothing
 _SPACES = dict.fromkeys(
@@ -51,13 +53,15 @@ _HONEST = rf"""
 
 @dataclass(frozen=True, slots=True)
 class _Patterns:
-    hidden: regex.Pattern[str]
-    unassigned: regex.Pattern[str]
-    honest: regex.Pattern[str]
+    hidden: "regex.Pattern[str]"
+    unassigned: "regex.Pattern[str]"
+    honest: "regex.Pattern[str]"
 
 
 @cache
 def _patterns() -> _Patterns:
+    import regex  # noqa: PLC0415 - 3 % of a start, and most text has no such character
+
     return _Patterns(
         hidden=regex.compile(_HIDDEN, regex.V1),
         unassigned=regex.compile(_UNASSIGNED, regex.V1),
