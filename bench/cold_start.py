@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.function import ROOT, environment
 from bench.lines import Line, bounded, told
 
-MOST_TIMES = 0.6
+MOST_TIMES = 1.15
 ROUNDS = 12
 _BYTE_CODE = ROOT / ".local/bench/byte-code"
 _INTENT = json.dumps({"intent_type": "scaling", "target": "a", "namespace": "b", "replicas": 3})
