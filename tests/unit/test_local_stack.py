@@ -53,7 +53,9 @@ def test_what_is_no_port_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, mo
 )
 def test_what_is_for_linux_only_says_so_in_one_line(module: str, arguments: list[str], code: int) -> None:
     port = [f"--port={free_port()}"] if module.startswith("dev.") else []
-    on_a_mac = f"import sys, {module} as it; sys.platform = 'darwin'; sys.argv[1:] = {[*arguments, *port]}; it.main()"
+    # urllib.request is loaded before: on a real mac, it would find what it asks the system for.
+    on_a_mac = f"import sys, urllib.request, {module} as it; sys.platform = 'darwin'"
+    on_a_mac += f"; sys.argv[1:] = {[*arguments, *port]}; it.main()"
     done = subprocess.run([sys.executable, "-c", on_a_mac], cwd=ROOT, capture_output=True, text=True, check=False)
     assert len([line for line in done.stderr.splitlines() if "needs Linux" in line]) == 1
     assert done.returncode == code
