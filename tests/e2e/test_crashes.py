@@ -17,6 +17,7 @@ STEPS = {
 }
 
 
+@pytest.mark.long  # tests/explorer kills a worker before and after each of its calls, in memory
 def test_a_function_killed_after_any_step_is_finished_by_the_redelivery(deployed: Deployed) -> None:
     files = {step: f"intent-kill-{point}.json" for step, point in STEPS.items()}
     for file in files.values():

@@ -148,6 +148,7 @@ def test_two_intents_in_order(deployed: Deployed, cluster: Cluster) -> None:
     assert (cluster.replicas, cluster.patched) == (4, [2, 4])
 
 
+@pytest.mark.long  # tests/integration/cluster/test_from_lambda.py kills porch there, too
 def test_killed_after_the_patch(deployed: Deployed, cluster: Cluster) -> None:
     file = "intent-kill-before-5-scale.json"  # its calls before: read, claim, target, and the secret or the note
     deployed.put(file, target=cluster.name, replicas=3, priority="critical", timeout="6s")
