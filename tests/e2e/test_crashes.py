@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Deployed
 
 # The calls of a clean run: read, target, claim, two files, decide, status, look at the live tree, write it, copy,
