@@ -78,7 +78,7 @@ check: setup .local/checkov.stamp ## lint, types, template lint and policies
 	@echo "check: no findings"
 
 # In the order of the folders: what runs on stacks begins, and the rest fills the time that it waits.
-IN_PARALLEL := --numprocesses 3 --dist loadscope --no-loadscope-reorder
+IN_PARALLEL := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test
 test: setup ## every test that guards a commit

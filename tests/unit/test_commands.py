@@ -76,7 +76,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
     assert not {name for name in loaded if name.startswith((*HEAVY, *OURS))}
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", *(pytest.param(one, marks=pytest.mark.long) for one in ("zsh", "fish"))])
 def test_a_shell_completes_commands_and_options(shell: str) -> None:
     program = Path(sys.executable).with_name("conductor-loop")
     line = next(line for line in main.help.splitlines() if line.strip().startswith(shell)) if main.help else ""

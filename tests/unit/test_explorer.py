@@ -10,7 +10,7 @@ from tests.explorer.play import Budget
 from tests.explorer.scenes import SCENES
 from tests.explorer.search import explore
 
-_POINTS = 300  # of a scene of two workers: most have fewer
+_POINTS = 200  # of a scene of two workers: most have fewer
 _ALONE, _BESIDE = Budget(total=1), Budget(total=1, losses=0, failures=0)
 _LIKE_OTHERS = {
     "one event twice inline",

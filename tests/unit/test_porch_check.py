@@ -245,6 +245,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
 
 
+@pytest.mark.long
 def test_every_example_of_the_help_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text = CliRunner().invoke(main, ["porch-check", "--help"]).stdout.replace("\\\n", " ")
