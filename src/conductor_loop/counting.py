@@ -64,7 +64,7 @@ class Journey:
 
     seconds: float  # from reading the input to the end of the attempt
     run: PorchRun | None = None  # None: porch was not started
-    waited: float | None = None  # from the put to the first attempt; None: this was another one, or nobody knows
+    waited: float | None = None  # from the put to the first attempt; None: this was another one, or unknown
     priority: Priority = Priority.NORMAL  # that it had
     demoted: bool = False  # whether the intent asks for another one
     asked: Priority = Priority.NORMAL  # which that is
@@ -77,7 +77,7 @@ class Journey:
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "Journey":
-        """Read it. Raises KeyError, TypeError or ValueError where it makes no sense."""
+        """Read it. Raises KeyError, TypeError or ValueError if it is corrupt."""
         run = PorchRun(**facts["run"]) if "run" in facts else None
         priorities = {name: Priority(facts[name]) for name in ("priority", "asked")}
         return cls(**{**facts, **priorities, "run": run})

@@ -25,7 +25,7 @@ from conductor_loop.intents.reconcile import Swept, take_turn
 SERVICE = "conductor-loop"
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
 _THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration is delivered again
-_LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly comes again
+_LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly is delivered again
 
 type Batch = dict[str, list[dict[str, str]]]
 
@@ -66,7 +66,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
 
 
 def _note_config(app: App) -> None:
-    """Note new versions of the configuration in the audit trail; what goes wrong with that keeps no sweep back."""
+    """Note new versions of the configuration in the audit trail; a failure of that keeps no sweep back."""
     try:
         _config_trail()(app.config)
     except Exception:  # noqa: BLE001 - the next sweep notes them

@@ -59,7 +59,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """The unit of work: one version of one object that somebody put into the bucket.
+    """The unit of work: one version of one object in the bucket.
 
     Not the name and not the content: the same body under a new name is a new intent, the same event twice is not.
     """

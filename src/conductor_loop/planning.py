@@ -21,11 +21,11 @@ _RETRIED = {Reaction.RETRY, Reaction.ALERT}
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An intent that nobody has sent."""
+    """An intent that is not sent."""
 
     file: str
     body: bytes
-    principal: str = ""  # of whoever would send it, as S3's event would name them
+    principal: str = ""  # of its sender, as S3's event would name it
 
 
 def draft(asked: Mapping[str, Any]) -> Draft:
@@ -47,7 +47,7 @@ def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
         makes of it in a dry run), ``failed`` (what porch would fail for), or ``untried`` (why porch was not run).
 
     Raises:
-        Unreadable: the target's row makes no sense; the next intent for it puts that right.
+        Unreadable: the target's row is corrupt; the next intent for it resets it.
 
     """
     try:

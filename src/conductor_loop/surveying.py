@@ -33,7 +33,7 @@ def measure(config: Config, gauges: Mapping[str, float], now: float) -> Mapping[
 
 
 def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
-    """Give what notes new versions of the configuration in the audit trail, whoever has made them, and however."""
+    """Give what notes new versions of the configuration in the audit trail, whatever has written them."""
     parameter = ConfigParameter(partial(client, "ssm"), environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
     last: list[str | None] = [None]  # version that is noted for certain
 

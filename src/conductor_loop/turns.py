@@ -9,7 +9,7 @@ class Turns:
     """Lets attempts run side by side, but for those whose worker has died before: they run alone.
 
     The intents of a batch share a process. One that kills it takes the others along, and would end them all; alone, it
-    harms nobody but itself.
+    harms itself only.
     """
 
     def __init__(self) -> None:

@@ -59,7 +59,7 @@ def authorize(route: Route, request: Request, client: Known | NotAnswering | Non
 
 
 def forbidden(scope: Scope) -> Problem:
-    """Tell somebody who is known that they may not."""
+    """Refuse a known caller."""
     headers = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{scope}"'}
     return Problem(HTTPStatus.FORBIDDEN, "Access denied", {"required_scope": scope.value}, headers)
 

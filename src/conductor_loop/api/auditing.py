@@ -76,7 +76,7 @@ def is_noted(parts: Parts, response: Response, client: Known | None) -> bool:
 
 
 def _named(request: Request) -> str | None:
-    """Give the intent that a call names, if it could be one: whatever else somebody writes there is not repeated."""
+    """Give the intent that a call names, if it could be one: any other text there is not repeated."""
     places = (request.parameters.get("name"), request.headers.get("x-intent-name"), request.query.get("name"))
     return next((name for name in places if name and len(name) <= _LONGEST_NAME and FILE_NAME.fullmatch(name)), None)
 

@@ -113,7 +113,7 @@ def _tokens(source: TokenSource) -> Tokens:
     """Give what verifies the tokens; it is kept as long as the source stays equal, since it has a copy of them.
 
     Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
-    ``vault_token``: a variable of the function would show it to whoever may look at functions.
+    ``vault_token``: a variable of the function would show it to every caller who may read functions.
     """
     secret = TokensSecret(partial(sdk.client, "secretsmanager", sdk.API), source.secret)
     if source.vault is None:

@@ -103,7 +103,7 @@ def _ours(parts: Parts, active: float) -> dict[str, float]:
 
 
 def _family(metric: Metric, values: Mapping[str, float]) -> Family | None:
-    """Make a metric of the values; ``None`` for a gauge that nobody has measured."""
+    """Make a metric of the values; ``None`` for a gauge that was not measured."""
     name = metric.prometheus.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.prometheus
     family = Family(name, f"{metric.meaning}.", metric.kind)
     for label, names in metric.counted.items():

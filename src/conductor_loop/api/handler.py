@@ -22,11 +22,11 @@ SERVICE = "conductor-loop"
 
 
 def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer one request. /livez asks nobody, not even for the configuration."""
+    """Answer one request. /livez calls no service, not even for the configuration."""
     del context
     try:
         parts = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
-    except Exception:  # noqa: BLE001 - else API Gateway answers 502, and nobody knows whether to ask again
+    except Exception:  # noqa: BLE001 - else API Gateway answers 502, and callers cannot know whether to retry
         _logger().exception("no configuration: nothing can be answered")
         metrics.emit(Counted({counting.API_FAILURES: 1}), _live().metering, time.time())
         return unable(event, time.time())

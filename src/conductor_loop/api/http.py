@@ -94,7 +94,7 @@ def read(event: Event, started: float) -> Request:
 
 def rendered(response: Response, request: Request) -> dict[str, Any]:
     """Write a response as API Gateway takes it; one to HEAD has no body, and one without content neither."""
-    # ASCII: half a surrogate, which a caller may have sent and is told of, is no UTF-8.
+    # ASCII: half a surrogate, which a caller may have sent and is shown, is no UTF-8.
     text = response.body if isinstance(response.body, str) else json.dumps(response.body)
     bodiless = request.method == "HEAD" or response.status == HTTPStatus.NO_CONTENT
     headers = {"Content-Type": "application/json; charset=utf-8", "X-Request-Id": request.request_id}

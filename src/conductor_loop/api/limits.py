@@ -1,4 +1,4 @@
-"""How often somebody may ask (specification, "Rate Limiting")."""
+"""How often a caller may ask (specification, "Rate Limiting")."""
 
 import ipaddress
 from http import HTTPStatus
@@ -16,13 +16,13 @@ _SHARED_BITS = 64  # of an IPv6 address: a subscriber has all addresses that sha
 
 
 def limit(parts: Parts, route: Route, request: Request, client: Known | None) -> dict[str, str]:
-    """Take a token of the caller's bucket: the client's, or the address's of somebody who is not known.
+    """Take a token of the caller's bucket: the client's, or the address's of an unknown one.
 
     Returns:
         The headers that say what is left.
 
     Raises:
-        Problem: 429 when there is none; 503 when nobody can say, but for health, which answers all the same.
+        Problem: 429 when there is none; 503 when that is unknown, but for health, which answers all the same.
 
     """
     serving = parts.config.serving

@@ -1,4 +1,4 @@
-"""The parts that the API is told with, and what it needs of each; ``api.bootstrap`` makes them."""
+"""The adapters of the API, and what it needs of each; ``api.bootstrap`` makes them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -149,7 +149,7 @@ class Parts:
     local: Local
     note: Callable[[Counted], None]  # of what the API itself counts in CloudWatch
     record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds
-    trace: Callable[[Intent], None]  # told of an intent that was read, for the log lines that follow
+    trace: Callable[[Intent], None]  # called with each intent that is read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
     timer: Callable[[], float]  # seconds that never go back
     new_id: Callable[[], str]  # that sorts by time, of letters and digits

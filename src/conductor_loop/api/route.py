@@ -13,7 +13,7 @@ __all__ = ["Call", "Parameter", "Route", "Scope"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may be answered, and whose it is; ``None`` where nobody asked."""
+    """A request that may be answered, and whose it is; ``None`` if no caller is known."""
 
     request: Request
     client: Known | None = None
@@ -46,6 +46,6 @@ class Route:
     asks: Callable[[Serving], bool] = lambda _: True  # whether it asks for its scope
     exists: Callable[[Serving], bool] = lambda _: True  # whether it is there at all
     is_local: bool = False  # asks no service, unless it asks for its scope
-    is_health: bool = False  # answers although nobody knows whether the caller asks too often
+    is_health: bool = False  # answers although it is unknown whether the caller asks too often
     takes_intent: bool = False
     parameters: tuple[Parameter, ...] = field(default=())

@@ -72,7 +72,7 @@ def retry(parts: Parts, call: Call) -> Response:
             "Its input is no longer kept, or cannot be read; send it anew",
             {"state": answered.listed.state},
         )
-    # Whoever put it may have had no right to critical; what the API puts has that right.
+    # Its sender may have had no right to critical; what the API puts has that right.
     if _asks_for_critical(body) and not call.has(Scope.PRIORITY_CRITICAL):
         raise forbidden(Scope.PRIORITY_CRITICAL)
     _check_room(parts)

@@ -50,7 +50,7 @@ class Batch:
 class Auditor:
     """Publishes and counts.
 
-        read ── publish ── advance         killed before the advance: the batch comes again, and its lines are the same
+        read ── publish ── advance         killed before the advance: delivered again, the same lines
                               |            killed behind it: the records are counted, and passed over
 
     Args:

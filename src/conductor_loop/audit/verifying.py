@@ -52,7 +52,7 @@ class StatusDigest:
 def read_status(body: bytes) -> tuple[float, StatusDigest | None]:
     """Read which decision a status object tells of, and when that was made (epoch seconds).
 
-    ``None`` where it tells of none: it makes no sense, or of a retry, whose status is replaced.
+    ``None`` if of none: it is corrupt, or of a retry, whose status is replaced.
     """
     try:
         status = json.loads(body)
@@ -162,7 +162,7 @@ class _History:
         return [Finding(self.chain, seq, what) for seq, what in wrong.items()]
 
     def _missing(self, known: Sequence[int]) -> dict[int, str]:
-        """Name what is not there of 1 to the last; of one that began before the lines, from the first that is known."""
+        """Name what is missing of 1 to the last; of one that began before the lines, from the first that is known."""
         wrong: dict[int, str] = {}
         sound = self.sound
         last = known[0] - 1 if known and self.row is not None and self.row.before else 0
@@ -234,7 +234,7 @@ class _Links:
         return _PUT_IN if mine.n > end.head.n and mine.chain not in self._rows else ""  # else it is on its way there
 
     def gaps(self) -> Iterable[tuple[str, int, int]]:
-        """Give the shards, the first entry that is not there, and how many are not, for each gap."""
+        """Give the shards, the first entry that is missing, and how many are, for each gap."""
         for shard in sorted({*self._shards, *self._ends}):
             there, end = sorted(self._shards.get(shard, {})), self._ends.get(shard)
             if end is not None:

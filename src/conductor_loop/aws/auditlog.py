@@ -1,4 +1,4 @@
-"""Where audit entries are kept: a log group of their own and, where there is one, a bucket that lets nobody delete."""
+"""Where audit entries are kept: a log group of their own and, if there is one, a bucket that refuses every delete."""
 
 import time
 from collections import Counter

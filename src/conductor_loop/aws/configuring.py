@@ -88,7 +88,7 @@ def _porch(function: str, api: str) -> str:
 
 
 def _can_be_run(path: str, url: str) -> str:
-    """Ask the stack, whose function has the file before it; whether it says so or not is told as it is."""
+    """Ask the stack, whose function has the file before it; its response is reported as it is."""
     try:
         checks = json.loads(_answer(url))["checks"]
     except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:

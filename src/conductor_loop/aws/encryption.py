@@ -121,7 +121,7 @@ def _secret(name: str) -> Store:
 
 
 def _parameter(name: str) -> Store | None:
-    """Look at the parameter of the configuration, which is not there until one is pushed."""
+    """Look at the parameter of the configuration, which is missing until one is pushed."""
     client = boto3.client("ssm")
     found = client.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
     return Store("parameter", name, found[0].get("KeyId", "")) if found else None

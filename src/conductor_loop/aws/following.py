@@ -82,7 +82,7 @@ class Follower:
         self._s3 = boto3.client("s3", config=_CONFIG)
 
     def rows(self, handoffs: Collection[Handoff]) -> dict[Handoff, Row]:
-        """Read their rows; one that nobody has come to yet has none."""
+        """Read their rows; one that no worker has read yet has none."""
         return self._state.find(handoffs)
 
     def settled(self, handoffs: Collection[Handoff]) -> set[Handoff]:

@@ -59,7 +59,7 @@ class Inbox:
         return self._read(f"failed/{name}", max_bytes)
 
     def status(self, name: str) -> Mapping[str, Any] | None:
-        """Read the status object of a name; ``None`` for what somebody put there instead. Raises NotAnswering."""
+        """Read the status object of a name; ``None`` for any other object. Raises NotAnswering."""
         text = self._read(f"status/{name}.status", _MOST_STATUS_BYTES)
         try:
             document = json.loads(text or "null")

@@ -14,7 +14,7 @@ _DENIED = ("kms:", "KMS key", "customer master key")  # what an AccessDenied say
 
 
 def is_about_a_key(error: ClientError) -> bool:
-    """Say whether S3 refuses a call because of a KMS key, until somebody changes that key or its policy."""
+    """Say whether S3 refuses a call because of a KMS key, until that key or its policy is changed."""
     said = error.response.get("Error", {})
     denied = said.get("Code") == "AccessDenied" and any(one in said.get("Message", "") for one in _DENIED)
     return said.get("Code") in _CODES or denied

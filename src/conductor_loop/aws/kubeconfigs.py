@@ -49,7 +49,7 @@ _ABSENT = {
 
 
 class KubeconfigSecret:
-    """A kubeconfig that somebody has put into a secret, as text or as bytes."""
+    """A kubeconfig in a secret, as text or as bytes."""
 
     def __init__(self, client: "Callable[[], SecretsManagerClient]", name: str) -> None:
         self._client, self._name = client, name
@@ -96,7 +96,7 @@ class EksCluster:
         return with_token(cluster.endpoint, cluster.authority, token, url, *parts)
 
     def _signed_url(self) -> str:
-        """Sign a question to STS, who we are: whoever sends it gets the answer, and so does EKS."""
+        """Presign GetCallerIdentity of STS, which EKS sends to learn who calls."""
         with _explained("a token", "the function's role to be assumed"):
             meta, signer = self._sts().meta, credentials()
             if signer is None:

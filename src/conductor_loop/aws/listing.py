@@ -134,7 +134,7 @@ def _outcome(item: Mapping[str, Any]) -> Outcome | None:
 
 
 def _put_at(item: Mapping[str, Any]) -> str:
-    """Give when a version was put: its order, which only a row that makes no sense may lack."""
+    """Give when a version was put: its order, which only a corrupt row may lack."""
     put: str = item.get("handoff_order", item.get("arrived", {})).get("S", "")
     return put
 

@@ -230,5 +230,5 @@ def _move(dead_letters: str, queues: Mapping[Priority, str]) -> int:
 def _priority(body: str) -> Priority:
     try:
         return messages.read(body).priority
-    except ValueError:  # not ours: it becomes a dead letter again, for somebody to look at
+    except ValueError:  # not ours: it becomes a dead letter again, for the operator
         return Priority.NORMAL

@@ -29,7 +29,7 @@ _LOOK_BACK_SECONDS = 2 * 86_400.0  # for the latest intents
 class Depth:
     """How many messages a queue has, about."""
 
-    visible: int = 0  # that nobody has taken
+    visible: int = 0  # not received yet
     in_flight: int = 0  # taken, or hidden until their next attempt is due
     delayed: int = 0  # sent to be seen later
 

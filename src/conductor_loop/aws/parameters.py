@@ -39,7 +39,7 @@ class ConfigParameter:
         self._client, self.name = client, name
 
     def newest(self) -> Stored:
-        """Read the newest version; a parameter that is not there says nothing, and has no version."""
+        """Read the newest version; a missing parameter has no text and no version."""
         client = self._client()
         try:
             parameter = client.get_parameter(Name=self.name, WithDecryption=True)["Parameter"]

@@ -15,7 +15,7 @@ _REMEMBERED = 10_000  # buckets; the one that was used longest ago is forgotten 
 _TRIES = 4  # a guess, and what others changed meanwhile
 _KEPT_SECONDS = 3600  # that a full bucket's row stays: an absent one is full as well
 _BUSY = "free_at BETWEEN :now AND :latest"  # some tokens are taken, and one is left
-# All have come back; or nobody can say, since the row makes no sense, and the bucket begins anew.
+# All have come back; or the row is corrupt, and the bucket begins anew.
 _IDLE = "attribute_not_exists(pk) OR free_at < :now OR NOT attribute_type(free_at, :number)"
 
 
@@ -41,7 +41,7 @@ class RateLimits:
             answer = self._client.get_item(TableName=self._table, Key=Key("ratelimit", bucket).item)
         try:
             return rate.has_token(_free_at(answer.get("Item", {})), now)
-        except ValueError:  # a row that makes no sense begins anew
+        except ValueError:  # a corrupt row begins anew
             return True
 
     def take(self, bucket: str, rate: Rate, now: float) -> Taken:

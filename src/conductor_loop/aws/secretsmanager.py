@@ -30,7 +30,7 @@ class TokensSecret:
 
     Secrets Manager has no conditional put, but one conditional step: ``UpdateSecretVersionStage`` moves ``AWSCURRENT``
     from the version that is named to another, and fails if the label is no longer there. So a change is a
-    compare-and-swap of labels: put the new document under a label of our own, which nobody reads, then move
+    compare-and-swap of labels: put the new document under a label of our own, which no reader uses, then move
     ``AWSCURRENT`` from the version that was read to the new one. Who loses reads again.
 
     Args:
@@ -73,7 +73,7 @@ class TokensSecret:
 
     def _current(self) -> _Version:
         answer = self._client().get_secret_value(SecretId=self._name, VersionStage="AWSCURRENT")
-        # What External Secrets pushes is binary, unless it is told otherwise.
+        # What External Secrets pushes is binary by default.
         text = answer.get("SecretString") or answer.get("SecretBinary", b"").decode(errors="replace")
         return _Version(Document.parse(text), answer["VersionId"])
 

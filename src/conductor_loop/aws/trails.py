@@ -49,7 +49,7 @@ class Trails:
         return Noted(int(item["version"]["N"]), at, int(item["rev"]["N"]))
 
     def note_config(self, seen: Noted, version: int, fields: Mapping[str, object]) -> Noted | None:
-        """Note the next version of the configuration; ``None`` where somebody else has since what was ``seen``."""
+        """Note the next version of the configuration; ``None`` if another writer was first."""
         item = event_item("config", {**fields, "version": version}, seen.rev + 1)
         if not self._write(_CONFIG, seen.rev, {**item, "version": number(version)}):
             return None

@@ -8,7 +8,7 @@ import click
 from conductor_loop import __version__
 from conductor_loop.cli.lazy import Entry, LazyGroup
 
-COMMANDS = {  # as somebody meets them
+COMMANDS = {  # in the order of their first use
     "validate": Entry("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
     "plan": Entry("cli.plan:plan", "Say what the intent in FILE would change, and change nothing."),
     "submit": Entry("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),

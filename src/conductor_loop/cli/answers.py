@@ -16,7 +16,7 @@ GOOD = {"success", "skipped"}
 
 
 class Stage(Enum):
-    """Where a name stands, as whoever sent it sees it."""
+    """Where a name stands, as its sender sees it."""
 
     ABSENT = "neither an input nor a status"
     STRAY = "in the root, under a name that is no intent's"

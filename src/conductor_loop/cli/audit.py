@@ -117,7 +117,7 @@ def _print(verdict: Verdict) -> None:
 
 
 def readable(entry: Mapping[str, Any], *, sound: bool = True) -> str:
-    """Put an entry into a line; one that is not ``sound`` is whatever somebody has made of it."""
+    """Put an entry into a line; one that is not ``sound`` may have been altered in any way."""
     rest = " ".join(f"{name}={_short(value)}" for name, value in fields_of(entry).items() if name not in _FIRST)
     warning = "" if sound else "ALTERED: "
     return f"{entry.get('at', '-')} {entry['seq']:>2} {console.word(str(entry.get('event', '-'))):10} {warning}{rest}"

@@ -107,12 +107,12 @@ def cell(text: str) -> Any:  # noqa: ANN401 - rich's Text
 
 
 def printable(text: str) -> str:
-    """Put what somebody else wrote into one line that moves no cursor and rings no bell."""
+    """Put untrusted text into one line that moves no cursor and rings no bell."""
     return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def lines_of(text: str, style: Callable[[str], str] | None = None) -> None:
-    """Print text of many lines that somebody else wrote."""
+    """Print untrusted text of many lines."""
     for line in text.splitlines():
         clean = "\t".join(map(printable, line.split("\t")))
         click.echo(style(clean) if style else clean)

@@ -63,7 +63,7 @@ class LazyGroup(Group):
         return list(self.entries)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; one that somebody interrupts ends with 130, as a shell says it, and not as a failed intent."""
+        """Run a command; one that is interrupted ends with 130, as a shell says it, and not as a failed intent."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, st
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Phase
 
-_RECEIVED = "received"  # in the root, and nobody has come to it yet
+_RECEIVED = "received"  # in the root, and not read yet
 _UNDECIDED = {state for state in Phase if not state.done}
 _GROUPS: Mapping[str, set[str]] = {  # by where the file lies
     "waiting": {_RECEIVED, *_UNDECIDED},

@@ -42,11 +42,11 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
     """  # noqa: D301 - click wants the control character
     back = since if since is not None else _OF_ONE_SECONDS if name else _OF_ALL_SECONDS
     lines = [(line, readable(line.text, name)) for line in groups.lines(stack, name, time.time() - back)]
-    told = [(line, text) for line, text in lines if text is not None]
-    for line, text in told:
+    found = [(line, text) for line, text in lines if text is not None]
+    for line, text in found:
         at = f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z"
         click.echo(json.dumps({"at": at, **_fields(line.text)}) if as_json else f"{at} {console.printable(text)}")
-    if not told and name:
+    if not found and name:
         more = f"look further back with --since 30d, or see: conductor-loop status {name}"
         raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{answers.suggestion(name)}"))
 

@@ -81,8 +81,8 @@ def diff(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
     status, shelf = _status(name, bucket), Shelf(bucket)
     new, old = shelf.of(status), shelf.before(status)
     if as_json:
-        told = {"package": new.name, "previous": old.name if old else None}
-        console.print_json(told | {"changes": changes(old, new) if old else {}})
+        found = {"package": new.name, "previous": old.name if old else None}
+        console.print_json(found | {"changes": changes(old, new) if old else {}})
     elif old is None:
         click.echo(f"{new.name} is the target's first package; see it with: conductor-loop package {name}", err=True)
     else:

@@ -51,8 +51,8 @@ def _kubeconfig(_: click.Context, __: click.Parameter, file: BinaryIO | None) ->
 
 def _as_json(finding: Finding) -> dict[str, Any]:
     rule = finding.rule
-    told = {"rule": rule.name, "kept": finding.kept, "promise": rule.promise, "what": finding.what or None}
-    return told | ({"next": rule.next_step} if finding.kept is False else {})
+    found = {"rule": rule.name, "kept": finding.kept, "promise": rule.promise, "what": finding.what or None}
+    return found | ({"next": rule.next_step} if finding.kept is False else {})
 
 
 _FILE = click.File("rb")

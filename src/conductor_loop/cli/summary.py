@@ -21,7 +21,7 @@ class Sent:
     handoff: Handoff | None = None
     unsent: str = ""  # why it could not be sent
     since: float = 0.0  # monotonic seconds
-    row: Row | None = None  # None: nobody has come to it yet
+    row: Row | None = None  # None: not read yet
     settled_after: float | None = None  # seconds
 
     @property

@@ -117,9 +117,9 @@ def _named(name: str) -> str:
 def _intent(target: str, replicas: int, name: str, rules: Rules) -> bytes:
     namespace, _, deployment = target.partition("/")
     fields = {"intent_type": "scaling", "target": deployment, "namespace": namespace, "replicas": replicas}
-    told = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
+    written = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
     # The strict list of words refuses some honest names, too.
-    return told if inspect(told, rules, _named(name)).valid else json.dumps(fields | {"source": "user"}).encode()
+    return written if inspect(written, rules, _named(name)).valid else json.dumps(fields | {"source": "user"}).encode()
 
 
 def _sent(bucket: str, file: str, body: bytes) -> Handoff:

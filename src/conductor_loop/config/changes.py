@@ -24,7 +24,7 @@ class ConfigTrail:
 
     Args:
         good: Whether a text can be used.
-        write: Notes a version behind what was seen; ``None`` where somebody else has.
+        write: Notes a version behind what was seen; ``None`` if another writer was first.
         clock: Epoch seconds.
 
     """
@@ -36,7 +36,7 @@ class ConfigTrail:
     def note(self, revisions: Sequence[Revision], seen: Noted) -> bool:
         """Note the versions that are not noted yet, oldest first; whether all of them are now.
 
-        SSM keeps a hundred, so those before are unknown. Whoever deletes the parameter has it count from 1 again.
+        SSM keeps a hundred, so those before are unknown. After the parameter is deleted, it counts from 1 again.
         """
         if not revisions:
             return seen.version == 0 or self._note_deleted(seen)
@@ -56,8 +56,8 @@ class ConfigTrail:
         return self.write(seen, 0, fields) is not None
 
     def _told(self, one: Revision, before: str) -> Mapping[str, object]:
-        told = {"at": timestamp(one.at), "event": "configured", "by": one.by, "changed": _changed(before, one.text)}
-        return {**told, "accepted": self.good(one.text)}
+        entry = {"at": timestamp(one.at), "event": "configured", "by": one.by, "changed": _changed(before, one.text)}
+        return {**entry, "accepted": self.good(one.text)}
 
 
 def _is_another(revisions: Sequence[Revision], seen: Noted) -> bool:

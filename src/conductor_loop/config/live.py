@@ -122,7 +122,7 @@ class Live:
         return config if known else self._before(config)
 
     def _before(self, config: Config) -> Config:
-        """Give the last good version before one that is broken: there may be some that nobody has read."""
+        """Give the last good version before one that is broken: there may be some that were never read."""
         try:
             good = self._last_good()
         except Exception:

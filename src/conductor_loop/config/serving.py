@@ -30,7 +30,7 @@ class Serving:
     max_queue_size: int = 10_000  # messages that wait, from which on no more are taken
     docs: bool = False  # whether there is a page at /docs
     certificates: tuple[Certificate, ...] = ()
-    max_workers: int | None = None  # intents at once; None: nobody but Lambda limits them
+    max_workers: int | None = None  # intents at once; None: Lambda alone limits them
 
 
 def serving(values: Mapping[str, Any], workers: str) -> Serving:
@@ -61,7 +61,7 @@ def serving(values: Mapping[str, Any], workers: str) -> Serving:
 
 
 def _most(workers: str) -> int | None:
-    """Add up the intents that may be worked on at once; ``None`` where nobody says."""
+    """Add up the intents that may be worked on at once; ``None`` if unlimited."""
     if not workers:
         return None
     *batches, size = map(int, workers.split())

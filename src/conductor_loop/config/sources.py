@@ -116,7 +116,7 @@ def _layers(
 
 
 def _concerns(mistake: Mistake, leaf: Leaf) -> bool:
-    """Whether a value cannot be told because of a mistake: one in it, or in what it lies in."""
+    """Whether a value is unknown because of a mistake: one in it, or in what it lies in."""
     return all(one == other for one, other in zip(mistake.path, leaf.path, strict=False))
 
 
@@ -189,7 +189,7 @@ def _json(text: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that is given twice: which of the two is meant, nobody knows."""
+    """Refuse a key that is given twice: which of the two is meant is unknown."""
     given = dict(pairs)
     if len(given) < len(pairs):
         names = [name for name, _ in pairs]

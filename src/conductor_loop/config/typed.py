@@ -147,7 +147,7 @@ def rules(values: Mapping[str, Any]) -> Rules:
 
 
 def _api_principal(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Trust the API with critical intents: it puts none whose sender lacks the scope, and nobody else has its role."""
+    """Trust the API with critical intents: it puts none whose sender lacks the scope, and has its role alone."""
     pattern = environment.get(f"{PREFIX}API_PRINCIPAL", "")
     return (pattern,) if pattern else ()
 

@@ -75,7 +75,7 @@ class Bucket:
         return self._read_older(handoff, None, max_bytes)
 
     def _read_older(self, handoff: Handoff, newer: str | None, max_bytes: int) -> Found:
-        """Read a version that is not the newest one; what S3 gives to nobody has no content."""
+        """Read a version that is not the newest one; what S3 gives to no reader has no content."""
         try:
             found = _found(handoff, self._get(handoff, VersionId=handoff.version_id), max_bytes)
         except Illegible:
@@ -151,7 +151,7 @@ class Bucket:
                 # An order may be better known by now than when its status was written: none is newer than itself.
                 if not mine and theirs.get("order", "") > order(handoff):
                     if not final:
-                        return name  # nobody waits for it, and the final one may be in the name's history already
+                        return name  # no reader waits for it, and the final one may be in the name's history already
                     name, seen = f"{name}@{handoff.version_id}", None
             else:
                 return name
@@ -331,7 +331,7 @@ def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's 
 
 
 def _generation(metadata: Mapping[str, str]) -> int:
-    """Read the generation of an object of the live tree; 0 of one that somebody else has put there."""
+    """Read the generation of an object of the live tree; 0 of one that another writer has put there."""
     written = metadata.get("generation", "")
     return int(written) if written.isdecimal() else 0
 

@@ -102,7 +102,7 @@ def read_row(item: Mapping[str, Any]) -> Row:
     """Read a handoff's row.
 
     Raises:
-        Unreadable: it makes no sense; the exception has it as it is.
+        Unreadable: it is corrupt; the exception has it as it is.
 
     """
     try:

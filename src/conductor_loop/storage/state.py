@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _SWEEP = Key("lease", "sweep")
-_NO_SWEEP = "NOT held_until > :now"  # true without a row, and of a field that makes no sense: it must not stop all
+_NO_SWEEP = "NOT held_until > :now"  # true without a row, and of a corrupt field: it must not stop all
 _STILL_MY_TURN = "lease_owner = :owner"
 # A version that was seen as the newest one of its name stays that, unless this one is certainly not older.
 _NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order <= :earliest OR last_version = :mine"

@@ -19,7 +19,7 @@ class UnreadableTokens(Exception):  # noqa: N818 - reads as what it is
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Tokens, and whatever else somebody keeps beside them, which survives a change.
+    """Tokens, and other keys beside them, which survive a change.
 
     Entries that make no sense are passed over, with a line in the log, and survive as well: one mistake made by hand
     must not shut everybody out.
@@ -106,6 +106,6 @@ class Document:
 
 
 def _identifier(entry: object) -> str | None:
-    """Give the id of an entry; what makes no sense has none, and is in nobody's way."""
+    """Give the id of an entry; a corrupt one has none, and is passed over."""
     found = entry.get("id") if isinstance(entry, dict) else None
     return found if isinstance(found, str) else None

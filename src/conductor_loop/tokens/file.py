@@ -1,4 +1,4 @@
-"""The document of tokens in a file, for whoever brings it elsewhere: to Vault, or into a Kubernetes Secret."""
+"""The document of tokens in a file, to be copied to Vault, or into a Kubernetes Secret."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class TokensFile:
     def change(self, edit: Callable[[Document], Document]) -> None:
         """Write what ``edit`` makes of the document; if that raises, nothing is changed."""
         text, beside = edit(self.read()).text(), self._path.with_name(f".{self._path.name}.new")
-        beside.unlink(missing_ok=True)  # left by a crash, or by somebody else, with rights of its own
+        beside.unlink(missing_ok=True)  # left by a crash, or by another user, with rights of its own
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(f"{text}\n")
         beside.replace(self._path)

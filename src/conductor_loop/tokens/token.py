@@ -62,7 +62,7 @@ def mint(name: str, scopes: Iterable[Scope], created: float, expires: float, *, 
         What to keep, and the clear text to show once.
 
     Raises:
-        ValueError: an argument makes no sense; the message says what to write.
+        ValueError: an argument is wrong; the message says what to write.
 
     """
     if not _NAME.fullmatch(name):
@@ -80,7 +80,7 @@ def mint(name: str, scopes: Iterable[Scope], created: float, expires: float, *, 
 
 
 def identify(presented: str) -> str | None:
-    """Read the id in what somebody presents as a token; ``None`` where it cannot be one."""
+    """Read the id in what a caller presents as a token; ``None`` where it cannot be one."""
     match = _FORM.fullmatch(presented)
     return match[1] if match else None
 
@@ -88,7 +88,7 @@ def identify(presented: str) -> str | None:
 def digest(clear: str) -> str:
     """Give what is kept of a token.
 
-    No salt and no stretching: nobody guesses 256 random bits (NIST SP 800-63B, 5.1.2.2, asks for neither from 112 on).
+    No salt and no stretching: 256 random bits are not guessed (NIST SP 800-63B, 5.1.2.2, asks for neither from 112 on).
     """
     return hashlib.sha256(clear.encode()).hexdigest()
 
@@ -97,7 +97,7 @@ def read(entry: Mapping[str, Any]) -> Token:
     """Read a stored entry.
 
     Raises:
-        ValueError: it makes no sense; the message repeats nothing of it.
+        ValueError: it is none; the message repeats nothing of it.
 
     """
     try:

@@ -23,7 +23,7 @@ class Client:
 
 
 class TokensUnavailable(Exception):  # noqa: N818 - reads as what it is
-    """Nobody can be told apart for the moment: no copy of the tokens is young enough. To be answered with 503."""
+    """Callers cannot be identified for the moment: no copy of the tokens is young enough. To be answered with 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Tokens:
         self._read_at = self._tried_at = float("-inf")
 
     def verify(self, presented: str, now: float) -> Client | None:
-        """Say whose token this is; ``None`` if it is nobody's, or expired.
+        """Say whose token this is; ``None`` if it is unknown, or expired.
 
         Args:
             presented: What a caller sent, whatever it is; what cannot be a token costs nothing.

@@ -10,7 +10,7 @@ _SHOWN = 64  # bytes of a key that are worth a message
 
 
 def path_of(position: int, body: bytes, bare: bytes, most_levels: int) -> Path:
-    """Name the string that starts at a position of a document; the document itself if that cannot be told.
+    """Name the string that starts at a position of a document; the document itself if that is unknown.
 
     ``bare`` is as long as ``body`` and has no escaped quotes. What is named is as reliable as the grammar before it.
     """
