@@ -148,13 +148,13 @@ def _run(sources: Iterable[Source], rules: Rules, *, as_json: bool) -> int:
 
 def _print(source: Source, report: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(told(source, report)))
+        click.echo(json.dumps(document_of(source, report)))
         return
     for line in lines(source, report):
         click.echo(line)
 
 
-def told(source: Source, report: Report) -> dict[str, Any]:
+def document_of(source: Source, report: Report) -> dict[str, Any]:
     """Tell a program of a file: its name, whether it is valid, and every rule that it breaks."""
     return {"file": source.name, **report.as_json()}
 

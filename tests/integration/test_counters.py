@@ -108,11 +108,14 @@ def test_whenever_a_fold_is_killed_nothing_is_counted_twice_or_lost(
 def test_of_two_that_fold_at_once_one_does(counters: Counters, two_days_later: Counter[str], table: Any) -> None:
     class Late(Counters):
         def _close(self, *given: Any) -> None:
-            for _ in range(2):  # adds one more shard, and forgets them all
-                counters.fold(NOW + 6 * DAY)
+            for _ in range(2):  # adds one more shard, and forgets it
+                counters.fold(NOW + 8 * DAY)
             super()._close(*given)
 
-    Late(table, TABLE).fold(NOW + 3 * DAY)
+    counters.fold(NOW + 3 * DAY)
+    counters.advance(batch("shardId-4", "1", created_at=NOW + 5 * DAY, decided=1), NOW + 5 * DAY)
+    two_days_later["decided"] += 1
+    Late(table, TABLE).fold(NOW + 6 * DAY)
     assert counters.totals().counters == two_days_later
 
 

@@ -28,7 +28,7 @@ _SUMMARY: Mapping[str, Schema] = {
     "version_id": _TEXT,
     "state": {
         "type": "string",
-        "description": "received: nobody has come to it yet; the others: docs/architecture.md, State",
+        "description": "received: not read yet; the others: docs/architecture.md, State",
         "enum": [
             *("received", "admitted", "queued", "processing", "retrying"),
             *("succeeded", "failed", "timed_out", "skipped"),
@@ -72,7 +72,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "active_workers": _MAYBE_COUNT,
             "max_workers": {
                 "type": ["integer", "null"],
-                "description": "null: without queues nobody but Lambda limits them",
+                "description": "null: without queues Lambda alone limits them",
             },
             "config_version": {"type": "string", "description": "Of the configuration in force; empty without one"},
         },

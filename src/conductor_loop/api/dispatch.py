@@ -83,5 +83,5 @@ def _failure(parts: Parts, request: Request, problem: Problem) -> Response:
 
 def _failed(error_id: str) -> Problem:
     """Say that we are to blame, and under which name it is in the log; nothing else."""
-    message = "Internal error; whoever runs this finds it in the log by its error_id"
+    message = "Internal error; the operator finds it in the log by its error_id"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, {"error_id": error_id})

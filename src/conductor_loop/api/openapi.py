@@ -22,9 +22,9 @@ _PLAIN: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # bodies that are no JS
 }
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _LIMITS = {
-    "RateLimit-Policy": {"schema": {"type": "string"}, "description": "How often somebody may ask"},
+    "RateLimit-Policy": {"schema": {"type": "string"}, "description": "How often a client may ask"},
     "RateLimit": {"schema": {"type": "string"}, "description": "What is left of it"},
-    "X-Request-Id": {"schema": {"type": "string"}, "description": "For whoever reads the logs"},
+    "X-Request-Id": {"schema": {"type": "string"}, "description": "Of this request, as in the logs"},
 }
 _MORE_HEADERS: Mapping[int, Document] = {
     202: {"Location": {"schema": {"type": "string"}, "description": "Where its state is, relative to this URL"}},

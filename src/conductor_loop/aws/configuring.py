@@ -112,6 +112,6 @@ def _workers(function: str) -> str:
     mappings = [mapping for page in pages for mapping in page["EventSourceMappings"]]
     idle = [one["EventSourceArn"] for one in mappings if one.get("State") not in {"Enabled", "Creating"}]
     if idle:
-        raise OSError(f"nobody takes messages of {', '.join(idle)}: enable the event source mapping")
+        raise OSError(f"no function receives messages of {', '.join(idle)}: enable the event source mapping")
     most = sum(int(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)) for mapping in mappings)
     return f"the stack's queues may have {most} in all"

@@ -102,8 +102,8 @@ def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: boo
         except ClientError as error:
             if _status(error) == HTTPStatus.PRECONDITION_FAILED:
                 raise ConditionFailed from error
-            # 409: put at the same moment as another one, and certainly not taken. That one may fail, too, so nobody
-            # can say yet that the name is taken: S3 wants to be asked again.
+            # 409: put at the same moment as another one, and certainly not taken. That one may fail, too: only
+            # another try shows whether the name is taken.
             if _status(error) != HTTPStatus.CONFLICT or not tries_left:
                 raise
     raise AssertionError  # the last try returns or raises

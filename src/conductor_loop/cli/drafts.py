@@ -18,7 +18,7 @@ from conductor_loop.config.values import seconds
 from conductor_loop.intent import Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.validation import BOUNDS, Rules, SecurityMode, inspect
-from conductor_loop.validator import Source, lines, told
+from conductor_loop.validator import Source, document_of, lines
 
 _STRICT = (
     "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
@@ -88,7 +88,7 @@ def validated(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> No
     reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
     broken = {name: report for name, report in reports.items() if not report.valid}
     if broken and as_json:
-        console.print_json([told(Source(name), report) for name, report in broken.items()])
+        console.print_json([document_of(Source(name), report) for name, report in broken.items()])
     for name, report in broken.items() if not as_json else ():
         for line in lines(Source(name), report):
             click.echo(line, err=True)
