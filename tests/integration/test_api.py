@@ -71,6 +71,19 @@ class TestRateLimits:
         assert (refused.allowed, refused.retry_after_seconds, refused.reset_seconds) == (False, 1, 6)
         assert other.take("a", MINUTE, NOW + 0.7).allowed
 
+    def test_a_worker_that_remembers_tokens_takes_none_that_others_have_taken(self, table: Any) -> None:
+        one, other = RateLimits(table, TABLE), RateLimits(table, TABLE)
+        assert one.take("a", MINUTE, NOW).allowed
+        assert all(other.take("a", MINUTE, NOW).allowed for _ in range(9))
+        assert not one.take("a", MINUTE, NOW).allowed
+
+    def test_a_worker_that_remembers_taken_tokens_sees_that_all_are_back(self, table: Any) -> None:
+        limits = RateLimits(table, TABLE)
+        limits.take("a", MINUTE, NOW)
+        older = {"pk": {"S": "ratelimit#a"}, "sk": {"S": "-"}, "free_at": {"N": str(NOW - 100)}}  # from a backup
+        table.put_item(TableName=TABLE, Item=older)
+        assert [limits.take("a", MINUTE, NOW).remaining for _ in range(2)] == [9, 8]
+
     def test_a_full_bucket_takes_one_call_however_long_it_was_left_alone(self, table: Any) -> None:
         limits = RateLimits(table, TABLE)
         assert [limits.take("a", MINUTE, NOW + after).remaining for after in (0, 1000, 5000)] == [9, 9, 9]
