@@ -2,11 +2,14 @@
 
 import json
 import time
+from datetime import datetime
 from typing import Any
 
 import boto3
 import pytest
 
+from conductor_loop.api.parts import Wanted
+from conductor_loop.aws.listing import Listing
 from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
@@ -128,6 +131,16 @@ def test_what_can_be_read_and_cannot_be_is_reset_and_neither_stops_the_sweeper_n
     admit.answer(world.app, world.drop("intent-next.json"), world.deadline)
     assert world.work() == [Answer.SETTLED]
     assert world.status("intent-next.json")["status"] == "success"
+
+
+def test_a_row_whose_attempts_make_no_sense_hides_no_other_from_the_list(world: World, table: Any) -> None:
+    first_one, second = world.drop("intent-a.json"), world.drop("intent-b.json")
+    for handoff in (first_one, second):
+        admit.answer(world.app, handoff, world.deadline)
+    spoil_handoff(table, first_one, attempt={"N": "0.5"})
+    day = datetime.fromisoformat(second.event_time)
+    page = Listing(table, TABLE, 86_400).page(Wanted(10, {}, None), day.timestamp())
+    assert [(one.name, one.attempts) for one in page.intents] == [("intent-b.json", 1), ("intent-a.json", 0)]
 
 
 def test_a_withdrawn_intent_whose_name_makes_no_sense_is_ended_by_the_sweeper(world: World, table: Any) -> None:
