@@ -2,11 +2,14 @@
 
 import json
 import time
+from datetime import datetime
 from typing import Any
 
 import boto3
 import pytest
 
+from conductor_loop.api.parts import Wanted
+from conductor_loop.aws.listing import Listing
 from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
@@ -24,6 +27,35 @@ TARGET = "target#oran-sim/cnf-simulator"
 GARBAGE = {"S": "garbage"}
 SOUND: dict[str, Any] = {"state": {"S": "waiting"}} | {
     name: {"N": "1"} for name in ("rev", "entries", "attempt", "due_at", "reconcile_at")
+}
+FAILURE = {"attempt": 1, "cause": "NETWORK_ERROR", "text": "x", "seconds": 1.0}
+
+
+def written(name: str, document: Any) -> dict[str, Any]:
+    return SOUND | {name: {"S": document if isinstance(document, str) else json.dumps(document)}}
+
+
+def decided(outcome: Any) -> dict[str, Any]:
+    return written("outcome", outcome) | {"state": {"S": "done"}}
+
+
+NONSENSE: dict[str, dict[str, Any]] = {  # of the right type each, and as impossible as any other
+    "a priority": SOUND | {"priority": {"S": "urgent"}},
+    "a revision below 1": SOUND | {"rev": {"N": "0"}},
+    "a revision of 40 digits": SOUND | {"rev": {"N": "1" + "0" * 39}},
+    "attempts below 0": SOUND | {"attempt": {"N": "-5"}},
+    "a timeout below 0": SOUND | {"timeout_multiplier": {"N": "-1"}},
+    "a time without end": SOUND | {"due_at": {"N": "1" + "0" * 30}},
+    "an order without a time": SOUND | {"handoff_order": {"S": "zzz"}},
+    "a failure too deep to read": written("failure", "[" * 100_000),
+    "a failure of no attempt": written("failure", FAILURE | {"attempt": "x"}) | {"attempt": {"N": "9"}},
+    "a failure of no time": written("failure", FAILURE | {"seconds": None}),
+    "an outcome too deep to read": decided('{"status":' + "[" * 100_000),
+    "an outcome that goes elsewhere": decided({"status": {"status": "failed"}, "archive": "packages/x"}),
+    "an outcome of no package": decided(
+        {"status": {"status": "success"}, "archive": "processed", "live_generation": 5}
+    ),
+    "an outcome of no text": decided('{"status": {"status": "failed", "message": "\\ud800"}, "archive": "failed"}'),
 }
 
 
@@ -83,6 +115,43 @@ def test_a_handoffs_row_is_set_aside_and_the_intent_is_answered(
     assert world.status()["status"] == "success"
     kept = aside(world, f"intent/intent-a.json/{handoff.version_id}")
     assert kept == {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": handoff.version_id}} | fields
+
+
+@pytest.mark.parametrize("fields", NONSENSE.values(), ids=NONSENSE)
+def test_what_can_be_read_and_cannot_be_is_reset_and_neither_stops_the_sweeper_nor_the_next_intent(
+    world: World, table: Any, fields: dict[str, Any]
+) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    spoil_handoff(table, handoff, **fields)
+    world.clock.now = time.time() + 1000
+    assert sweep(world.app, None, world.deadline).failed == 0
+    assert world.work() == [Answer.SETTLED]
+    assert world.status()["status"] == "success"
+    admit.answer(world.app, world.drop("intent-next.json"), world.deadline)
+    assert world.work() == [Answer.SETTLED]
+    assert world.status("intent-next.json")["status"] == "success"
+
+
+def test_a_row_whose_attempts_make_no_sense_hides_no_other_from_the_list(world: World, table: Any) -> None:
+    first_one, second = world.drop("intent-a.json"), world.drop("intent-b.json")
+    for handoff in (first_one, second):
+        admit.answer(world.app, handoff, world.deadline)
+    spoil_handoff(table, first_one, attempt={"N": "0.5"})
+    day = datetime.fromisoformat(second.event_time)
+    page = Listing(table, TABLE, 86_400).page(Wanted(10, {}, None), day.timestamp())
+    assert [(one.name, one.attempts) for one in page.intents] == [("intent-b.json", 1), ("intent-a.json", 0)]
+
+
+def test_a_withdrawn_intent_whose_name_makes_no_sense_is_ended_by_the_sweeper(world: World, table: Any) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    spoil(table, "name#intent-a.json", last_order={"N": "7"}, last_version={"S": "v0"})
+    world.bucket.withdraw("intent-a.json")
+    world.clock.wait(1000)
+    assert sweep(world.app, None, world.deadline).failed == 0
+    assert world.row(handoff).phase is Phase.SKIPPED
 
 
 def test_a_handoff_that_is_reset_is_counted_once_and_has_an_entry(world: World, table: Any, stream: Stream) -> None:
@@ -160,6 +229,10 @@ def test_of_two_deliveries_that_meet_the_row_the_slower_one_leaves_what_the_othe
         ("version", {"N": "7"}),
         ("number", GARBAGE),
         ("replicas", {"N": "0.5"}),
+        ("rev", {"N": "0"}),
+        ("last_order", {"S": "zzz"}),
+        ("lease_expires_at", {"N": "1" + "0" * 30}),
+        ("version", {"S": "garbage"}),
     ),
 )
 def test_a_target_begins_anew_behind_its_newest_package(
@@ -189,6 +262,7 @@ def test_the_slower_of_two_that_reset_a_target_leaves_a_fresh_lease_alone(world:
     first(
         ("name#intent-a.json", {"last_order": {"N": "7"}, "last_version": {"S": "v0"}}),
         ("name#intent-a.json", {"last_order": {"S": "~"}}),
+        ("name#intent-a.json", {"last_order": {"S": "zzz"}, "last_version": {"S": "v0"}}),
         ("correlation#c-1", {"file": {"N": "7"}}),
         ("correlation#c-1", {}),
     ),

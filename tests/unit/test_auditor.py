@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conductor_loop import counting
+from conductor_loop.audit.publishing import Position, unseen
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
 from tests.auditing import POINTS, Conflict, MemoryAudit, Records, batches, known, stream
@@ -158,3 +159,21 @@ def test_a_write_of_the_same_revision_has_no_entry() -> None:
     swept = {"OldImage": image, "NewImage": image | {"sweeps": {"N": "1"}}}
     audit.deliver("shard", [{"dynamodb": {"SequenceNumber": "7", "ApproximateCreationDateTime": 7, **swept}}])
     assert audit.lines == []
+
+
+@pytest.mark.parametrize("seconds", ["1" + "0" * 400, "1e300", "NaN"])
+def test_a_number_that_no_counter_takes_keeps_no_entry_back(seconds: str) -> None:
+    world = World()
+    admit.answer(world.app, world.drop(), world.deadline)
+    state: Any = world.state
+    image = state.written[-1].image
+    image["last"] = {"S": json.dumps(json.loads(image["last"]["S"]) | {"journey": {}}).replace("{}", _journey(seconds))}
+    record = {"SequenceNumber": "1", "ApproximateCreationDateTime": 1, "NewImage": image}
+    batch = unseen("shard", Position(), [{"dynamodb": record}])
+    assert batch is not None
+    assert len(batch.entries) == 1
+    assert all(by < 1e12 for by in batch.tally.values())
+
+
+def _journey(seconds: str) -> str:
+    return f'{{"seconds": {seconds}, "priority": "normal", "asked": "normal"}}'

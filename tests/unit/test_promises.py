@@ -6,7 +6,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Write
+from conductor_loop.intents.model import Conflict, Write, order
 from conductor_loop.porch import Delivered, PorchFailed, Run
 from conductor_loop.retry import Policy
 from tests.factories import intent
@@ -209,6 +209,16 @@ def test_a_late_event_tells_the_order_of_what_the_sweeper_found() -> None:
     site.event(first)
     site.receive()
     assert (site.replicas(), (site.outcome(first) or "")[0]) == (2, "skipped")
+
+
+def test_a_late_event_tells_the_order_although_there_is_no_time_for_an_attempt() -> None:
+    site = Site.open(priority_queues=False, retry=Policy(attempts=3, delay_seconds=900))
+    first = site.put("intent-a.json", at=0.1, replicas=5)
+    site.porch(NETWORK)
+    site.sweep()  # hands the first one over, and it is retried in 900 s
+    assert site.status("intent-a.json")["next_retry"]
+    site.event(first)
+    assert site.world.row(first).order == order(first)
 
 
 def test_an_intent_whose_second_alone_is_known_does_not_let_an_older_one_undo_a_newer_one() -> None:

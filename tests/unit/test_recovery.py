@@ -87,6 +87,21 @@ def test_an_intent_that_does_not_succeed_leaves_no_package(world: World, end: st
     assert _packages(world) == []
 
 
+def test_a_package_that_was_decided_stays_although_its_targets_row_was_reset_after_an_earlier_attempt(
+    world: World,
+) -> None:
+    handoff = world.drop()
+    with instead(world, is_claim, lambda write: world.state.write(write) or _die()), pytest.raises(Killed):
+        admit.answer(world.app, handoff, world.deadline)
+    assert world.row(handoff).packages == (0,), "reserved, and nothing is published"
+    world.state.targets.clear()  # type: ignore[attr-defined]
+    world.clock.wait(120)
+    admit.answer(world.app, handoff, world.deadline)
+    package = world.status()["package"]
+    _clean_up(world)
+    assert _packages(world) == [package["prefix"] + path for path in package["files"]]
+
+
 def test_what_others_have_published_stays(world: World) -> None:
     admit.answer(world.app, world.drop("intent-first.json"), world.deadline)
     before = _packages(world)

@@ -1,6 +1,5 @@
 """From the state table's stream to the audit log and the counters: every record once, in order, whatever fails."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ type Export = Callable[[Sequence[str], str, float], None]
 type Records = Sequence[Mapping[str, Any]]
 
 _DIGITS = 40
+_MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense, and the table takes none of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +109,5 @@ def _is_behind(record: Mapping[str, Any], position: Position) -> bool:
 def _added(changes: Sequence[Change]) -> Tally:
     total: Counter[str] = Counter()
     for one in changes:
-        total.update({name: by for name, by in one.tally.items() if math.isfinite(by)})
+        total.update({name: by for name, by in one.tally.items() if abs(by) < _MOST})
     return {name: round(by, 3) for name, by in total.items()}

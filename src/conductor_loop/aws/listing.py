@@ -114,12 +114,13 @@ def _listed(item: Mapping[str, Any]) -> Listed:
         value: str | None = item.get(name, {}).get("S")
         return value
 
+    attempts = item.get("attempt", {}).get("N", "")
     return Listed(
         name=item["pk"]["S"].partition("#")[2],
         version_id=item["sk"]["S"],
         state=said("phase") or "",
         arrived=(said("arrived") or "").partition("#")[0],
-        attempts=int(item.get("attempt", {}).get("N", 0)),
+        attempts=int(attempts) if attempts.isdecimal() else 0,  # a row that makes no sense hides no other
         priority=said("priority"),
         namespace=said("namespace"),
         position=_position(item),

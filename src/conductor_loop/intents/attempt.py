@@ -229,7 +229,7 @@ def _planned(app: App, delivery: Delivery, intent: Intent, row: Row, lease: Leas
     wanted = _wanted_seconds(app, intent) * row.timeout_multiplier
     timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
     expires = now + timeout + SETTLE_SECONDS
-    number = target.number
+    number = max(target.number, *(one + 1 for one in row.packages), 0)  # its row may have been reset meanwhile
     after = row.next(
         state=State.RUNNING,
         due_at=expires,

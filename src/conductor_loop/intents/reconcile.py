@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from conductor_loop.app import App, Cursor, Message, Unsettled
 from conductor_loop.counting import STATE_CORRUPTED, Counted, age
@@ -88,7 +89,7 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
         swept.seen += not one.withdrawn
         swept.overdue += not one.withdrawn and age(handoff, app.clock()) > OVERDUE_SECONDS
         try:
-            _reconcile(app, one, row, swept)
+            resetting(app, handoff, partial(_reconcile, app, one, row, swept))
         except Exception:
             swept.failed += 1
             logger.exception("not reconciled", extra={"handoff": handoff.key, "version_id": handoff.version_id})

@@ -1,13 +1,14 @@
 """What the rows of the state table look like: our nouns ⇄ DynamoDB's attribute values."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from conductor_loop.audit.chain import timestamp
 from conductor_loop.errors import Cause, Unreadable
-from conductor_loop.intent import Handoff
+from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write
 
 type Value = Mapping[str, Any]
@@ -15,6 +16,12 @@ type Values = dict[str, Value]
 
 CLEAN_UP = "clean-up"  # in the index of active rows: decided, and due at ``due_at``; no active worker
 ACTIVE = "yes"
+_ARCHIVES = {"processed", "failed"}
+_NONSENSE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)  # what reading it raises
+_LATEST_SECONDS = 1e11  # epoch: a time that is later is none of ours
+_MOST = 10**15  # of a number that counts, or is a time in milliseconds
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")  # that an order begins with
+_VERSION = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+")
 _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
 
 
@@ -109,35 +116,41 @@ def read_row(item: Mapping[str, Any]) -> Row:
         state = State(item["state"]["S"])
         row = Row(
             state=state,
-            rev=int(item["rev"]["N"]),
-            entries=int(item["entries"]["N"]),
-            due_at=float(item["due_at"]["N"]),
-            reconcile_at=float(item["reconcile_at"]["N"]),
-            reconciled=int(_get(item, "reconciled", "N", "0")),
+            rev=_whole(item, "rev", least=1),
+            entries=_whole(item, "entries"),
+            due_at=_moment(item, "due_at"),
+            reconcile_at=_moment(item, "reconcile_at"),
+            reconciled=_whole(item, "reconciled", "0"),
             queued=bool(_get(item, "queued", "BOOL", default=False)),
-            attempt=int(item["attempt"]["N"]),
-            timeout_multiplier=int(_get(item, "timeout_multiplier", "N", "1")),
-            priority=str(_get(item, "priority", "S", "")),
+            attempt=_whole(item, "attempt"),
+            timeout_multiplier=_whole(item, "timeout_multiplier", "1", least=1),
+            priority=Priority(item["priority"]["S"]) if "priority" in item else "",
             target=str(_get(item, "target", "S", "")),
-            packages=tuple(int(one["N"]) for one in _get(item, "packages", "L", [])),
-            order=str(_get(item, "handoff_order", "S", "")),
+            packages=tuple(_whole({"package": one}, "package") for one in _get(item, "packages", "L", [])),
+            order=_order(item, "handoff_order"),
             failure=_failure(item["failure"]["S"]) if "failure" in item else None,
             outcome=_outcome(item["outcome"]["S"]) if state is State.DONE else None,
         )
-        if row.outcome is not None:
-            _ = row.phase
-    except (KeyError, ValueError, TypeError) as error:
+    except _NONSENSE as error:
         raise Unreadable(path(item), item) from error
     return row
 
 
 def _failure(written: str) -> Failure:
     document = json.loads(written)
-    return Failure(**{**document, "cause": Cause(document["cause"])})
+    failure = Failure(**{**document, "cause": Cause(document["cause"]), "seconds": float(document["seconds"])})
+    if not all(isinstance(getattr(failure, one.name), one.type) for one in fields(failure)):  # type: ignore[arg-type]
+        raise TypeError
+    return failure
 
 
 def _outcome(written: str) -> Outcome:
-    return Outcome(**json.loads(written))
+    outcome = Outcome(**json.loads(written))
+    _ = outcome.phase, outcome.document
+    known = outcome.archive in _ARCHIVES and type(outcome.withdrawn) is bool and type(outcome.live_generation) is int
+    if not known or (outcome.live_generation and not outcome.status["package"]["prefix"].startswith("packages/")):
+        raise ValueError
+    return outcome
 
 
 def listed_values(handoff: Handoff, now: float) -> Values:
@@ -196,16 +209,22 @@ def read_target(item: Mapping[str, Any]) -> Target:
         return Target()
     try:
         return Target(
-            rev=int(item["rev"]["N"]),
-            lease_expires_at=float(_get(item, "lease_expires_at", "N", "0")),
-            number=int(item["number"]["N"]),
-            last_order=str(_get(item, "last_order", "S", "")),
+            rev=_whole(item, "rev", least=1),
+            lease_expires_at=_moment(item, "lease_expires_at", "0"),
+            number=_whole(item, "number"),
+            last_order=_order(item, "last_order"),
             last_file=str(_get(item, "last_file", "S", "")),
-            version=str(item["version"]["S"]) if "version" in item else None,
-            replicas=int(item["replicas"]["N"]) if "replicas" in item else None,
+            version=_version(item["version"]["S"]) if "version" in item else None,
+            replicas=_whole(item, "replicas") if "replicas" in item else None,
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except _NONSENSE as error:
         raise Unreadable(path(item), item) from error
+
+
+def _version(written: str) -> str:
+    if not _VERSION.fullmatch(written):
+        raise ValueError
+    return written
 
 
 def read_text(item: Mapping[str, Any], name: str) -> str:
@@ -216,10 +235,40 @@ def read_text(item: Mapping[str, Any], name: str) -> str:
         raise Unreadable(path(item), item) from error
 
 
+def read_order(item: Mapping[str, Any], name: str) -> str:
+    """Read an order that a row must have. Raises Unreadable."""
+    if not _TIME.match(written := read_text(item, name)):
+        raise Unreadable(path(item), item)
+    return written
+
+
 def path(item: Mapping[str, Any]) -> str:
     """Give a row's key as a path."""
     name = item["pk"]["S"].replace("#", "/", 1)
     return name if item["sk"]["S"] == "-" else f"{name}/{item['sk']['S']}"
+
+
+def _whole(item: Mapping[str, Any], name: str, default: str | None = None, *, least: int = 0) -> int:
+    """Read a whole number that can be true: what comes of others would fail again and again, or never."""
+    found = int(item[name]["N"] if default is None else _get(item, name, "N", default))
+    if not least <= found <= _MOST:
+        raise ValueError
+    return found
+
+
+def _moment(item: Mapping[str, Any], name: str, default: str | None = None) -> float:
+    found = float(item[name]["N"] if default is None else _get(item, name, "N", default))
+    if not 0 <= found <= _LATEST_SECONDS:
+        raise ValueError
+    return found
+
+
+def _order(item: Mapping[str, Any], name: str) -> str:
+    """Read an order; one that begins with no time would stand behind all others, for ever."""
+    found = str(_get(item, name, "S", ""))
+    if found and not _TIME.match(found):
+        raise ValueError
+    return found
 
 
 def _get(item: Mapping[str, Any], name: str, kind: str, default: Any) -> Any:  # noqa: ANN401 - an attribute as it is

@@ -20,6 +20,7 @@ from conductor_loop.storage.rows import (
     last_value,
     listed_values,
     number,
+    read_order,
     read_row,
     read_target,
     read_text,
@@ -44,6 +45,7 @@ _TRIES = 4  # of a name whose newest version changes meanwhile
 _CONFLICT_TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
 _READS = 100  # rows of one call
+_DIGITS = 15  # of a revision: more make no sense
 
 type Update = dict[str, Any]
 
@@ -316,7 +318,7 @@ def _conflict(refused: Mapping[str, Mapping[str, Any]]) -> Conflict:
     """Read the rows whose conditions failed. Raises Unreadable, for a condition that may never hold."""
     row, name = refused.get("intent"), refused.get("name")
     if name:
-        read_text(name, "last_order")  # that conditions compare
+        read_order(name, "last_order")  # that conditions compare
     return Conflict(
         row=None if row is None else read_row(row) if row else Row(),
         target=read_target(refused["target"]) if "target" in refused else None,
@@ -335,9 +337,12 @@ def _is_conditional(response: Any) -> bool:  # noqa: ANN401 - boto3's response
 
 
 def _next(row: Mapping[str, Any], name: str, now: float) -> int:
-    """Give a number that a corrupt row has not had; the time in milliseconds, where it does not say which it has."""
+    """Give a number that a corrupt row has not had; the time in milliseconds, where it does not say which it has.
+
+    It is not 1, which a message expects of the row that its admission has left.
+    """
     number = row.get(name, {}).get("N", "")
-    return int(number) + 1 if number.isdecimal() else int(now * 1000)
+    return max(int(number) + 1, 2) if number.isdecimal() and len(number) <= _DIGITS else int(now * 1000)
 
 
 def _row(item: Mapping[str, Any]) -> Row | Unreadable:
