@@ -175,3 +175,12 @@ def test_no_write_comes_later_than_the_longest_invocation_and_a_call() -> None:
 
 def _denied(*_: object) -> None:
     raise PermissionError("denied")
+
+
+def test_what_an_index_names_and_its_table_does_not_is_left_alone(world: World) -> None:
+    handoff = world.drop(body=intent(target="odu"))
+    lands = late_worker(world, handoff)
+    lands()
+    world.state.uncleaned = lambda *_: [handoff]  # type: ignore[method-assign]
+    assert swept(world, 0).cleaned == 0
+    assert packages(world) == {f"{PACKAGES}0"}

@@ -1,7 +1,7 @@
 """What happens when something else than porch fails, and what an attempt leaves that came to nothing."""
 
 from dataclasses import replace
-from typing import Any, Never
+from typing import Any, Never, cast
 
 import pytest
 
@@ -188,3 +188,14 @@ def test_an_intent_whose_worker_died_runs_alone(world: World) -> None:
     admit.answer(replace(world.app, turn=turn), handoff, world.deadline)
     admit.answer(replace(world.app, turn=turn), world.drop("intent-other.json"), world.deadline)
     assert asked == [False, True, False], "the first time it is not known yet"
+
+
+def test_a_number_that_is_taken_costs_no_attempt_also_while_packages_cannot_be_listed(world: World) -> None:
+    admit.answer(world.app, world.drop("intent-first.json"), world.deadline)
+    handoff, targets = world.drop(), cast("Any", world.state)
+    targets.targets = {name: replace(one, number=0) for name, one in targets.targets.items()}  # from a backup
+    listing, world.bucket.next_number = world.bucket.next_number, _slow_down
+    admit.answer(world.app, handoff, world.deadline)
+    world.bucket.next_number = listing
+    status = world.status()
+    assert (status["status"], status["attempt"], status["package"]["prefix"][-5:]) == ("success", 1, ".0.1/")

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from conductor_loop.errors import Cause
+from conductor_loop.errors import Cause, LeaseBusy
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.model import Row
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
+from conductor_loop.retry import Policy
 from tests.factories import World, intent
 from tests.unit.test_sweep import arrive, decided_and_left, later, raising
 
@@ -226,3 +227,15 @@ def test_the_reconciler_backs_off(world: World) -> None:
         sweep(world.app, None, world.deadline)
     assert waited[:4] == [60, 120, 240, 480]
     assert max(waited) == 6 * 3600
+
+
+def test_a_late_event_of_what_has_no_message_since_queues_were_off_is_queued(world: World) -> None:
+    world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=800))
+    world.porch.script = [Cause.NETWORK_ERROR]
+    handoff = world.drop()
+    with pytest.raises(LeaseBusy):
+        arrive(world, handoff)
+    world.configure(priority_queues=True)
+    later(world, 400)
+    assert arrive(world, handoff) is Answer.QUEUED
+    assert [message.handoff.key for _, message in world.queues.waiting] == [handoff.key]

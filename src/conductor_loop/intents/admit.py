@@ -267,7 +267,8 @@ def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
     if row.outcome is not None:
         return apply_outcome(app, known(handoff, row.order), row.outcome)
     _learn(app, handoff, row)
-    return None if now > row.reconcile_at else Answer.QUEUED
+    is_taken_up = row.queued or row.state is State.RUNNING
+    return Answer.QUEUED if is_taken_up and now <= row.reconcile_at else None
 
 
 def _learn(app: App, handoff: Handoff, row: Row) -> None:

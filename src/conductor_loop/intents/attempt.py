@@ -289,13 +289,22 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
     try:
         return _run(app, delivery, attempt)
     except NumberTaken:
-        _give_back(app, delivery, attempt, app.bucket.next_number(attempt.handoff, attempt.lease.target))
+        _give_back(app, delivery, attempt, _next_number(app, attempt))
         return Deferred(1.0)
     except LeaseLost:
         raise
     except Exception:
         _give_back(app, delivery, attempt, attempt.number + 1)
         raise
+
+
+def _next_number(app: App, attempt: Attempt) -> int:
+    """Give the number after the newest package in the bucket; the next one, while S3 cannot be asked."""
+    try:
+        return app.bucket.next_number(attempt.handoff, attempt.lease.target)
+    except Exception:
+        logger.exception("the packages of the target cannot be listed: the next attempt looks again")
+        return attempt.number + 1
 
 
 def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:

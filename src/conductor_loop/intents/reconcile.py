@@ -227,6 +227,8 @@ def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable, deadline: float
     if isinstance(row, Unreadable):
         reset(app, handoff, row)
         return False
+    if row.state is not State.DONE or row.due_at > app.clock():  # an index is some moments behind its table
+        return False
     left = row.packages
     while left and app.clock() <= deadline:
         app.bucket.remove_package(handoff, package_prefix(row.target, left[0]))
