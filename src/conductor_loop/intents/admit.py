@@ -324,7 +324,7 @@ def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer | De
             return _enqueue(app, high, intent, later.seconds)
         if later.elsewhere or app.clock() + later.seconds + least_seconds(app, delivery, intent) > delivery.deadline:
             if (row := app.state.find([delivery.handoff]).get(delivery.handoff)) is not None:
-                _learn(app, delivery.handoff, row)  # whoever goes on with it knows the second alone, perhaps
+                _learn(app, delivery.handoff, row)  # the next worker may know the second alone
             return later
         app.wait(later.seconds)
     return later
