@@ -127,7 +127,7 @@ def _carry_on(
     return Deferred(1.0, elsewhere=True)
 
 
-# -- every write of a handoff's row
+# -- writes of a row that may change meanwhile
 
 
 def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Handoff], Write | T]) -> Write | T | Blocked:

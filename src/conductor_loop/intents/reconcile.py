@@ -105,7 +105,7 @@ def _oldest(
 
     Critical ones count as high, like the queue that they wait in; one that is not read yet counts as normal.
     """
-    oldest = {Priority.HIGH: 0.0, Priority.NORMAL: 0.0, Priority.LOW: 0.0}
+    oldest = dict.fromkeys((one for one in Priority if one is not Priority.CRITICAL), 0.0)
     for handoff in handoffs:
         row = rows.get(handoff)
         row = row if isinstance(row, Row) else Row()
