@@ -105,7 +105,8 @@ def _oldest(
 
     Critical ones count as high, like the queue that they wait in; one that is not read yet counts as normal.
     """
-    oldest = dict.fromkeys((one for one in Priority if one is not Priority.CRITICAL), 0.0)
+    queues: list[Priority] = [one for one in Priority if one is not Priority.CRITICAL]
+    oldest = dict.fromkeys(queues, 0.0)
     for handoff in handoffs:
         row = rows.get(handoff)
         row = row if isinstance(row, Row) else Row()
