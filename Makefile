@@ -98,8 +98,8 @@ bench-hostile: setup ## time and memory of the validation, against hostile files
 	@$(PYTHON) -m bench.validation
 
 .PHONY: explore
-explore: setup ## interleavings of two workers over small scenes, at most 5,000 points of each, and 5,000 random histories; twenty minutes
-	@$(PYTHON) -m tests.explorer --points 5000
+explore: setup ## interleavings of two workers over small scenes, at most 15,000 points of each, and 5,000 random histories; twenty minutes
+	@$(PYTHON) -m tests.explorer --points 15000
 	@SCHEDULES=5000 .venv/bin/pytest --quiet --numprocesses 3 tests/unit/test_schedules.py
 
 .PHONY: fuzz
