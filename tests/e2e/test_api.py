@@ -1,4 +1,4 @@
-"""Every endpoint of the API, through the deployed REST API with IAM enforced."""
+"""Every endpoint and status code of the API, through the deployed REST API with IAM enforced."""
 
 import itertools
 import json
@@ -158,6 +158,16 @@ def test_a_listing_stays_whole_while_intents_arrive(somebody: Somebody, deployed
     assert sorted(found) == names
 
 
+@pytest.mark.long
+def test_a_critical_intent_keeps_its_priority_where_its_sender_may(somebody: Somebody, deployed: Deployed) -> None:
+    caller = somebody("all")
+    name = "intent-https-critical.json"
+    assert caller.ask("POST", f"/intents?name={name}", intent(priority="critical", target="crit")).status == 202
+    deployed.wait_for(name)
+    told = caller.get(f"/intents/{name}").body
+    assert (told["priority"], "treated as" in told["status"]["message"]) == ("critical", False)
+
+
 def test_what_is_wrong_with_an_intent_is_told_at_once(somebody: Somebody, deployed: Deployed) -> None:
     caller = somebody("sender")
     answer = check(caller.ask("POST", "/intents?name=intent-wrong.json", b'{"replicas": -1}'), "Error")
@@ -167,6 +177,13 @@ def test_what_is_wrong_with_an_intent_is_told_at_once(somebody: Somebody, deploy
     assert check(caller.ask("POST", "/intents", intent(), Content_Type="text/plain"), "Error").status == 415
     assert check(caller.get("/intents?limit=none"), "Error").status == 400
     assert deployed.keys("intent-wrong") == []
+
+
+@pytest.mark.long
+def test_a_body_that_is_too_large_is_413(somebody: Somebody) -> None:
+    with somebody().deployed.variables(CONDUCTOR_SECURITY_VALIDATION_MAX_FILE_SIZE="1KB"):
+        answer = check(somebody("sender").ask("POST", "/intents", intent(reason="x" * 2000)), "Error")
+    assert (answer.status, answer.code) == (413, "PAYLOAD_TOO_LARGE")
 
 
 def test_a_failed_intent_is_sent_again_over_https(somebody: Somebody, deployed: Deployed) -> None:
@@ -202,3 +219,40 @@ def test_full_queues_are_503_with_a_time_to_come_again(somebody: Somebody, deplo
     assert (answer.status, answer.body["error"]["retry_after"], answer.headers["retry-after"]) == (503, "30s", "30")
     assert {"queue_size", "max_queue_size", "active_workers", "max_workers"} <= answer.body["error"]["details"].keys()
     assert (ready.status, ready.body["checks"]["queue_capacity"]) == (503, "failed")
+
+
+@pytest.mark.long
+def test_a_missing_porch_is_not_ready(somebody: Somebody, deployed: Deployed) -> None:
+    with deployed.variables(CONDUCTOR_PORCH_PATH="/no/such/porch"):
+        answer = check(somebody().get("/readyz"), "Readiness")
+    assert (answer.status, answer.body["checks"]["porch_available"]) == (503, "failed")
+
+
+@pytest.mark.long
+def test_health_needs_a_token_where_the_configuration_says_so(somebody: Somebody, deployed: Deployed) -> None:
+    with deployed.variables(CONDUCTOR_HEALTH_AUTHENTICATION_ENABLED="true"):
+        statuses = [somebody().get(path).status for path in ("/healthz", "/readyz", "/livez")]
+        assert statuses == [401, 401, 200]
+        assert somebody("reader").get("/healthz").status == 403
+        assert somebody("all").get("/healthz").status == 200
+
+
+@pytest.mark.long
+def test_a_bug_is_500_with_an_id_and_nothing_else(somebody: Somebody, deployed: Deployed) -> None:
+    with deployed.variables(CHAOS_BUG="DescribeTable"):
+        answer = check(somebody("all").get("/metrics"), "Error")
+    assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
+    assert answer.body["error"]["details"]["error_id"].startswith("ERR-")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.long
+def test_a_caller_over_its_rate_is_429_with_a_time_to_retry(somebody: Somebody, deployed: Deployed) -> None:
+    with deployed.variables(CONDUCTOR_HEALTH_RATE_LIMITING_REQUESTS_PER_MINUTE="1"):
+        caller, paths = somebody(), ("/healthz", "/readyz")
+        answers = [caller.get(paths[number % 2]) for number in range(12)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 2
+    for answer in answers[10:]:
+        assert check(answer, "Error").code == "RATE_LIMITED"
+        assert int(answer.headers["retry-after"]) > 1
+        assert answer.headers["ratelimit"].startswith('"burst";r=0;')

@@ -99,7 +99,7 @@ SERVICES = ("DYNAMODB", "SQS", "SSM", "SECRETS_MANAGER", "S3")
     [
         pytest.param(("SQS",), 503, marks=pytest.mark.long),
         pytest.param(("SSM",), 503, marks=pytest.mark.long),  # a copy that starts has no configuration
-        pytest.param(("SECRETS_MANAGER",), 200, marks=pytest.mark.long),  # readiness asks nobody who they are
+        pytest.param(("SECRETS_MANAGER",), 200, marks=pytest.mark.long),  # readiness identifies no caller
         pytest.param(("S3",), 200, marks=pytest.mark.long),
         (SERVICES, 503),
     ],

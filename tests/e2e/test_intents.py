@@ -47,6 +47,14 @@ def test_an_input_over_the_size_limit_is_refused_and_kept(deployed: Deployed, tm
     assert len(deployed.read(f"failed/{file.name}")) == 11_000_000
 
 
+def test_the_event_delivered_again_has_no_second_effect(deployed: Deployed) -> None:
+    deployed.put("intent-twice.json")
+    deployed.wait_for("intent-twice.json")
+    answer = deployed.invoke("intent-twice.json", deployed.status("intent-twice.json")["version_id"])
+    assert list(answer.values()) == ["duplicate"]
+    assert len(deployed.keys("packages/e2e/intent-twice/")) == len(PACKAGE)
+
+
 def test_a_name_sent_again_is_a_new_intent_with_a_new_status(deployed: Deployed) -> None:
     deployed.put("intent-again.json", target="again", replicas=1)
     deployed.wait_for("intent-again.json")

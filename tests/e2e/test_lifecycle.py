@@ -2,6 +2,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.e2e.conftest import Deployed, until
 
 
@@ -53,6 +55,15 @@ def test_a_batch_is_worked_on_side_by_side_and_one_poisoned_message_does_not_kee
     assert {deployed.status(file)["status"] for file in files} == {"success"}
 
 
+@pytest.mark.long
+def test_a_correlation_id_that_another_file_uses_is_e004(deployed: Deployed) -> None:
+    deployed.put("intent-first.json", correlation_id="shared-1")
+    deployed.wait_for("intent-first.json")
+    deployed.put("intent-second.json", correlation_id="shared-1")
+    deployed.wait_for("intent-second.json")
+    assert deployed.status("intent-second.json")["error_details"]["code"] == "E004"
+
+
 def test_a_lost_event_is_found_by_the_sweeper(deployed: Deployed) -> None:
     with deployed.deaf():
         deployed.put("intent-lost.json")
@@ -65,6 +76,20 @@ def test_a_lost_event_is_found_by_the_sweeper(deployed: Deployed) -> None:
     assert deployed.status("stray.txt")["error_details"]["error_code"] == "INVALID_NAME"
 
 
+@pytest.mark.long
+def test_of_two_intents_for_one_target_the_older_one_is_skipped_where_it_comes_later(deployed: Deployed) -> None:
+    with deployed.deaf():
+        older = deployed.put("intent-older.json", target="ordered", replicas=2)
+        newer = deployed.put("intent-newer.json", target="ordered", replicas=3)
+    deployed.invoke("intent-newer.json", newer, time="2026-11-23T03:00:01.000Z")
+    deployed.wait_for("intent-newer.json")
+    deployed.invoke("intent-older.json", older, time="2026-11-23T03:00:00.000Z")
+    deployed.wait_for("intent-older.json")
+    status = deployed.status("intent-older.json")
+    assert (status["status"], "intent-newer.json" in status["message"]) == ("skipped", True), status["message"]
+    assert b"replicas: 3" in deployed.read("packages/e2e/ordered/ordered-v1.0.0/kustomization.yaml")
+
+
 def test_a_message_that_keeps_failing_is_a_dead_letter_and_redrive_brings_it_back(deployed: Deployed) -> None:
     dead_letters = deployed.outputs["DeadLetterQueue"]
     with _receives(deployed, "LowQueue", 2), _denied(deployed, "dynamodb:*"):
@@ -75,6 +100,16 @@ def test_a_message_that_keeps_failing_is_a_dead_letter_and_redrive_brings_it_bac
     assert moved.exit_code == 0, moved.output
     deployed.wait_for("intent-dead.json")
     assert deployed.status("intent-dead.json")["status"] == "success"
+
+
+@pytest.mark.long
+def test_status_waits_for_the_file_that_is_in_the_bucket_now(deployed: Deployed) -> None:
+    deployed.put("intent-fixed.json", replicas=300)
+    deployed.wait_for("intent-fixed.json")
+    deployed.put("intent-fixed.json", replicas=3)
+    result = deployed.cli("status", "intent-fixed.json", "--wait", "60")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["status"] == "success"
 
 
 @contextmanager

@@ -97,6 +97,16 @@ def test_scaled(deployed: Deployed, cluster: Cluster) -> None:
     assert TOKEN not in json.dumps(status)
 
 
+def test_missing(deployed: Deployed, cluster: Cluster) -> None:
+    cluster.api.objects["deployments"].clear()
+    deployed.put(cluster.file, target=cluster.name, replicas=3)
+    deployed.wait_for(cluster.file)
+    status = deployed.status(cluster.file)
+    assert (status["error_details"]["code"], status["attempt"]) == ("E013", 1), status["message"]
+    assert "next_retry" not in status
+    assert f"failed/{cluster.file}" in deployed.keys("failed/")
+
+
 def test_forbidden_until_it_is_granted(deployed: Deployed, cluster: Cluster) -> None:
     cluster.api.faults.forbidden = {"deployments/scale"}
     deployed.put(cluster.file, target=cluster.name, replicas=3)
@@ -108,6 +118,18 @@ def test_forbidden_until_it_is_granted(deployed: Deployed, cluster: Cluster) -> 
     cluster.api.faults.forbidden = set()
     deployed.wait_for(cluster.file)
     assert deployed.status(cluster.file)["message"] == f"Successfully scaled {cluster.name} to 3 replicas"
+
+
+def test_quota_exceeded_to_the_end(deployed: Deployed, cluster: Cluster) -> None:
+    cluster.quota(2, used=1)
+    deployed.put(cluster.file, target=cluster.name, replicas=5)
+    deployed.wait_for(cluster.file)
+    status = deployed.status(cluster.file)
+    assert (status["status"], status["error_details"]["code"], status["retry_count"]) == ("failed", "E015", 3)
+    assert "2 of 5 pods are there, and the cluster goes on trying: pods" in status["message"]
+    assert "exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2" in status["message"]
+    assert (status["delivery"], status["previous_replicas"], status["observed_replicas"]) == ("scale", 1, 2)
+    assert (cluster.replicas, cluster.patched) == (5, [5]), "the wish stands in the cluster"
 
 
 def test_quota_raised_while_it_is_retried(deployed: Deployed, cluster: Cluster) -> None:

@@ -2,7 +2,8 @@
 
 Python imports this file when it starts, because the end-to-end tests put its folder on the PYTHONPATH that the
 functions of their embedded AWS inherit; so the product needs no hook for it. ``intent-kill-before-3.json`` dies before
-its third call, ``intent-kill-after-3.json`` after the third answer.
+its third call, ``intent-kill-after-3.json`` after the third answer. A function whose variable ``CHAOS_BUG``
+names a call to AWS raises an unexpected exception at each such call.
 """
 
 import importlib.util
@@ -21,10 +22,15 @@ class _Killer:
         self.number = self.calls = self.answers = 0
 
     def before(self, model: Any, params: Any, **_: Any) -> None:
+        self._fail(model.name)
         if model.name == "GetObject":
             self._meet(params["url_path"])
         self.calls += 1
         self._maybe("before", self.calls)
+
+    def _fail(self, call: str) -> None:
+        if call == os.environ.get("CHAOS_BUG"):
+            raise ZeroDivisionError("a secret of the code")
 
     def after(self, **_: Any) -> None:
         self.answers += 1
