@@ -168,11 +168,11 @@ def test_verify_names_the_intent_and_the_position_of_what_was_done_to_the_log(
     until(lambda: verify(deployed, grace="1s")[0] == 0, 30)
     honest = lines(deployed)
     forge(tamper(honest))
-    told = [f"{GOOD} (version {status['version_id']}): {one}" for one in what]
-    assert verify(deployed, grace="1s") == (1, "".join(f"{one}\n" for one in told))
+    named = [f"{GOOD} (version {status['version_id']}): {one}" for one in what]
+    assert verify(deployed, grace="1s") == (1, "".join(f"{one}\n" for one in named))
     copy = tmp_path / "copy.jsonl"
     copy.write_text("\n".join(tamper(honest)))
-    assert verify(deployed, "--file", str(copy), grace="1s") == (1, "".join(f"{one}\n" for one in told))
+    assert verify(deployed, "--file", str(copy), grace="1s") == (1, "".join(f"{one}\n" for one in named))
 
 
 def test_the_export_holds_what_the_log_holds(deployed: Deployed, played: str, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def answers(deployed: Deployed, secrets: list[str]) -> list[Answer]:
         f"clt_{'0' * 16}_{'f' * 64}",
         good[:-1],
     )
-    body = json.dumps({"intent_type": "scaling", "target": "told", "namespace": "e2e", "replicas": 2}).encode()
+    body = json.dumps({"intent_type": "scaling", "target": "printed", "namespace": "e2e", "replicas": 2}).encode()
     found = [nobody.ask("POST", "/intents", body, Authorization=f"Bearer {good}")]
     for token in (good, *wrong):
         found += [nobody.get("/intents?limit=1", **{name: f"{before}{token}"}) for name, before in _PLACES]
@@ -141,10 +141,10 @@ def test_what_a_porch_says_of_its_kubeconfig_is_masked_and_the_rest_is_shown(lea
 def test_the_tokens_command_shows_a_secret_where_it_is_made_and_nowhere_else(
     deployed: Deployed, secrets: list[str]
 ) -> None:
-    told = [deployed.cli("token", "list", *more) for more in ((), ("--output", "json"))]
-    told.append(deployed.cli("config", "show"))
-    told.append(deployed.cli("token", "revoke", secrets[0]))  # the whole token instead of its id
-    said = "".join(one.stdout + one.stderr for one in told)
+    printed = [deployed.cli("token", "list", *more) for more in ((), ("--output", "json"))]
+    printed.append(deployed.cli("config", "show"))
+    printed.append(deployed.cli("token", "revoke", secrets[0]))  # the whole token instead of its id
+    said = "".join(one.stdout + one.stderr for one in printed)
     assert secrets[0].split("_")[1] in said
     assert not any(secret in said for secret in secrets)
 
@@ -155,8 +155,8 @@ def test_what_the_stack_really_encrypts_is_reported(
     document = tmp_path_factory.mktemp("config") / "config.json"
     document.write_text("{}")
     report = deployed.cli(f"--config={document}", "--validate-config", "--stack", STACK_NAME).stdout
-    told = r"- State encryption: true \(2 buckets, 1 table, \d queues, 1 secret, 1 parameter: encrypted"
-    assert re.search(told, report), report
+    printed = r"- State encryption: true \(2 buckets, 1 table, \d queues, 1 secret, 1 parameter: encrypted"
+    assert re.search(printed, report), report
     assert re.search(r"- Log encryption: true \(\d log groups: encrypted with keys of AWS\)", report), report
     assert re.search(r"- Porch path: \S+ \(.*: executable, says http://", report), report
 

@@ -110,8 +110,8 @@ TABLE = [
     _state("sweeping: this one still does", '"lease_owner = :owner"', '"lease_owner = :owner OR attribute_exists(pk)"'),
     _state(
         "a corrupt row: it is as it was read",
-        '["attribute_exists(pk)", *(f"#f{n} = :f{n}" for n in range(len(fields)))]',
-        '["attribute_exists(pk)", *(f"(#f{n} = :f{n} OR attribute_exists(pk))" for n in range(len(fields)))]',
+        '*(f"#{alias} = :{alias}" for alias in fields)]',
+        '*(f"(#{alias} = :{alias} OR attribute_exists(pk))" for alias in fields)]',
         *_CORRUPT,
     ),
     _life(

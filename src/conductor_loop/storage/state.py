@@ -138,16 +138,7 @@ class StateTable:
         Conditional on the whole row being as it was read: what another worker has made of it since stays.
         """
         kept: Any = {name: error.row[name] for name in ("pk", "sk")}
-        fields = [name for name in error.row if name not in kept]
-        as_read: Any = {
-            "TableName": self._table,
-            "ConditionExpression": " AND ".join(
-                ["attribute_exists(pk)", *(f"#f{n} = :f{n}" for n in range(len(fields)))]
-            ),
-        }
-        if fields:
-            as_read["ExpressionAttributeNames"] = {f"#f{n}": name for n, name in enumerate(fields)}
-            as_read["ExpressionAttributeValues"] = {f":f{n}": error.row[name] for n, name in enumerate(fields)}
+        as_read = {"TableName": self._table, **_as_read(error.row)}
         facts = {"at": timestamp(now), "event": "reset", **last}
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
@@ -306,6 +297,19 @@ def _changes(before: Values, after: Values) -> dict[str, Any]:
     """Give the attributes that differ; ``None`` for those that are removed."""
     return {name: value for name, value in after.items() if before.get(name) != value} | {
         name: None for name in before if name not in after
+    }
+
+
+def _as_read(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the condition that each attribute of a row is as it was read."""
+    fields = {f"f{n}": name for n, name in enumerate(row.keys() - {"pk", "sk"})}
+    condition = " AND ".join(["attribute_exists(pk)", *(f"#{alias} = :{alias}" for alias in fields)])
+    if not fields:  # DynamoDB refuses an empty map
+        return {"ConditionExpression": condition}
+    return {
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {f"#{alias}": name for alias, name in fields.items()},
+        "ExpressionAttributeValues": {f":{alias}": row[name] for alias, name in fields.items()},
     }
 
 
