@@ -87,6 +87,7 @@ test: setup ## every test that guards a commit
 .PHONY: test-long
 test-long: setup ## what is too long for every commit: pages, permissions, floods, all of moto, and mutations (WORDS="target: name:" chooses); an hour
 	@.venv/bin/pytest $(IN_PARALLEL) -m long
+	@AUDITED_INTENTS=1000 .venv/bin/pytest --quiet tests/unit/test_auditor.py
 	@$(PYTHON) -m tests.mutations $(WORDS)
 
 .PHONY: bench

@@ -87,7 +87,8 @@ def overlay(folder: Path, namespace: str, targets: tuple[str, ...]) -> Path:
     return place
 
 
-def test_random_intents_leave_the_replicas_of_the_last_applied_ones(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_random_intents_leave_the_replicas_of_the_last_applied_ones(site: Site, tmp_path: Path, count: int) -> None:
     """Some workers die before the live tree; the sweeper settles what they left, in an order of its own."""
     dice, bucket = random.Random(20261128), site.world.bucket  # noqa: S311 - to be repeated
     put = bucket.put_live
@@ -98,7 +99,7 @@ def test_random_intents_leave_the_replicas_of_the_last_applied_ones(site: Site, 
         put(*given)
 
     bucket.put_live = put_or_die
-    for number in range(200):
+    for number in range(count):
         fields: dict[str, Any] = {"namespace": dice.choice(NAMESPACES), "target": dice.choice(TARGETS)}
         fields["replicas"] = dice.randint(0, 100)
         if dice.random() < 0.5:
@@ -111,7 +112,7 @@ def test_random_intents_leave_the_replicas_of_the_last_applied_ones(site: Site, 
         applied = {name: site.world.state.target(f"{namespace}/{name}").replicas for name in TARGETS}
         assert replicas(overlay(tmp_path, namespace, TARGETS)) == applied
     porch: Any = site.world.porch
-    assert porch.runs == 200
+    assert porch.runs == count
 
 
 def test_of_two_intents_that_race_for_one_target_the_newer_ones_replicas_are_built(site: Site, tmp_path: Path) -> None:
