@@ -24,15 +24,16 @@ from bench.cost import (
 from bench.lines import Line, bounded, told
 
 _TRANSITIONS = 8  # read, claim, porch, publish, decide, settle; start and end
+_FIRST_ATTEMPT = 2  # the invocation behind the one that admits; later ones wait for their backoff
 _MONTHLY = 1_000_000  # intents a month that Fargate is compared at
 
 
 def usage(path: Way, cpu_seconds_a_call: float, porch_cpu_seconds: float) -> Usage:
     """Make what an intent uses of its counted calls; the function's CPU goes with their number.
 
-    AuditFunction waits for a second for more of the stream: what one invocation writes comes to it together.
+    AuditFunction waits five seconds for more of the stream: what admits an intent comes with its first attempt.
     """
-    audits = len({call.invocation for call in path.calls if call.audit_bytes})
+    audits = len({max(call.invocation, _FIRST_ATTEMPT) for call in path.calls if call.audit_bytes})
     runs = sum(call.operation == "GetItem" for call in path.calls)  # porch runs behind each claim
     return Usage(
         s3_writes=sum(call.operation in S3_WRITES for call in path.calls),

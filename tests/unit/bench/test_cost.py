@@ -38,7 +38,7 @@ def test_what_an_intent_uses_is_added_up_of_its_calls() -> None:
     )
     expected = Usage(
         s3_writes=1, s3_reads=1, write_units=12, read_units=3, sqs=3, invocations=2, log_bytes=1000 + 2 * 900,
-        waiting_seconds=0.043 + 0.074, cpu_seconds=0.008 + 0.04, audits=2, audit_bytes=700, audit_cpu_seconds=0.006,
+        waiting_seconds=0.043 + 0.074, cpu_seconds=0.008 + 0.04, audits=1, audit_bytes=700, audit_cpu_seconds=0.003,
     )  # fmt: skip
     assert asdict(usage(Way("queued", calls, 8, 2, 1000), 0.001, 0.04)) == pytest.approx(asdict(expected))
 
