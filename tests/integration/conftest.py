@@ -99,7 +99,7 @@ def tolerant(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 def _index(name: str, partition: str, sort: str) -> Any:
     keys = [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
-    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "KEYS_ONLY"}}
 
 
 @pytest.fixture(autouse=True)

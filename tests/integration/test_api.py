@@ -122,13 +122,29 @@ class TestListing:
                 break
         assert found == ["intent-3.json", "intent-2.json", "intent-1.json", "intent-0.json"]
 
-    def test_filters_are_applied_by_the_table(self, table: Any, state: StateTable) -> None:
+    def test_filters_are_applied_to_the_rows(self, table: Any, state: StateTable) -> None:
         state.write(waits(handoff(1)))
         claim = claims(handoff(2))
         state.write(replace(claim, after=replace(claim.after, priority="high")))
         filters = {"state": "processing", "priority": "high", "namespace": "ns"}
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10, filters), NOW).intents
         assert (one.name, one.attempts, one.priority, one.namespace) == ("intent-2.json", 1, "high", "ns")
+
+    def test_rows_that_dynamodb_leaves_out_of_an_answer_are_read_next(
+        self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in (1, 2, 3):
+            state.write(waits(handoff(number)))
+        whole = table.batch_get_item
+
+        def one(RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+            first, *rest = RequestItems[TABLE]["Keys"]
+            left = {TABLE: {"Keys": rest}} if rest else {}
+            return whole(RequestItems={TABLE: {"Keys": [first]}}) | {"UnprocessedKeys": left}
+
+        monkeypatch.setattr(table, "batch_get_item", one)
+        page = Listing(table, TABLE, 86_400).page(Wanted(10), NOW)
+        assert [intent.name for intent in page.intents] == ["intent-3.json", "intent-2.json", "intent-1.json"]
 
     def test_a_page_has_a_price_and_the_next_goes_on_behind_it(
         self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch

@@ -1,13 +1,13 @@
 """Intents in the state table: by name, and by the day they arrived on, newest first. No scans."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.api.parts import Answered, Listed, Page, Wanted
 from conductor_loop.aws.answering import translated
-from conductor_loop.errors import Unreadable
+from conductor_loop.errors import NotAnswering, Unreadable
 from conductor_loop.intents.model import Outcome
 from conductor_loop.storage.rows import Key, read_row, text
 
@@ -68,9 +68,9 @@ class Listing:
             while after is not None:
                 if queries == _MOST_QUERIES:
                     return Page(tuple(found), after)
-                items, after = self._day(day, wanted, after)
+                listed, after = self._day(day, wanted, after)
                 queries += 1
-                found += map(_listed, items)
+                found += listed
                 if len(found) >= wanted.limit:
                     return Page(tuple(found[: wanted.limit]), found[wanted.limit - 1].position)
         return Page(tuple(found), None)
@@ -86,27 +86,39 @@ class Listing:
 
     def _day(
         self, day: str, wanted: Wanted, position: Mapping[str, str]
-    ) -> tuple[list[Mapping[str, Any]], Mapping[str, str] | None]:
-        filters = {"phase" if name == "state" else name: value for name, value in wanted.filters.items()}
-        names = {f"#{name}": name for name in filters}
+    ) -> tuple[list[Listed], Mapping[str, str] | None]:
+        """Read a stretch of the index, and its rows, of which the filters leave some out."""
         query: Any = {
             "TableName": self._table,
             "IndexName": "by-day",
             "KeyConditionExpression": "arrival_day = :day",
-            "ExpressionAttributeValues": {":day": text(day)}
-            | {f":{name}": text(value) for name, value in filters.items()},
+            "ExpressionAttributeValues": {":day": text(day)},
             "ScanIndexForward": False,
-            "Limit": _EVALUATED,
+            "Limit": _EVALUATED if wanted.filters else min(_EVALUATED, wanted.limit),
         }
-        if names:
-            query["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in filters)
-            query["ExpressionAttributeNames"] = names
         if "pk" in position:  # or from the day's beginning
             query["ExclusiveStartKey"] = {name: text(position[name]) for name in _POSITION}
         with translated("DynamoDB"):
             answer = self._client.query(**query)
+            listed = map(_listed, self._rows(answer["Items"]))
         after = answer.get("LastEvaluatedKey")
-        return list(answer["Items"]), _position(after) if after else None
+        kept = [one for one in listed if all(getattr(one, name) == value for name, value in wanted.filters.items())]
+        return kept, _position(after) if after else None
+
+    def _rows(self, found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Read the rows whose keys the index has, in its order, without those that have expired meanwhile."""
+        keys: Any = [{name: item[name] for name in ("pk", "sk")} for item in found]
+        rows: dict[tuple[str, str], Mapping[str, Any]] = {}
+        while keys:  # an answer has 16 MB at most, and leaves out the rest
+            wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+            answer: Any = self._client.batch_get_item(RequestItems=wanted)
+            read = answer["Responses"].get(self._table, [])
+            keys = answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
+            if keys and not read:
+                raise NotAnswering("DynamoDB: throttled")
+            rows |= {(row["pk"]["S"], row["sk"]["S"]): row for row in read}
+        order = [(item["pk"]["S"], item["sk"]["S"]) for item in found]
+        return [rows[key] for key in order if key in rows]
 
 
 def _listed(item: Mapping[str, Any]) -> Listed:
