@@ -12,7 +12,10 @@ from typing import Any
 
 type Item = Mapping[str, Mapping[str, Any]]
 
-INDEXES = {"by-day": ("arrival_day", "arrived"), "active": ("active", "due_at")}  # their keys: they hold nothing else
+INDEXES = {
+    "by-day": ("arrival_day", "arrived"),
+    "clean-up": ("clean_up", "due_at"),
+}  # their keys: they hold nothing else
 _KEYS = ("pk", "sk")
 _UNIT = 1024  # bytes
 _READ_UNIT = 4096  # bytes

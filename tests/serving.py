@@ -84,7 +84,7 @@ class Api:
     own_buckets: Memory = field(default_factory=Memory)
     counts: Counts = field(default_factory=Counts)
     queue_size: Callable[[], int] = lambda: 2
-    active_workers: Callable[[float], int] = lambda _: 1
+    active_workers: Callable[[], int] = lambda: 1
     encryption: Callable[[], str] = lambda: "enabled"
     writable: bool = True
     porch: bool = True

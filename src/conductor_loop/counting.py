@@ -34,6 +34,7 @@ UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redel
 SWEPT_AT, LAG = "swept_at", "counters_lag"  # epoch seconds of the last sweep; seconds that the counters are behind
 OLDEST = "oldest_"  # seconds that the oldest intent without an answer has waited, by priority
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"
+RUNNING = "running"  # rows in that state: a claim adds one, its release or its takeover takes it away
 CONFIG_REFUSED, AUDIT_FAILURES, API_FAILURES = "config_refused", "audit_failures", "api_failures"
 STATE_CORRUPTED = f"{ERRORS}E009"
 

@@ -83,7 +83,6 @@ def _config_trail() -> Callable[[Config], None]:
 
 def _tally(config: Config, swept: Swept) -> dict[str, float]:
     """Say what a sweep found, and how busy the workers are; what cannot be measured is no reason to sweep again."""
-    now = time.time()
     tally: dict[str, float] = {
         counting.UNSETTLED: swept.seen,
         counting.OVERDUE: swept.overdue,
@@ -96,7 +95,7 @@ def _tally(config: Config, swept: Swept) -> dict[str, float]:
     try:
         from conductor_loop import surveying  # noqa: PLC0415 - likewise
 
-        tally |= surveying.measure(config, _gauges(tally) | {counting.SWEPT_AT: now}, now)
+        tally |= surveying.measure(config, _gauges(tally) | {counting.SWEPT_AT: time.time()})
     except Exception:  # noqa: BLE001 - the next sweep measures again
         _logger().exception("files and workers are not counted")
     return tally

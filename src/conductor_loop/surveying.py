@@ -17,17 +17,16 @@ from conductor_loop.config.sources import parsed
 from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
 
 
-def measure(config: Config, gauges: Mapping[str, float], now: float) -> Mapping[str, float]:
+def measure(config: Config, gauges: Mapping[str, float]) -> Mapping[str, float]:
     """Count on the files of the directories, a page of each, and say how busy the workers are.
 
     Args:
         config: The configuration in force.
         gauges: What a sweep has just measured, by name; kept beside the files.
-        now: Epoch seconds.
 
     """
     Census(client("s3"), client("dynamodb"), config.state_table).go_on(config.handoff_bucket, gauges)
-    active = StateMeasures(client("dynamodb"), config.state_table).active_workers(now)
+    active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
     most = config.serving.max_workers
     return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
 

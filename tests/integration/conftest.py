@@ -24,7 +24,7 @@ from tests.integration.streaming import Stream
 
 TABLE = "state"
 _LOADER = cache(create_loader)
-_KEYS = {"pk": "S", "sk": "S", "arrival_day": "S", "arrived": "S", "active": "S", "due_at": "N"}
+_KEYS = {"pk": "S", "sk": "S", "arrival_day": "S", "arrived": "S", "clean_up": "S", "due_at": "N"}
 _TYPES: Any = [{"AttributeName": name, "AttributeType": kind} for name, kind in _KEYS.items()]
 _REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>At least one of them did not hold</Message></Error>"
 
@@ -139,7 +139,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
             AttributeDefinitions=_TYPES,
             GlobalSecondaryIndexes=[
                 _index("by-day", "arrival_day", "arrived"),
-                _index("active", "active", "due_at"),
+                _index("clean-up", "clean_up", "due_at"),
             ],
             BillingMode="PAY_PER_REQUEST",
         )

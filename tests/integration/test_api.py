@@ -219,12 +219,6 @@ class TestMeasures:
         assert measures.counts(NOW).directories == {"handoff": 1, "processed": 2, "failed": 0}, "no folders"
         assert len(pages) == 9
 
-    def test_a_claim_is_an_active_worker_until_its_lease_runs_out(self, table: Any, state: StateTable) -> None:
-        measures = StateMeasures(table, TABLE)
-        state.write(claims(handoff(1), name="ns/a"))
-        state.write(claims(handoff(2), name="ns/b", at=NOW + 60))
-        assert [measures.active_workers(NOW + after) for after in (0, 60, 99)] == [2, 1, 0]
-
     def test_queues_are_added_up(self, aws: boto3.session.Session) -> None:
         sqs = aws.client("sqs")
         urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("high", "normal", "low", "dead")}

@@ -8,13 +8,11 @@ import boto3
 import pytest
 
 from conductor_loop.app import Cursor, Turn
-from conductor_loop.aws.measuring import StateMeasures
 from conductor_loop.errors import Unreadable
 from conductor_loop.intents.model import Conflict, Row, State, Write, order
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 from tests.writes import (
-    FAILED,
     HANDOFF,
     NAME,
     NOW,
@@ -171,16 +169,6 @@ def test_a_handoff_is_found_when_it_is_to_be_cleaned_up_after(parts: World) -> N
     row = parts.row(found)
     made(parts, Write(found, row, row.next(packages=(), due_at=0.0), NOW))
     assert parts.state.uncleaned(BUCKET, NOW + 10, 9) == []
-
-
-def test_active_workers_are_the_leases_in_force(world: World, aws: boto3.session.Session) -> None:
-    measures = StateMeasures(aws.client("dynamodb"), TABLE)
-    claim = claims()
-    made(world, claim)
-    assert (measures.active_workers(NOW), measures.active_workers(NOW + 30)) == (1, 0)
-    done = ends(claim, FAILED)
-    made(world, replace(done, after=replace(done.after, due_at=NOW + 1000)))
-    assert measures.active_workers(NOW) == 0
 
 
 def test_a_corrupt_row_is_told_apart(world: World, aws: boto3.session.Session) -> None:

@@ -112,6 +112,19 @@ def test_killed_at_random_and_split_and_handed_over_again_counters_equal_the_row
         counted(audit, rows_say(world))
 
 
+def test_the_counter_of_running_intents_equals_the_rows_at_any_time(world: World) -> None:
+    audit, states, most = MemoryAudit(), dict[str, str](), 0
+    ((shard, records),) = stream(world.state.written, count=1).items()  # type: ignore[attr-defined]
+    for record in records:
+        audit.deliver(shard, [record])
+        image = record["dynamodb"]["NewImage"]
+        states[image["pk"]["S"] + image["sk"]["S"]] = image["state"]["S"]
+        running = [*states.values()].count("running")
+        assert audit.counters[counting.RUNNING] == running
+        most = max(most, running)
+    assert (most > 0, running) == (True, 0)
+
+
 def _deliver(deliver: Any, batch: Records, dice: random.Random) -> None:
     """Hand a batch over as Lambda does after failures: whole, or its halves."""
     while dice.random() < 0.6:

@@ -73,7 +73,7 @@ def _values(parts: Parts) -> dict[str, float]:
         lambda: measures.counts(now),
         measures.table_size,
         measures.queue_depths,
-        lambda: measures.active_workers(now),
+        measures.active_workers,
     )
     with ThreadPoolExecutor(max_workers=len(questions)) as pool:
         counts, table, depths, active = (one.result() for one in [pool.submit(question) for question in questions])

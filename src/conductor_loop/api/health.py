@@ -47,7 +47,7 @@ def ready(parts: Parts, call: Call) -> Response:
         {
             "writable": parts.local.writable,
             "porch": lambda: parts.local.executable(parts.config.porch_path),
-            "workers": lambda: parts.measures.active_workers(now),
+            "workers": parts.measures.active_workers,
             "queue": parts.measures.queue_size,
         },
     )

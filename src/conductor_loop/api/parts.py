@@ -121,7 +121,7 @@ class Measures:
 
     queue_size: Callable[[], int]  # messages that wait
     queue_depths: Callable[[], Mapping[str, int]]  # of each queue, by priority, and of the dead letters, as "dead"
-    active_workers: Callable[[float], int]  # claims in force at a time (epoch seconds)
+    active_workers: Callable[[], int]  # claims that are not released
     counts: Callable[[float], Counts]  # at a time (epoch seconds)
     table_size: Callable[[], TableSize]
     encryption: Callable[[], str]  # enabled, impaired or unknown

@@ -178,7 +178,7 @@ def _check_room(parts: Parts) -> None:
 
 def _active_workers(parts: Parts) -> int | None:
     try:
-        return parts.measures.active_workers(parts.clock())
+        return parts.measures.active_workers()
     except NotAnswering:
         return None
 

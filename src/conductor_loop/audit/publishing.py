@@ -7,7 +7,8 @@ from typing import Any
 
 from conductor_loop.audit.chain import Change, Entry, Head, link
 from conductor_loop.audit.entries import change
-from conductor_loop.counting import SECURITY, Tally
+from conductor_loop.counting import RUNNING, SECURITY, Tally
+from conductor_loop.intents.model import State
 
 type Log = Callable[[Sequence[str], float], None]
 """Takes entries, oldest first, and the time (epoch seconds); raises where they may not have arrived."""
@@ -96,7 +97,7 @@ def unseen(shard: str, position: Position, records: Records) -> Batch | None:
         before=position,
         after=Position(fresh[-1]["SequenceNumber"], head),
         entries=tuple(entries),
-        tally=_added(changes),
+        tally=_added(fresh, changes),
         created_at=float(fresh[-1]["ApproximateCreationDateTime"]),
         security_at=max((str(one.fields.get("at", "")) for one in changes if SECURITY in one.tally), default=""),
     )
@@ -106,8 +107,14 @@ def _is_behind(record: Mapping[str, Any], position: Position) -> bool:
     return int(record["SequenceNumber"]) > int(position.sequence or -1)
 
 
-def _added(changes: Sequence[Change]) -> Tally:
+def _added(records: Records, changes: Sequence[Change]) -> Tally:
     total: Counter[str] = Counter()
+    for record in records:
+        total[RUNNING] += _is_running(record.get("NewImage", {})) - _is_running(record.get("OldImage", {}))
     for one in changes:
         total.update({name: by for name, by in one.tally.items() if abs(by) < _MOST})
-    return {name: round(by, 3) for name, by in total.items()}
+    return {name: round(by, 3) for name, by in total.items() if by}
+
+
+def _is_running(image: Mapping[str, Any]) -> bool:
+    return bool(image.get("state", {}).get("S") == State.RUNNING)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from conductor_loop.api.parts import Counts, TableSize
 from conductor_loop.aws.answering import translated
 from conductor_loop.aws.counters import Counters, Totals
-from conductor_loop.counting import OLDEST, OVERDUE, SWEPT_AT
+from conductor_loop.counting import OLDEST, OVERDUE, RUNNING, SWEPT_AT
 from conductor_loop.errors import NotAnswering
-from conductor_loop.storage.rows import Key, number, text
+from conductor_loop.storage.rows import Key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,17 +59,10 @@ class StateMeasures:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client, self._table = client, table
 
-    def active_workers(self, now: float) -> int:
-        """Count the claims whose lease has not run out. Raises NotAnswering."""
-        query: Any = {
-            "TableName": self._table,
-            "IndexName": "active",
-            "KeyConditionExpression": "active = :yes AND due_at > :now",
-            "ExpressionAttributeValues": {":yes": text("yes"), ":now": number(float(now))},
-            "Select": "COUNT",
-        }
+    def active_workers(self) -> int:
+        """Count the claims that are not released, as far as AuditFunction is. Raises NotAnswering."""
         with translated("DynamoDB"):
-            return int(self._client.query(**query)["Count"])
+            return int(Counters(self._client, self._table).totals().counters.get(RUNNING, 0))
 
     def counts(self, now: float) -> Counts:
         """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""

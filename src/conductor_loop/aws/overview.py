@@ -71,7 +71,7 @@ class Overview:
         return Snapshot(
             at=now,
             queues=depths,
-            working=self._measures.active_workers(now),
+            working=self._measures.active_workers(),
             counts=self._measures.counts(now),
             latest=self._listing.page(Wanted(latest), now).intents,
         )

@@ -14,8 +14,7 @@ from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Tar
 type Value = Mapping[str, Any]
 type Values = dict[str, Value]
 
-CLEAN_UP = "clean-up"  # in the index of active rows: decided, and due at ``due_at``; no active worker
-ACTIVE = "yes"
+CLEAN_UP = "yes"  # in the index of rows to clean up after: decided, and due at ``due_at``
 _ARCHIVES = {"processed", "failed"}
 _NONSENSE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)  # what reading it raises
 _LATEST_SECONDS = 1e11  # epoch: a time that is later is none of ours
@@ -80,7 +79,7 @@ def row_values(row: Row) -> Values:
         "namespace": (row.target, text(row.target.partition("/")[0])),
         "packages": (row.packages, {"L": [number(one) for one in row.packages]}),
         "handoff_order": (row.order, text(row.order)),
-        "active": (_active(row), text(_active(row))),
+        "clean_up": (row.state is State.DONE and row.due_at, text(CLEAN_UP)),
     }
     values: Values = {
         "state": text(row.state),
@@ -97,12 +96,6 @@ def row_values(row: Row) -> Values:
     if row.outcome is not None:
         values["outcome"] = text(_json(asdict(row.outcome)))
     return values
-
-
-def _active(row: Row) -> str:
-    if row.state is State.RUNNING:
-        return ACTIVE
-    return CLEAN_UP if row.state is State.DONE and row.due_at else ""
 
 
 def read_row(item: Mapping[str, Any]) -> Row:

@@ -242,8 +242,8 @@ class StateTable:
         """Find decided handoffs that are to be cleaned up after by now (epoch seconds), at most so many."""
         found = self._client.query(
             TableName=self._table,
-            IndexName="active",
-            KeyConditionExpression="active = :clean_up AND due_at <= :now",
+            IndexName="clean-up",
+            KeyConditionExpression="clean_up = :clean_up AND due_at <= :now",
             ExpressionAttributeValues={":clean_up": text(CLEAN_UP), ":now": number(now)},
             Limit=most,
         )["Items"]

@@ -64,7 +64,7 @@ def test_one_check_that_fails_is_not_ready(broken: dict[str, object], check: str
 
 def test_a_check_that_hangs_has_failed_once_the_budget_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("conductor_loop.api.health.BUDGET_SECONDS", 0.1)
-    api = Api(active_workers=lambda _: threading.Event().wait(0.5))
+    api = Api(active_workers=lambda: threading.Event().wait(0.5))
     began = time.monotonic()
     response = api.ask("GET", "/readyz")
     assert time.monotonic() - began < 0.4
