@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop import handlers
-from conductor_loop.aws import sdk
+from conductor_loop.storage import sdk
 
 BUCKET, TABLE, REGION = "handoff", "state", "us-east-1"
 ROOT = Path(__file__).resolve().parent.parent

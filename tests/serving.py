@@ -7,23 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conductor_loop.api.dispatch import answer
-from conductor_loop.api.parts import (
-    Answered,
-    Counts,
-    Known,
-    Listed,
-    Local,
-    Measures,
-    Page,
-    Parts,
-    TableSize,
-    Vitals,
-    Wanted,
-)
+from conductor_loop.api.parts import Known, Local, Measures, Parts, Vitals
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import ConditionFailed, NotAnswering
 from conductor_loop.rates import Memory
+from conductor_loop.storage.listing import Answered, Listed, Page, Wanted
+from conductor_loop.storage.measures import Counts, TableSize
 from conductor_loop.tokens import Client, Scope
 from tests.factories import Clock
 

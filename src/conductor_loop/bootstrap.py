@@ -15,14 +15,14 @@ from conductor_loop.app import App, Measured
 from conductor_loop.aws.functions import Conductor
 from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
-from conductor_loop.aws.ratelimits import RateLimits
-from conductor_loop.aws.sdk import MESSAGES, STARTING, client, end_at, seconds_left
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch
 from conductor_loop.storage.bucket import Bucket
 from conductor_loop.storage.queues import Queues
+from conductor_loop.storage.ratelimits import RateLimits
+from conductor_loop.storage.sdk import MESSAGES, STARTING, client, end_at, seconds_left
 from conductor_loop.storage.state import StateTable
 from conductor_loop.turns import Turns
 

@@ -76,9 +76,9 @@ def _note_config(app: App) -> None:
 
 @cache
 def _config_trail() -> Callable[[Config], None]:
-    from conductor_loop import surveying  # noqa: PLC0415 - the conductor does without, and starts faster
+    from conductor_loop import sweeper  # noqa: PLC0415 - the conductor does without, and starts faster
 
-    return surveying.config_trail(os.environ)
+    return sweeper.config_trail(os.environ)
 
 
 def _tally(config: Config, swept: Swept) -> dict[str, float]:
@@ -93,9 +93,9 @@ def _tally(config: Config, swept: Swept) -> dict[str, float]:
     if not config.metering.enabled:
         return tally
     try:
-        from conductor_loop import surveying  # noqa: PLC0415 - likewise
+        from conductor_loop import sweeper  # noqa: PLC0415 - likewise
 
-        tally |= surveying.measure(config, _gauges(tally) | {counting.SWEPT_AT: time.time()})
+        tally |= sweeper.measure(config, _gauges(tally) | {counting.SWEPT_AT: time.time()})
     except Exception:  # noqa: BLE001 - the next sweep measures again
         _logger().exception("files and workers are not counted")
     return tally

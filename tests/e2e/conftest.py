@@ -14,8 +14,8 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import sdk
 from conductor_loop.cli import main
+from conductor_loop.storage import sdk
 from dev.stack import LOCAL, ROOT, Stack, free_port
 
 if TYPE_CHECKING:

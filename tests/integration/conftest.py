@@ -14,10 +14,10 @@ from moto.core.models import botocore_stubber
 from moto.dynamodb import comparisons
 from moto.s3.models import FakeKey, s3_backends
 
-from conductor_loop.aws import sdk
-from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.intent import Handoff
+from conductor_loop.storage import sdk
 from conductor_loop.storage.bucket import Bucket
+from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import StateTable
 from tests.factories import BUCKET, World
 from tests.integration.streaming import Stream

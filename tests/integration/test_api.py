@@ -14,18 +14,17 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from conductor_loop.api import bootstrap, handler
-from conductor_loop.api.parts import Wanted
-from conductor_loop.aws import listing, sdk
-from conductor_loop.aws.census import Census
 from conductor_loop.aws.counters import Counters
-from conductor_loop.aws.listing import Listing
-from conductor_loop.aws.measuring import QueueDepths, StateMeasures
-from conductor_loop.aws.ratelimits import RateLimits
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Outcome
 from conductor_loop.rates import Rate
+from conductor_loop.storage import listing, sdk
+from conductor_loop.storage.listing import Listing, Wanted
+from conductor_loop.storage.measures import QueueDepths, StateMeasures
+from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import StateTable
+from conductor_loop.sweeper import ObjectCounts
 from conductor_loop.tokens import Scope, mint
 from tests.factories import BUCKET, intent
 from tests.integration.conftest import TABLE
@@ -99,7 +98,7 @@ class TestRateLimits:
         assert float(row["expires_at"]["N"]) == NOW + 3660
 
     def test_what_is_remembered_is_bounded(self, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("conductor_loop.aws.ratelimits._REMEMBERED", 2)
+        monkeypatch.setattr("conductor_loop.storage.ratelimits._REMEMBERED", 2)
         limits = RateLimits(table, TABLE)
         for name in "abc":
             limits.take(name, MINUTE, NOW)
@@ -187,13 +186,13 @@ class TestListing:
 
 class TestMeasures:
     def test_the_counters_say_by_how_much_they_are_behind(self, aws: boto3.session.Session, table: Any) -> None:
-        census, measures = Census(aws.client("s3"), table, TABLE), StateMeasures(table, TABLE)
+        counts, measures = ObjectCounts(aws.client("s3"), table, TABLE), StateMeasures(table, TABLE)
         assert measures.counts(NOW).lag == 0
         Counters(table, TABLE).advance(batch("shard-1", "1", created_at=NOW), NOW + 2)
         assert measures.counts(NOW + 30).lag == 2, "as it was counted last"
-        census.go_on(BUCKET, {"swept_at": NOW + 60})
+        counts.go_on(BUCKET, {"swept_at": NOW + 60})
         assert measures.counts(NOW + 70).lag == 2, "the sweep's own note is still on its way"
-        census.go_on(BUCKET, {"swept_at": NOW + 120})
+        counts.go_on(BUCKET, {"swept_at": NOW + 120})
         assert measures.counts(NOW + 130).lag == 130, "that of the sweep before is not counted"
 
     def test_an_intent_that_looks_like_an_attack_is_known_by_its_time(self, table: Any) -> None:
@@ -209,13 +208,13 @@ class TestMeasures:
         pages: list[str] = []
         s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
-        census, measures = Census(s3, table, TABLE), StateMeasures(table, TABLE)
+        counts, measures = ObjectCounts(s3, table, TABLE), StateMeasures(table, TABLE)
         assert measures.counts(NOW).overdue is None
-        census.go_on(BUCKET, {"overdue": 7, "oldest_high": 901.5})
+        counts.go_on(BUCKET, {"overdue": 7, "oldest_high": 901.5})
         assert (measures.counts(NOW).overdue, measures.counts(NOW).oldest) == (7, {"oldest_high": 901.5})
         assert measures.counts(NOW).directories == {"failed": 0}, "the others have more pages"
         for _ in range(2):
-            census.go_on(BUCKET, {"overdue": 0})
+            counts.go_on(BUCKET, {"overdue": 0})
         assert measures.counts(NOW).directories == {"handoff": 1, "processed": 2, "failed": 0}, "no folders"
         assert len(pages) == 9
 

@@ -13,11 +13,11 @@ from conductor_loop import handlers
 from conductor_loop.api import bootstrap
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
-from conductor_loop.aws import sdk
 from conductor_loop.aws.counters import Counters
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intents import admit
+from conductor_loop.storage import sdk
 from tests.factories import World
 from tests.integration.conftest import TABLE
 from tests.integration.streaming import SHARD, Stream

@@ -16,12 +16,13 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import configuring, sdk
+from conductor_loop.aws import configuring
 from conductor_loop.aws.following import Follower
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
+from conductor_loop.storage import sdk
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 

@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.aws import configuring, operator, sdk
-from conductor_loop.aws.secretsmanager import TokensSecret
+from conductor_loop.aws import configuring, operator
 from conductor_loop.cli import main
+from conductor_loop.storage import sdk
 from conductor_loop.tokens import Document, Scope, Tokens, UnreadableTokens, mint
+from conductor_loop.tokens.secretsmanager import TokensSecret
 
 SECRET = "stack/tokens"  # noqa: S105 - its name
 

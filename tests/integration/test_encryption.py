@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from conductor_loop.aws.at_rest import AtRest, Encryption
+from conductor_loop.api.encryption_status import AtRest, Encryption
 from conductor_loop.aws.encryption import STATE, Stores, look
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config.report import Probes, inspect

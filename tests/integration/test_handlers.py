@@ -21,11 +21,12 @@ from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop import handlers
-from conductor_loop.aws import operator, sdk
+from conductor_loop.aws import operator
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.outcome import Answer
+from conductor_loop.storage import sdk
 from conductor_loop.storage.queues import Queues
 from dev import cost
 from tests.factories import BUCKET, World, intent

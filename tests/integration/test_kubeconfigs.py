@@ -14,10 +14,10 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from conductor_loop.aws import sdk
 from conductor_loop.aws.kubeconfigs import Described, EksCluster, KubeconfigSecret
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.porch import Kubeconfig, with_token
+from conductor_loop.storage import sdk
 
 WRITTEN = with_token("https://edge.example.com", "Q0E=", "the-token-of-edge").content
 CLUSTER = Described("https://ABC.gr7.us-east-1.eks.amazonaws.com", "Q0E=")

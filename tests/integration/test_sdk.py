@@ -3,9 +3,9 @@ import time
 import boto3
 import pytest
 
-from conductor_loop.aws import sdk
 from conductor_loop.intent import Handoff
 from conductor_loop.storage import bucket as s3
+from conductor_loop.storage import sdk
 from tests.factories import BUCKET
 
 

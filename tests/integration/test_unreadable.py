@@ -8,8 +8,6 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop.api.parts import Wanted
-from conductor_loop.aws.listing import Listing
 from conductor_loop.counting import STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
@@ -18,6 +16,7 @@ from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.model import Phase
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep
+from conductor_loop.storage.listing import Listing, Wanted
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.streaming import Stream

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import requests
 import trustme
+from botocore.credentials import Credentials
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, VaultDown
 
 from conductor_loop.config.access import VaultAccess
 from conductor_loop.tokens import Scope, Tokens, UnreadableTokens, mint
-from conductor_loop.tokens.vault import AwsIdentity, MissingExtraError, VaultTokens
+from conductor_loop.tokens.vault import MissingExtraError, VaultTokens
 from tests.integration import vault as server
 
 # hvac signs with a function that Python 3.12 frowns upon
@@ -21,7 +22,7 @@ PATH = "secret/data/conductor-loop"
 TOKEN, CLEAR = mint("ci", [Scope.HEALTH], 0, 1e10, random=bytes(40))
 ENTRY = TOKEN.entry()
 KEY = "the-secret-key-of-the-role"
-IDENTITY = AwsIdentity("AKIDEXAMPLE", KEY, "session")
+CREDENTIALS = Credentials("AKIDEXAMPLE", KEY, "session")
 NOWHERE = Path("/nonexistent")
 
 
@@ -34,7 +35,7 @@ def vault() -> Iterator[server.Vault]:
 
 def reader(vault: server.Vault, method: str = "aws", role: str = "conductor-loop", ca: Path = NOWHERE) -> VaultTokens:
     access = VaultAccess(vault.url, method, role, "secret/conductor-loop")
-    return VaultTokens(access, lambda: IDENTITY, lambda: "hvs.mine", ca)
+    return VaultTokens(access, lambda: CREDENTIALS, lambda: "hvs.mine", ca)
 
 
 def test_the_role_of_the_function_logs_in_and_reads_the_tokens(vault: server.Vault) -> None:
@@ -51,7 +52,7 @@ def test_vault_is_shown_a_signature_for_itself_and_never_the_key(vault: server.V
     assert "x-vault-aws-iam-server-id" in headers["Authorization"][0]
     assert "/us-east-1/sts/aws4_request" in headers["Authorization"][0]
     assert KEY not in str(headers)
-    assert KEY not in repr(IDENTITY)
+    assert KEY not in repr(CREDENTIALS)
 
 
 def test_one_login_serves_many_reads_until_vault_forgets_it(vault: server.Vault) -> None:

@@ -84,7 +84,8 @@ from conductor_loop.cli import COMMANDS
 for entry in COMMANDS.values():
     entry.load()
 from conductor_loop import porch_check
-from conductor_loop.aws import configuring, following, operator, overview, packages, secretsmanager, logs
+from conductor_loop.aws import configuring, following, operator, overview, packages, logs
 from conductor_loop.config import report
+from conductor_loop.tokens import secretsmanager
 print([name for name in sys.modules if name.startswith(("aws_lambda_powertools", "prometheus_client"))])
 """

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from conductor_loop.aws import sdk
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS
 from conductor_loop.intents.model import Phase
 from conductor_loop.intents.reconcile import Swept, take_turn
+from conductor_loop.storage import sdk
 from tests.factories import World, intent
 from tests.unit.test_template import TEMPLATE
 

@@ -6,25 +6,24 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 from conductor_loop.api.auditing import Recorder
+from conductor_loop.api.encryption_status import AtRest
 from conductor_loop.api.local import local
 from conductor_loop.api.parts import Known, Measures, Parts
-from conductor_loop.aws import sdk
-from conductor_loop.aws.at_rest import AtRest
-from conductor_loop.aws.identity import identity
 from conductor_loop.aws.inbox import Inbox
-from conductor_loop.aws.listing import Listing
-from conductor_loop.aws.measuring import QueueDepths, StateMeasures
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
-from conductor_loop.aws.ratelimits import RateLimits
-from conductor_loop.aws.secretsmanager import TokensSecret
 from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.config.access import TokenSource
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Intent
+from conductor_loop.storage import sdk
+from conductor_loop.storage.listing import Listing
+from conductor_loop.storage.measures import QueueDepths, StateMeasures
+from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import EXPIRES_AFTER_SECONDS
 from conductor_loop.tokens import Tokens, TokensUnavailable
+from conductor_loop.tokens.secretsmanager import TokensSecret
 from conductor_loop.tokens.vault import VaultTokens
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, in lower case: as in a ULID
@@ -118,7 +117,7 @@ def _tokens(source: TokenSource) -> Tokens:
     secret = TokensSecret(partial(sdk.client, "secretsmanager", sdk.API), source.secret)
     if source.vault is None:
         return Tokens(secret.read, time.monotonic)
-    vault = VaultTokens(source.vault, identity, lambda: str(secret.read().content["vault_token"]))
+    vault = VaultTokens(source.vault, sdk.credentials, lambda: str(secret.read().content["vault_token"]))
     return Tokens(vault.read, time.monotonic)
 
 

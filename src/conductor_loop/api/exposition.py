@@ -12,10 +12,11 @@ from prometheus_client.exposition import generate_latest
 
 from conductor_loop import __version__, counting
 from conductor_loop.api.http import Response
-from conductor_loop.api.parts import Counts, Parts, TableSize
+from conductor_loop.api.parts import Parts
 from conductor_loop.api.route import Call
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, Group, Kind, Metric
 from conductor_loop.config.metering import Metering
+from conductor_loop.storage.measures import Counts, TableSize
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

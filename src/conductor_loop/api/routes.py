@@ -6,11 +6,11 @@ from conductor_loop.api import openapi
 from conductor_loop.api.exposition import metrics
 from conductor_loop.api.health import healthy, live, ready
 from conductor_loop.api.http import Response
-from conductor_loop.api.looking import DEFAULT_LIMIT, MOST, look, search
 from conductor_loop.api.parts import Parts
 from conductor_loop.api.problem import Problem
+from conductor_loop.api.read_intents import DEFAULT_LIMIT, MOST, look, search
 from conductor_loop.api.route import Call, Parameter, Route, Scope
-from conductor_loop.api.sending import retry, send
+from conductor_loop.api.submit_intent import retry, send
 from conductor_loop.config.serving import Serving
 from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.intents.model import SPELLINGS, Phase

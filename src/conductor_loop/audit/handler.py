@@ -13,9 +13,9 @@ from conductor_loop import metrics
 from conductor_loop.audit.publishing import Auditor
 from conductor_loop.aws.auditlog import AuditExport, AuditLog
 from conductor_loop.aws.counters import Counters
-from conductor_loop.aws.sdk import client, end_at
 from conductor_loop.config.metering import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
+from conductor_loop.storage.sdk import client, end_at
 
 SERVICE = "conductor-loop"
 _ANSWER: Mapping[str, Any] = {"state": {}}  # which Lambda asks for, since the event names its shard

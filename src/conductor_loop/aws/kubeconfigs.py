@@ -12,9 +12,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.exceptions import NoCredentialsError as NothingToSignWith
 
-from conductor_loop.aws.sdk import credentials
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.porch import Kubeconfig, read_kubeconfig, with_token
+from conductor_loop.storage.sdk import credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_eks import EKSClient

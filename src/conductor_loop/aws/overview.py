@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import boto3
 
-from conductor_loop.api.parts import Counts, Listed, Wanted
-from conductor_loop.aws.listing import Listing
-from conductor_loop.aws.measuring import StateMeasures
+from conductor_loop.storage.listing import Listed, Listing, Wanted
+from conductor_loop.storage.measures import Counts, StateMeasures
 
 QUEUES = {  # by what people call them: the stack's output
     "high": "HighQueue",

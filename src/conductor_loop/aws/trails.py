@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from conductor_loop.audit.chain import timestamp
-from conductor_loop.aws.answering import translated
 from conductor_loop.config.changes import Noted
 from conductor_loop.storage.rows import Key, Values, event_item, number
+from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,14 +11,13 @@ from typing import Any
 
 import click
 
-from conductor_loop.api.parts import Listed, Wanted
 from conductor_loop.aws import operator, overview
-from conductor_loop.aws.listing import Listing
 from conductor_loop.aws.operator import Listed as Lying
 from conductor_loop.cli import console
 from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Phase
+from conductor_loop.storage.listing import Listed, Listing, Wanted
 
 _RECEIVED = "received"  # in the root, and not read yet
 _UNDECIDED = {state for state in Phase if not state.done}

@@ -11,14 +11,15 @@ from typing import Any, Protocol
 
 import click
 
-from conductor_loop.aws import configuring, operator, sdk
-from conductor_loop.aws.secretsmanager import TokensSecret
+from conductor_loop.aws import configuring, operator
 from conductor_loop.cli import console
 from conductor_loop.cli.common import Duration, WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.config import in_force
 from conductor_loop.cli.lazy import Group
+from conductor_loop.storage import sdk
 from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
 from conductor_loop.tokens.file import TokensFile
+from conductor_loop.tokens.secretsmanager import TokensSecret
 
 
 class Store(Protocol):

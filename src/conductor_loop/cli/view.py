@@ -8,11 +8,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from conductor_loop.api.parts import Listed
 from conductor_loop.aws.overview import Snapshot
 from conductor_loop.cli.console import STYLES, printable, word
 from conductor_loop.cli.rates import Growth
 from conductor_loop.counting import DECIDED, FILES, RETRIED
+from conductor_loop.storage.listing import Listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

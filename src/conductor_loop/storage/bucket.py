@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from conductor_loop.app import Cursor, Unsettled
-from conductor_loop.aws.kms import is_about_a_key, is_foreign
 from conductor_loop.errors import ConditionFailed, Gone, Illegible, KeyUnavailable, NumberTaken
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Found, order
+from conductor_loop.storage.kms import is_about_a_key, is_foreign
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

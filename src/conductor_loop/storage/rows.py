@@ -147,7 +147,7 @@ def _outcome(written: str) -> Outcome:
 
 
 def listed_values(handoff: Handoff, now: float) -> Values:
-    """Give what the index of days reads of a row, newest first: see aws.listing."""
+    """Give what the index of days reads of a row, newest first: see storage.listing."""
     arrived = handoff.event_time or timestamp(now)
     return {"arrival_day": text(arrived[:10]), "arrived": text(f"{arrived}#{handoff.file[:_LISTED_CHARACTERS]}")}
 

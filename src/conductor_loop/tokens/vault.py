@@ -5,29 +5,22 @@ brings it (docs/secrets.md).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from botocore.exceptions import NoCredentialsError
 
 from conductor_loop.config.access import VaultAccess
 from conductor_loop.tokens.document import Document
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from hvac import Client
 
 CA_FILE = Path("/opt/vault/ca.pem")  # in the layer that brings hvac, where Vault's certificate is not of a public CA
 _STS_REGION = "us-east-1"  # of sts.amazonaws.com, which hvac signs for and Vault asks by default
 _TIMEOUT_SECONDS = 5  # of one call; a healthy Vault answers in milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class AwsIdentity:
-    """Credentials of the function's role; never shown."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    session_token: str | None = field(repr=False)
 
 
 class MissingExtraError(ImportError):
@@ -39,9 +32,9 @@ class VaultTokens:
 
     Args:
         access: See there.
-        identity: Gives the credentials that a login signs with (``auth_method: aws``). They stay here: Vault gets the
-            signature of one request, which only says who asks (developer.hashicorp.com/vault/docs/auth/aws).
-        token: Gives Vault's token (``auth_method: token``).
+        credentials: Returns what a login signs with (``auth_method: aws``). They stay here: Vault gets the signature
+            of one request, which only says who asks (developer.hashicorp.com/vault/docs/auth/aws).
+        token: Returns Vault's token (``auth_method: token``).
         ca_file: Certificates to trust instead of the public ones, if there is such a file.
 
     """
@@ -49,11 +42,11 @@ class VaultTokens:
     def __init__(
         self,
         access: VaultAccess,
-        identity: Callable[[], AwsIdentity],
+        credentials: "Callable[[], Credentials | None]",
         token: Callable[[], str],
         ca_file: Path = CA_FILE,
     ) -> None:
-        self._access, self._identity, self._token, self._ca_file = access, identity, token, ca_file
+        self._access, self._credentials, self._token, self._ca_file = access, credentials, token, ca_file
         self._client: Client | None = None
 
     def read(self) -> Document:
@@ -97,11 +90,13 @@ class VaultTokens:
         return client
 
     def _sign_in(self, client: "Client") -> None:
-        identity = self._identity()
+        if (credentials := self._credentials()) is None:
+            raise NoCredentialsError
+        frozen = credentials.get_frozen_credentials()  # of one moment: they may change at any time
         client.auth.aws.iam_login(
-            identity.access_key,
-            identity.secret_key,
-            session_token=identity.session_token,
+            frozen.access_key,
+            frozen.secret_key,
+            session_token=frozen.token,
             header_value=urlsplit(self._access.address).hostname,  # so that no other Vault can use the signature
             role=self._access.role,
             region=_STS_REGION,

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.health import duration
-from conductor_loop.api.parts import Counts
+from conductor_loop.storage.measures import Counts
 from tests.serving import Api, body, hangs, request
 
 

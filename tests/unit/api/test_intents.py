@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 
 from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.dispatch import answer
-from conductor_loop.api.parts import Answered, Listed, Page
 from conductor_loop.counting import refused
+from conductor_loop.storage.listing import Answered, Listed, Page
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import Rules
 from tests.factories import intent

@@ -1,9 +1,21 @@
-"""How many files lie where: counted a page a minute, so that it costs the same however many there are."""
+"""What only the sweeper does beside sweeping: files and workers are counted, versions of the configuration noted.
 
-from collections.abc import Mapping
+Apart from ``bootstrap``, so that the function that intents wait for does not import it as it starts.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from conductor_loop.aws.parameters import ConfigParameter
+from conductor_loop.aws.trails import Trails
+from conductor_loop.config import Config, InvalidConfig, changes, load
+from conductor_loop.config.sources import parsed
+from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
+from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.rows import Key, number, text
+from conductor_loop.storage.sdk import client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -14,12 +26,12 @@ _PREFIXES = {"handoff": "intent-", "processed": "processed/", "failed": "failed/
 _LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends with one goes on after all of it
 
 
-class Census:
+class ObjectCounts:
     """Counts the files of the root, ``processed/`` and ``failed/`` into the row ``gauge#directories``.
 
     The row has the last whole count of each directory, ``files_…``, and how far the next one is: ``counted_…`` files up
     to the key ``behind_…``; and what the last sweep has measured. Two at once may count a page twice, which the next
-    count mends.
+    count corrects.
     """
 
     def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
@@ -60,3 +72,40 @@ class Census:
             UpdateExpression=expression,
             ExpressionAttributeValues=values,
         )
+
+
+def measure(config: Config, gauges: Mapping[str, float]) -> Mapping[str, float]:
+    """Count on the files of the directories, a page of each, and say how busy the workers are.
+
+    Args:
+        config: The configuration in force.
+        gauges: What a sweep has just measured, by name; kept beside the files.
+
+    """
+    ObjectCounts(client("s3"), client("dynamodb"), config.state_table).go_on(config.handoff_bucket, gauges)
+    active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
+    most = config.serving.max_workers
+    return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
+
+
+def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
+    """Give what notes new versions of the configuration in the audit trail, whatever has written them."""
+    parameter = ConfigParameter(partial(client, "ssm"), environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
+    last: list[str | None] = [None]  # version that is noted for certain
+
+    def good(written: str) -> bool:
+        try:
+            load(parsed(written), environment)
+        except InvalidConfig:
+            return False
+        return True
+
+    def note(config: Config) -> None:
+        if not parameter.name or (newest := parameter.newest().version) == last[0]:
+            return
+        trails = Trails(client("dynamodb"), config.state_table, config.audit_seconds)
+        trail = changes.ConfigTrail(good, trails.note_config, time.time)
+        if trail.note(parameter.revisions(), trails.config()):
+            last[0] = newest
+
+    return note

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.api.parts import Counts, TableSize
-from conductor_loop.aws.answering import translated
 from conductor_loop.aws.counters import Counters, Totals
 from conductor_loop.counting import OLDEST, OVERDUE, RUNNING, SWEPT_AT
 from conductor_loop.errors import NotAnswering
 from conductor_loop.storage.rows import Key
+from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 
 _KEY, _FILES = {"pk", "sk"}, "files_"
 _SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what is counted: the one before it is not
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Every counter since the stack was made, and the last census of the directories."""
+
+    counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
+    directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
+    overdue: float | None = None  # inputs that had waited for too long at the last sweep; None: there was none
+    oldest: Mapping[str, float] = field(default_factory=dict)  # as ``counting`` names them, of the last sweep; seconds
+    lag: float = 0.0  # seconds that the counters are behind what happens
+    security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large the state table is."""
+
+    entries: int
+    bytes: int
 
 
 class QueueDepths:

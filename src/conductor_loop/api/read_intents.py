@@ -9,12 +9,13 @@ from http import HTTPStatus
 from typing import Any
 
 from conductor_loop.api.http import Request, Response
-from conductor_loop.api.parts import Listed, Parts, Wanted
+from conductor_loop.api.parts import Parts
 from conductor_loop.api.problem import Problem, invalid
 from conductor_loop.api.route import Call
-from conductor_loop.api.sending import named
+from conductor_loop.api.submit_intent import named
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import SPELLINGS, Phase
+from conductor_loop.storage.listing import Listed, Wanted
 
 DEFAULT_LIMIT, MOST = 50, 200  # intents of a page
 _NAMESPACE_CHARACTERS = 63

@@ -1,15 +1,15 @@
 """Intents in the state table: by name, and by the day they arrived on, newest first. No scans."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.api.parts import Answered, Listed, Page, Wanted
-from conductor_loop.aws.answering import translated
 from conductor_loop.errors import NotAnswering, Unreadable
-from conductor_loop.intents.model import Outcome
+from conductor_loop.intents.model import Outcome, Phase
 from conductor_loop.storage.rows import Key, read_row, text
+from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,6 +18,55 @@ _MOST_QUERIES = 48  # of one page: as many days without an intent are passed ove
 _EVALUATED = 100  # rows of one query, before the filter
 _SKEW_SECONDS = 300  # that S3's clock may be ahead of ours
 _POSITION = ("arrival_day", "arrived", "pk", "sk")
+
+_WAITING = frozenset(state.value for state in Phase if not state.done)
+RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One intent of a list. ``position`` is where a listing goes on behind it."""
+
+    name: str
+    version_id: str
+    state: str
+    arrived: str  # ISO 8601
+    attempts: int = 0
+    priority: str | None = None  # None: it never got that far
+    namespace: str | None = None
+    position: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a listing; ``position`` is where it goes on, ``None`` at the end."""
+
+    intents: tuple[Listed, ...]
+    position: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a listing is to hold."""
+
+    limit: int
+    filters: Mapping[str, str] = field(default_factory=dict)  # state, priority, namespace
+    position: Mapping[str, str] | None = None  # None: from the newest on
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the state table says of the newest version of a name."""
+
+    listed: Listed
+    status: Mapping[str, Any] | None  # the status document, once it is decided
+    versions: frozenset[str]  # of the name, that the table knows: this one and older ones
+    withdrawn: bool = False  # its owner removed it before it was decided
+
+    @property
+    def takes_name(self) -> bool:
+        """Whether its answer holds the name. What waits holds it with its input alone, as long as that lies there."""
+        return not self.withdrawn and self.listed.state not in _WAITING
 
 
 class Listing:

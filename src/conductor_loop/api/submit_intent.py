@@ -7,13 +7,14 @@ from typing import Any
 
 from conductor_loop.api.access import forbidden
 from conductor_loop.api.http import Malformed, Request, Response
-from conductor_loop.api.parts import RECEIVED, Parts
+from conductor_loop.api.parts import Parts
 from conductor_loop.api.problem import Problem, busy, invalid, rejected
 from conductor_loop.api.route import Call, Scope
 from conductor_loop.counting import refused
 from conductor_loop.errors import Cause, ConditionFailed, NotAnswering, Rejected
 from conductor_loop.intent import Intent, Priority
 from conductor_loop.intents.model import Phase
+from conductor_loop.storage.listing import RECEIVED
 from conductor_loop.validation import check_name, check_size, validate_file
 
 _AGAIN = frozenset({Phase.FAILED.value, Phase.TIMED_OUT.value})  # answers that it makes sense to ask again after

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -10,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import botocore
 from botocore.config import Config
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, EndpointConnectionError
 
 from conductor_loop import __version__
+from conductor_loop.errors import NotAnswering
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -107,3 +110,12 @@ def credentials() -> "Credentials | None":
     """Return what the clients sign with; None where there is nothing."""
     found: Credentials | None = boto3.session.Session().get_credentials()
     return found
+
+
+@contextmanager
+def translated(service: str) -> Iterator[None]:
+    """Turn whatever the SDK raises into NotAnswering; catch what means something to you before."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise NotAnswering(f"{service}: {error}") from error
