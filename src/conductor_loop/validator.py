@@ -23,7 +23,7 @@ from conductor_loop.validation import (
     SecurityMode,
     inspect,
 )
-from conductor_loop.validation.finding import shown
+from conductor_loop.validation.report import shown
 
 VALID, INVALID, USAGE = 0, 1, 2
 _EPILOG = """\b

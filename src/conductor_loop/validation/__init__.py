@@ -8,18 +8,16 @@
 Parsing comes first; whatever parses is then held to all the other stages, so that one run reports everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any
 
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.intent import FILE_NAME, Intent
 from conductor_loop.validation import business, parsing, schema, security
-from conductor_loop.validation.finding import Finding, ThreatLevel, shown
-from conductor_loop.validation.report import CHECKS, MAX_VIOLATIONS, Report, Tally
+from conductor_loop.validation.report import CHECKS, MAX_VIOLATIONS, Finding, Report, ThreatLevel, shown, summarize
 from conductor_loop.validation.rules import BOUNDS, DEFAULT_RULES, SYSTEM_NAMESPACES, Rules, SecurityMode
 from conductor_loop.validation.schema import BrokenSchema
-from conductor_loop.validation.text import composed
 
 __all__ = [
     "BOUNDS",
@@ -45,22 +43,23 @@ MAX_NAME_BYTES = 200
 """The longest file name: file systems end at 255, and the names of statuses and of kept inputs add to it."""
 
 
-def validate(body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
+def validate(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Intent:
     """Return the intent that a file holds.
 
-    Its document is the file's, with every string in NFC and ``replicas`` an int. Raises Rejected with every violation:
-    INVALID_FORMAT (E001), FILE_TOO_LARGE (E002), SCHEMA_VIOLATION, SECURITY_VIOLATION or POLICY_VIOLATION (E003),
-    after the first stage that found one. Raises BrokenSchema if ``rules.schema`` cannot be used.
+    Its document is the file's, with every string in NFC and ``replicas`` an int. Raises Rejected with every violation,
+    of a wrong name, too: INVALID_NAME (E001), FILE_TOO_LARGE (E002), INVALID_FORMAT (E001), SCHEMA_VIOLATION,
+    SECURITY_VIOLATION or POLICY_VIOLATION (E003), after the first stage that found one. Raises BrokenSchema if
+    ``rules.schema`` cannot be used.
     """
-    return _intent(inspect(body, rules))
+    report = inspect(body, rules, name)
+    if report.intent is None:
+        raise Rejected(report.cause or Cause.INVALID_FORMAT, report.violations)
+    return report.intent
 
 
 def validate_file(name: str, body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
-    """Return the intent that a file of this name holds, as ``validate`` does.
-
-    Raises Rejected with INVALID_NAME (E001) for a wrong name, together with every violation of the content.
-    """
-    return _intent(inspect(body, rules, name))
+    """Return the intent that a file of this name holds, as ``validate`` does."""
+    return validate(body, rules, name)
 
 
 def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Report:
@@ -73,23 +72,23 @@ def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) 
 
 
 def _inspect(body: bytes, rules: Rules, name: str | None) -> Report:
-    tally = Tally()
-    if name is not None:
-        tally.add(Cause.INVALID_NAME, _misnamed(name))
+    named: tuple[Cause, Iterable[Finding]] = (Cause.INVALID_NAME, () if name is None else _misnamed(name))
     if oversize := list(parsing.oversize(len(body), rules)):
-        tally.add(Cause.FILE_TOO_LARGE, oversize)
-        return tally.report(ran=())
+        return summarize([named, (Cause.FILE_TOO_LARGE, oversize)], ran=())
     try:
         parsed = parsing.parse(body, rules)
     except parsing.Unparsable as error:
-        tally.add(Cause.INVALID_FORMAT, [error.finding])
-        return tally.report(ran={"require_utf8"} if error.finding.rule == "json" else ())
-    tally.add(Cause.INVALID_FORMAT, parsing.findings(parsed, rules))
-    document = _composed(parsed.document, rules)
-    tally.add(Cause.SCHEMA_VIOLATION, schema.findings(document, rules))
-    tally.add(Cause.SECURITY_VIOLATION, security.findings(parsed.inspected, rules))
-    tally.add(Cause.POLICY_VIOLATION, business.findings(document, rules))
-    return tally.report(intent=None if tally.cause else Intent(_with_whole_replicas(document)))
+        ran = {"require_utf8"} if error.finding.rule == "json" else ()
+        return summarize([named, (Cause.INVALID_FORMAT, [error.finding])], ran)
+    document = parsed.document
+    stages = [
+        named,
+        (Cause.INVALID_FORMAT, parsed.findings),
+        (Cause.SCHEMA_VIOLATION, schema.findings(document, rules)),
+        (Cause.SECURITY_VIOLATION, security.findings(parsed.inspected, rules)),
+        (Cause.POLICY_VIOLATION, business.findings(document, rules)),
+    ]
+    return summarize(stages, intent=Intent(_with_whole_replicas(document)))
 
 
 def check_size(size_bytes: int, rules: Rules = DEFAULT_RULES) -> None:
@@ -114,27 +113,9 @@ def _misnamed(name: str) -> Iterator[Finding]:
         yield Finding((), "name", problem, "shorten the identifier")
 
 
-def _intent(report: Report) -> Intent:
-    if report.intent is None:
-        raise Rejected(report.cause or Cause.INVALID_FORMAT, report.violations)
-    return report.intent
-
-
-def _composed(value: Any, rules: Rules) -> Any:  # noqa: ANN401 - any part of a document
-    """Normalise to NFC every string that is short enough for it; the parser did so with the keys."""
-    match value:
-        case str():
-            return composed(value) if parsing.measurable(value, rules.max_field_length) else value
-        case dict():
-            return {key: _composed(part, rules) for key, part in value.items()}
-        case list():
-            return [_composed(part, rules) for part in value]
-    return value
-
-
-def _with_whole_replicas(document: dict[str, Any]) -> dict[str, Any]:
+def _with_whole_replicas(document: Any) -> Any:  # noqa: ANN401 - a document may be anything
     """Write 3.0 and 1e1, which are integers to a JSON Schema, as the integers that porch expects."""
-    replicas = document.get("replicas")
+    replicas = document.get("replicas") if isinstance(document, dict) else None
     if isinstance(replicas, float) and replicas.is_integer():
         return {**document, "replicas": int(replicas)}
     return document

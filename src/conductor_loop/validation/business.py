@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from conductor_loop.intent import Priority
-from conductor_loop.validation.finding import Finding, ThreatLevel, shown
+from conductor_loop.validation.report import Finding, ThreatLevel, shown
 from conductor_loop.validation.rules import Rules
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -25,19 +25,13 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
         if rules.schema is not None:
             yield Finding((), "type", f"{shown(document)} is no intent", "write one JSON object")
         return
-    fields = {name: value for name, value in document.items() if not _is_overlong(value, rules)}
-    yield from _namespace(fields.get("namespace"), rules)
-    yield from _timeout(fields.get("timeout"), rules)
+    yield from _namespace(document.get("namespace"), rules)
+    yield from _timeout(document.get("timeout"), rules)
     if rules.schema is not None:  # the packaged schema says these itself
-        yield from _replicas(fields.get("replicas"), rules)
-        yield from _priority(fields.get("priority"))
+        yield from _replicas(document.get("replicas"), rules)
+        yield from _priority(document.get("priority"))
         for name, length in _NAME_LENGTHS.items():
-            yield from _dns_1123(name, fields.get(name), length)
-
-
-def _is_overlong(value: object, rules: Rules) -> bool:
-    """Whether a string is longer than any may be: it is refused for that, and not worth matching."""
-    return isinstance(value, str) and len(value) > rules.max_field_length
+            yield from _dns_1123(name, document.get(name), length)
 
 
 def _namespace(namespace: object, rules: Rules) -> Iterator[Finding]:

@@ -1,12 +1,16 @@
-"""The result of a validation, in the specification's shape, and how it adds up."""
+"""What validation found: broken rules, in words that are safe to log and to print, and the report they add up to."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from conductor_loop.errors import Cause, Violation
 from conductor_loop.intent import Intent
-from conductor_loop.validation.finding import Finding, ThreatLevel
+
+type Path = tuple[str | int, ...]
 
 MAX_VIOLATIONS = 100
 """Violations in a report: a hostile file must not make a huge status. A last one says how many more there are."""
@@ -32,6 +36,37 @@ CHECKS: Mapping[str, frozenset[str]] = {
 }
 """The specification's security checks, by its names, and the rules that each stands for."""
 
+_SHOWN = 48  # characters of an offending value in a message: enough to recognise it
+_SHOWN_PATH = 160
+_SHOWN_MESSAGE = 800
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}")
+
+
+class ThreatLevel(IntEnum):
+    """How much a violation looks like an attack; a report carries the highest of its violations."""
+
+    NONE = 0  # a mistake: grammar, schema, a business limit
+    LOW = 1  # what honest prose or data may hold: a listed character in a reason, a field that is a little too long
+    MEDIUM = 2  # what a careless sender may do and an attacker would: exhaust memory, reach for a system namespace
+    HIGH = 3  # what has no honest use here: path traversal, control or hidden characters, commands in a name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule: where, which, what is wrong and what to do; put into words only when it is reported."""
+
+    path: Path
+    rule: str
+    problem: str
+    remedy: str
+    threat: ThreatLevel = ThreatLevel.NONE
+
+    def violation(self) -> Violation:
+        """Word the finding for a report, in printable characters only and within a bounded length."""
+        path = shown_path(self.path)
+        message = f"{path} breaks {self.rule}: {self.problem}; {self.remedy}"
+        return Violation(path, self.rule, _shortened(message, _SHOWN_MESSAGE))
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -55,42 +90,72 @@ class Report:
             "error_code": self.cause,
             "code": self.cause.code if self.cause else None,
             "security_checks": dict(self.security_checks),
-            "violations": [
-                {"path": violation.path, "rule": violation.rule, "message": violation.message}
-                for violation in self.violations
-            ],
+            "violations": [{"path": one.path, "rule": one.rule, "message": one.message} for one in self.violations],
             "threat_level": self.threat_level.name,
         }
 
 
-@dataclass(slots=True)
-class Tally:
-    """Adds up findings: keeps the first ones, counts the others. The first finding's stage is the cause."""
+def summarize(
+    stages: Iterable[tuple[Cause, Iterable[Finding]]], ran: Collection[str] = CHECKS, intent: Intent | None = None
+) -> Report:
+    """Add up the findings of all stages, in the specification's order: the first finding's stage is the cause.
 
-    kept: list[Finding] = field(default_factory=list)
-    total: int = 0
-    rules: set[str] = field(default_factory=set)
-    threat_level: ThreatLevel = ThreatLevel.NONE
-    cause: Cause | None = None
+    Args:
+        stages: What each stage found, and its cause.
+        ran: The checks of ``CHECKS`` that were made.
+        intent: What the file holds if nothing was found.
 
-    def add(self, cause: Cause, findings: Iterable[Finding]) -> None:
-        """Take in the findings of one stage; stages come in the specification's order."""
-        for finding in findings:
-            self.cause = self.cause or cause
-            self.total += 1
-            self.rules.add(finding.rule)
-            self.threat_level = max(self.threat_level, finding.threat)
-            if len(self.kept) < MAX_VIOLATIONS:
-                self.kept.append(finding)
+    """
+    found = [(cause, finding) for cause, findings in stages for finding in findings]
+    broken = {finding.rule for _, finding in found}
+    return Report(
+        valid=not found,
+        security_checks={check: check in ran and not rules & broken for check, rules in CHECKS.items()},
+        violations=_violations([finding for _, finding in found]),
+        threat_level=max((finding.threat for _, finding in found), default=ThreatLevel.NONE),
+        cause=found[0][0] if found else None,
+        intent=None if found else intent,
+    )
 
-    def report(self, ran: Iterable[str] = CHECKS, intent: Intent | None = None) -> Report:
-        """Sum up, after the security checks in ``ran``; ``intent`` is what a valid file holds."""
-        checks = {check: check in set(ran) and not rules & self.rules for check, rules in CHECKS.items()}
-        return Report(self.cause is None, checks, self._violations(), self.threat_level, self.cause, intent)
 
-    def _violations(self) -> tuple[Violation, ...]:
-        words = tuple(finding.violation() for finding in self.kept)
-        if more := self.total - len(words):
-            message = f"$ breaks and_more: {more:,} further violations are not listed; fix these first"
-            return (*words, Violation("$", "and_more", message))
-        return words
+def _violations(found: Sequence[Finding]) -> tuple[Violation, ...]:
+    words = tuple(finding.violation() for finding in found[:MAX_VIOLATIONS])
+    if more := len(found) - len(words):
+        message = f"$ breaks and_more: {more:,} further violations are not listed; fix these first"
+        return (*words, Violation("$", "and_more", message))
+    return words
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - a value of a JSON document may be anything
+    """Word an offending value: shortened, quoted, and every character that does not print as an escape."""
+    match value:
+        case str():
+            return f'"{_escaped(value[:_SHOWN])}{"..." if len(value) > _SHOWN else ""}"'
+        case dict():
+            return f"an object of {len(value)}"
+        case list():
+            return f"an array of {len(value)}"
+    return _shortened(json.dumps(value), _SHOWN)
+
+
+def shown_path(path: Path) -> str:
+    """Word a JSON path such as ``$.metadata.alert_id`` or ``$.metadata["two words"][0]``."""
+    text = "$" + "".join(_step(step) for step in path)
+    return text if len(text) <= _SHOWN_PATH else f"{text[: _SHOWN_PATH // 2]}...{text[-_SHOWN_PATH // 2 :]}"
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _PLAIN_KEY.fullmatch(step) else f"[{shown(step)}]"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length] + "..."
+
+
+def _escaped(text: str) -> str:
+    """Escape as JSON does, but only what does not print: an umlaut stays readable, a terminal sequence is inert."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return "".join(char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in text)

@@ -15,8 +15,8 @@ from jsonschema import Draft7Validator, SchemaError, ValidationError, validators
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from conductor_loop.validation.finding import Finding, shown
 from conductor_loop.validation.parsing import BadNumber
+from conductor_loop.validation.report import Finding, shown
 from conductor_loop.validation.rules import Rules
 
 _DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)

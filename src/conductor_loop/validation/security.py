@@ -5,25 +5,20 @@ paths are held to strict patterns by the schema. The list catches what other pro
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Iterator
 
-from conductor_loop.validation.finding import Finding, Path, ThreatLevel, shown
-from conductor_loop.validation.hidden import hidden_characters, is_unassigned
-from conductor_loop.validation.parsing import measurable
+from conductor_loop.validation.parsing import Place
+from conductor_loop.validation.report import Finding, ThreatLevel, shown
 from conductor_loop.validation.rules import Rules, SecurityMode
-from conductor_loop.validation.text import bare, composed, folded, is_stackable, named
+from conductor_loop.validation.text import bare, hidden_characters, is_stackable, is_unassigned, named
 
 PROSE = frozenset({"reason", "metadata"})  # fields whose values reach no path and no argument list
 
 _CONTROL = re.compile(r"[\x01-\x1f\x7f-\x9f]")
 _BLOCKED = re.compile(r"[;&|`$(){}\[\]]")
 # A hyphen joins words here: no shell starts a program at it, and names such as nc-agent or log-format are honest.
-# What is before a word is looked at behind it: a search for letters is five times as fast as one for their neighbours.
-_KEYWORD = re.compile(
-    r"(?:rm(?<![\w-]rm)|del(?<![\w-]del)|format(?<![\w-]format)|curl(?<![\w-]curl)|wget(?<![\w-]wget)"
-    r"|nc(?<![\w-]nc)|ncat(?<![\w-]ncat))(?![\w-])"
-)
+_KEYWORD = re.compile(r"(?<![\w-])(?:rm|del|format|curl|wget|nc|ncat)(?![\w-])")
 # Three dots after a word are an ellipsis ("memory.../disk"); three on their own, or four, are meant for a lax filter.
 _TRAVERSAL = re.compile(r"(?<!\w\.)\.\.(?:[/\\]|%2f|%5c)|%2e%2e|(?:^|[/\\])\.\.$")
 _SLASHES = str.maketrans("\u2044\u2215\u29f8\u2216\u29f5\u29f9", "///" + 3 * "\\")  # what passes for one to a reader
@@ -42,93 +37,71 @@ type Readings = dict[str, str]
 """What a text may be read as, each with how; the last one is what is left when everything is decoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A string of a document: where it is, and whether it is a key."""
-
-    path: Path
-    text: str
-    is_key: bool = False
-
-    @property
-    def is_prose(self) -> bool:
-        """Whether the string is a value that people write for people."""
-        return not self.is_key and self.path[:1] != () and self.path[0] in PROSE
-
-    @property
-    def called(self) -> str:
-        """The string for a message."""
-        return f"the key {shown(self.text)}" if self.is_key else shown(self.text)
-
-
-def findings(inspected: Iterable[tuple[Path, str, bool]], rules: Rules) -> Iterator[Finding]:
+def findings(inspected: Iterable[Place], rules: Rules) -> Iterator[Finding]:
     """Find every security rule that strings of a document break, in document order; the others break none."""
-    for path, text, is_key in inspected:
-        if measurable(text, rules.max_field_length):
-            place = Place(path, composed(text), is_key)
-            yield from _content(place)
-            if rules.mode is SecurityMode.STRICT or not place.is_prose:
-                yield from _listed(place, rules)
+    for place in inspected:
+        yield from _content(place)
+        if rules.mode is SecurityMode.STRICT or not _is_prose(place):
+            yield from _listed(place, rules)
+
+
+def _is_prose(place: Place) -> bool:
+    """Whether a string is a value that people write for people."""
+    return not place.is_key and place.path[:1] != () and place.path[0] in PROSE
+
+
+def _called(place: Place) -> str:
+    return f"the key {shown(place.text)}" if place.is_key else shown(place.text)
 
 
 def _content(place: Place) -> Iterator[Finding]:
     """Apply ``content_validation``, which holds for every string in every mode."""
     text = place.text
     if "\0" in text:
-        problem = f"{place.called} holds a null byte"
+        problem = f"{_called(place)} holds a null byte"
         yield Finding(place.path, "block_null_bytes", problem, "remove it", ThreatLevel.HIGH)
     if controls := sorted(set(_CONTROL.findall(text))):
-        problem = f"{place.called} holds {_listing(controls)}"
+        problem = f"{_called(place)} holds {_listing(controls)}"
         yield Finding(place.path, "block_control_chars", problem, "write it on one line, with spaces", ThreatLevel.HIGH)
-    if hidden := hidden_characters(text, prose=place.is_prose):
-        problem = f"{place.called} holds {_listing(hidden)}, which does not show or has no agreed meaning"
-        is_new = place.is_prose and all(map(is_unassigned, hidden))
+    if hidden := hidden_characters(text, prose=_is_prose(place)):
+        problem = f"{_called(place)} holds {_listing(hidden)}, which does not show or has no agreed meaning"
+        is_new = _is_prose(place) and all(map(is_unassigned, hidden))
         threat = ThreatLevel.LOW if is_new else ThreatLevel.HIGH
         yield Finding(place.path, "hidden_characters", problem, "type the text anew without it", threat)
 
 
 def _listed(place: Place, rules: Rules) -> Iterator[Finding]:
     """Apply ``path_traversal`` and ``command_injection`` to everything that a program may make of the text."""
-    readings = _readings(place.text)
-    for rule, search in _SEARCHES.items():
-        if found := search(readings, rules):
-            yield Finding(place.path, rule, f"{place.called} holds {found}", _remedy(place), _threat(place, rule))
+    remedy = "choose another name"
+    if _is_prose(place):
+        remedy = f"reword it, or use {_RELAXED}, which allows it in reason and metadata"
+    for rule, found in listed(place.text, rules):
+        is_high = rule == "path_traversal" or not _is_prose(place)
+        threat = ThreatLevel.HIGH if is_high else ThreatLevel.LOW
+        yield Finding(place.path, rule, f"{_called(place)} holds {found}", remedy, threat)
 
 
-def _remedy(place: Place) -> str:
-    if place.is_prose:
-        return f"reword it, or use {_RELAXED}, which allows it in reason and metadata"
-    return "choose another name"
+def listed(text: str, rules: Rules) -> Iterator[tuple[str, str]]:
+    """Search a text for the list: each rule that it breaks, and by what."""
+    readings = _readings(text)
+    if found := _traversal(readings):
+        yield "path_traversal", found
+    words = list(readings)[-1].split()
+    deepest = max((_names(word) for word in words if "/" in word or "\\" in word), default=0)
+    if deepest > rules.max_path_depth:
+        yield "max_depth", f"a path of {deepest} names, more than {rules.max_path_depth}"
+    if found := _first(_BLOCKED, readings):
+        yield "blocked_characters", found
+    if found := _first(_KEYWORD, readings):
+        yield "blocked_keywords", f"the word {found}"
 
 
-def _threat(place: Place, rule: str) -> ThreatLevel:
-    if rule == "path_traversal" or not place.is_prose:
-        return ThreatLevel.HIGH
-    return ThreatLevel.LOW
-
-
-def _traversal(readings: Readings, _: Rules) -> str:
+def _traversal(readings: Readings) -> str:
     for form, how in readings.items():
-        has_dots = ".." in form or "%2e" in form
-        if has_dots and (match := _TRAVERSAL.search(form.translate(_SLASHES))):
-            return shown(form[slice(*match.span())]) + how
+        if match := _TRAVERSAL.search(form.translate(_SLASHES)):
+            return shown(match[0]) + how
     too_often = list(readings.values()).count(_DECODED) > _ROUNDS
     return f"text that is percent-encoded more than {_ROUNDS} times" if too_often else ""
-
-
-def _depth(readings: Readings, rules: Rules) -> str:
-    last = list(readings)[-1]
-    deepest = max((_names(word) for word in last.split() if "/" in word or "\\" in word), default=0)
-    return f"a path of {deepest} names, more than {rules.max_path_depth}" if deepest > rules.max_path_depth else ""
-
-
-def _characters(readings: Readings, _: Rules) -> str:
-    return _first(_BLOCKED, readings)
-
-
-def _keywords(readings: Readings, _: Rules) -> str:
-    found = _first(_KEYWORD, readings)
-    return found and f"the word {found}"
 
 
 def _first(pattern: re.Pattern[str], readings: Readings) -> str:
@@ -136,14 +109,6 @@ def _first(pattern: re.Pattern[str], readings: Readings) -> str:
         if found := sorted(set(pattern.findall(form))):
             return " and ".join(map(shown, found)) + how
     return ""
-
-
-_SEARCHES: dict[str, Callable[[Readings, Rules], str]] = {
-    "path_traversal": _traversal,
-    "max_depth": _depth,
-    "blocked_characters": _characters,
-    "blocked_keywords": _keywords,
-}
 
 
 def _readings(text: str) -> Readings:
@@ -166,7 +131,7 @@ def _readings(text: str) -> Readings:
 def _plain(text: str) -> str:
     """Fold a text that is flat enough for it; what was decoded may be anything."""
     text = bare(text)
-    return (folded(text) if is_stackable(text) else text).lower()
+    return (unicodedata.normalize("NFKC", text) if is_stackable(text) else text).lower()
 
 
 def _decoded(text: str) -> str:

@@ -1,7 +1,17 @@
-"""Unicode: the one form in which text is checked."""
+"""Unicode: the one form in which text is checked, and the characters of it that do not show.
+
+Names, ids and keys need none of these. Prose does: a joiner between the letters of a script that joins (Persian,
+Hindi), a directional mark beside letters that are written from right to left, and what emoji and ideographs are made
+of. The library ``regex`` carries Unicode's own data.
+"""
 
 import re
 import unicodedata
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import regex
 
 MAX_MARKS = 30
 """Combining marks in a row: the bound of Unicode's Stream-Safe Text Format (UAX #15, section 13).
@@ -41,25 +51,74 @@ def is_stackable(text: str) -> bool:
     return _LONG_RUN not in bytes(map(bool, map(unicodedata.combining, text)))
 
 
-def composed(text: str) -> str:
-    """Normalise to NFC, the form that every rule sees (specification, ``normalize_unicode``)."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def folded(text: str) -> str:
-    """Normalise to NFKC: what a program that folds full-width and other compatibility characters would read."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
-
-
 def bare(text: str) -> str:
     """Take out what does not show: what a reader sees, and what a program that ignores the rest would read."""
-    return text if text.isascii() else _IGNORABLE.sub("", text)
+    return _IGNORABLE.sub("", text)
 
 
 def named(char: str) -> str:
     """Word a character: its code point and its name, such as ``U+200B ZERO WIDTH SPACE``."""
     name = unicodedata.name(char, _CONTROL_NAMES.get(char, ""))
     return f"U+{ord(char):04X} {name}".rstrip()
+
+
+# Format, private-use and unassigned characters, separators of lines and paragraphs, and what programs may ignore. The
+# marks over numbers that Arabic and Syriac write (U+0600) are of category Cf, too, but show.
+_HIDDEN = (
+    r"[[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]--[\p{Prepended_Concatenation_Mark}]]"
+)
+# Unassigned by now. Emoji of tomorrow have their code points set aside already, and are emoji today.
+_UNASSIGNED = r"[\p{Cn}--[\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]]"
+# A letter or sign of a script whose letters take another form beside each other: Arabic, Mongolian, the Indic scripts.
+_JOINING = r"[\p{jt=D}\p{jt=L}\p{jt=R}[[\p{L}\p{M}]--[\p{InSC=Other}]]]"
+_RIGHT_TO_LEFT = r"[[\p{bc=R}\p{bc=AL}]&&\p{L}]"
+_PICTOGRAPH = r"\p{Extended_Pictographic}"
+_HONEST = rf"""
+    # a joiner, and no second one, beside a letter that joins; no word of another script is parted by it
+    (?: (?<= {_JOINING} \p{{Mn}}{{0,4}}) | (?<= [\p{{L}}\p{{N}}\p{{Pe}}\p{{Pf}}]) (?= [\u200c\u200d] {_JOINING}) )
+    [\u200c\u200d] (?! [\u200c\u200d])
+    # a directional mark, and no second one, whose nearest letter is written from right to left
+  | (?<! [\u200e\u200f\u061c]) [\u200e\u200f\u061c] (?! [\u200e\u200f\u061c])
+    (?: (?<= {_RIGHT_TO_LEFT} \P{{L}}{{1,16}}) | (?= \P{{L}}{{0,16}} {_RIGHT_TO_LEFT}) )
+    # the text or the emoji form of a sign, and the keys of a telephone
+  | (?<= [[\p{{Emoji}}\p{{So}}]--[0-9\#*]]) [\ufe0e\ufe0f]
+  | (?<= [0-9\#*]) \ufe0f (?= \u20e3)
+    # several emoji as one, such as an astronaut or a rainbow flag
+  | (?<= {_PICTOGRAPH} [\ufe0f\p{{Emoji_Modifier}}]{{0,2}}) \u200d (?= {_PICTOGRAPH})
+    # the flags of England, Scotland and Wales
+  | (?<= \U0001f3f4) \U000e0067\U000e0062 (?: \U000e0065\U000e006e\U000e0067 | \U000e0073\U000e0063\U000e0074
+      | \U000e0077\U000e006c\U000e0073 ) \U000e007f
+    # one form of an ideograph, or of a Mongolian letter
+  | (?<= \p{{Unified_Ideograph}}) [\ufe00-\ufe02\U000e0100-\U000e01ef]
+  | (?<= \p{{Script=Mongolian}}) [\u180b-\u180f] (?! [\u180b-\u180f])
+    # the emoji of tomorrow
+  | [{_PICTOGRAPH}&&\p{{Cn}}]
+"""
+
+
+@cache
+def _compiled(pattern: str) -> "regex.Pattern[str]":
+    import regex  # noqa: PLC0415 - 3 % of a start, and most text has no such character
+
+    return regex.compile(pattern, regex.V1 | regex.VERBOSE)
+
+
+def hidden_characters(text: str, *, prose: bool) -> list[str]:
+    """List the characters that do not show, reorder what is shown, or have no agreed meaning; each once.
+
+    In ``prose`` those count that are where no honest text has them. Surrogates are the parser's.
+    """
+    # Nearly always, a glance is enough; Python's own data is older, and a braille blank counts as printable there.
+    if text.isascii() or (text.isprintable() and "\u2800" not in text and not _IGNORABLE.search(text)):
+        return []
+    if prose:
+        text = _compiled(_HONEST).sub("", text)
+    return sorted(set(_compiled(_HIDDEN).findall(text)))
+
+
+def is_unassigned(char: str) -> bool:
+    """Whether Unicode has given a code point no character yet: newer text may have one there."""
+    return bool(_compiled(_UNASSIGNED).match(char))
 
 
 _CONTROL_NAMES = {
