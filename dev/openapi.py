@@ -1,17 +1,16 @@
-"""Write docs/openapi.json: run `.venv/bin/python -m dev.openapi` after a change of the API."""
+"""Write docs/openapi.json: run `.venv/bin/python -m dev.openapi` after a change of schemas/."""
 
 import json
 
 from conductor_loop.api import openapi
-from conductor_loop.api.routes import ROUTES
 from dev.stack import ROOT
 
 
 def main() -> None:
     """Write the document."""
     path = ROOT / "docs/openapi.json"
-    path.write_text(json.dumps(openapi.document(ROUTES), indent=2, ensure_ascii=False) + "\n")
-    print(f"{path.relative_to(ROOT)}: {len(ROUTES)} routes")
+    path.write_text(json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n")
+    print(f"{path.relative_to(ROOT)}: {len(openapi.document()['paths'])} paths")
 
 
 if __name__ == "__main__":

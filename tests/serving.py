@@ -1,4 +1,4 @@
-"""An API over in-memory parts; a test states only what matters to it."""
+"""An API over in-memory services; a test states only what matters to it."""
 
 import base64
 import json
@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from conductor_loop.api import openapi
 from conductor_loop.api.dispatch import answer
-from conductor_loop.api.parts import Known, Local, Measures, Parts, Vitals
+from conductor_loop.api.services import Local, Measures, Services, Vitals
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import ConditionFailed, NotAnswering
@@ -68,7 +69,7 @@ class Api:
 
     clock: Clock = field(default_factory=Clock)
     config: Config = field(default_factory=lambda: Config(state_table="state", handoff_bucket="handoff"))
-    clients: dict[str, Known] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)
     intents: MemoryIntents = field(default_factory=MemoryIntents)
     buckets: Memory = field(default_factory=Memory)
     own_buckets: Memory = field(default_factory=Memory)
@@ -94,11 +95,11 @@ class Api:
 
     def ask(self, method: str, path: str, **event: Any) -> dict[str, Any]:
         """Send a request, as API Gateway would hand it over: ``token``, ``body`` and whatever the event has."""
-        return answer(self.parts, request(method, path, **event))
+        return answer(self.services, request(method, path, **event))
 
     @property
-    def parts(self) -> Parts:
-        return Parts(
+    def services(self) -> Services:
+        return Services(
             config=self.config,
             verify=hangs if self.tokens_down else lambda token, _: self.clients.get(token),
             take=hangs if self.limiter_down else self.buckets.take,
@@ -146,6 +147,11 @@ def request(method: str, path: str, **event: Any) -> dict[str, Any]:
         "body": base64.b64encode(body).decode() if isinstance(body, bytes) else body,
         "isBase64Encoded": encoded,
     }
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return a schema of the OpenAPI document, with those that it refers to."""
+    return {"$ref": f"#/components/schemas/{name}", "components": openapi.document()["components"]}
 
 
 def body(response: Mapping[str, Any]) -> dict[str, Any]:

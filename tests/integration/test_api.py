@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from conductor_loop.api import bootstrap, handler
+from conductor_loop.api import handler
 from conductor_loop.aws.counters import Counters
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
@@ -244,7 +244,7 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     }.items():
         monkeypatch.setenv(name, value)
     yield aws
-    for one in (bootstrap._limits, bootstrap._encryption, bootstrap._tokens):
+    for one in (handler._limits, handler._encryption, handler._tokens):
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
         two.cache_clear()
@@ -287,7 +287,7 @@ def test_a_copy_that_starts_waits_longer_for_the_configuration_than_one_that_has
         wait = client.meta.config.read_timeout
         client.meta.events.register("before-send", lambda wait=wait, **_: waits.append(wait))
     variables = {"CONDUCTOR_CONFIG_PARAMETER": "/c/config", "CONDUCTOR_CONFIG_MAX_AGE": "0s"}
-    config = bootstrap.live(os.environ | variables, lambda _: None)
+    config = handler.live(os.environ | variables, lambda _: None)
     assert [config.config().version for _ in range(3)] == ["1"] * 3
     assert waits == [1.5, 0.25, 0.25]
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conductor_loop import handlers
-from conductor_loop.api import bootstrap
+from conductor_loop.api import handler as api
 from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
 from conductor_loop.aws.counters import Counters
@@ -130,12 +130,12 @@ def test_a_call_that_cannot_be_noted_is_counted_logged_and_noted_with_the_next_o
         noted.append(request_id)
 
     recorder = Recorder(write)
-    monkeypatch.setattr(bootstrap, "_recorder", lambda _, __: recorder)
+    monkeypatch.setattr(api, "_recorder", lambda _, __: recorder)
     counted: list[Counted] = []
-    parts = bootstrap.build(world.app.config, counted.append, lambda _: None)
-    parts.record("first", {"by": "token-1"}, 1.0)
+    services = api.build(world.app.config, counted.append)
+    services.record("first", {"by": "token-1"}, 1.0)
     assert (noted, counted) == ([], [Counted({AUDIT_FAILURES: 1})])
     assert "tried again" in caplog.text
     down[0] = False
-    parts.record("second", {"by": "token-1"}, 2.0)
+    services.record("second", {"by": "token-1"}, 2.0)
     assert (noted, len(counted)) == (["first", "second"], 1)

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from conductor_loop.api.encryption_status import AtRest, Encryption
+from conductor_loop.api.encryption_status import ENABLED, IMPAIRED, UNKNOWN, EncryptionStatus
 from conductor_loop.aws.encryption import STATE, Stores, look
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config.report import Probes, inspect
@@ -129,18 +129,18 @@ class Described:
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        ({"TableStatus": "ACTIVE"}, Encryption.ENABLED),
-        ({"TableStatus": "ACTIVE", "SSEDescription": {"Status": "ENABLED"}}, Encryption.ENABLED),
-        ({"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}, Encryption.IMPAIRED),
-        ({"TableStatus": "ACTIVE", "SSEDescription": {"InaccessibleEncryptionDateTime": 1}}, Encryption.IMPAIRED),
-        (None, Encryption.UNKNOWN),
+        ({"TableStatus": "ACTIVE"}, ENABLED),
+        ({"TableStatus": "ACTIVE", "SSEDescription": {"Status": "ENABLED"}}, ENABLED),
+        ({"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}, IMPAIRED),
+        ({"TableStatus": "ACTIVE", "SSEDescription": {"InaccessibleEncryptionDateTime": 1}}, IMPAIRED),
+        (None, UNKNOWN),
     ],
 )
 def test_health_is_told_what_dynamodb_says_and_asks_once_in_five_minutes(
-    table: dict[str, Any] | None, expected: Encryption
+    table: dict[str, Any] | None, expected: str
 ) -> None:
     client, seconds = Described(table), iter([0.0, 0.0, 299.0, 300.0, 300.0])
-    at_rest = AtRest(lambda: client, "state", lambda: next(seconds))  # type: ignore[arg-type, return-value]
-    assert [at_rest.status(), at_rest.status()] == [expected] * 2
+    status = EncryptionStatus(lambda: client, "state", lambda: next(seconds))  # type: ignore[arg-type, return-value]
+    assert [status.status(), status.status()] == [expected] * 2
     assert client.calls == 1
-    assert (at_rest.status(), client.calls) == (expected, 2)
+    assert (status.status(), client.calls) == (expected, 2)

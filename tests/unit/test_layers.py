@@ -17,7 +17,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
         "bootstrap.py",
         "sweeper.py",
         "cli/",
-        "api/bootstrap.py",
+        "api/handler.py",
         "audit/handler.py",
     ),
     "conductor_loop.storage": (
@@ -25,8 +25,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
         *("bootstrap.py", "sweeper.py", "audit/handler.py"),
     ),
     "conductor_loop.api": "api/",
-    "conductor_loop.bootstrap": ("handlers.py", "api/bootstrap.py"),
-    "conductor_loop.api.bootstrap": "api/handler.py",
+    "conductor_loop.bootstrap": ("handlers.py", "api/handler.py"),
     "prometheus_client": "api/exposition.py",
     "conductor_loop.handlers": (),
     "click": ("cli/", "validator.py"),

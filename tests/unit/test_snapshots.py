@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conductor_loop import bootstrap
-from conductor_loop.api import local
+from conductor_loop.api import services
 from conductor_loop.config import load
 
 SOURCE = Path(__file__).parents[2] / "src/conductor_loop"
@@ -77,9 +77,9 @@ def test_copies_wait_for_different_times(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_copy_is_as_old_as_its_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    local._started.cache_clear()
+    services._started.cache_clear()
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    parts = local.local()
+    local = services.local()
     monkeypatch.setattr(time, "monotonic", lambda: 105.0)
-    assert parts.vitals().uptime_seconds == 5
-    local._started.cache_clear()
+    assert local.vitals().uptime_seconds == 5
+    services._started.cache_clear()

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from conductor_loop.api.http import Request, Response
-from conductor_loop.api.parts import Known, Parts
+from conductor_loop.api.services import Services
 from conductor_loop.errors import NotAnswering, Rejected
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.rates import Rate
+from conductor_loop.tokens import Client
 
 logger = logging.getLogger("conductor-loop")
 
@@ -24,7 +25,7 @@ type Fields = Mapping[str, object]
 type Write = Callable[[str, Fields, float], None]
 
 
-def about(request: Request, response: Response, client: Known | None) -> Fields | None:
+def about(request: Request, response: Response, client: Client | None) -> Fields | None:
     """Say what there is to tell of a call; ``None`` of health and metrics, which are asked every few seconds.
 
     Of what is refused for its rate, the access log tells: the trail is no place that a flood can fill.
@@ -59,7 +60,7 @@ def _refusal(rejection: Rejected | None) -> Fields:
     return {"code": rejection.cause.code, "error_code": rejection.cause.value, "rules": rules[:_MOST_RULES]}
 
 
-def is_noted(parts: Parts, response: Response, client: Known | None) -> bool:
+def is_noted(services: Services, response: Response, client: Client | None) -> bool:
     """Decide whether a call becomes an entry.
 
     Of anonymous callers only refusals do, and few a minute: a flood of them costs an attacker nothing. The access log
@@ -70,7 +71,7 @@ def is_noted(parts: Parts, response: Response, client: Known | None) -> bool:
     if response.status != HTTPStatus.UNAUTHORIZED:
         return False
     try:
-        return parts.take("audit#anonymous", _ANONYMOUS, parts.clock()).allowed
+        return services.take("audit#anonymous", _ANONYMOUS, services.clock()).allowed
     except NotAnswering:
         return False
 

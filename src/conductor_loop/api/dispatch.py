@@ -1,36 +1,39 @@
-"""One request, from its event to its answer: find, identify, limit, authorize, answer.
+"""One request, from its event to its response: find, identify, limit, authorize, answer.
 
 Every request passes the rate limit, also one of a route that does not exist, and one whose token cannot be verified.
 """
 
+import ipaddress
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from conductor_loop.api.access import authorize, identify
 from conductor_loop.api.auditing import about, is_noted
-from conductor_loop.api.http import Event, Request, Response, read, rendered
-from conductor_loop.api.limits import limit
-from conductor_loop.api.parts import Known, Parts
-from conductor_loop.api.problem import Problem, busy
-from conductor_loop.api.route import Call
-from conductor_loop.api.routes import find
+from conductor_loop.api.http import REALM, Event, Problem, Request, Response, busy, read, rendered
+from conductor_loop.api.routes import Route, find
+from conductor_loop.api.services import Services
+from conductor_loop.config.serving import Serving
 from conductor_loop.counting import API_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
+from conductor_loop.rates import Rate
+from conductor_loop.tokens import Client, Scope
 
 logger = logging.getLogger("conductor-loop")
 
+_MINUTE, _HOUR = 60, 3600
+_NETWORK_BITS = 64  # of an IPv6 address: a subscriber has all addresses that share them
+_MAX_TOKEN_CHARACTERS = 512  # of a credential that is looked at; tokens have 85
 
-def answer(parts: Parts, event: Event) -> dict[str, Any]:
+
+def answer(services: Services, event: Event) -> dict[str, Any]:
     """Answer an event of API Gateway, whatever happens."""
-    request = read(event, parts.timer())
-    response, client = _answered(parts, request)
+    request = read(event, services.timer())
+    response, client = _respond(services, request)
     fields = about(request, response, client)
-    if fields is not None and is_noted(parts, response, client):
-        parts.record(request.request_id, fields, parts.clock())
-    milliseconds = round((parts.timer() - request.started) * 1000)
+    if fields is not None and is_noted(services, response, client):
+        services.record(request.request_id, fields, services.clock())
     logger.info(
         "%s %s %d", request.method, request.resource, response.status,
         extra={
@@ -38,50 +41,146 @@ def answer(parts: Parts, event: Event) -> dict[str, Any]:
             "client": client.id if client else None,
             "address": request.address,
             "intent": fields and fields["intent"],
-            "milliseconds": milliseconds,
+            "milliseconds": round((services.timer() - request.started) * 1000),
         },
     )  # fmt: skip
     return rendered(response, request)
 
 
 def unable(event: Event, now: float) -> dict[str, Any]:
-    """Answer an event where there are no parts to answer it with."""
+    """Answer an event for which there is no configuration, and so nothing to answer it with."""
     request = read(event, started=0.0)
     return rendered(busy().response(request, now), request)
 
 
-def _answered(parts: Parts, request: Request) -> tuple[Response, Known | None]:
-    client: Known | None = None
-    headers: dict[str, str] = {}
+def _respond(services: Services, request: Request) -> tuple[Response, Client | None]:
+    client, headers = None, {}
     try:
-        route = find(request.resource, request.method, parts.config.serving)
-        asked = route.scope is not None and route.asks(parts.config.serving)
-        found = identify(parts, request) if asked or not route.is_local else None
+        serving = services.config.serving
+        route = find(request.resource, request.method, serving)
+        needs_scope = route.scope is not None and route.asks(serving)
+        found = _identify(services, request) if needs_scope or not route.is_local else None
         client = None if isinstance(found, NotAnswering) else found
-        headers = limit(parts, route, request, client)
-        if asked:
-            authorize(route, request, found)
-        response = route.answer(parts, Call(request, client))
+        headers = _limit(services, route, request, client)
+        request = replace(request, client=client)
+        if needs_scope:
+            _authorize(route, request, found)
+        response = route.answer(services, request)
     except Problem as problem:
-        response = _failure(parts, request, problem)
+        response = _failure(services, request, problem)
     except NotAnswering as error:
         logger.warning("a service does not answer", extra={"reason": str(error), "request_id": request.request_id})
-        response = _failure(parts, request, busy())
+        response = _failure(services, request, busy())
     except Exception:
-        error_id = f"ERR-{datetime.fromtimestamp(parts.clock(), UTC).date()}-{request.request_id[:8]}"
+        error_id = f"ERR-{datetime.fromtimestamp(services.clock(), UTC).date()}-{request.request_id[:8]}"
         logger.exception("no answer", extra={"error_id": error_id, "request_id": request.request_id})
-        response = _failure(parts, request, _failed(error_id))
+        message = "Internal error; the operator finds it in the log by its error_id"
+        bug = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, {"error_id": error_id})
+        response = _failure(services, request, bug)
     return replace(response, headers=headers | dict(response.headers)), client
 
 
-def _failure(parts: Parts, request: Request, problem: Problem) -> Response:
-    """Answer with a problem; an alarm watches those that are ours, not the caller's."""
+def _failure(services: Services, request: Request, problem: Problem) -> Response:
+    """Write a problem; an alarm watches those that are not the caller's."""
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        parts.note(Counted({API_FAILURES: 1}))
-    return problem.response(request, parts.clock())
+        services.note(Counted({API_FAILURES: 1}))
+    return problem.response(request, services.clock())
 
 
-def _failed(error_id: str) -> Problem:
-    """Say that we are to blame, and under which name it is in the log; nothing else."""
-    message = "Internal error; the operator finds it in the log by its error_id"
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, message, {"error_id": error_id})
+# -- who asks, and whether they may (specification, "Authentication")
+
+
+def _identify(services: Services, request: Request) -> Client | NotAnswering | None:
+    """Find out who sends a request, by bearer token, API key or client certificate.
+
+    Returns:
+        The client; ``None`` for an anonymous one; or why the token cannot be verified for the moment, which matters
+        only where the route asks for one, and after the rate limit.
+
+    """
+    if (token := _token(request)) is None:
+        known = {one.subject: one for one in services.config.serving.certificates}
+        if (found := known.get(request.certificate or "")) is None:
+            return None
+        return Client(f"certificate:{found.subject}", found.subject, frozenset(map(Scope, found.scopes)))
+    try:
+        return services.verify(token, services.clock())
+    except NotAnswering as error:
+        return error
+
+
+def _authorize(route: Route, request: Request, found: Client | NotAnswering | None) -> None:
+    """Let a caller pass who may ask for the route.
+
+    Raises:
+        Problem: 401 for an anonymous caller, 403 for a client without the scope.
+        NotAnswering: its token cannot be verified for the moment.
+
+    """
+    if isinstance(found, NotAnswering):
+        raise found
+    if found is None:
+        wrong = ', error="invalid_token"' if _token(request) is not None else ""
+        headers = {"WWW-Authenticate": REALM + wrong}
+        raise Problem(HTTPStatus.UNAUTHORIZED, "Authentication required", headers=headers)
+    if route.scope is not None:
+        request.require(route.scope)
+
+
+def _token(request: Request) -> str | None:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    bearer = credentials.strip() if scheme.lower() == "bearer" else ""
+    presented = bearer or request.headers.get("x-api-key", "").strip()
+    return presented[:_MAX_TOKEN_CHARACTERS] or None
+
+
+# -- how often a caller may ask (specification, "Rate Limiting")
+
+
+def _limit(services: Services, route: Route, request: Request, client: Client | None) -> dict[str, str]:
+    """Take a token of the caller's bucket: the client's, or the address's of an unknown one.
+
+    Returns:
+        draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of the burst.
+
+    Raises:
+        Problem: 429 when there is none; 503 when that is unknown, but for health, which answers all the same.
+
+    """
+    serving = services.config.serving
+    if not (serving.health_limited if route.is_health else serving.limited):
+        return {}
+    kind, caller, rate = _bucket(serving, request, client)
+    take = services.local.take if route.is_local else services.take
+    try:
+        taken = take(f"{kind}#{caller}", rate, services.clock())
+    except NotAnswering:
+        if route.is_health:
+            return {}
+        raise busy() from None
+    headers = {
+        "RateLimit-Policy": f'"{kind}";q={rate.quota};w={rate.window_seconds}, "burst";q={rate.burst}',
+        "RateLimit": f'"burst";r={taken.remaining};t={taken.reset_seconds}',
+    }
+    if not taken.allowed:
+        message = "Rate limit exceeded; wait as long as Retry-After says"
+        seconds = taken.retry_after_seconds
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, message, headers=headers, retry_after_seconds=seconds)
+    return headers
+
+
+def _bucket(serving: Serving, request: Request, client: Client | None) -> tuple[str, str, Rate]:
+    if client is not None:
+        return "client", client.id, Rate(serving.per_hour, _HOUR, serving.burst)
+    return "address", _network(request.address), Rate(serving.per_minute, _MINUTE, serving.burst)
+
+
+def _network(address: str) -> str:
+    """Return what one subscriber has: an IPv4 address, or a whole network of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(ipaddress.IPv6Network((int(parsed), _NETWORK_BITS), strict=False))

@@ -1,106 +1,90 @@
 """Metrics for Prometheus (specification, "Metrics Endpoints"): what the catalogue names, in its text format."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from conductor_loop import __version__, counting
-from conductor_loop.api.http import Response
-from conductor_loop.api.parts import Parts
-from conductor_loop.api.route import Call
+from conductor_loop.api.http import Request, Response
+from conductor_loop.api.services import Services
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, Group, Kind, Metric
-from conductor_loop.config.metering import Metering
 from conductor_loop.storage.measures import Counts, TableSize
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # the registry of Prometheus's library keeps it by its identity
-class Scrape:
-    """Everything that one scrape tells of the stack, and of the process that answers it."""
-
-    values: Mapping[str, float]  # by the names of ``counting``, and of the measures
-    metering: Metering
-
-    def collect(self) -> Iterator[Family]:
-        """Give each metric; Prometheus's library calls it."""
-        for metric in CATALOGUE:
-            if metric.prometheus and self.metering.has(metric.group) and (family := _family(metric, self.values)):
-                yield family
-        yield _build_info()
-
-
-def metrics(parts: Parts, call: Call) -> Response:
+def metrics(services: Services, request: Request) -> Response:
     """Answer a scrape with one reading of the counters. Raises NotAnswering."""
-    del call
-    return Response(HTTPStatus.OK, text(Scrape(_values(parts), parts.config.metering)), {"Content-Type": CONTENT_TYPE})
+    del request
+    return Response(HTTPStatus.OK, generate_latest(_Scrape(services)).decode(), {"Content-Type": CONTENT_TYPE})
 
 
-def text(scrape: Scrape) -> str:
-    """Write a scrape in Prometheus's text format."""
-    registry = CollectorRegistry()
-    registry.register(_Labelled([scrape], scrape.metering.labels))
-    if scrape.metering.has(Group.SYSTEM):
-        scratch = CollectorRegistry()  # the library's own register themselves
-        own = [make(registry=scratch) for make in (ProcessCollector, PlatformCollector, GCCollector)]
-        registry.register(_Labelled(own, scrape.metering.labels))
-    return generate_latest(registry).decode()
+class _Scrape(Collector):
+    """One scrape, as Prometheus's library collects it: the stack's metrics, and those of the process that answers."""
 
-
-class _Labelled:
-    """Gives the samples of collectors the labels of the configuration."""
-
-    def __init__(self, collectors: Iterable[object], labels: Mapping[str, str]) -> None:
-        self._collectors, self._labels = collectors, dict(labels)
+    def __init__(self, services: Services) -> None:
+        self._metering = services.config.metering
+        self._values = _values(services)
 
     def collect(self) -> Iterator[Family]:
-        """Give each metric."""
-        for collector in self._collectors:
-            for family in collector.collect():  # type: ignore[attr-defined]  # every collector can
-                family.samples = [one._replace(labels=one.labels | self._labels) for one in family.samples]
+        """Give each metric, its samples with the labels of the configuration."""
+        labels = dict(self._metering.labels)
+        for family in self._families():
+            family.samples = [one._replace(labels=one.labels | labels) for one in family.samples]
+            yield family
+
+    def _families(self) -> Iterator[Family]:
+        for metric in CATALOGUE:
+            if metric.prometheus and self._metering.has(metric.group) and (family := _family(metric, self._values)):
                 yield family
+        build = GaugeMetricFamily(BUILD_INFO, "The version that answers.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        if self._metering.has(Group.SYSTEM):
+            registry = CollectorRegistry()  # the library's own register themselves
+            for make in (ProcessCollector, PlatformCollector, GCCollector):
+                make(registry=registry)
+            yield from registry.collect()
 
 
-def _values(parts: Parts) -> dict[str, float]:
-    """Ask for everything side by side."""
-    measures, now = parts.measures, parts.clock()
-    questions: tuple[Callable[[], object], ...] = (
-        lambda: measures.counts(now),
-        measures.table_size,
-        measures.queue_depths,
-        measures.active_workers,
-    )
-    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
-        counts, table, depths, active = (one.result() for one in [pool.submit(question) for question in questions])
-    return _named(counts, table, depths) | _ours(parts, active)  # type: ignore[arg-type]  # as the questions are typed
+def _values(services: Services) -> dict[str, float]:
+    """Ask for everything side by side; values by the names that the catalogue has."""
+    measures = services.measures
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        counts, table = pool.submit(measures.counts, services.clock()), pool.submit(measures.table_size)
+        depths, active = pool.submit(measures.queue_depths), pool.submit(measures.active_workers)
+    stack = _counted(counts.result(), table.result(), depths.result())
+    return stack | _process(services) | {counting.ACTIVE_WORKERS: active.result()}
 
 
-def _named(counts: Counts, table: TableSize, depths: Mapping[str, float]) -> dict[str, float]:
-    return (
-        dict(counts.counters)
-        | {f"directory_{name}": files for name, files in counts.directories.items()}
-        | ({} if counts.overdue is None else {counting.OVERDUE: counts.overdue})
-        | dict(counts.oldest)
-        | {counting.LAG: counts.lag}
-        | {f"queue_{name}": waiting for name, waiting in depths.items()}
-        | {"state_entries": table.entries, "state_bytes": table.bytes}
-    )
+def _counted(counts: Counts, table: TableSize, depths: Mapping[str, float]) -> dict[str, float]:
+    return {
+        **counts.counters,
+        **counts.oldest,
+        **{f"directory_{name}": files for name, files in counts.directories.items()},
+        **({} if counts.overdue is None else {counting.OVERDUE: counts.overdue}),
+        **{f"queue_{name}": waiting for name, waiting in depths.items()},
+        counting.LAG: counts.lag,
+        "state_entries": table.entries,
+        "state_bytes": table.bytes,
+    }
 
 
-def _ours(parts: Parts, active: float) -> dict[str, float]:
-    most, vitals = parts.config.serving.max_workers, parts.local.vitals()
-    return (
-        {counting.ACTIVE_WORKERS: active}
-        | ({} if most is None else {counting.MAX_WORKERS: most})
-        | {"memory_bytes": vitals.memory_bytes, "heap_bytes": vitals.heap_bytes}
-        | {"stack_bytes": vitals.stack_bytes, "threads": vitals.threads}
-    )
+def _process(services: Services) -> dict[str, float]:
+    most, vitals = services.config.serving.max_workers, services.local.vitals()
+    return {
+        **({} if most is None else {counting.MAX_WORKERS: most}),
+        "memory_bytes": vitals.memory_bytes,
+        "heap_bytes": vitals.heap_bytes,
+        "stack_bytes": vitals.stack_bytes,
+        "threads": vitals.threads,
+    }
 
 
 def _family(metric: Metric, values: Mapping[str, float]) -> Family | None:
@@ -124,9 +108,3 @@ def _add_histogram(family: Family, labels: Mapping[str, str], prefix: str, value
         family.add_sample(f"{family.name}_bucket", {**labels, "le": edge}, total)
     family.add_sample(f"{family.name}_count", dict(labels), total)
     family.add_sample(f"{family.name}_sum", dict(labels), values.get(f"{prefix}sum", 0))
-
-
-def _build_info() -> Family:
-    family = GaugeMetricFamily(BUILD_INFO, "The version that answers.", labels=["version"])
-    family.add_metric([__version__], 1)
-    return family

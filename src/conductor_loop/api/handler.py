@@ -1,51 +1,66 @@
-"""The Lambda entry point of the API."""
+"""The Lambda entry point of the API, and the only place of it that picks adapters."""
 
 import logging
 import os
+import secrets
 import time
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import counting, metrics
-from conductor_loop.api import bootstrap
+from conductor_loop.api.auditing import Recorder
 from conductor_loop.api.dispatch import answer, unable
-from conductor_loop.api.parts import Parts
-from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.api.encryption_status import EncryptionStatus
+from conductor_loop.api.services import Measures, Services, local
+from conductor_loop.aws.inbox import Inbox
+from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
+from conductor_loop.aws.trails import Trails
+from conductor_loop.config import Config, InvalidConfig, Live, Stored
+from conductor_loop.config.access import TokenSource
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
+from conductor_loop.storage import sdk
+from conductor_loop.storage.listing import Listing
+from conductor_loop.storage.measures import QueueDepths, StateMeasures
+from conductor_loop.storage.ratelimits import RateLimits
+from conductor_loop.storage.state import EXPIRES_AFTER_SECONDS
+from conductor_loop.tokens import Tokens
+from conductor_loop.tokens.secretsmanager import TokensSecret
+from conductor_loop.tokens.vault import VaultTokens
 
 SERVICE = "conductor-loop"
+_STARTING_SECONDS = 0.5  # after which a start reads the configuration no more: /readyz has 2 s, and a read 1.5
 
 
 def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request. /livez calls no service, not even for the configuration."""
     del context
     try:
-        parts = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
+        services = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
     except Exception:  # noqa: BLE001 - else API Gateway answers 502, and callers cannot know whether to retry
         _logger().exception("no configuration: nothing can be answered")
         metrics.emit(Counted({counting.API_FAILURES: 1}), _live().metering, time.time())
         return unable(event, time.time())
     try:
-        return answer(parts, event)
+        return answer(services, event)
     finally:
         _logger().thread_safe_clear_keys()
 
 
 @cache
 def _live() -> Live:
-    return bootstrap.live(os.environ, _refused)
+    return live(os.environ, _refused)
 
 
 @lru_cache(maxsize=2)  # of the configuration in force, and of that of the environment alone
-def _built(config: Config) -> Parts:
+def _built(config: Config) -> Services:
     _logger().append_keys(config_version=config.version)
     logging.getLogger(SERVICE).setLevel(config.log_level)
-    return bootstrap.build(config, lambda counted: metrics.emit(counted, config.metering, time.time()), _trace)
+    return build(config, lambda counted: metrics.emit(counted, config.metering, time.time()))
 
 
 def _trace(intent: Intent) -> None:
@@ -61,3 +76,97 @@ def _logger() -> Logger:
 def _refused(error: InvalidConfig) -> None:
     _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
     metrics.emit(Counted({counting.CONFIG_REFUSED: 1}), _live().metering, time.time())
+
+
+def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
+    """Return the configuration, as ``bootstrap.live`` does, and wait less for it once there is one."""
+    clients = (partial(sdk.client, "ssm", sdk.API_STARTING), partial(sdk.client, "ssm", sdk.API_CONFIGURATION))
+    first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
+
+    def start() -> Stored:
+        return retry_throttled(
+            first.newest, _STARTING_SECONDS, Waiting(time.monotonic, time.sleep, secrets.SystemRandom().random)
+        )
+
+    return Live(environment, first_then(start, later.newest), first.earlier, refused, time.monotonic)
+
+
+def build(config: Config, note: Callable[[Counted], None]) -> Services:
+    """Build the services; what they remember outlives a change of the configuration where it may.
+
+    Args:
+        config: The configuration in force.
+        note: Called with what the API itself counts.
+
+    """
+
+    def record(request_id: str, fields: Mapping[str, object], now: float) -> None:
+        if waiting := recorder(request_id, fields, now):
+            note(Counted({counting.AUDIT_FAILURES: waiting}))
+
+    table, client = config.state_table, sdk.client("dynamodb", sdk.API)
+    listing = Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
+    state, recorder = StateMeasures(client, table), _recorder(table, config.audit_seconds)
+    depths = QueueDepths(sdk.client("sqs", sdk.API), _urls(config))
+    return Services(
+        config=config,
+        verify=_tokens(config.token_source).verify,
+        take=_limits(table).take,
+        intents=Inbox(sdk.client("s3", sdk.API_UPLOAD), config.handoff_bucket, listing),
+        measures=Measures(
+            queue_size=depths.size,
+            queue_depths=depths.each,
+            active_workers=state.active_workers,
+            counts=state.counts,
+            table_size=state.table_size,
+            encryption=_encryption(table).status,
+        ),
+        local=local(),
+        note=note,
+        record=record,
+        trace=_trace,
+        clock=time.time,
+        timer=time.monotonic,
+        new_id=_new_id,
+    )
+
+
+def _urls(config: Config) -> dict[str, str]:
+    if not config.priority_queues:
+        return {}
+    dead = {"dead": config.dead_letters} if config.dead_letters else {}
+    return {str(priority): url for priority, url in config.queues.items()} | dead
+
+
+@lru_cache(maxsize=1)
+def _limits(table: str) -> RateLimits:
+    return RateLimits(sdk.client("dynamodb", sdk.API_LIMITER), table)
+
+
+@lru_cache(maxsize=1)
+def _recorder(table: str, keep_seconds: float) -> Recorder:
+    return Recorder(Trails(sdk.client("dynamodb", sdk.API), table, keep_seconds).note_call)
+
+
+@lru_cache(maxsize=1)
+def _encryption(table: str) -> EncryptionStatus:
+    return EncryptionStatus(partial(sdk.client, "dynamodb", sdk.API), table, time.monotonic)
+
+
+@lru_cache(maxsize=1)
+def _tokens(source: TokenSource) -> Tokens:
+    """Return what verifies the tokens; it is kept as long as the source stays equal, since it has a copy of them.
+
+    Vault's own token, where ``auth_method`` is ``token``, lies beside the tokens in Secrets Manager, as
+    ``vault_token``: a variable of the function would show it to every caller who may read functions.
+    """
+    secret = TokensSecret(partial(sdk.client, "secretsmanager", sdk.API), source.secret)
+    if source.vault is None:
+        return Tokens(secret.read, time.monotonic)
+    vault = VaultTokens(source.vault, sdk.credentials, lambda: str(secret.read().content["vault_token"]))
+    return Tokens(vault.read, time.monotonic)
+
+
+def _new_id() -> str:
+    """Make an id that sorts by time: milliseconds, then 56 random bits; 26 characters."""
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(7)}"

@@ -2,35 +2,34 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from conductor_loop import __version__
-from conductor_loop.api.http import Response
-from conductor_loop.api.parts import Parts
-from conductor_loop.api.route import Call
+from conductor_loop.api.http import Request, Response
+from conductor_loop.api.services import Services
 from conductor_loop.intents.outcome import timestamp
 from conductor_loop.validation import Rules, inspect
 
 logger = logging.getLogger("conductor-loop")
 
-BUDGET_SECONDS = 1.5  # for everything that is asked, from the request's beginning on
-_LEAST_SECONDS = 0.1  # that the checks have, however long the beginning took
+BUDGET_SECONDS = 1.5  # for everything from the request's beginning on
+_MIN_SECONDS = 0.1  # that the checks have, however long the beginning took
 _ELEVATED_SECONDS = 900.0  # that an intent which looked like an attack raises the threat level for
 _GOOD = b'{"intent_type": "scaling", "target": "a", "namespace": "b", "replicas": 1}'
 _BAD = b'{"intent_type": "scaling", "target": "../../etc", "namespace": "b", "replicas": 1}'
 _MEGABYTE = 1024 * 1024
 
 
-def live(parts: Parts, call: Call) -> Response:
+def live(services: Services, request: Request) -> Response:
     """Say that the process lives; asks no service."""
-    del call
-    vitals = parts.local.vitals()
+    del request
+    vitals = services.local.vitals()
     body = {
         "status": "live",
-        "timestamp": timestamp(parts.clock()),
+        "timestamp": timestamp(services.clock()),
         "pid": vitals.pid,
         "memory_usage": f"{vitals.memory_bytes / _MEGABYTE:.1f}MB",
         "goroutines": vitals.threads,
@@ -38,17 +37,17 @@ def live(parts: Parts, call: Call) -> Response:
     return Response(HTTPStatus.OK, body)
 
 
-def ready(parts: Parts, call: Call) -> Response:
+def ready(services: Services, request: Request) -> Response:
     """Say whether work can be taken: every check side by side, and one that hangs has failed."""
-    serving, now = parts.config.serving, parts.clock()
-    found = _asked(
-        parts,
-        call,
+    serving, now = services.config.serving, services.clock()
+    found = _run(
+        services,
+        request,
         {
-            "writable": parts.local.writable,
-            "porch": lambda: parts.local.executable(parts.config.porch_path),
-            "workers": parts.measures.active_workers,
-            "queue": parts.measures.queue_size,
+            "writable": services.local.writable,
+            "porch": lambda: services.local.executable(services.config.porch_path),
+            "workers": services.measures.active_workers,
+            "queue": services.measures.queue_size,
         },
     )
     queue = found["queue"]
@@ -66,16 +65,17 @@ def ready(parts: Parts, call: Call) -> Response:
         "queue_size": queue,
         "active_workers": found["workers"],
         "max_workers": serving.max_workers,
-        "config_version": parts.config.version,
+        "config_version": services.config.version,
     }
     return Response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
 
-def healthy(parts: Parts, call: Call) -> Response:
+def healthy(services: Services, request: Request) -> Response:
     """Say whether everything is as it should be, security included."""
-    now = parts.clock()
-    found = _asked(parts, call, {"counts": lambda: parts.measures.counts(now), "encryption": parts.measures.encryption})
-    counts, validating = found["counts"], _validates(parts.config.rules)
+    now = services.clock()
+    checks = {"counts": lambda: services.measures.counts(now), "encryption": services.measures.encryption}
+    found = _run(services, request, checks)
+    counts, validating = found["counts"], _validates(services.config.rules)
     elevated = counts is not None and now - counts.security_at < _ELEVATED_SECONDS
     encryption = found["encryption"] or "unknown"
     good = counts is not None and encryption == "enabled" and validating
@@ -83,7 +83,7 @@ def healthy(parts: Parts, call: Call) -> Response:
         "status": "healthy" if good else "unhealthy",
         "timestamp": timestamp(now),
         "version": __version__,
-        "uptime": duration(parts.local.vitals().uptime_seconds),
+        "uptime": duration(services.local.vitals().uptime_seconds),
         "security": {
             "encryption_status": str(encryption),
             "validation_status": "active" if validating else "inactive",
@@ -100,27 +100,27 @@ def duration(seconds: float) -> str:
     return f"{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{rest}s"
 
 
-def _asked(parts: Parts, call: Call, questions: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Ask everything side by side within the budget; ``None`` for what failed or hangs.
+def _run(services: Services, request: Request, checks: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Run all checks side by side within the budget; ``None`` for what failed or hangs.
 
-    A question that hangs is left behind: its call has a timeout of its own, and ends soon after.
+    A check that hangs is left behind: its call has a timeout of its own, and ends soon after.
     """
-    pool = ThreadPoolExecutor(max_workers=len(questions))
-    asked: dict[str, Future[Any]] = {name: pool.submit(question) for name, question in questions.items()}
-    left = BUDGET_SECONDS - (parts.timer() - call.request.started)
-    wait(asked.values(), timeout=max(left, _LEAST_SECONDS))
+    pool = ThreadPoolExecutor(max_workers=len(checks))
+    running = {name: pool.submit(check) for name, check in checks.items()}
+    left = BUDGET_SECONDS - (services.timer() - request.started)
+    wait(running.values(), timeout=max(left, _MIN_SECONDS))
     pool.shutdown(wait=False, cancel_futures=True)
-    return {name: _result(name, answer) for name, answer in asked.items()}
+    return {name: _result(name, future) for name, future in running.items()}
 
 
-def _result(name: str, answer: Future[Any]) -> Any:  # noqa: ANN401 - whatever was asked for
-    if not answer.done() or answer.cancelled():
+def _result(name: str, future: Future[Any]) -> Any:  # noqa: ANN401 - whatever was asked for
+    try:
+        return future.result(timeout=0)
+    except (TimeoutError, CancelledError):
         logger.warning("check %s hangs", name)
-        return None
-    if (error := answer.exception()) is not None:
-        logger.warning("check %s failed", name, exc_info=error)
-        return None
-    return answer.result()
+    except Exception:
+        logger.warning("check %s failed", name, exc_info=True)
+    return None
 
 
 @lru_cache(maxsize=1)  # until other rules are in force

@@ -6,27 +6,52 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from conductor_loop.api import openapi
-from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.http import SECURE_HEADERS
+from conductor_loop.api.read_intents import DEFAULT_LIMIT, MAX_LIMIT
 from conductor_loop.api.routes import ROUTES
 from conductor_loop.counting import API_FAILURES, Counted
-from tests.serving import Api, body
+from conductor_loop.intent import FILE_NAME, Priority
+from conductor_loop.intents.model import SPELLINGS, Phase
+from conductor_loop.storage.listing import RECEIVED
+from conductor_loop.validation import MAX_NAME_BYTES
+from tests.serving import Api, body, schema
 from tests.unit.test_template import RESOURCES
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_published_document_is_the_one_that_the_code_generates() -> None:
+def test_the_published_document_is_the_one_that_is_served() -> None:
     """After a change: `python -m dev.openapi`."""
-    assert json.loads((ROOT / "docs/openapi.json").read_text()) == openapi.document(ROUTES)
+    assert json.loads((ROOT / "docs/openapi.json").read_text()) == openapi.document()
 
 
-def test_whoever_needs_a_scope_may_show_a_token_a_key_or_a_certificate() -> None:
-    for path, operations in openapi.document(ROUTES)["paths"].items():
-        for method, operation in operations.items():
-            shown = {scheme for one in operation.get("security", []) for scheme in one}
-            scoped = any(one.scope for one in ROUTES if (one.resource, one.method.lower()) == (path, method))
-            assert shown == ({"bearer", "key", "certificate"} if scoped else set())
+def test_the_document_describes_every_route_with_its_scope() -> None:
+    described = {
+        (method.upper(), path): (
+            operation.get("description"),
+            {scheme for one in operation.get("security", []) for scheme in one},
+        )
+        for path, operations in openapi.document()["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert described == {
+        (route.method, route.resource): (f"Scope: {route.scope}.", {"bearer", "key", "certificate"})
+        if route.scope
+        else (None, set())
+        for route in ROUTES
+    }
+
+
+def test_the_document_has_the_values_that_parameters_take() -> None:
+    operations = openapi.document()["paths"]["/intents"]
+    search = {one["name"]: one["schema"] for one in operations["get"]["parameters"]}
+    assert set(search["state"]["enum"]) == {*Phase, *SPELLINGS}
+    assert set(search["priority"]["enum"]) == {*Priority}
+    assert (search["limit"]["default"], search["limit"]["maximum"]) == (DEFAULT_LIMIT, MAX_LIMIT)
+    for name in operations["post"]["parameters"][:2]:
+        assert name["schema"] == {"type": "string", "pattern": f"^{FILE_NAME.pattern}$", "maxLength": MAX_NAME_BYTES}
+    states = openapi.document()["components"]["schemas"]["IntentSummary"]["properties"]["state"]["enum"]
+    assert set(states) == {RECEIVED, *Phase}
 
 
 def test_the_template_leads_every_route_to_the_function() -> None:
@@ -69,7 +94,7 @@ def test_a_bug_is_a_500_that_tells_nothing_but_where_to_look(caplog: pytest.LogC
     assert "ZeroDivisionError" in caplog.text
     assert api.noted == [Counted({API_FAILURES: 1})]
     assert "Zero" not in response["body"]
-    Draft202012Validator(SCHEMAS["Error"]).validate(body(response))
+    Draft202012Validator(schema("Error")).validate(body(response))
 
 
 def test_no_log_line_has_a_credential(caplog: pytest.LogCaptureFixture) -> None:
@@ -100,4 +125,4 @@ def test_the_page_is_there_only_if_it_is_asked_for() -> None:
 @pytest.mark.parametrize("name", ["health", "readiness", "liveness", "error-400", "error-503", "error-500"])
 def test_the_examples_of_the_specification_keep_our_schemas(name: str) -> None:
     examples = json.loads((ROOT / "tests/data/spec/http.json").read_text())
-    Draft202012Validator(SCHEMAS[examples[name]["schema"]]).validate(examples[name]["body"])
+    Draft202012Validator(schema(examples[name]["schema"])).validate(examples[name]["body"])

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 from jsonschema import Draft202012Validator
 
-from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.health import duration
 from conductor_loop.storage.measures import Counts
-from tests.serving import Api, body, hangs, request
+from tests.serving import Api, body, hangs, request, schema
 
 
 def test_the_answers_are_the_specifications() -> None:
@@ -59,7 +58,7 @@ def test_one_check_that_fails_is_not_ready(broken: dict[str, object], check: str
     response = Api(**broken).ask("GET", "/readyz")  # type: ignore[arg-type]
     assert response["statusCode"] == 503
     assert [name for name, found in body(response)["checks"].items() if found == "failed"] == [check]
-    Draft202012Validator(SCHEMAS["Readiness"]).validate(body(response))
+    Draft202012Validator(schema("Readiness")).validate(body(response))
 
 
 def test_a_check_that_hangs_has_failed_once_the_budget_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +77,8 @@ def test_liveness_asks_no_service() -> None:
 
 
 def test_liveness_looks_up_no_token() -> None:
-    parts = replace(Api().parts, verify=lambda *_: pytest.fail("it asks for the tokens"))
-    assert answer(parts, request("GET", "/livez", token="any"))["statusCode"] == 200
+    services = replace(Api().services, verify=lambda *_: pytest.fail("it asks for the tokens"))
+    assert answer(services, request("GET", "/livez", token="any"))["statusCode"] == 200
 
 
 def test_an_intent_that_looked_like_an_attack_raises_the_threat_level_for_a_quarter_of_an_hour() -> None:

@@ -7,14 +7,13 @@ from urllib.parse import urljoin
 import pytest
 from jsonschema import Draft202012Validator
 
-from conductor_loop.api.contract import SCHEMAS
 from conductor_loop.api.dispatch import answer
 from conductor_loop.counting import refused
 from conductor_loop.storage.listing import Answered, Listed, Page
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import Rules
 from tests.factories import intent
-from tests.serving import SENDER, Api, body, hangs, request
+from tests.serving import SENDER, Api, body, hangs, request, schema
 
 ARRIVED = "2026-11-23T03:00:00.000Z"
 POSITION = {
@@ -152,7 +151,7 @@ def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_refused() -> None:
     api = Api()
     api.client()
     broken = request("POST", "/intents", token="token", body=b"") | {"body": "%%%", "isBase64Encoded": True}
-    assert answer(api.parts, broken)["statusCode"] == 400
+    assert answer(api.services, broken)["statusCode"] == 400
 
 
 def test_full_queues_take_no_more() -> None:
@@ -169,7 +168,7 @@ def test_full_queues_take_no_more() -> None:
 def test_full_queues_take_no_more_even_where_the_workers_cannot_be_counted() -> None:
     response = send(Api(queue_size=lambda: 10_000, active_workers=hangs), intent())
     assert (response["statusCode"], body(response)["error"]["details"]["active_workers"]) == (503, None)
-    Draft202012Validator(SCHEMAS["Error"]).validate(body(response))
+    Draft202012Validator(schema("Error")).validate(body(response))
 
 
 def test_where_the_queues_cannot_be_measured_the_bucket_takes_it() -> None:
