@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conductor_loop.catalogue import CATALOGUE, ENVIRONMENT, NAMESPACE, Metric
-from conductor_loop.config.metering import Metering
+from conductor_loop.config.typed import Metering
 from conductor_loop.counting import Counted
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, changes, load
-from conductor_loop.config.sources import parsed
+from conductor_loop.config.schema import parse
 from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
 from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.rows import Key, number, text
@@ -95,7 +95,7 @@ def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
 
     def good(written: str) -> bool:
         try:
-            load(parsed(written), environment)
+            load(parse(written), environment)
         except InvalidConfig:
             return False
         return True

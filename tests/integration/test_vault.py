@@ -10,7 +10,7 @@ import trustme
 from botocore.credentials import Credentials
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, VaultDown
 
-from conductor_loop.config.access import VaultAccess
+from conductor_loop.config.typed import VaultAccess
 from conductor_loop.tokens import Scope, Tokens, UnreadableTokens, mint
 from conductor_loop.tokens.vault import MissingExtraError, VaultTokens
 from tests.integration import vault as server

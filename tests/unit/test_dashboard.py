@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conductor_loop.catalogue import CATALOGUE, Kind
-from conductor_loop.config.metering import Metering
+from conductor_loop.config.typed import Metering
 from conductor_loop.counting import Counted
 from conductor_loop.metrics import lines
 from dev.dashboard import unknown

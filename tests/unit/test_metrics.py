@@ -10,8 +10,8 @@ import pytest
 from conductor_loop import metrics
 from conductor_loop.catalogue import CATALOGUE, CODES, DIRECTORIES, MODES, NAMESPACE, PRIORITIES, STATUSES, billed
 from conductor_loop.config import load
-from conductor_loop.config.metering import GROUPS, Metering
 from conductor_loop.config.schema import mistakes
+from conductor_loop.config.typed import GROUPS, Metering
 from conductor_loop.counting import Counted, Journey, PorchRun, decided, retried
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Priority

@@ -14,7 +14,7 @@ from conductor_loop.api.auditing import about, is_noted
 from conductor_loop.api.http import REALM, Event, Problem, Request, Response, busy, read, rendered
 from conductor_loop.api.routes import Route, find
 from conductor_loop.api.services import Services
-from conductor_loop.config.serving import Serving
+from conductor_loop.config.typed import Serving
 from conductor_loop.counting import API_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
 from conductor_loop.rates import Rate

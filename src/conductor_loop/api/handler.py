@@ -20,7 +20,7 @@ from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
 from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
-from conductor_loop.config.access import TokenSource
+from conductor_loop.config.typed import TokenSource
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.storage import sdk

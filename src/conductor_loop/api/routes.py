@@ -8,7 +8,7 @@ from conductor_loop.api import health, openapi, read_intents, submit_intent
 from conductor_loop.api.exposition import metrics
 from conductor_loop.api.http import Problem, Request, Response
 from conductor_loop.api.services import Services
-from conductor_loop.config.serving import Serving
+from conductor_loop.config.typed import Serving
 from conductor_loop.tokens import Scope
 
 

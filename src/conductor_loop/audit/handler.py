@@ -13,7 +13,7 @@ from conductor_loop import metrics
 from conductor_loop.audit.publishing import Auditor
 from conductor_loop.aws.auditlog import AuditExport, AuditLog
 from conductor_loop.aws.counters import Counters
-from conductor_loop.config.metering import Metering
+from conductor_loop.config.typed import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.storage.sdk import client, end_at
 

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from conductor_loop.aws import operator, refusals
 from conductor_loop.cli import console, place
-from conductor_loop.config import values
+from conductor_loop.config.schema import seconds
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
@@ -71,7 +71,7 @@ class Duration(click.ParamType[float]):
         if isinstance(value, float):  # read before
             return value
         try:
-            found = values.seconds(f"{value}s" if value[-1:].isdigit() else value)
+            found = seconds(f"{value}s" if value[-1:].isdigit() else value)
         except ValueError as error:
             self.fail(f"{value!a}: {error}, or plain seconds", param, ctx)
         if not self._least <= found <= self._most:

@@ -13,8 +13,8 @@ from conductor_loop.cli import console
 from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
 from conductor_loop.cli.lazy import Group
 from conductor_loop.config import Stored, report
-from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
+from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
+from conductor_loop.config.sources import Effective, effective
 
 PASSED, FAILED = 0, 1
 
@@ -131,7 +131,7 @@ def in_force(deployed: configuring.Deployed) -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
-            return stored, effective(parsed(stored.text), deployed.environment)
+            return stored, effective(parse(stored.text), deployed.environment)
         except InvalidConfig as error:
             click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
     try:
@@ -164,13 +164,13 @@ def _read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{file} cannot be read: {error}") from None
     with _refused():
-        parsed(text)
+        parse(text)
     return text
 
 
 def _good(text: str, environment: Mapping[str, str]) -> Effective:
     with _refused():
-        return effective(parsed(text), environment)
+        return effective(parse(text), environment)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from conductor_loop.cli import console
 from conductor_loop.cli.common import WrongUsage
 from conductor_loop.cli.config import in_force
 from conductor_loop.config import typed
-from conductor_loop.config.values import seconds
+from conductor_loop.config.schema import seconds
 from conductor_loop.intent import Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.validation import BOUNDS, Rules, SecurityMode, inspect

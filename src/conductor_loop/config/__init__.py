@@ -1,7 +1,7 @@
 """The configuration: defaults, template, document and environment → one frozen ``Config``."""
 
 from conductor_loop.config.live import Live, Stored
-from conductor_loop.config.sources import InvalidConfig
+from conductor_loop.config.schema import InvalidConfig
 from conductor_loop.config.typed import Config, load
 
 __all__ = ["Config", "InvalidConfig", "Live", "Stored", "load"]

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from conductor_loop.audit.chain import timestamp
 from conductor_loop.config.live import Revision
-from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import InvalidConfig, parsed
+from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _changed(before: str, after: str) -> list[str]:
 
 def _document(text: str) -> Mapping[str, object]:
     try:
-        document = parsed(text)
+        document = parse(text)
     except InvalidConfig:
         return {}
     return document if isinstance(document, Mapping) else {}

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from conductor_loop.config.metering import Metering
-from conductor_loop.config.sources import PREFIX, InvalidConfig, parsed
-from conductor_loop.config.typed import Config, load
+from conductor_loop.config.schema import InvalidConfig, parse
+from conductor_loop.config.sources import PREFIX
+from conductor_loop.config.typed import Config, Metering, load
 
 logger = logging.getLogger("conductor-loop")
 
@@ -56,26 +56,20 @@ class Live:
         self._is_stored = bool(environment.get(f"{PREFIX}CONFIG_PARAMETER"))
         self._config: Config | None = None
         self._alone: Config | None = None  # what the environment says by itself
-        self._seen: Stored | None = None  # what was looked at last
+        self._seen: Stored | None = None  # what was read last
         self._broken = False  # whether that was refused
         self._read_at = 0.0
 
     def config(self) -> Config:
-        """Give the configuration in force.
+        """Return the configuration in force.
 
         Raises:
             InvalidConfig: the environment itself is wrong.
 
         """
-        if self._config is None:
-            self._config = self._first()
-        elif self._is_stored and self._clock() - self._read_at >= self._longest(self._config):
-            self._config = self._next(self._config)
+        if self._config is None or (self._is_stored and self._clock() - self._read_at >= self._max_age(self._config)):
+            self._config = self._read()
         return self._config
-
-    def _longest(self, config: Config) -> float:
-        """Say how long to go by what was read: no longer than an alarm's period while what is stored is refused."""
-        return min(config.max_age_seconds, _REFUSED_SECONDS) if self._broken else config.max_age_seconds
 
     @property
     def metering(self) -> Metering:
@@ -84,64 +78,56 @@ class Live:
         return self._config.metering if self._config else Metering(environment=stack or Metering().environment)
 
     def known(self) -> Config:
-        """Give what is known without asking anybody: the configuration in force, or that of the environment alone."""
+        """Return what is known without a call: the configuration in force, or that of the environment alone."""
         if self._config is not None:
             return self._config
         if self._alone is None:
             self._alone = load({}, self._environment)
         return self._alone
 
-    def _first(self) -> Config:
-        """Read what a function starts with. Where that cannot be read it does not start: defaults may be laxer."""
+    def _max_age(self, config: Config) -> float:
+        """Return the seconds until the next read: less than an alarm's period while what is stored is refused."""
+        return min(config.max_age_seconds, _REFUSED_SECONDS) if self._broken else config.max_age_seconds
+
+    def _read(self) -> Config:
+        """Read what is stored. Where that is impossible, a function does not start: defaults may be laxer."""
         if not self._is_stored:
             return load({}, self._environment)
         self._read_at = self._clock()
-        self._seen = self._newest()
-        found = self._loaded(self._seen)
-        if isinstance(found, Config):
-            return found
-        config = self._last_good()
-        config = config or load({}, self._environment)  # raises where the environment is to blame, and no document
-        self._refuse(found)
-        return config
-
-    def _next(self, config: Config) -> Config:
-        self._read_at = self._clock()
         try:
-            stored = self._newest()
+            return self._decide(self._newest())
         except Exception:
+            if self._config is None:
+                raise
             logger.exception("the configuration cannot be read: the last good one stays in force")
-            return config
-        if stored == self._seen and not self._broken:
-            return config
-        known, self._seen, self._broken = stored == self._seen, stored, False
-        found = self._loaded(stored)
+            return self._config
+
+    def _decide(self, stored: Stored) -> Config:
+        """Return the configuration of the newest version, or the last good one before it."""
+        is_known = self._config is not None and stored == self._seen
+        if self._config and is_known and not self._broken:
+            return self._config
+        found = self._load(stored)
+        self._seen, self._broken = stored, isinstance(found, InvalidConfig)
         if isinstance(found, Config):
             return found
-        self._refuse(found)
-        return config if known else self._before(config)
-
-    def _before(self, config: Config) -> Config:
-        """Give the last good version before one that is broken: there may be some that were never read."""
-        try:
-            good = self._last_good()
-        except Exception:
-            logger.exception("earlier versions cannot be read: the last one that was stays in force")
+        if self._config is None:
+            config = self._last_good() or load({}, self._environment)  # which raises where the environment is to blame
+            self._refused(found)
             return config
-        return config if good is None or good.version == config.version else good
+        self._refused(found)
+        return self._config if is_known else self._last_good() or self._config
 
     def _last_good(self) -> Config | None:
-        earlier = (self._loaded(one) for one in self._earlier())
-        return next((one for one in earlier if isinstance(one, Config)), None)
+        """Return the newest good version before the newest, which may never have been read."""
+        earlier = (self._load(stored) for stored in self._earlier())
+        good = next((found for found in earlier if isinstance(found, Config)), None)
+        return self._config if good and self._config and good.version == self._config.version else good
 
-    def _loaded(self, stored: Stored) -> Config | InvalidConfig:
+    def _load(self, stored: Stored) -> Config | InvalidConfig:
         try:
-            return load(parsed(stored.text), self._environment, stored.version)
+            return load(parse(stored.text), self._environment, stored.version)
         except InvalidConfig as error:
             return error
         except Exception as error:  # noqa: BLE001 - whatever a document does, it must not stop the function
             return InvalidConfig((f"$: {error!r}",))
-
-    def _refuse(self, error: InvalidConfig) -> None:
-        self._broken = True
-        self._refused(error)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conductor_loop.config.schema import get, leaves
-from conductor_loop.config.sources import Effective, InvalidConfig, effective, parsed
+from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
+from conductor_loop.config.sources import Effective, effective
 
 type Probe = Callable[[], str]
 """Looks at one thing of a stack; what it found, in a few words. Raises OSError, saying what is wrong with it."""
@@ -38,7 +38,7 @@ class Report:
 def inspect(text: str, environment: Mapping[str, str], probes: Probes | None) -> Report:
     """Look at a document: by itself, and with ``probes`` at the stack that it is meant for."""
     try:
-        document = parsed(text)
+        document = parse(text)
         found = effective(document, environment)
     except InvalidConfig as error:
         return Report(passed=False, lines=tuple(f"- {problem}" for problem in error.problems))

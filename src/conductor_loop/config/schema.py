@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,11 +11,28 @@ from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError, validators
 
-from conductor_loop.config import values
-from conductor_loop.validation.schema import ecma_pattern
+from conductor_loop.validation import parsing
+from conductor_loop.validation.report import Finding, shown_path
+from conductor_loop.validation.rules import Rules
+from conductor_loop.validation.schema import DIALECT
 
 type Path = tuple[str, ...]
 type Document = dict[str, Any]
+
+MOST_BYTES = 8192  # of a document: what a parameter of SSM holds
+_LIMITS = Rules(max_field_length=MOST_BYTES, max_array_length=MOST_BYTES, max_nesting_depth=10)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]{1,9})(B|KB|MB|GB)")
+
+
+class InvalidConfig(Exception):  # noqa: N818 - reads as what it is
+    """The configuration is unusable; ``problems`` has one line per mistake, all of them."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +58,36 @@ class Leaf:
         return self.schema.get("governedBy")
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something that a document breaks."""
+
+    path: tuple[str | int, ...]
+    text: str  # its JSON path, the rule, and what to write instead
+
+
+def seconds(text: str) -> float:
+    """Read a duration, e.g. ``500ms``, ``30s``, ``1.5m``, ``168h``. Raises ValueError, saying what to write."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("write a duration such as 500ms, 30s, 5m, 168h or 7d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def size(text: str) -> int:
+    """Read a number of bytes, e.g. ``64KB``, ``10MB``, in powers of 1024. Raises ValueError, saying what to write."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError("write a size such as 64KB, 10MB or 1GB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
 @cache
 def schema() -> Document:
     """Read the published schema."""
-    text = files("conductor_loop").joinpath("schemas", "config.schema.json").read_text("utf-8")
-    document: Document = json.loads(text)
+    document: Document = json.loads(
+        files("conductor_loop").joinpath("schemas", "config.schema.json").read_text("utf-8")
+    )
     return document
 
 
@@ -54,12 +97,12 @@ def leaves() -> tuple[Leaf, ...]:
     return tuple(_leaves(schema(), ()))
 
 
-def defaults() -> Document:
-    """Give the document of all defaults."""
-    document: Document = {}
-    for leaf in leaves():
-        put(document, leaf.path, leaf.schema["default"])
-    return document
+def _leaves(node: Mapping[str, Any], path: Path) -> Iterator[Leaf]:
+    for name, child in node["properties"].items():
+        if "properties" in child:
+            yield from _leaves(child, (*path, name))
+        else:
+            yield Leaf((*path, name), child)
 
 
 def put(document: Document, path: Path, value: object) -> None:
@@ -79,55 +122,56 @@ def get(document: object, path: Path) -> Any:  # noqa: ANN401 - any JSON value
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something that a document breaks."""
+def parse(text: str) -> object:
+    """Parse a document as strictly as an intent. Raises InvalidConfig."""
+    body = text.encode(errors="surrogateescape")
+    if len(body) > MOST_BYTES:
+        raise InvalidConfig(
+            (f"$: has more than {MOST_BYTES} bytes, which SSM does not take; leave out what is default",)
+        )
+    try:
+        parsed = parsing.parse(body, _LIMITS)
+    except parsing.Unparsable as error:
+        raise InvalidConfig((_problem(error.finding),)) from None
+    if parsed.findings:
+        raise InvalidConfig(tuple(map(_problem, parsed.findings)))
+    return parsed.document
 
-    path: tuple[str | int, ...]
-    text: str  # its JSON path, the rule, and what to write instead
+
+def _problem(finding: Finding) -> str:
+    problem = f"is not JSON ({finding.problem})" if finding.rule == "json" else finding.problem
+    remedy = "no key needs that" if finding.rule == "max_nesting_depth" else finding.remedy
+    return f"{shown_path(finding.path)}: {problem}; {remedy}"
 
 
 def mistakes(document: object) -> tuple[Mistake, ...]:
     """List everything that a document breaks."""
     found = sorted(_validator().iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
-    return tuple(mistake for error in found for mistake in _described(error))
-
-
-def _leaves(node: Mapping[str, Any], path: Path) -> Iterator[Leaf]:
-    for name, child in node["properties"].items():
-        if "properties" in child:
-            yield from _leaves(child, (*path, name))
-        else:
-            yield Leaf((*path, name), child)
-
-
-def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[Any]]:
-    def check(_: object, bounds: Mapping[str, str], value: object, __: object) -> Iterator[ValidationError]:
-        if not isinstance(value, str):
-            return
-        try:
-            inside = read(bounds["minimum"]) <= read(value) <= read(bounds["maximum"])
-        except ValueError as error:
-            yield ValidationError(str(error))
-            return
-        if not inside:
-            yield ValidationError(f"write one from {bounds['minimum']} to {bounds['maximum']}")
-
-    return check
-
-
-def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[ValidationError]:
-    """Hold a text to a pattern as JSON Schema means it: Python's ``$`` takes a line feed at the end as well."""
-    if isinstance(value, str) and not ecma_pattern(pattern).search(value):
-        yield ValidationError(f"{pattern} is not met")
+    return tuple(
+        Mistake(tuple(error.absolute_path), f"{shown_path(tuple(error.absolute_path))}: {_says(error)}")
+        for error in found
+    )
 
 
 @cache
 def _validator() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
     integer = Draft7Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
-    keywords = {"duration": _bounded(values.seconds), "size": _bounded(values.size), "pattern": _pattern}
-    dialect: Any = validators.extend(Draft7Validator, keywords, type_checker=integer)  # type: ignore[no-untyped-call]
+    keywords = {"duration": _bounded(seconds), "size": _bounded(size)}
+    dialect: Any = validators.extend(DIALECT, keywords, type_checker=integer)  # type: ignore[no-untyped-call]
     return dialect(schema())
+
+
+def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[ValidationError]]:
+    def check(_: object, bounds: Mapping[str, str], value: object, __: object) -> Iterator[ValidationError]:
+        if not isinstance(value, str):
+            return
+        try:
+            if not read(bounds["minimum"]) <= read(value) <= read(bounds["maximum"]):
+                yield ValidationError(f"write one from {bounds['minimum']} to {bounds['maximum']}")
+        except ValueError as error:
+            yield ValidationError(str(error))
+
+    return check
 
 
 _TYPES = {
@@ -137,33 +181,37 @@ _TYPES = {
     "object": "an object in braces",
     "array": "a list in brackets",
 }
-_SAYS: Mapping[str, Callable[[Any], str]] = {
-    "type": lambda error: f"write {_TYPES.get(error.validator_value, error.validator_value)}",
-    "enum": lambda error: "write one of " + ", ".join(str(one) for one in error.validator_value),
-    "minimum": lambda error: _range(error.schema),
-    "maximum": lambda error: _range(error.schema),
-    "duration": lambda error: error.message,
-    "size": lambda error: error.message,
-    "pattern": lambda error: f"write {error.schema.get('means') or f'something that matches {error.validator_value}'}",
-    "minLength": lambda _: "write something",
-    "maxLength": lambda error: f"write at most {error.validator_value} characters",
-    "minItems": lambda _: "name at least one",
-    "maxItems": lambda error: f"name at most {error.validator_value}",
-    "maxProperties": lambda error: f"name at most {error.validator_value}",
-    "uniqueItems": lambda _: "name each once",
-    "required": lambda error: error.message,
+_REMEDIES = {  # by keyword, of its limit, the key's schema and the error's own message
+    "minimum": "write a whole number from {schema[minimum]} to {schema[maximum]}",
+    "maximum": "write a whole number from {schema[minimum]} to {schema[maximum]}",
+    "duration": "{message}",
+    "size": "{message}",
+    "minLength": "write something",
+    "maxLength": "write at most {limit} characters",
+    "minItems": "name at least one",
+    "maxItems": "name at most {limit}",
+    "maxProperties": "name at most {limit}",
+    "uniqueItems": "name each once",
 }
 _SHOWN = 60  # characters of a wrong value that a message repeats
 
 
-def _described(error: Any) -> Iterator[Mistake]:  # noqa: ANN401 - in its types, every attribute may be unset
-    at = tuple(error.absolute_path)
-    path = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in at)
-    if error.validator == "additionalProperties":
-        for name in sorted(set(error.instance) - set(error.schema["properties"])):
-            yield Mistake((*at, name), f"${path}.{name}: is not known; {_nearest(name, error.schema['properties'])}")
-        return
-    yield Mistake(at, f"${path}: {_shown(error)} does not fit; {_SAYS[error.validator](error)}")
+def _says(error: Any) -> str:  # noqa: ANN401 - in its types, every attribute may be unset
+    limit = error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            return f"is not known; {_nearest(error.path[-1], error.schema['properties'])}"
+        case "required":
+            return "is missing; write it"
+        case "type":
+            remedy = f"write {_TYPES[limit]}"
+        case "enum":
+            remedy = f"write one of {', '.join(limit)}"
+        case "pattern":
+            remedy = f"write {error.schema.get('means') or f'something that matches {limit}'}"
+        case keyword:
+            remedy = _REMEDIES[keyword].format(limit=limit, schema=error.schema, message=error.message)
+    return f"{_shown(error)} does not fit; {remedy}"
 
 
 def _shown(error: Any) -> str:  # noqa: ANN401 - see above
@@ -172,12 +220,8 @@ def _shown(error: Any) -> str:  # noqa: ANN401 - see above
         return "an object" if isinstance(error.instance, dict) else "a list"
     if "secrets" in error.absolute_path or ("environment" in error.absolute_path and error.validator != "pattern"):
         return "what is there"
-    shown = str(json.dumps(error.instance))
+    shown = json.dumps(error.instance)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-
-
-def _range(node: Mapping[str, Any]) -> str:
-    return f"write a whole number from {node['minimum']} to {node['maximum']}"
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

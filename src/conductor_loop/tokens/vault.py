@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import NoCredentialsError
 
-from conductor_loop.config.access import VaultAccess
+from conductor_loop.config.typed import VaultAccess
 from conductor_loop.tokens.document import Document
 
 if TYPE_CHECKING:

@@ -75,7 +75,7 @@ def compiled(text: str | None, max_replicas: int) -> Any:  # noqa: ANN401 - json
         schema["properties"]["replicas"]["maximum"] = max_replicas
     else:
         schema = _load(text)
-    return _DIALECT(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
+    return DIALECT(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
 
 
 def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
@@ -97,7 +97,7 @@ def _extra(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator
 
 
 _KEYWORDS = {"pattern": _pattern, "required": _required, "additionalProperties": _extra}
-_DIALECT: Any = validators.extend(Draft7Validator, _KEYWORDS)  # type: ignore[no-untyped-call]
+DIALECT: Any = validators.extend(Draft7Validator, _KEYWORDS)  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,6 @@
 import pytest
 
-from conductor_loop.config.serving import Certificate
+from conductor_loop.config.typed import Certificate
 from conductor_loop.tokens import Scope
 from tests.serving import Api, body
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from conductor_loop import counting
 from conductor_loop.api.exposition import CONTENT_TYPE
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY
-from conductor_loop.config.metering import GROUPS, Metering
+from conductor_loop.config.typed import GROUPS, Metering
 from conductor_loop.intents.model import Outcome
 from conductor_loop.storage.measures import Counts
 from tests.promtool import findings, needs_promtool

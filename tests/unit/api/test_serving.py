@@ -1,5 +1,5 @@
 from conductor_loop.config import load
-from conductor_loop.config.serving import Certificate
+from conductor_loop.config.typed import Certificate
 
 BASE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 
