@@ -13,12 +13,11 @@ from typing import Any
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.functions import Conductor
-from conductor_loop.aws.kubeconfigs import EksCluster, KubeconfigSecret
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch
+from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch, sources
 from conductor_loop.storage.bucket import Bucket
 from conductor_loop.storage.queues import Queues
 from conductor_loop.storage.ratelimits import RateLimits
@@ -131,8 +130,8 @@ def _has_extensions() -> bool:
 def _credentials(config: Config) -> Credentials[Any] | None:
     if config.delivery == PACKAGE or not (config.kubeconfig_secret or config.eks_cluster):
         return None
-    if config.kubeconfig_secret:
-        secret = KubeconfigSecret(partial(client, "secretsmanager"), config.kubeconfig_secret)
-        return Credentials(secret.read, lambda kubeconfig: kubeconfig)
-    cluster = EksCluster(partial(client, "eks"), partial(client, "sts"), config.eks_cluster)
-    return Credentials(cluster.read, cluster.kubeconfig)
+    if name := config.kubeconfig_secret:
+        return Credentials(partial(sources.read_secret, partial(client, "secretsmanager"), name), lambda found: found)
+    name = config.eks_cluster
+    read = partial(sources.read_cluster, partial(client, "eks"), name)
+    return Credentials(read, partial(sources.sign_in, partial(client, "sts"), name))

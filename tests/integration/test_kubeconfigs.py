@@ -14,13 +14,12 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from conductor_loop.aws.kubeconfigs import Described, EksCluster, KubeconfigSecret
 from conductor_loop.errors import Cause, NoCredentials
-from conductor_loop.porch import Kubeconfig, with_token
-from conductor_loop.storage import sdk
+from conductor_loop.porch import Kubeconfig, sources, with_token
+from conductor_loop.porch.sources import read_cluster, read_secret, sign_in
 
 WRITTEN = with_token("https://edge.example.com", "Q0E=", "the-token-of-edge").content
-CLUSTER = Described("https://ABC.gr7.us-east-1.eks.amazonaws.com", "Q0E=")
+CLUSTER = ("https://ABC.gr7.us-east-1.eks.amazonaws.com", "Q0E=")
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def url_of(token: str) -> str:
 
 
 def made(aws: boto3.session.Session, name: str = "edge") -> Kubeconfig:
-    return EksCluster(lambda: aws.client("eks"), lambda: aws.client("sts"), name).kubeconfig(CLUSTER)
+    return sign_in(lambda: aws.client("sts"), name, CLUSTER)
 
 
 # ---------------------------------------------------------------- a secret
@@ -68,18 +67,18 @@ def made(aws: boto3.session.Session, name: str = "edge") -> Kubeconfig:
 @pytest.mark.parametrize("form", ["SecretString", "SecretBinary"])
 def test_a_secret_is_read_as_text_and_as_bytes(secrets: Any, form: str) -> None:
     secrets.create_secret(Name="edge", **{form: WRITTEN.decode() if form == "SecretString" else WRITTEN})
-    found = KubeconfigSecret(lambda: secrets, "edge").read()
+    found = read_secret(lambda: secrets, "edge")
     assert found == Kubeconfig(WRITTEN, frozenset({"the-token-of-edge"}))
 
 
 def test_a_secret_is_found_by_its_arn_and_is_the_newest_version(secrets: Any) -> None:
     arn = secrets.create_secret(Name="edge", SecretString=WRITTEN.decode())["ARN"]
     secrets.put_secret_value(SecretId="edge", SecretString=WRITTEN.decode().replace("the-token", "new-token"))
-    assert KubeconfigSecret(lambda: secrets, arn).read().secrets == {"new-token-of-edge"}
+    assert read_secret(lambda: secrets, arn).secrets == {"new-token-of-edge"}
 
 
 def test_a_secret_that_is_not_there_or_is_to_be_deleted_is_for_an_operator(secrets: Any) -> None:
-    read = KubeconfigSecret(lambda: secrets, "edge").read
+    read = partial(read_secret, lambda: secrets, "edge")
     error = refusal(read)
     assert error.cause is Cause.NO_CREDENTIALS
     assert str(error) == ("the secret edge is not there (ResourceNotFoundException): make it, or correct porch.cluster")
@@ -90,7 +89,7 @@ def test_a_secret_that_is_not_there_or_is_to_be_deleted_is_for_an_operator(secre
 
 def test_a_secret_without_a_kubeconfig_is_for_an_operator_and_is_not_quoted(secrets: Any) -> None:
     secrets.create_secret(Name="edge", SecretString='{"password": "hunter22"}')
-    error = refusal(KubeconfigSecret(lambda: secrets, "edge").read)
+    error = refusal(partial(read_secret, lambda: secrets, "edge"))
     assert error.cause is Cause.NO_CREDENTIALS
     assert "hunter22" not in str(error)
 
@@ -109,7 +108,7 @@ def test_a_secret_without_a_kubeconfig_is_for_an_operator_and_is_not_quoted(secr
 def test_what_the_service_answers_decides_what_happens_next(secrets: Any, code: str, cause: Cause) -> None:
     with Stubber(secrets) as stub:
         stub.add_client_error("get_secret_value", code, "User: arn:aws:sts::123456789012:assumed-role/x is not …")
-        error = refusal(KubeconfigSecret(lambda: secrets, "edge").read)
+        error = refusal(partial(read_secret, lambda: secrets, "edge"))
     assert error.cause is cause
     assert code in str(error)
     assert "123456789012" not in str(error), "of the service's words only the code"
@@ -119,7 +118,7 @@ def test_what_the_service_answers_decides_what_happens_next(secrets: Any, code: 
 def test_a_service_that_cannot_be_reached_is_asked_again_later() -> None:
     config = Config(retries={"total_max_attempts": 1})
     nowhere = boto3.client("eks", "us-east-1", endpoint_url="http://127.0.0.1:1", config=config)
-    error = refusal(EksCluster(lambda: nowhere, partial(sdk.client, "sts"), "edge").read)
+    error = refusal(partial(read_cluster, lambda: nowhere, "edge"))
     assert error.cause is Cause.NETWORK_ERROR
     assert "EndpointConnectionError" in str(error)
 
@@ -129,13 +128,13 @@ def test_a_service_that_cannot_be_reached_is_asked_again_later() -> None:
 
 def test_a_cluster_is_found_with_its_authority(eks: Any) -> None:
     make_cluster(eks, "edge")
-    found = EksCluster(lambda: eks, partial(sdk.client, "sts"), "edge").read()
-    assert found.endpoint.startswith("https://")
-    assert found.authority
+    endpoint, authority = read_cluster(lambda: eks, "edge")
+    assert endpoint.startswith("https://")
+    assert authority
 
 
 def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
-    error = refusal(EksCluster(lambda: eks, partial(sdk.client, "sts"), "edge").read)
+    error = refusal(partial(read_cluster, lambda: eks, "edge"))
     assert error.cause is Cause.NO_CREDENTIALS
     assert "EKS cluster edge is not there" in str(error)
 
@@ -143,7 +142,7 @@ def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
 def test_a_cluster_that_is_still_made_is_waited_for(eks: Any) -> None:
     with Stubber(eks) as stub:
         stub.add_response("describe_cluster", {"cluster": {"name": "edge", "status": "CREATING"}})
-        error = refusal(EksCluster(lambda: eks, partial(sdk.client, "sts"), "edge").read)
+        error = refusal(partial(read_cluster, lambda: eks, "edge"))
     assert error.cause is Cause.NETWORK_ERROR
     assert "is CREATING" in str(error)
 
@@ -179,7 +178,7 @@ def test_all_of_a_token_that_is_secret_is_known_as_such(signing: boto3.session.S
 def test_without_a_role_to_sign_with_there_is_no_token(
     signing: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor_loop.aws.kubeconfigs.credentials", lambda: None)
+    monkeypatch.setattr(sources, "credentials", lambda: None)
     assert refusal(lambda: made(signing)).cause is Cause.INSUFFICIENT_PERMISSIONS
 
 

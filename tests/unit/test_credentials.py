@@ -9,7 +9,7 @@ import pytest
 
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.porch import Credentials, Kubeconfig, with_token
-from conductor_loop.porch.credentials import KEPT_SECONDS
+from conductor_loop.porch.kubeconfig import KEPT_SECONDS
 from tests.factories import Clock
 
 if TYPE_CHECKING:

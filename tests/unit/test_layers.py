@@ -9,7 +9,7 @@ from tests.imports import SOURCE, imports
 MODULES = sorted(SOURCE.rglob("*.py"))
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only place that may do so
     "boto3": ("aws/", "storage/"),
-    "botocore": ("aws/", "storage/", "tokens/secretsmanager.py", "tokens/vault.py"),
+    "botocore": ("aws/", "storage/", "tokens/secretsmanager.py", "tokens/vault.py", "porch/sources.py"),
     "subprocess": "porch/",
     "conductor_loop.aws": (
         "aws/",
@@ -21,7 +21,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
         "audit/handler.py",
     ),
     "conductor_loop.storage": (
-        *("storage/", "aws/", "api/", "cli/", "tokens/secretsmanager.py"),
+        *("storage/", "aws/", "api/", "cli/", "tokens/secretsmanager.py", "porch/sources.py"),
         *("bootstrap.py", "sweeper.py", "audit/handler.py"),
     ),
     "conductor_loop.api": "api/",

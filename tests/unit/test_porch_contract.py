@@ -11,7 +11,7 @@ from conductor_loop.porch import RESERVED, Limits
 from conductor_loop.porch.exits import check_exit
 from conductor_loop.porch.package import Unusable
 from conductor_loop.porch.process import Ended
-from conductor_loop.porch.report import package_name, parse_document
+from conductor_loop.porch.report import parse_document, parse_text
 from conductor_loop.porch_check import RULES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/porch-contract.md").read_text()
@@ -69,5 +69,5 @@ def test_the_bounds_are_those_that_are_set() -> None:
 def test_the_outputs_shown_are_understood() -> None:
     direct, report = re.findall(r"```(?:json)?\n((?:Package|\{).*?)```", DOCUMENT, re.DOTALL)
     intent = {"namespace": "oran-sim", "target": "cnf-simulator", "replicas": 3}
-    assert package_name(direct) == "cnf-simulator-v1.2.3"
+    assert parse_text(direct)["package_name"] == "cnf-simulator-v1.2.3"
     assert parse_document(report.encode(), intent) == json.loads(report)

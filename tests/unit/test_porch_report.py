@@ -8,7 +8,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Delivered, Mode
-from conductor_loop.porch.report import Revision, delivered_direct, delivered_structured
+from conductor_loop.porch.report import Revision, delivered, parse_text
 from tests.unit.porches import INTENT, Bench
 
 DIRECT = """\
@@ -40,20 +40,20 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_both_modes_say_the_same() -> None:
     expected = Delivered("scale", 1, 3, notes=("one", "two"))
-    assert delivered_direct(DIRECT, "Note: one\nelse\nNote: two\n") == expected
-    assert delivered_structured(REPORT, "Note: one\nelse\nNote: two\n") == expected
+    assert delivered(parse_text(DIRECT), "Note: one\nelse\nNote: two\n") == expected
+    assert delivered(REPORT, "Note: one\nelse\nNote: two\n") == expected
 
 
 def test_a_package_revision_is_read_in_both_modes() -> None:
     revision = Revision("default", "edge-1.a.b", "Proposed")
     said = DIRECT.replace("scale", "repository") + "Package revision: default/edge-1.a.b (Proposed)\n"
-    assert delivered_direct(said, "").revision == revision
-    assert delivered_structured(REPORT | {"package_revision": REVISION}, "").revision == revision
+    assert delivered(parse_text(said), "").revision == revision
+    assert delivered(REPORT | {"package_revision": REVISION}, "").revision == revision
 
 
 @pytest.mark.parametrize("said", ["", "Package successfully created: a", "Delivery: by post\nReplicas observed: many"])
 def test_a_porch_that_says_nothing_of_it_has_written_a_package(said: str) -> None:
-    assert delivered_direct(said, "") == Delivered()
+    assert delivered(parse_text(said), "") == Delivered()
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_a_porch_that_says_nothing_of_it_has_written_a_package(said: str) -> Non
     ],
 )
 def test_what_is_not_of_the_contracts_form_is_left_out(report: dict[str, Any]) -> None:
-    assert delivered_structured(report, "") == Delivered()
+    assert delivered(report, "") == Delivered()
 
 
 def test_notes_are_bounded() -> None:
-    found = delivered_direct("", f"Note: {'x' * 5000}\n" * 50).notes
+    found = delivered(parse_text(""), f"Note: {'x' * 5000}\n" * 50).notes
     assert (len(found), max(map(len, found))) == (5, 300)
 
 

@@ -1,7 +1,6 @@
 """Runs porch, the program that makes a package of an intent. The only part that starts processes."""
 
-from conductor_loop.porch.credentials import Credentials
-from conductor_loop.porch.kubeconfig import Kubeconfig, read_kubeconfig, with_token
+from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig, read_kubeconfig, with_token
 from conductor_loop.porch.limits import Limits
 from conductor_loop.porch.package import Package
 from conductor_loop.porch.report import DELIVERIES, PACKAGE, REPOSITORY, SCALE, Delivered

@@ -27,16 +27,20 @@ _EXITS: dict[int, tuple[Cause, str]] = {
 }
 # Most programs do not die of a bound, they are refused something, say so and choose an exit code: 1 for Python, 2 for
 # Go, SIGABRT for C++. These words tell such an end from what the code says, so that it is tried again.
-_MEMORY = re.compile(
-    r"^(?:object type name: )?MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc",
-    re.IGNORECASE | re.MULTILINE,
+_REFUSED = (
+    (
+        r"^(?:object type name: )?MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc",
+        (Cause.MEMORY_LIMIT, "porch ran out of memory"),
+    ),
+    (  # not memory, but alike: the platform's bound on processes, which a runaway forker beside it may have reached
+        r"cannot fork|fork[^\n]*temporarily unavailable|can't start new thread|^BlockingIOError: \[Errno 11\]",
+        (Cause.MEMORY_LIMIT, "the system had no room for another process of porch's"),
+    ),
+    (
+        "no space left on device|file too large|disk quota exceeded|file size limit",
+        (Cause.DISK_FULL, "porch ran out of disk space, or wrote a larger file than it may"),
+    ),
 )
-# Not memory, but treated alike: the platform's bound on processes, which a runaway forker beside it may have reached.
-_TASKS = re.compile(
-    r"cannot fork|fork[^\n]*temporarily unavailable|can't start new thread|^BlockingIOError: \[Errno 11\]",
-    re.IGNORECASE | re.MULTILINE,
-)
-_DISK = re.compile(r"no space left on device|file too large|disk quota exceeded|file size limit", re.IGNORECASE)
 _MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
 
 _STOPS: dict[Stop, tuple[Cause, str]] = {  # what porch did, beyond which of the limits
@@ -45,15 +49,11 @@ _STOPS: dict[Stop, tuple[Cause, str]] = {  # what porch did, beyond which of the
     Stop.TASKS: (Cause.PORCH_KILLED, "started more than {0.tasks} processes and threads"),
 }
 
+_NOT_FOUND = (Cause.PORCH_NOT_FOUND, "porch, or the interpreter it names, was not found")
+_NO_ROOM = (Cause.MEMORY_LIMIT, "the system had no room to start porch")
 _START: dict[int, tuple[Cause, str]] = {
-    **dict.fromkeys(
-        (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG),
-        (Cause.PORCH_NOT_FOUND, "porch, or the interpreter it names, was not found"),
-    ),
-    **dict.fromkeys(
-        (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
-        (Cause.MEMORY_LIMIT, "the system had no room to start porch"),
-    ),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG), _NOT_FOUND),
+    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE), _NO_ROOM),
     **dict.fromkeys((errno.ECHILD, errno.ESRCH), (Cause.PORCH_KILLED, "how porch ended was lost")),
 }
 
@@ -73,13 +73,8 @@ _NEXT: dict[Cause, str] = {
 }
 _NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
 
-# Of these the bundled porch says the next step itself, and better: "Error: what is wrong: what to do".
-_MAY_ADVISE = {
-    Cause.DEPLOYMENT_NOT_FOUND,
-    Cause.INSUFFICIENT_PERMISSIONS,
-    Cause.NETWORK_ERROR,
-    Cause.QUOTA_EXCEEDED,
-}
+# Of 2 to 5 the bundled porch says the next step itself, and better: "Error: what is wrong: what to do".
+_MAY_ADVISE = {_EXITS[code][0] for code in range(2, 6)}
 _ADVICE = re.compile(r"Error: .+: .+")
 
 _SAID_LENGTH = 500  # characters of porch's last words in a message
@@ -94,25 +89,19 @@ def check_exit(ended: Ended, limits: Limits) -> None:
         raise Unusable(cause, f"porch {did.format(limits)} and was ended")
     if ended.exit_code != 0:
         cause, what = _cause_of_exit(ended.exit_code, ended.stderr.decode(errors="replace"))
-        how = f"exit code {ended.exit_code}" if ended.exit_code > 0 else _signal_name(-ended.exit_code)
+        names = {each.value: each.name for each in signal.Signals}
+        number = -ended.exit_code
+        how = names.get(number, f"signal {number}") if number > 0 else f"exit code {ended.exit_code}"
         raise Unusable(cause, f"{what} ({how})")
 
 
 def _cause_of_exit(exit_code: int, stderr: str) -> tuple[Cause, str]:
-    if exit_code not in _MEANT and _MEMORY.search(stderr):
-        return Cause.MEMORY_LIMIT, "porch ran out of memory"
-    if exit_code not in _MEANT and _TASKS.search(stderr):
-        return Cause.MEMORY_LIMIT, "the system had no room for another process of porch's"
-    if exit_code not in _MEANT and _DISK.search(stderr):
-        return Cause.DISK_FULL, "porch ran out of disk space, or wrote a larger file than it may"
+    for words, meaning in _REFUSED:
+        if exit_code not in _MEANT and re.search(words, stderr, re.IGNORECASE | re.MULTILINE):
+            return meaning
     if exit_code in _EXITS:
         return _EXITS[exit_code]
     return (Cause.PORCH_KILLED, "porch was killed") if exit_code < 0 else (Cause.PORCH_FAILED, "porch failed")
-
-
-def _signal_name(number: int) -> str:
-    known = number in {each.value for each in signal.Signals}
-    return signal.Signals(number).name if known else f"signal {number}"
 
 
 def start_failure(error: OSError | ValueError) -> Unusable:

@@ -1,18 +1,24 @@
-"""Kubeconfigs: porch's credentials for a cluster, and the secrets in them that must never be shown."""
+"""Kubeconfigs: porch's credentials for a cluster, the secrets in them, and what they are made of, cached."""
 
 import base64
 import json
+import re
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from conductor_loop.errors import Cause, NoCredentials
 
-# Of a user's entry, the fields that are secrets. All else, and so most of what a plugin is given, are plain words:
-# names of clusters, regions and commands, which honest output and honest packages are full of.
-_SECRETS = ("token", "password", "client-key-data")
-_SECRETS_OF_PROVIDERS = ("id-token", "refresh-token", "access-token", "client-secret")
-_SECRET_NAMES = ("token", "secret", "password", "key")  # in the name of a plugin's variable
+KEPT_SECONDS = 300.0  # after which a rotated secret, or a replaced cluster, is noticed
+_FRESH_SECONDS = 10.0  # a younger one was read since the failure that asks for another
+# Of a user's entry, the fields, and a plugin's variables, that hold secrets. All else are plain words: names of
+# clusters, regions and commands, which honest output and honest packages are full of; these two are paths.
+_SECRET = re.compile("token|secret|password|key", re.IGNORECASE)
+_PATHS = {"tokenFile", "client-key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +40,16 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
 
     remedy = "put the output of `kubectl config view --raw --minify --flatten` there"
     try:
-        document = _loaded(content, yaml.safe_load)
-        secrets = frozenset(_secrets(document))
+        try:
+            document = json.loads(content)  # with tabs, which YAML forbids, it is what kubectl reads all the same
+        except ValueError:
+            document = yaml.safe_load(content)
+        secrets = frozenset(_secrets_of(document) if isinstance(document, dict) else ())
     except (yaml.YAMLError, ValueError, RecursionError):  # whose words quote the file
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is not YAML: {remedy}") from None
     if not (isinstance(document, dict) and isinstance(document.get("users"), list) and document["users"]):
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is no kubeconfig with a user: {remedy}")
     return Kubeconfig(content, secrets)
-
-
-def _loaded(content: bytes, load: Callable[[bytes], Any]) -> Any:  # noqa: ANN401 - any YAML
-    try:
-        return json.loads(content)  # with tabs, which YAML forbids, it is what kubectl reads all the same
-    except ValueError:
-        return load(content)
 
 
 def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeconfig:
@@ -72,58 +74,87 @@ def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeco
     return Kubeconfig(json.dumps(document).encode(), frozenset({token, *secrets}))
 
 
-def _secrets(document: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML
-    if not isinstance(document, dict):
-        return
+def _secrets_of(document: dict[Any, Any]) -> Iterator[str]:
     for user in _entries(document.get("users"), "user"):
-        for text in _texts(list(_of_user(user))):
-            yield text
-            yield from _decoded(text)
+        yield from _secrets(user)
     for cluster in _entries(document.get("clusters"), "cluster"):
         proxy = str(cluster.get("proxy-url") or "")
         if "@" in proxy:  # it holds a password
             yield from (proxy, proxy.rpartition("@")[0].rpartition("/")[2], proxy.rpartition("@")[0].rpartition(":")[2])
 
 
-def _of_user(user: dict[str, Any]) -> Iterator[Any]:
-    yield from (user.get(name) for name in _SECRETS)
-    match user.get("auth-provider"):
-        case {"config": dict(config)}:
-            yield from (config.get(name) for name in _SECRETS_OF_PROVIDERS)
-    match user.get("exec"):
-        case {"env": list(variables)}:
-            for variable in variables:
-                if isinstance(variable, dict) and _is_secret(str(variable.get("name"))):
-                    yield variable.get("value")
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name.lower() for word in _SECRET_NAMES)
-
-
-def _entries(entries: Any, kind: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any YAML
+def _entries(entries: Any, kind: str) -> Iterator[dict[Any, Any]]:  # noqa: ANN401 - any YAML
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get(kind), dict):
             yield entry[kind]
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML
+def _secrets(value: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 - any YAML
+    """Give the texts below a field of this name, if it or one below it names a secret."""
     match value:
+        case {"name": str(variable), "value": inner}:  # of a plugin
+            yield from _secrets(inner, f"{name} {variable}")
         case dict():
-            for inner in value.values():
-                yield from _texts(inner)
+            for key, inner in value.items():
+                yield from _secrets(inner, f"{name} {key}" if key not in _PATHS else name)
         case list():
             for inner in value:
-                yield from _texts(inner)
-        case str() | bytes() | int() | float():  # a token of digits is a number to YAML
-            yield value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+                yield from _secrets(inner, name)
+        case str() | bytes() | int() | float() if _SECRET.search(name):  # a token of digits is a number to YAML
+            text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+            yield text
+            with suppress(ValueError):
+                decoded = base64.b64decode("".join(text.split()), validate=True).decode(errors="replace")
+                if "-----BEGIN" in decoded:  # a key in PEM, perhaps behind a comment
+                    yield decoded
 
 
-def _decoded(text: str) -> Iterator[str]:
-    """Give what ``client-key-data`` and its like hold: PEM in base64."""
-    try:
-        decoded = base64.b64decode("".join(text.split()), validate=True).decode(errors="replace")
-    except ValueError:
-        return
-    if "-----BEGIN" in decoded:  # perhaps behind a comment
-        yield decoded
+class Credentials[T]:
+    """Gives a kubeconfig to each run, with a short-lived token of its own; may be used by several threads at once.
+
+    Args:
+        read: Reads the secret or cluster over the network, within bounds of its own; raises NoCredentials.
+        make: Makes a kubeconfig of that without the network, with a new token; raises NoCredentials.
+        clock: Seconds that go on while an execution environment is frozen.
+
+    """
+
+    def __init__(
+        self, read: Callable[[], T], make: Callable[[T], Kubeconfig], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._read, self._make, self._clock = read, make, clock
+        self._found: Future[T] | None = None  # shared by all runs
+        self._began = 0.0
+        self._lock = Lock()
+        # A thread, since no timeout of a socket bounds a name server; the caller stops waiting in time.
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="credentials")
+
+    def kubeconfig(self, within_seconds: float) -> Kubeconfig:
+        """Return a kubeconfig for a run that begins now.
+
+        Raises:
+            NoCredentials: there is none, or none came in time; the next call reads again.
+
+        """
+        try:
+            found = self._current().result(within_seconds)
+        except TimeoutError:
+            what = f"no credentials for the cluster came within {within_seconds:.0f} s"
+            raise NoCredentials(Cause.NETWORK_ERROR, what) from None
+        except NoCredentials as error:
+            raise NoCredentials(error.cause, str(error)) from None  # one for each run: they share the read
+        return self._make(found)
+
+    def forget(self) -> None:
+        """Read again for the next run, since the cluster refused these credentials."""
+        with self._lock:
+            if self._clock() - self._began > _FRESH_SECONDS:
+                self._found = None
+
+    def _current(self) -> Future[T]:
+        with self._lock:
+            now, found = self._clock(), self._found
+            if found is None or (found.done() and (now - self._began >= KEPT_SECONDS or found.exception())):
+                found, self._began = self._pool.submit(self._read), now
+                self._found = found
+            return found

@@ -1,13 +1,9 @@
 """The bounds of one run; the kernel enforces some, for each process."""
 
-import resource
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 
 _MIB = 1024**2
-_GO_RESERVES_BYTES = 1024 * _MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +24,6 @@ class Limits:
     package_files: int = 100  # in the package; as many directories
     package_bytes: int = 10 * _MIB  # of all files in the package
     grace_seconds: float = 2.0  # from SIGTERM to SIGKILL
-
-    def impose(self, pids: Iterable[int]) -> None:
-        """Set the limits of running processes, which all that they start inherits.
-
-        From outside: code between fork and exec is not safe beside threads. A process runs without limits for a moment.
-        """
-        # Memory is RLIMIT_DATA: RLIMIT_AS counts what is merely reserved, and every Go program reserves 600 MiB at its
-        # start. RLIMIT_AS, with room for that, remains for shared mappings, which RLIMIT_DATA does not count.
-        wanted = {
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_DATA: self.memory_bytes,
-            resource.RLIMIT_AS: self.memory_bytes + _GO_RESERVES_BYTES,
-            resource.RLIMIT_NOFILE: self.file_descriptors,
-            resource.RLIMIT_FSIZE: self.file_bytes,
-        }
-        for pid in pids:
-            with suppress(ProcessLookupError, PermissionError):  # it has ended, or a sandbox refuses
-                for kind, value in wanted.items():
-                    _lower(pid, kind, value)
-
-
-def _lower(pid: int, kind: int, value: int) -> None:
-    _, hard = resource.prlimit(pid, kind)
-    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.prlimit(pid, kind, (bound, bound))
 
 
 class Stop(Enum):

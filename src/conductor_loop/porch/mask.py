@@ -87,10 +87,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 def _begun(text: str, form: str) -> int:
     """How many characters at the end of the text begin a form; 0 where they are too few to tell."""
-    tail, end = text[-SHORTEST:], len(form) - 1
-    while len(tail) == SHORTEST and (at := form.rfind(tail, 0, end)) >= 0:
-        size = at + SHORTEST
-        if text.endswith(form[:size]):
-            return size
-        end = size - 1
-    return 0
+    if text[-SHORTEST:] not in form:
+        return 0
+    sizes = range(min(len(text), len(form) - 1), SHORTEST - 1, -1)
+    return next((size for size in sizes if text.endswith(form[:size])), 0)

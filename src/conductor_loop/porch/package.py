@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conductor_loop.errors import Cause
+from conductor_loop.porch.limits import Limits
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a fifo must not hold us
@@ -33,14 +34,6 @@ class Unusable(Exception):  # noqa: N818 - reads as what happened
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
         self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The largest package that is read back: so many files (and as many directories), so many bytes in all of them."""
-
-    files: int
-    size_bytes: int
 
 
 def is_name(name: object) -> bool:
@@ -73,61 +66,49 @@ def _only_directory(files: Mapping[str, bytes]) -> str | None:
     return tops.pop() if len(tops) == 1 and all("/" in path for path in files) else None
 
 
-def read(directory: int, bounds: Bounds) -> dict[str, bytes]:
+def read(directory: int, limits: Limits) -> dict[str, bytes]:
     """Read everything below an open directory: relative POSIX path to content, sorted.
 
     Every name is opened relative to a directory already open and never through a link, so what was checked is what is
-    read. Raises `Unusable` (PACKAGE_UNSAFE) for anything but plain files with plain names within the bounds, and
+    read. Raises `Unusable` (PACKAGE_UNSAFE) for anything but plain files with plain names within the limits, and
     `OSError`.
     """
-    reader = _Reader(bounds)
-    reader.read(directory)
-    return dict(sorted(reader.files.items()))
+    files: dict[str, bytes] = {}
+    directories, room = 0, limits.package_bytes
+    for top, below, others, descriptor in os.fwalk(".", dir_fd=directory, onerror=_raise):
+        directories += len(below)
+        for name in below + others:
+            path = _checked(f"{top}/{name}".removeprefix("./"))
+            mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode) and path.count("/") + 2 > _MOST_LEVELS:
+                raise _unsafe(f"is deeper than {_MOST_LEVELS} directories")
+            if stat.S_ISREG(mode):
+                files[path] = _content(descriptor, path, room)
+                room -= len(files[path])
+                if room < 0:
+                    raise _unsafe(f"is larger than {limits.package_bytes} bytes")
+            elif not stat.S_ISDIR(mode):
+                raise _unsafe(f"holds {path!r}, which is no plain file")
+            if max(len(files), directories) > limits.package_files:
+                raise _unsafe(f"has more than {limits.package_files} files")
+    return dict(sorted(files.items()))
 
 
-class _Reader:
-    """Reads a tree of plain files, counting as it goes, so that it stops early however large the tree is."""
+def _raise(error: OSError) -> None:
+    raise error
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
-        self.files: dict[str, bytes] = {}
-        self.directories = 0
-        self.room = bounds.size_bytes
 
-    def read(self, directory: int, prefix: str = "", level: int = 1) -> None:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                path = _checked(prefix + entry.name)
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_ISDIR(mode):
-                    self._enter(directory, path, level)
-                elif stat.S_ISREG(mode):
-                    self.files[path] = self._content(directory, path)
-                else:
-                    raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds {path!r}, which is no plain file")
-                if len(self.files) > self.bounds.files or self.directories > self.bounds.files:
-                    raise Unusable(Cause.PACKAGE_UNSAFE, f"the package has more than {self.bounds.files} files")
+def _content(directory: int, path: str, room: int) -> bytes:
+    """Return the content of a file, or the first bytes more than there is room for."""
+    with opened(path.rpartition("/")[2], FILE, directory) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise _unsafe(f"holds {path!r}, which has a second name elsewhere")
+        return file.read(room + 1)
 
-    def _enter(self, parent: int, path: str, level: int) -> None:
-        self.directories += 1
-        if level == _MOST_LEVELS:
-            raise Unusable(Cause.PACKAGE_UNSAFE, f"the package is deeper than {_MOST_LEVELS} directories")
-        with opened(path.rpartition("/")[2], DIRECTORY, parent) as directory:
-            self.read(directory, f"{path}/", level + 1)
 
-    def _content(self, parent: int, path: str) -> bytes:
-        with (
-            opened(path.rpartition("/")[2], FILE, parent) as descriptor,
-            open(descriptor, "rb", closefd=False) as file,
-        ):
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds {path!r}, which has a second name elsewhere")
-            content = file.read(self.room + 1)
-        self.room -= len(content)
-        if self.room < 0:
-            raise Unusable(Cause.PACKAGE_UNSAFE, f"the package is larger than {self.bounds.size_bytes} bytes")
-        return content
+def _unsafe(what: str) -> Unusable:
+    return Unusable(Cause.PACKAGE_UNSAFE, f"the package {what}")
 
 
 def _checked(path: str) -> str:
@@ -137,7 +118,7 @@ def _checked(path: str) -> str:
     odd = not name.isprintable() or "\\" in name or ".." in name or name.strip(" ") != name
     # of two spellings of one name, S3 keeps both, and a file system may keep one
     if odd or not unicodedata.is_normalized("NFC", name) or len(os.fsencode(path)) > _PATH_BYTES:
-        raise Unusable(Cause.PACKAGE_UNSAFE, f"the package holds a name that is not safe: {ascii(path)[:200]}")
+        raise _unsafe(f"holds a name that is not safe: {ascii(path)[:200]}")
     return path
 
 

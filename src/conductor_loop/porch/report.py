@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from conductor_loop.errors import Cause
@@ -11,11 +11,13 @@ from conductor_loop.porch.package import Unusable, is_name
 
 PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
 DELIVERIES: Final = (PACKAGE, CHECK, SCALE, REPOSITORY)
-_CREATED = re.compile(r"^Package successfully created:(.*)$", re.MULTILINE)
-_DELIVERY = re.compile(rf"^Delivery: ({'|'.join(DELIVERIES)})$", re.MULTILINE)
-_UPDATED = re.compile(r"^Replicas (?:updated|wanted): (\d{1,10}) -> \d+$", re.MULTILINE)
-_OBSERVED = re.compile(r"^Replicas observed: (\d{1,10})$", re.MULTILINE)
-_REVISION = re.compile(r"^Package revision: ([^/\s]+)/(\S+) \((\w+)\)$", re.MULTILINE)
+_LINES = {  # of direct mode, by what they are in the document of structured mode
+    "package_name": re.compile(r"^Package successfully created:(.*)$", re.MULTILINE),
+    "delivery": re.compile(rf"^Delivery: ({'|'.join(DELIVERIES)})$", re.MULTILINE),
+    "previous_replicas": re.compile(r"^Replicas (?:updated|wanted): (\d{1,10}) -> \d+$", re.MULTILINE),
+    "observed_replicas": re.compile(r"^Replicas observed: (\d{1,10})$", re.MULTILINE),
+}
+_REVISION = re.compile(r"^Package revision: (?P<namespace>[^/\s]+)/(?P<name>\S+) \((?P<lifecycle>\w+)\)$", re.MULTILINE)
 _NOTE = re.compile(r"^Note: (.+)$", re.MULTILINE)
 _MOST_NOTES, _NOTE_LENGTH = 5, 300
 _NAME_LENGTH = 253
@@ -45,10 +47,17 @@ class Delivered:
         return self.delivery == SCALE and self.observed_replicas == replicas
 
 
-def package_name(stdout: str) -> str | None:
-    """Return the name that one line of the text of direct mode gives to the package."""
-    found = _CREATED.search(stdout)
-    return found[1].strip() if found else None
+def parse_text(stdout: str) -> dict[str, Any]:
+    """Return what the text of direct mode says as the document of structured mode has it."""
+    found = {name: line[1].strip() for name, pattern in _LINES.items() if (line := pattern.search(stdout))}
+    replicas = {name: int(found[name]) for name in ("previous_replicas", "observed_replicas") if name in found}
+    revision = _REVISION.search(stdout)
+    return {
+        "package_name": None,
+        **found,
+        "deployment": replicas,
+        "package_revision": revision and revision.groupdict(),
+    }
 
 
 def parse_document(stdout: bytes, intent: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -78,46 +87,20 @@ def _invalid(what: str) -> Unusable:
     return Unusable(Cause.PORCH_OUTPUT_INVALID, f"porch ended well, but its structured output {what}")
 
 
-def delivered_direct(stdout: str, stderr: str) -> Delivered:
-    """Read how far the text of direct mode says that the package was delivered."""
-    delivery, revision = _DELIVERY.search(stdout), _REVISION.search(stdout)
-    return Delivered(
-        delivery[1] if delivery else PACKAGE,
-        _number(_UPDATED.search(stdout)),
-        _number(_OBSERVED.search(stdout)),
-        _revision(*revision.groups()) if revision else None,
-        _notes(stderr),
-    )
-
-
-def delivered_structured(report: Mapping[str, Any], stderr: str) -> Delivered:
-    """Read the same from a document; what is not of the contract's form is left out."""
-    deployment = report.get("deployment")
-    deployment = deployment if isinstance(deployment, dict) else {}
-    delivery, revision = report.get("delivery"), report.get("package_revision")
-    fields = revision if isinstance(revision, dict) else {}
+def delivered(report: Mapping[str, Any], stderr: str) -> Delivered:
+    """Read how far a document says that the package was delivered; what is not of the contract's form is left out."""
+    delivery, deployment, revision = (report.get(name) for name in ("delivery", "deployment", "package_revision"))
+    replicas = deployment if isinstance(deployment, dict) else {}
+    names = [revision.get(key) for key in ("namespace", "name", "lifecycle")] if isinstance(revision, dict) else []
+    texts = [name[:_NAME_LENGTH] for name in names if isinstance(name, str)]
     return Delivered(
         delivery if delivery in DELIVERIES else PACKAGE,
-        _count(deployment.get("previous_replicas")),
-        _count(deployment.get("observed_replicas")),
-        _revision(*(fields.get(name) for name in ("namespace", "name", "lifecycle"))),
-        _notes(stderr),
+        _count(replicas.get("previous_replicas")),
+        _count(replicas.get("observed_replicas")),
+        Revision(*texts) if len(texts) == len(fields(Revision)) else None,
+        tuple(note.strip()[:_NOTE_LENGTH] for note in _NOTE.findall(stderr)[:_MOST_NOTES]),
     )
-
-
-def _number(found: re.Match[str] | None) -> int | None:
-    return int(found[1]) if found else None
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _revision(namespace: object, name: object, lifecycle: object) -> Revision | None:
-    if isinstance(namespace, str) and isinstance(name, str) and isinstance(lifecycle, str):
-        return Revision(namespace[:_NAME_LENGTH], name[:_NAME_LENGTH], lifecycle[:_NAME_LENGTH])
-    return None
-
-
-def _notes(stderr: str) -> tuple[str, ...]:
-    return tuple(note.strip()[:_NOTE_LENGTH] for note in _NOTE.findall(stderr)[:_MOST_NOTES])

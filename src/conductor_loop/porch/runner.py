@@ -17,22 +17,14 @@ from typing import Any
 
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
-from conductor_loop.porch.credentials import Credentials
 from conductor_loop.porch.exits import check_exit, explain, start_failure
-from conductor_loop.porch.kubeconfig import Kubeconfig
+from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig
 from conductor_loop.porch.leftovers import cleaned
 from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.mask import Mask, masking, printable, readable
-from conductor_loop.porch.package import Bounds, Package, Unusable, packed
+from conductor_loop.porch.package import Package, Unusable, packed
 from conductor_loop.porch.process import Command, Ended, execute
-from conductor_loop.porch.report import (
-    SCALE,
-    Delivered,
-    delivered_direct,
-    delivered_structured,
-    package_name,
-    parse_document,
-)
+from conductor_loop.porch.report import SCALE, Delivered, delivered, parse_document, parse_text
 from conductor_loop.porch.workspace import Workspace, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
@@ -78,6 +70,9 @@ class Run:
     duration_seconds: float
 
 
+_NOT_STARTED = Run(None, "", "", 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A successful run: the package, a message of one line, and porch's document in structured mode."""
@@ -104,15 +99,6 @@ class PorchFailed(Exception):  # noqa: N818 - reads as what happened
 
 class NoDryRun(PorchFailed):
     """A dry run that was not started: this porch knows none, and would change something."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Success:
-    """A run that succeeded, what of it may be shown, and the mask of what may not."""
-
-    ended: Ended
-    run: Run
-    mask: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,27 +139,29 @@ class Porch:
         try:
             return self.credentials.kubeconfig(request.timeout_seconds) if self.credentials else None
         except NoCredentials as error:
-            raise PorchFailed(error.cause, Run(None, "", "", 0.0), f"porch was not started: {error}.") from None
+            raise PorchFailed(error.cause, _NOT_STARTED, f"porch was not started: {error}.") from None
 
     def _run(self, request: Request, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
-        run, mask = Run(None, "", "", 0.0), masking(kubeconfig.secrets if kubeconfig else ())
-        content = json.dumps(dict(request.document), indent=2).encode()
-        given = kubeconfig.content if kubeconfig else None
+        run, mask = _NOT_STARTED, masking(kubeconfig.secrets if kubeconfig else ())
+        files = (json.dumps(dict(request.document), indent=2).encode(), kubeconfig.content if kubeconfig else None)
         try:
             if request.dry_run:
                 self._check_dry_run(request, deadline)
-            with workspace(self.work_root.absolute(), request.file, content, given) as space:
+            with workspace(self.work_root.absolute(), request.file, *files) as space:
                 # The time includes that of the credentials and of the directory.
                 ended = self._execute(self.command(replace(request, timeout_seconds=_left(deadline)), space))
                 run = self._shown(ended, mask)
                 check_exit(ended, self.limits)
-                return self._result(request, space, _Success(ended, run, mask))
+                package, report = self._read(request, space, ended, mask)
         except Unusable as problem:
             if self.credentials and problem.cause in _STALE:
                 self.credentials.forget()
             # Not chained: the problem may quote a name that porch chose.
             message = mask.text(explain(problem, run.stderr))
             raise PorchFailed(problem.cause, run, message, self._so_far(run)) from None
+        message = f"Package successfully created: {package.name}"
+        is_document = self.mode is Mode.STRUCTURED
+        return Result(package, run, message, report if is_document else None, delivered(report, run.stderr))
 
     def _check_dry_run(self, request: Request, deadline: float) -> None:
         """Look for the flag in porch's help, without intent or kubeconfig: a porch may ignore flags it does not know.
@@ -189,10 +177,11 @@ class Porch:
 
     def _so_far(self, run: Run) -> Delivered | None:
         """Read how far a run got that failed; nothing that it printed is relied on."""
-        if self.mode is Mode.DIRECT:
-            found = delivered_direct(run.stdout, run.stderr)
-        else:
-            found = delivered_structured(_report(run.stdout), run.stderr)
+        try:
+            report = parse_text(run.stdout) if self.mode is Mode.DIRECT else json.loads(run.stdout)
+        except (ValueError, RecursionError):
+            return None
+        found = delivered(report if isinstance(report, dict) else {}, run.stderr)
         return found if found.delivery == SCALE or found.observed_replicas is not None else None
 
     def _execute(self, command: Command) -> Ended:
@@ -225,28 +214,16 @@ class Porch:
         stdout, stderr = (readable(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
         return Run(exit_code, stdout, stderr, ended.duration_seconds)
 
-    def _result(self, request: Request, space: Workspace, success: _Success) -> Result:
-        run, mask = success.run, success.mask
-        files = space.read(Bounds(self.limits.package_files, self.limits.package_bytes))
+    def _read(self, request: Request, space: Workspace, ended: Ended, mask: Mask) -> tuple[Package, Mapping[str, Any]]:
+        files = space.read(self.limits)
         if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
-        report = None
-        if self.mode is Mode.STRUCTURED:
-            report = parse_document(success.ended.stdout, request.document)
-        name = report["package_name"] if report else package_name(printable(success.ended.stdout))
+        is_document = self.mode is Mode.STRUCTURED
+        report = parse_document(ended.stdout, request.document) if is_document else parse_text(printable(ended.stdout))
+        name = report["package_name"]
         # A short password may be a word of the intent, so of a name only long secrets are masked.
         package = packed(files, mask.text(name) if name and mask.is_in(name.encode(errors="replace")) else name)
-        report = mask.document(report)
-        delivered = delivered_structured(report, run.stderr) if report else delivered_direct(run.stdout, run.stderr)
-        return Result(package, run, f"Package successfully created: {package.name}", report, delivered)
-
-
-def _report(stdout: str) -> Mapping[str, Any]:
-    try:
-        report = json.loads(stdout)
-    except (ValueError, RecursionError):
-        return {}
-    return report if isinstance(report, dict) else {}
+        return package, mask.document(report)
 
 
 def _left(deadline: float) -> float:

@@ -16,53 +16,31 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.package import DIRECTORY, FILE, Bounds, Unusable, opened, read
-from conductor_loop.porch.removal import REMOVAL_SECONDS, remove_below
+from conductor_loop.porch.leftovers import REMOVAL_SECONDS, remove_below
+from conductor_loop.porch.limits import Limits
+from conductor_loop.porch.package import DIRECTORY, FILE, Unusable, opened, read
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-@dataclass(frozen=True, slots=True)
 class Workspace:
     """A live run's directory. Read it once no process is alive that could write to it."""
 
-    path: Path
-    descriptor: int
-    file: str
-    content: bytes = field(repr=False)
-    kubeconfig_content: bytes | None = field(default=None, repr=False)
+    def __init__(self, path: Path, descriptor: int, file: str, content: bytes, kubeconfig: bytes | None) -> None:
+        self.path, self.descriptor, self.content = path, descriptor, content
+        self.intent, self.out, self.home, self.tmp = (path / name for name in (file, "out", "home", "tmp"))
+        self.kubeconfig = None if kubeconfig is None else path / "kubeconfig"
+        for directory in (self.out, self.home, self.tmp):
+            directory.mkdir(mode=0o700)
+        self.intent.write_bytes(content)
+        if self.kubeconfig and kubeconfig is not None:
+            self.kubeconfig.touch(mode=0o600)
+            self.kubeconfig.write_bytes(kubeconfig)
 
-    @property
-    def intent(self) -> Path:
-        """The intent's file."""
-        return self.path / self.file
-
-    @property
-    def out(self) -> Path:
-        """Where porch writes the package."""
-        return self.path / "out"
-
-    @property
-    def home(self) -> Path:
-        """HOME of the run."""
-        return self.path / "home"
-
-    @property
-    def tmp(self) -> Path:
-        """TMPDIR of the run."""
-        return self.path / "tmp"
-
-    @property
-    def kubeconfig(self) -> Path | None:
-        """KUBECONFIG of the run, if it has one."""
-        return None if self.kubeconfig_content is None else self.path / "kubeconfig"
-
-    def read(self, bounds: Bounds) -> dict[str, bytes]:
+    def read(self, limits: Limits) -> dict[str, bytes]:
         """Everything below ``out/``: relative POSIX path to content, sorted.
 
         Raises `Unusable`: PACKAGE_UNSAFE as `package.read` does, and for anything written beside ``out/``.
@@ -70,28 +48,19 @@ class Workspace:
         try:
             self._check_surroundings()
             with opened("out", DIRECTORY, self.descriptor) as out:
-                return read(out, bounds)
+                return read(out, limits)
         except OSError as error:
             raise Unusable(Cause.PACKAGE_UNSAFE, f"the package cannot be read ({error.strerror})") from error
 
     def _check_surroundings(self) -> None:
-        ours = {self.file, "out", "home", "tmp"} | ({"kubeconfig"} if self.kubeconfig else set())
+        ours = {path.name for path in (self.intent, self.out, self.home, self.tmp, self.kubeconfig) if path}
         for name in os.listdir(self.descriptor):  # noqa: PTH208 - a Path has no descriptor
             if name not in ours:
                 raise Unusable(Cause.PACKAGE_UNSAFE, f"porch wrote outside its directory: {name!a}")
-        with suppress(OSError), opened(self.file, FILE, self.descriptor) as intent:
+        with suppress(OSError), opened(self.intent.name, FILE, self.descriptor) as intent:
             if os.read(intent, len(self.content) + 1) == self.content:
                 return
         raise Unusable(Cause.PACKAGE_UNSAFE, "porch wrote outside its directory: the intent's file was changed")
-
-    def _fill(self) -> None:
-        for directory in (self.out, self.home, self.tmp):
-            directory.mkdir(mode=0o700)
-        with self.intent.open("xb") as intent:
-            intent.write(self.content)
-        if self.kubeconfig and self.kubeconfig_content is not None:
-            with os.fdopen(os.open(self.kubeconfig, _NEW, 0o600), "wb") as kubeconfig:
-                kubeconfig.write(self.kubeconfig_content)
 
 
 @contextmanager
@@ -102,20 +71,20 @@ def workspace(root: Path, file: str, content: bytes, kubeconfig: bytes | None = 
     process died are removed first, for a few seconds at most. Raises `Unusable`: DISK_FULL, or PORCH_PERMISSION_DENIED
     for what an operator has to correct.
     """
-    space = None
+    made = None
     try:
         try:
             _check_root(root)
             _remove_leftovers(root)
-            space = Workspace(*_made(root), file, content, kubeconfig)
-            space._fill()  # noqa: SLF001 - this module's own
+            made = _make(root)
+            space = Workspace(*made, file, content, kubeconfig)
         except OSError as error:
             cause = Cause.DISK_FULL if error.errno in _NO_ROOM else Cause.PORCH_PERMISSION_DENIED
             raise Unusable(cause, f"no work directory could be made ({error.strerror})") from error
         yield space
     finally:
-        if space:
-            _remove(space.path, space.descriptor, time.monotonic() + REMOVAL_SECONDS)
+        if made:
+            _remove(*made, time.monotonic() + REMOVAL_SECONDS)
 
 
 def _check_root(root: Path) -> None:
@@ -125,7 +94,7 @@ def _check_root(root: Path) -> None:
         raise PermissionError(errno.EPERM, "its parent belongs to others, or others may write to it")
 
 
-def _made(root: Path) -> tuple[Path, int]:
+def _make(root: Path) -> tuple[Path, int]:
     """Make a directory and lock it. It gets its name last: a run that removes leftovers finds it locked."""
     name = os.urandom(8).hex()
     path, new = root / f"run-{name}", root / f"new-{name}"

@@ -331,6 +331,6 @@ def test_a_new_token_is_read_once_the_cluster_refuses_the_old_one(
     assert drop(bucket, "intent-a.json")["status"] == "success"
     world.api.token = "token-" + "rotated" * 8
     secret.put_secret_value(SecretId="edge", SecretString=world.kubeconfig().read_text())
-    monkeypatch.setattr("conductor_loop.porch.credentials._FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("conductor_loop.porch.kubeconfig._FRESH_SECONDS", 0.0)
     assert drop(bucket, "intent-b.json")["error_details"]["error_code"] == "INSUFFICIENT_PERMISSIONS"
     assert drop(bucket, "intent-c.json")["status"] == "success"

@@ -1,0 +1,364 @@
+"""Does a program keep the contract of a porch? ``docs/porch-contract.md`` states it, `RULES` check it."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from conductor_loop.errors import Cause
+from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, Porch, PorchFailed, Request, Result
+from conductor_loop.porch.limits import Stop
+from conductor_loop.porch.process import Ended, execute
+from conductor_loop.porch.workspace import Workspace, workspace
+
+INTENT: Mapping[str, Any] = {
+    "intent_type": "scaling",
+    "target": "cnf-simulator",
+    "namespace": "oran-sim",
+    "replicas": 3,
+    "reason": "porch-check",
+}
+_FILE = "intent-porch-check.json"
+_INVALID_INTENTS: dict[str, bytes] = {
+    "an empty file": b"",
+    "text that is not JSON": b"replicas: 3\n",
+    "JSON that is cut off": b'{"intent_type": "scaling", "target": "cnf-simulator"',
+    "an array": b"[]",
+    "an object without fields": b"{}",
+    "replicas below zero": b'{"intent_type": "scaling", "target": "a", "namespace": "b", "replicas": -1}',
+    "replicas in words": b'{"intent_type": "scaling", "target": "a", "namespace": "b", "replicas": "three"}',
+    "no target": b'{"intent_type": "scaling", "namespace": "b", "replicas": 1}',
+    "a target that is no name": b'{"intent_type": "scaling", "target": "../a", "namespace": "b", "replicas": 1}',
+}
+_LONGEST = 253  # of a Deployment's name
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_DURATION = re.compile(r"\d+(\.\d+)?s")
+_TICK_SECONDS = 1.1  # two runs so far apart have different times, however coarse the clock
+_TRIES = 2  # of what may happen once by bad luck
+
+
+class Broken(Exception):  # noqa: N818 - reads as what happened
+    """A rule is not kept; the message is what the program did, a clause."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The program under test and its environment. It runs as the function runs it, under the same limits."""
+
+    path: str
+    work_root: Path  # private to us; runs are made and removed below it
+    intent: Mapping[str, Any] = field(default_factory=lambda: INTENT)  # a valid one that the program can fulfil
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kubeconfig: Kubeconfig | None = field(default=None, repr=False)
+    timeout_seconds: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+    wait: Callable[[float], None] = time.sleep
+
+    @cached_property
+    def first(self) -> Result | PorchFailed:
+        """The first run, on the intent as it is."""
+        try:
+            return self.run()
+        except PorchFailed as failed:
+            return failed
+
+    @property
+    def good(self) -> Result:
+        """The first run, which succeeded: no rule that asks for it is checked otherwise."""
+        assert isinstance(self.first, Result)  # noqa: S101 - `check` has made sure
+        return self.first
+
+    def run(self, mode: Mode = Mode.DIRECT, *previous: Any, **changes: object) -> Result:  # noqa: ANN401 - two types
+        """Run it as the function does, on the intent with some fields changed. Raises `PorchFailed`.
+
+        ``previous``: the version of the target's last package, and its replicas.
+        """
+        request = Request(_FILE, {**self.intent, **changes}, self.timeout_seconds, *previous)
+        return self._porch(mode).run(request)
+
+    @contextmanager
+    def left(
+        self, content: bytes | None = None, timeout_seconds: float | None = None, *, is_elsewhere: bool = False
+    ) -> Iterator[tuple[Ended, Workspace]]:
+        """Run it once, and yield how it ended and the directory it ran in, before that is removed.
+
+        ``content`` replaces that of the intent's file; ``is_elsewhere``: it runs in another directory than the file's.
+        """
+        content = json.dumps(dict(self.intent), indent=2).encode() if content is None else content
+        kubeconfig = self.kubeconfig.content if self.kubeconfig else None
+        with workspace(self.work_root, _FILE, content, kubeconfig) as space:
+            request = Request(_FILE, {}, timeout_seconds or self.timeout_seconds)
+            command = self._porch(Mode.DIRECT).command(request, space)
+            yield execute(replace(command, directory=space.home) if is_elsewhere else command, self.limits), space
+
+    def _porch(self, mode: Mode) -> Porch:
+        kubeconfig = self.kubeconfig
+        credentials = Credentials(lambda: kubeconfig, lambda found: found) if kubeconfig else None
+        return Porch(self.path, mode, self.environment, self.work_root, self.limits, credentials=credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a porch promises. Its check raises `Broken` or `PorchFailed` for a program that does not keep it."""
+
+    name: str
+    promise: str
+    next_step: str
+    check: Callable[[Subject], None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result for one rule. ``kept`` is None if it was not checked; ``what`` says why not, or what happened."""
+
+    rule: Rule
+    kept: bool | None
+    what: str = ""
+
+    @property
+    def line(self) -> str:
+        """The finding, for people."""
+        name = f"{self.rule.name:12}"
+        if self.kept is None:
+            return f"-       {name} {self.what}"
+        if self.kept:
+            return f"ok      {name} {self.rule.promise}"
+        return f"BROKEN  {name} {self.what}. Rule: {self.rule.promise}. Next: {self.rule.next_step}."
+
+
+def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
+    """Check the rules, or only those of these names and those they rest on, and yield each finding at once."""
+    names = {*only, *_FIRST, *(_RESTS_ON.get(name) for name in only)}
+    broken: list[str] = []
+    for rule in RULES:
+        if only and rule.name not in names:
+            continue
+        obstacle = next((name for name in broken if name in _FIRST or name == _RESTS_ON.get(rule.name)), None)
+        unchecked = Finding(rule, None, f"not checked while {obstacle!a} is broken")
+        finding = unchecked if obstacle else _check(rule, subject)
+        if finding.kept is False:
+            broken.append(rule.name)
+        yield finding
+
+
+def _check(rule: Rule, subject: Subject) -> Finding:
+    try:
+        rule.check(subject)
+    except Broken as broken:
+        return Finding(rule, kept=False, what=str(broken))
+    except PorchFailed as failed:
+        return Finding(rule, kept=False, what=str(failed).rpartition("; ")[0] or str(failed))
+    return Finding(rule, kept=True)
+
+
+def _check_first(rule: str, subject: Subject) -> None:
+    failed = subject.first
+    if isinstance(failed, PorchFailed) and rule == (
+        "inside" if "outside its directory" in str(failed) else _RULE_OF.get(failed.cause, "succeeds")
+    ):
+        raise failed
+
+
+def _structured(subject: Subject) -> None:
+    report = subject.run(Mode.STRUCTURED).report or {}
+    deployment: dict[str, Any] = report["deployment"]
+    for key, otherwise in (("previous_replicas", "missing"), ("observed_replicas", None)):
+        replicas = deployment.get(key, otherwise)
+        if not (replicas is None or (isinstance(replicas, int) and not isinstance(replicas, bool) and replicas >= 0)):
+            raise Broken(f'"{key}" is {replicas!a}')
+    for key, form in (("timestamp", _TIMESTAMP), ("duration", _DURATION)):
+        if not (isinstance(report.get(key), str) and form.fullmatch(report[key])):
+            raise Broken(f'"{key}" is {report.get(key, "missing")!a}')
+
+
+def _repeatable(subject: Subject) -> None:
+    subject.wait(_TICK_SECONDS)
+    _compare(subject.good, subject.run(), "in a later run")
+
+
+def _modes(subject: Subject) -> None:
+    with suppress(PorchFailed):  # which breaks `structured`
+        _compare(subject.good, subject.run(Mode.STRUCTURED), "with -structured")
+
+
+def _compare(one: Result, other: Result, when: str) -> None:
+    if one.package.name != other.package.name:
+        raise Broken(f"the package is called {one.package.name}, and {other.package.name} {when}")
+    files, others = one.package.files, other.package.files
+    differing = sorted(path for path in files.keys() | others.keys() if files.get(path) != others.get(path))
+    if differing:
+        raise Broken(f"{differing[0]!a} differs {when}")
+
+
+def _previous(subject: Subject) -> None:
+    subject.run(Mode.DIRECT, "v1.0.3", 2)
+
+
+def _paths(subject: Subject) -> None:
+    with subject.left(is_elsewhere=True) as (ended, space):
+        if ended.exit_code != 0:
+            raise Broken(f"exit code {ended.exit_code} in another directory than the intent's")
+        if not any(path.is_file() for path in space.out.rglob("*")):
+            raise Broken("no package in -out, run in another directory than the intent's")
+
+
+def _layer(subject: Subject) -> None:
+    home = Path(subject.path).absolute().parent
+    changed = set.intersection(*(_changed(home, subject) for _ in range(_TRIES)))  # others may write there as well
+    if changed:
+        raise Broken(f"{min(changed)!a} beside the program was written")
+
+
+def _changed(directory: Path, subject: Subject) -> set[str]:
+    before = _files(directory)
+    subject.run()
+    return {name for name, _, _ in before ^ _files(directory)}
+
+
+def _files(directory: Path) -> set[tuple[str, int, int]]:
+    found = {path.name: path.lstat() for path in directory.iterdir() if path.is_file()}
+    return {(name, status.st_mtime_ns, status.st_size) for name, status in found.items()}
+
+
+def _refuses(subject: Subject) -> None:
+    others = []
+    for what, content in _INVALID_INTENTS.items():
+        with subject.left(content) as (ended, _):
+            if ended.exit_code != 1:
+                others.append(f"exit code {ended.exit_code} for {what}")
+    if others:
+        raise Broken("; ".join(others))
+
+
+def _reason(subject: Subject) -> None:
+    with subject.left(b"[]") as (ended, _):
+        if not ended.stderr.strip():
+            raise Broken(f"exit code {ended.exit_code} and nothing on stderr")
+
+
+def _zero(subject: Subject) -> None:
+    replicas = subject.intent["replicas"]
+    other = 0 if replicas else 1
+    if subject.run(replicas=other).package.files == subject.good.package.files:
+        raise Broken(f"the package for {other} replicas is that for {replicas}")
+
+
+def _long_target(subject: Subject) -> None:
+    try:
+        subject.run(target="a" * _LONGEST)
+    except PorchFailed as failed:
+        if failed.cause is not Cause.DEPLOYMENT_NOT_FOUND:  # it asks a cluster, and is right
+            raise
+
+
+def _secrets(subject: Subject) -> None:
+    secret = secrets.token_hex(16)
+    subject = replace(subject, environment={**subject.environment, "PORCH_CHECK_SECRET": secret})
+    result = subject.run()
+    with subject.left(b"[]") as (ended, _):
+        stdout, stderr = result.run.stdout.encode() + ended.stdout, result.run.stderr.encode() + ended.stderr
+    for where, content in {"stdout": stdout, "stderr": stderr, **result.package.files}.items():
+        if secret.encode() in content:
+            raise Broken(f"{where} shows the value of a variable it does not know")
+
+
+def _sigterm(subject: Subject) -> None:
+    for part in (0.3, 0.6):
+        timeout = part * subject.good.run.duration_seconds
+        with subject.left(timeout_seconds=timeout) as (ended, _):
+            if ended.stopped is Stop.TIME and ended.duration_seconds > timeout + subject.limits.grace_seconds:
+                raise Broken(f"still running {subject.limits.grace_seconds} s after SIGTERM")
+
+
+def _alone(subject: Subject) -> None:
+    for _ in range(_TRIES):
+        with subject.left() as (ended, _):
+            if not ended.left:
+                return
+    raise Broken(f"{ended.left[0]!a} was still running when it had ended")
+
+
+def _killed(subject: Subject) -> None:
+    ungraceful = replace(subject, limits=replace(subject.limits, grace_seconds=0.0))
+    for part in (0.3, 0.6, 0.9):
+        with ungraceful.left(timeout_seconds=part * subject.good.run.duration_seconds):
+            pass
+    subject.run()
+
+
+_RULE_OF = {  # by the cause of a failure of the first run; other causes break "succeeds"
+    Cause.PROCESSING_TIMEOUT: "time",
+    Cause.PORCH_OUTPUT_TOO_LARGE: "output",
+    Cause.PACKAGE_MISSING: "package",
+    Cause.PACKAGE_UNSAFE: "package",
+    Cause.PORCH_OUTPUT_INVALID: "name",
+}
+# Each rule: what it promises, the next step for a program that breaks it, and its check.
+_FIRST = {  # rules of the first run, in the order of the runner; after one that is broken, no other can be checked
+    "time": ("ends within its time", "make it faster, or give it more with --timeout"),
+    "output": ("prints no more than 1 MiB", "print less"),
+    "succeeds": (
+        "exit code 0 for a valid intent, with the documented environment, an empty stdin and no terminal",
+        "run it by hand as the contract shows; give it what it needs with --env, and a fitting --intent",
+    ),
+    "inside": ("writes below -out, HOME and TMPDIR only, and leaves the intent as it is", "write nowhere else"),
+    "package": (
+        "leaves a package below -out: plain files with plain names, within the bounds",
+        "write regular files, no links, and no more than the contract allows",
+    ),
+    "name": (
+        "says the package's name, or puts all of it into one directory of that name",
+        'print "Package successfully created: <name>", with a name that Kubernetes allows',
+    ),
+}
+_FURTHER: dict[str, tuple[str, str, Callable[[Subject], None]]] = {
+    "structured": (
+        "with -structured, stdout is the documented JSON document about this intent, and nothing else",
+        "print the document of the contract; notes belong on stderr",
+        _structured,
+    ),
+    "repeatable": (
+        "makes the same bytes of the same intent",
+        "leave times, random numbers and the work directory's path out of the package",
+        _repeatable,
+    ),
+    "modes": ("makes the same package with and without -structured", "let the flag change stdout only", _modes),
+    "previous": (
+        "takes PORCH_PREVIOUS_VERSION and PORCH_PREVIOUS_REPLICAS",
+        "use them or ignore them, but do not fail for them",
+        _previous,
+    ),
+    "paths": ("depends on no current directory", "use -intent and -out as they are given", _paths),
+    "layer": ("does not write beside itself: a layer is read-only", "write to HOME or TMPDIR", _layer),
+    "refuses": ("exit code 1 for what is no intent", "check every field before anything is written", _refuses),
+    "reason": ("says on stderr why it failed", "print the reason and the next step to stderr", _reason),
+    "zero": ("scales to zero replicas as to any other number", "tell 0 from a number that is missing", _zero),
+    "long-target": (
+        "gives a target of 253 characters a package of a usable name",
+        "shorten the target's part of the package's name",
+        _long_target,
+    ),
+    "secrets": (
+        "shows nothing of its environment in output or package: both are public to all readers of the bucket",
+        "print no environment, and no commands with their values (set -x)",
+        _secrets,
+    ),
+    "sigterm": ("ends within the grace after SIGTERM", "end on SIGTERM, and pass it on to what you wait for", _sigterm),
+    "alone": ("leaves nothing running when it has ended", "wait for what you start, or end it", _alone),
+    "killed": (
+        "does its work even if an earlier run was killed midway",
+        "leave no lock behind outside the work directory, and continue what you find begun",
+        _killed,
+    ),
+}
+_RESTS_ON = {"modes": "repeatable"}  # a rule, and the one without which it cannot be checked
+RULES = (
+    *(Rule(name, *texts, partial(_check_first, name)) for name, texts in _FIRST.items()),
+    *(Rule(name, *row) for name, row in _FURTHER.items()),
+)
