@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from conductor_loop.tokens.document import Document, UnreadableTokens
+from conductor_loop.tokens import Document, UnreadableTokens
 
 
 class TokensFile:

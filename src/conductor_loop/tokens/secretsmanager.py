@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -17,12 +16,6 @@ _CANDIDATE = "CONDUCTOR_CANDIDATE"  # label of a version that is not in force, o
 _ATTEMPTS = 10
 # What a lost race looks like: the label is no longer on the version that we name.
 _LOST = {"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    document: Document
-    id: str
 
 
 class TokensSecret:
@@ -46,13 +39,8 @@ class TokensSecret:
         self._client, self._name, self._wait = client, name, wait
 
     def read(self) -> Document:
-        """Read the document in force; one call.
-
-        Raises:
-            UnreadableTokens: it is no document of tokens.
-
-        """
-        return self._current().document
+        """Read the document in force; one call. Raises UnreadableTokens."""
+        return self._current()[1]
 
     def change(self, edit: Callable[[Document], Document]) -> None:
         """Put what ``edit`` makes of the document in force.
@@ -65,17 +53,29 @@ class TokensSecret:
 
         """
         for attempt in range(_ATTEMPTS):
-            current = self._current()
-            candidate = self._put(edit(current.document))
-            if self._moved(current.id, candidate, last=attempt == _ATTEMPTS - 1):
+            old, document = self._current()
+            new = self._put(edit(document))
+            try:
+                self._client().update_secret_version_stage(
+                    SecretId=self._name, VersionStage="AWSCURRENT", MoveToVersionId=new, RemoveFromVersionId=old
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _LOST:
+                    raise
+                current, _ = self._current()
+                if current == new:  # it was moved, and the response was lost
+                    return
+                if current == old or attempt == _ATTEMPTS - 1:  # not a race after all, or one without an end
+                    raise
+                self._wait(0.05 * (attempt + 1))
+            else:
                 return
-            self._wait(0.05 * (attempt + 1))
 
-    def _current(self) -> _Version:
+    def _current(self) -> tuple[str, Document]:
         answer = self._client().get_secret_value(SecretId=self._name, VersionStage="AWSCURRENT")
         # What External Secrets pushes is binary by default.
         text = answer.get("SecretString") or answer.get("SecretBinary", b"").decode(errors="replace")
-        return _Version(Document.parse(text), answer["VersionId"])
+        return answer["VersionId"], Document.parse(text)
 
     def _put(self, document: Document) -> str:
         """Put a version that is not in force. The token makes the SDK's own retries harmless."""
@@ -87,18 +87,3 @@ class TokensSecret:
             VersionStages=[_CANDIDATE],
         )
         return identifier
-
-    def _moved(self, old: str, new: str, *, last: bool) -> bool:
-        """Put ``new`` in force instead of ``old``; whether that came true, even if its answer was lost."""
-        try:
-            self._client().update_secret_version_stage(
-                SecretId=self._name, VersionStage="AWSCURRENT", MoveToVersionId=new, RemoveFromVersionId=old
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _LOST:
-                raise
-            current = self._current().id
-            if current == old or (last and current != new):  # not a race after all, or one without an end
-                raise
-            return current == new
-        return True

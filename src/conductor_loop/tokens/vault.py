@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import NoCredentialsError
 
 from conductor_loop.config.typed import VaultAccess
-from conductor_loop.tokens.document import Document
+from conductor_loop.tokens import Document
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -50,7 +50,7 @@ class VaultTokens:
         self._client: Client | None = None
 
     def read(self) -> Document:
-        """Read the document; one call, and one more to log in when Vault knows us no longer.
+        """Read the document; one call, and one more to log in when Vault no longer knows the last login.
 
         Raises:
             MissingExtraError: there is no ``hvac``.
@@ -62,14 +62,15 @@ class VaultTokens:
             from hvac.exceptions import Forbidden  # noqa: PLC0415 - optional, and costs nothing where it is not used
         except ImportError:
             raise MissingExtraError("secrets.vault needs hvac: pip install conductor-loop[vault]") from None
-        known = self._client
-        try:
-            return self._read(known or self._logged_in())
-        except Forbidden:
-            self._client = None
-            if known is None:  # a fresh login may not read it either: that is an answer
-                raise
-            return self._read(self._logged_in())
+        if self._client is not None:
+            try:
+                return self._read(self._client)
+            except Forbidden:
+                self._client = None
+        client = self._log_in()
+        document = self._read(client)  # a fresh login may not read it either: that is an answer
+        self._client = client
+        return document
 
     def _read(self, client: "Client") -> Document:
         answer: Any = client.secrets.kv.v2.read_secret_version(
@@ -77,19 +78,14 @@ class VaultTokens:
         )
         return Document.of(answer["data"]["data"])
 
-    def _logged_in(self) -> "Client":
+    def _log_in(self) -> "Client":
         from hvac import Client  # noqa: PLC0415 - see above
 
         verify = str(self._ca_file) if self._ca_file.exists() else True
         client = Client(url=self._access.address, token="", verify=verify, timeout=_TIMEOUT_SECONDS)
         if self._access.auth_method == "token":
             client.token = self._token()
-        else:
-            self._sign_in(client)
-        self._client = client
-        return client
-
-    def _sign_in(self, client: "Client") -> None:
+            return client
         if (credentials := self._credentials()) is None:
             raise NoCredentialsError
         frozen = credentials.get_frozen_credentials()  # of one moment: they may change at any time
@@ -101,3 +97,4 @@ class VaultTokens:
             role=self._access.role,
             region=_STS_REGION,
         )
+        return client
