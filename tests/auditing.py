@@ -3,13 +3,13 @@
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
-from conductor_loop.audit.entries import last_change
-from conductor_loop.audit.publishing import Auditor, Batch, Position
-from conductor_loop.audit.verifying import End, Known, StatusDigest, Verdict, Witness, read_status, verify
+from conductor_loop.audit.entries import Batch, Position, last_change
+from conductor_loop.audit.handler import Auditor
+from conductor_loop.audit.verify import Known, Status, Verdict, read_status, verify
 from tests.memory_state import MemoryState, Written
 
 type Records = list[dict[str, Any]]
@@ -40,7 +40,7 @@ class MemoryAudit:
         """Hand a batch over, once."""
         self.kill_at = kill_at
         try:
-            Auditor(self._read, self._log, self._export, self._advance).take(shard, records, 1.0)
+            Auditor(self._read, [self._export, self._log], self._advance).take(shard, records, 1.0)
         except Killed:
             self.kills += 1
 
@@ -50,14 +50,14 @@ class MemoryAudit:
         self._maybe("after", "read")
         return position
 
-    def _export(self, entries: Sequence[str], name: str, _: float) -> None:
+    def _export(self, batch: Batch, _: float) -> None:
         self._maybe("before", "export")
-        self.exports[name] = [*entries]
+        self.exports[batch.name] = [entry.text for entry in batch.entries]
         self._maybe("after", "export")
 
-    def _log(self, entries: Sequence[str], _: float) -> None:
+    def _log(self, batch: Batch, _: float) -> None:
         self._maybe("before", "log")
-        self.lines += entries
+        self.lines += [entry.text for entry in batch.entries]
         self._maybe("after", "log")
 
     def _advance(self, batch: Batch, _: float) -> None:
@@ -79,8 +79,7 @@ class MemoryAudit:
 
     def verified(self, known: Known, lines: Sequence[str] | None = None) -> Verdict:
         """Verify the log, or other lines, against this and what else is known."""
-        ends = {shard: End(position.head) for shard, position in self.positions.items()}
-        return verify(self.lines if lines is None else lines, Known(known.rows, known.statuses, ends))
+        return verify(self.lines if lines is None else lines, replace(known, shards=self.positions))
 
 
 def stream(written: Sequence[Written], roll: int = 10**9, count: int = 3) -> dict[str, Records]:
@@ -105,10 +104,10 @@ def batches(records: Records, most: int, dice: random.Random) -> Iterator[Record
 def known(state: MemoryState, bucket: Any) -> Known:
     """Ask the rows and the statuses, as ``audit verify`` does."""
     rows = [change for one in state.newest.values() if (change := last_change(one.image))]
-    return Known([Witness(change) for change in rows], statuses(bucket.objects))
+    return Known(rows, statuses(bucket.objects))
 
 
-def statuses(objects: Mapping[str, Any]) -> list[StatusDigest]:
+def statuses(objects: Mapping[str, Any]) -> list[Status]:
     """Read the statuses of a bucket in memory."""
-    found = [read_status(versions[-1].body)[1] for key, versions in objects.items() if key.startswith("status/")]
+    found = [read_status(versions[-1].body) for key, versions in objects.items() if key.startswith("status/")]
     return [one for one in found if one is not None]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from conductor_loop.app import Cursor, Turn
-from conductor_loop.audit.chain import timestamp
+from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest, order

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from conductor_loop.audit.events import Configurations
 from conductor_loop.aws.parameters import ConfigParameter
-from conductor_loop.aws.trails import Trails
-from conductor_loop.config import Config, InvalidConfig, changes, load
+from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.schema import parse
 from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
 from conductor_loop.storage.measures import StateMeasures
@@ -103,9 +103,7 @@ def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
     def note(config: Config) -> None:
         if not parameter.name or (newest := parameter.newest().version) == last[0]:
             return
-        trails = Trails(client("dynamodb"), config.state_table, config.audit_seconds)
-        trail = changes.ConfigTrail(good, trails.note_config, time.time)
-        if trail.note(parameter.revisions(), trails.config()):
-            last[0] = newest
+        Configurations(client("dynamodb"), config.state_table, good, time.time).note(parameter.revisions())
+        last[0] = newest
 
     return note

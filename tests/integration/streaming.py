@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from moto.dynamodb.models import DynamoDBBackend
 
-from conductor_loop.audit.chain import Change
-from conductor_loop.audit.entries import change
+from conductor_loop.audit.entries import Change, change
 from tests.auditing import MemoryAudit
 
 SHARD = "shardId-00000001-a"

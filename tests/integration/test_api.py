@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from conductor_loop.api import handler
-from conductor_loop.aws.counters import Counters
+from conductor_loop.audit.counters import Counters
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Outcome

@@ -11,14 +11,13 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from conductor_loop.audit.chain import Change, Head, link
-from conductor_loop.audit.publishing import Auditor
+from conductor_loop.audit.counters import Counters
+from conductor_loop.audit.entries import Batch, Change, Position, last_change, link
+from conductor_loop.audit.events import Calls, Configurations
+from conductor_loop.audit.handler import AuditExport, AuditLog, Auditor, NotTaken
+from conductor_loop.audit.verify import Known
 from conductor_loop.aws import operator
-from conductor_loop.aws.auditlog import AuditExport, AuditLog, NotTaken
-from conductor_loop.aws.counters import Counters
-from conductor_loop.aws.trails import Trails
 from conductor_loop.cli import main
-from conductor_loop.config.changes import ConfigTrail
 from conductor_loop.config.live import Revision
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
@@ -30,6 +29,7 @@ from tests.long import first
 
 GROUP = "/conductor-loop/conductor-loop/audit"
 EXPORT = "audit-export"
+BATCH = Batch("s", "b", Position(), Position(), [link("s", Position(), Change("config", 1, {}))], {}, 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def publish(aws: boto3.session.Session, stream: Stream) -> Publish:
     """Give what does what AuditFunction does, with all that was written."""
     counters = Counters(aws.client("dynamodb"), TABLE, 90 * 86_400)
     log = AuditLog(aws.client("logs"), GROUP, "writer")
-    auditor = Auditor(counters.read, log.publish, None, counters.advance)
+    auditor = Auditor(counters.read, [log.publish], counters.advance)
     return lambda: auditor.take(SHARD, list(stream.records), time.time())
 
 
@@ -201,8 +201,8 @@ def test_an_entry_that_the_table_does_not_know_is_named(
     publish()
     version = played.status("intent-rejected.json")["version_id"]
     last = json.loads(shown_of("rejected")[-1])
-    head, change = Head(last["n"], last["hash"]), Change(last["chain"], 2, {"at": "2026", "event": "succeeded"}, {})
-    forged = link(last["shard"], head, change)
+    end, change = Position("7", last["n"], last["hash"]), Change(last["chain"], 2, {"at": "2026", "event": "succeeded"})
+    forged = link(last["shard"], end, change)
     aws.client("logs").put_log_events(
         logGroupName=GROUP, logStreamName="writer", logEvents=[{"timestamp": _now(), "message": forged.text}]
     )
@@ -270,11 +270,11 @@ def test_whenever_it_is_killed_the_batch_that_comes_again_is_published_and_count
         counters = Counters(interrupter.watch(aws.client("dynamodb")), TABLE, 90 * 86_400)
         log = AuditLog(interrupter.watch(aws.client("logs")), GROUP, shard)
         export = AuditExport(interrupter.watch(aws.client("s3")), EXPORT)
-        Auditor(counters.read, log.publish, export.put, counters.advance).take(shard, records, time.time())
+        Auditor(counters.read, [export.publish, log.publish], counters.advance).take(shard, records, time.time())
 
     deliver("usual")
     once, calls = plain.totals().counters, list(interrupter.calls)
-    assert calls == ["GetItem", "GetItem", "PutObject", "PutLogEvents", "CreateLogStream", "PutLogEvents", "UpdateItem"]
+    assert calls == ["GetItem", "PutObject", "PutLogEvents", "CreateLogStream", "PutLogEvents", "UpdateItem"]
     assert once["decided"] == 3
     points = [(when, number) for when in ("before", "after") for number in range(1, len(calls) + 1)]
     for times, (when, number) in enumerate(points, 2):
@@ -303,34 +303,22 @@ def test_a_batch_that_cloudwatch_does_not_take_whole_comes_again(aws: boto3.sess
         lambda parsed, **_: parsed.update(rejectedLogEventsInfo={"tooOldLogEventEndIndex": 1}),
     )
     with pytest.raises(NotTaken):
-        AuditLog(client, GROUP, "writer").publish(["a"], time.time())
+        AuditLog(client, GROUP, "writer").publish(BATCH, time.time())
 
 
 def test_without_the_log_group_a_batch_comes_again(aws: boto3.session.Session) -> None:
     with pytest.raises(ClientError):
-        AuditLog(aws.client("logs"), "/gone", "writer").publish(["a"], time.time())
-
-
-def test_many_entries_are_written_in_calls_of_a_bearable_size(aws: boto3.session.Session) -> None:
-    sizes: list[int] = []
-    client: Any = aws.client("logs")
-    client.meta.events.register("before-call", lambda params, **_: sizes.append(len(params["body"])))
-    client.create_log_stream(logGroupName=GROUP, logStreamName="writer")
-    entries = [f"{n:06}" + "x" * 100_000 for n in range(25)]
-    AuditLog(client, GROUP, "writer").publish(entries, time.time())
-    events = client.get_log_events(logGroupName=GROUP, logStreamName="writer", startFromHead=True)["events"]
-    assert sorted(event["message"] for event in events) == entries
-    assert len(sizes) > 3
+        AuditLog(aws.client("logs"), "/gone", "writer").publish(BATCH, time.time())
 
 
 # ---------------------------------------------------------------- calls and configurations
 
 
 def test_a_call_of_the_api_is_one_row_however_often_it_is_noted(aws: boto3.session.Session, publish: Publish) -> None:
-    trails = Trails(aws.client("dynamodb"), TABLE, 90 * 86_400)
+    calls = Calls(aws.client("dynamodb"), TABLE, 90 * 86_400)
     fields = {"by": "token-1", "method": "POST", "intent": "intent-a.json", "version_id": None}
-    for _ in range(2):
-        trails.note_call("request-1", fields, time.time() - 600)
+    for number in range(2):
+        assert calls.note("request-1", fields, time.time() - 600 + number) == 0
     publish()
     (line,) = _lines(run("show", "intent-a.json", "--output", "json"))
     assert json.loads(line)["by"] == "token-1"
@@ -342,14 +330,14 @@ def test_each_version_of_the_configuration_is_noted_once_with_who_changed_which_
     stream: Stream,
     publish: Publish,
 ) -> None:
-    trails, now = Trails(aws.client("dynamodb"), TABLE, 90 * 86_400), time.time()
+    now = time.time()
     texts = ["{}", '{"log_level": "debug"}', '{"log_level": "debug", "processing": {"timeout": "9s"}}', "broken"]
     revisions = [
         Revision(number, text, f"arn:user/{number}", now - 600 + number) for number, text in enumerate(texts, 1)
     ]
-    trail = ConfigTrail(lambda text: text != "broken", trails.note_config, lambda: now)
+    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda text: text != "broken", time.time)
     for known in (2, 2, 4):
-        assert trail.note(revisions[:known], trails.config())
+        configurations.note(revisions[:known])
     publish()
     entries = [json.loads(line) for line in stream.follow().lines]
     assert [(one["version"], one["by"], one.get("changed"), one["accepted"]) for one in entries] == [
@@ -365,25 +353,28 @@ def test_a_configuration_that_is_deleted_and_made_anew_is_noted_however_far_it_c
     aws: boto3.session.Session,
     stream: Stream,
 ) -> None:
-    trails, now = Trails(aws.client("dynamodb"), TABLE, 90 * 86_400), time.time()
-    trail = ConfigTrail(lambda _: True, trails.note_config, lambda: now)
+    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda _: True, time.time)
 
     def made(at: float, *versions: int) -> list[Revision]:
         return [Revision(version, "{}", "arn:user/1", at + version) for version in versions]
 
     for revisions in (made(0, 1, 2, 3), [], [], made(100, 1), made(200, 1, 2), made(200, 1, 2)):
-        assert trail.note(revisions, trails.config())
+        configurations.note(revisions)
     entries = [json.loads(line) for line in stream.follow().lines]
     assert [one["version"] for one in entries] == [1, 2, 3, 0, 1, 1, 2]
     assert entries[3]["because"] == "the parameter was deleted"
 
 
-def test_of_two_sweepers_that_note_a_version_one_does(aws: boto3.session.Session) -> None:
-    trails = Trails(aws.client("dynamodb"), TABLE, 90 * 86_400)
-    seen = trails.config()
-    fields = {"at": "2026-11-23T10:00:00.000Z", "event": "configured"}
-    for version in (1, 2):
-        assert trails.note_config(seen, version, fields) is not None
-        assert trails.note_config(seen, version, fields) is None
-        seen = trails.config()
-    assert trails.config().rev == 2
+def test_of_two_sweepers_that_note_the_same_one_does(aws: boto3.session.Session, stream: Stream) -> None:
+    """Each has read how far the configuration is noted before the other one writes."""
+    now = time.time() - 600
+    early, late = (Configurations(aws.client("dynamodb"), TABLE, lambda _: True, [at].pop) for at in (now + 1, now + 2))
+    for revisions in ([Revision(1, "{}", "arn:user/1", now)], []):
+        newest = early._newest()
+        late._newest = lambda newest=newest: newest  # type: ignore[method-assign,misc]
+        early.note(revisions)
+        late.note(revisions)
+    audit = stream.follow()
+    assert [json.loads(line)["version"] for line in audit.lines] == [1, 0]
+    rows = {one["dynamodb"]["NewImage"]["sk"]["S"]: one["dynamodb"]["NewImage"] for one in stream.records}
+    assert not audit.verified(Known([one for row in rows.values() if (one := last_change(row))])).wrong

@@ -7,15 +7,14 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from conductor_loop import handlers
 from conductor_loop.api import handler as api
-from conductor_loop.api.auditing import Recorder
 from conductor_loop.audit import handler
-from conductor_loop.aws.counters import Counters
+from conductor_loop.audit.counters import Counters
+from conductor_loop.audit.events import Calls
 from conductor_loop.counting import AUDIT_FAILURES, Counted
-from conductor_loop.errors import NotAnswering
 from conductor_loop.intents import admit
 from conductor_loop.storage import sdk
 from tests.factories import World
@@ -119,23 +118,25 @@ def test_a_configuration_that_cannot_be_noted_is_counted_and_keeps_no_sweep_back
 
 
 def test_a_call_that_cannot_be_noted_is_counted_logged_and_noted_with_the_next_one(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World,
+    aws: boto3.session.Session,
+    stream: Stream,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    noted: list[str] = []
-    down = [True]
+    def fail(**_: object) -> None:
+        raise ConnectionClosedError(endpoint_url="")
 
-    def write(request_id: str, _: object, __: float) -> None:
-        if down[0]:
-            raise NotAnswering("DynamoDB")
-        noted.append(request_id)
-
-    recorder = Recorder(write)
-    monkeypatch.setattr(api, "_recorder", lambda _, __: recorder)
+    client, before = aws.client("dynamodb"), len(stream.records)
+    calls = Calls(client, TABLE, 7.0)
+    monkeypatch.setattr(api, "_calls", lambda *_: calls)
     counted: list[Counted] = []
     services = api.build(world.app.config, counted.append)
-    services.record("first", {"by": "token-1"}, 1.0)
-    assert (noted, counted) == ([], [Counted({AUDIT_FAILURES: 1})])
+    with monkeypatch.context() as down:
+        down.setattr(client, "update_item", fail)
+        services.record("first", {"by": "token-1"}, 1.0)
+    assert (stream.records[before:], counted) == ([], [Counted({AUDIT_FAILURES: 1})])
     assert "tried again" in caplog.text
-    down[0] = False
     services.record("second", {"by": "token-1"}, 2.0)
-    assert (noted, len(counted)) == (["first", "second"], 1)
+    noted = [one["dynamodb"]["NewImage"]["pk"]["S"] for one in stream.records[before:]]
+    assert (noted, len(counted)) == (["audit#api/first", "audit#api/second"], 1)

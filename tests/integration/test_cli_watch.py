@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from conductor_loop.audit.counters import Counters
 from conductor_loop.aws import overview
-from conductor_loop.aws.counters import Counters
 from conductor_loop.cli import main
 from conductor_loop.cli.watch import live
 from conductor_loop.errors import NotAnswering

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor_loop.audit.chain import Change, Entry, Found, Head, link, read
-from conductor_loop.audit.entries import last_change
-from conductor_loop.audit.verifying import End, Finding, Known, StatusDigest, Verdict, Witness, verify
+from conductor_loop.audit.entries import Change, Entry, Position, last_change, link, read
+from conductor_loop.audit.verify import Finding, Known, Status, Verdict, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -25,7 +24,12 @@ from tests.writes import instead, is_claim
 
 def change(name: str, seq: int, **fields: Any) -> Change:
     said = {"at": f"2026-11-23T10:00:{seq:02}.000Z", "event": "queued", "by": "AWS:me", **fields}
-    return Change(f"intent/{name}/v1", seq, said, {})
+    return Change(f"intent/{name}/v1", seq, said)
+
+
+def end(entry: Entry) -> Position:
+    """Give where a chain ends, with an entry."""
+    return Position("7", entry.n, entry.digest, str(entry.document["at"]), "2026-11-23T10:00:01.000Z")
 
 
 @dataclass
@@ -33,23 +37,25 @@ class Trail:
     """Entries as they were published, and who else knows of them."""
 
     entries: list[Entry] = field(default_factory=list)
-    heads: defaultdict[str, Head] = field(default_factory=lambda: defaultdict(Head))
-    rows: dict[str, Witness] = field(default_factory=dict)
-    statuses: list[StatusDigest] = field(default_factory=list)
+    ends: defaultdict[str, Position] = field(default_factory=lambda: defaultdict(Position))
+    rows: dict[str, Change] = field(default_factory=dict)
+    statuses: list[Status] = field(default_factory=list)
 
     def add(self, name: str, *, shard: str = "shard", **fields: Any) -> Entry:
         """Publish the next entry about a handoff."""
         before = self.rows.get(name)
-        mine = change(name, before.last.seq + 1 if before else 1, **fields)
-        entry = link(shard, self.heads[shard], mine)
-        self.heads[shard], self.rows[name] = entry.head, Witness(mine)
+        mine = change(name, before.seq + 1 if before else 1, **fields)
+        self.publish(name, mine, shard)
+        return self.entries[-1]
+
+    def publish(self, name: str, mine: Change, shard: str = "shard") -> None:
+        entry = link(shard, self.ends[shard], mine)
+        self.ends[shard], self.rows[name] = end(entry), mine
         self.entries.append(entry)
-        return entry
 
     @property
     def known(self) -> Known:
-        shards = {shard: End(head) for shard, head in self.heads.items()}
-        return Known(tuple(self.rows.values()), tuple(self.statuses), shards)
+        return Known(tuple(self.rows.values()), tuple(self.statuses), self.ends)
 
     @property
     def lines(self) -> list[str]:
@@ -70,14 +76,8 @@ trails = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, m
 
 
 def place(entry: Entry) -> tuple[str, int]:
-    found = found_of(entry)
-    return found.chain, found.seq
-
-
-def found_of(entry: Entry) -> Found:
-    found = read(entry.text)
-    assert found is not None
-    return found
+    assert read(entry.text) == entry
+    return entry.chain, entry.seq
 
 
 def named(verdict: Verdict) -> set[tuple[str, int]]:
@@ -126,7 +126,7 @@ def test_any_two_entries_of_a_handoff_that_are_swapped_are_found_and_named(trail
 @given(trails, st.data())
 def test_a_handoff_that_is_missing_as_a_whole_is_found(trail: Trail, data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(sorted(trail.rows)))
-    mine = [entry for entry in trail.entries if place(entry)[0] == trail.rows[gone].last.chain]
+    mine = [entry for entry in trail.entries if place(entry)[0] == trail.rows[gone].chain]
     lines = [entry.text for entry in trail.entries if entry not in mine]
     assert named(trail.verified(lines)) == {place(entry) for entry in mine}
 
@@ -134,10 +134,10 @@ def test_a_handoff_that_is_missing_as_a_whole_is_found(trail: Trail, data: st.Da
 @given(trails, st.data())
 def test_what_is_cut_off_with_its_rows_is_found_by_where_the_shards_end(trail: Trail, data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(sorted(trail.rows)))
-    chain = trail.rows.pop(gone).last.chain
+    chain = trail.rows.pop(gone).chain
     lines = [entry.text for entry in trail.entries if place(entry)[0] != chain]
     findings = trail.verified(lines).findings
-    assert {finding.chain for finding in findings} <= set(trail.heads)
+    assert {finding.chain for finding in findings} <= set(trail.ends)
     assert findings
     assert "is missing" in str(findings[0])
 
@@ -155,8 +155,7 @@ def test_an_entry_that_is_written_anew_with_all_behind_it_is_found_by_where_the_
     for trail, what in ((honest, "honest"), (forged, "forged")):
         for name in ("intent-a.json", "intent-b.json", "intent-a.json"):
             trail.add(name, what=what)
-    rows = [Witness(one.last) for one in forged.rows.values()]
-    (finding,) = honest.verified(forged.lines, rows=rows).findings
+    (finding,) = honest.verified(forged.lines, rows=[*forged.rows.values()]).findings
     assert (
         str(finding) == "intent-a.json (version v1): entry 2 is another one than the state table knows: it was replaced"
     )
@@ -165,17 +164,17 @@ def test_an_entry_that_is_written_anew_with_all_behind_it_is_found_by_where_the_
 def test_an_entry_that_is_put_in_beside_another_is_found() -> None:
     trail = Trail()
     first, *_ = (trail.add("intent-a.json") for _ in range(3))
-    other = link("shard", first.head, change("intent-a.json", 2, event="failed"))
+    other = link("shard", end(first), change("intent-a.json", 2, event="failed"))
     assert [finding.seq for finding in trail.verified([*trail.lines, other.text]).findings] == [2]
 
 
 def test_an_entry_that_is_put_in_behind_the_last_one_is_found() -> None:
     trail = Trail()
     *_, last = (trail.add("intent-a.json") for _ in range(3))
-    more = link("shard", last.head, change("intent-a.json", 4))
+    more = link("shard", end(last), change("intent-a.json", 4))
     (finding,) = trail.verified([*trail.lines, more.text]).findings
     assert str(finding).endswith("entry 4 is not known to the state table: it was put in")
-    stranger = link("shard", last.head, change("intent-stranger.json", 1))
+    stranger = link("shard", end(last), change("intent-stranger.json", 1))
     (finding,) = trail.verified([*trail.lines, stranger.text]).findings
     assert str(finding).endswith("entry 1 is not known to the state table: it was put in")
 
@@ -184,17 +183,14 @@ def test_entries_that_are_published_before_their_shard_is_moved_on_are_no_findin
     trail = Trail()
     first = trail.add("intent-a.json")
     trail.add("intent-a.json")
-    assert not trail.verified(trail.lines, shards={"shard": End(first.head)}).findings
+    assert not trail.verified(trail.lines, shards={"shard": end(first)}).findings
 
 
 def test_of_a_row_that_began_before_the_earliest_line_the_entries_before_it_are_not_missed() -> None:
     trail = Trail()
     for _ in range(4):
         trail.add("intent-a.json")
-    began: dict[str, Any] = {
-        "rows": [replace(one, before=True) for one in trail.rows.values()],
-        "shards": {"shard": End(trail.heads["shard"], before=True)},
-    }
+    began: dict[str, Any] = {"since": "2026-11-23T10:00:03.000Z"}
     assert not trail.verified(trail.lines[2:], **began).findings
     for left, missing in (([1, 3], 3), ([], 4)):
         (finding,) = trail.verified([trail.lines[at] for at in left], **began).findings
@@ -206,14 +202,14 @@ def test_of_a_row_that_began_before_the_earliest_line_the_entries_before_it_are_
 def test_what_may_still_be_on_its_way_is_not_missed() -> None:
     trail = Trail()
     trail.add("intent-a.json")
-    rows = [replace(one, due=False) for one in trail.rows.values()]
-    assert not trail.verified([], rows=rows, shards={"shard": End(trail.heads["shard"], due=False)}).findings
+    assert trail.verified([], until="2026-11-23T10:00:01.000Z").findings
+    assert not trail.verified([], until="2026-11-23T10:00:00.999Z").findings
 
 
 def test_a_row_that_tells_of_something_else_than_its_last_entry_is_found() -> None:
     trail = Trail()
     trail.add("intent-a.json")
-    rows = [Witness(change("intent-a.json", 1, by="AWS:another"))]
+    rows = [change("intent-a.json", 1, by="AWS:another")]
     (finding,) = trail.verified(trail.lines, rows=rows).findings
     assert str(finding).endswith("entry 1 is another one than the state table knows: it was replaced")
 
@@ -221,9 +217,7 @@ def test_a_row_that_tells_of_something_else_than_its_last_entry_is_found() -> No
 def test_a_row_that_was_made_anew_goes_on_behind_what_it_had() -> None:
     trail = Trail()
     trail.add("intent-a.json")
-    anew = change("intent-a.json", 1_800_000_000_000, after=0)
-    trail.entries.append(link("shard", trail.heads["shard"], anew))
-    trail.heads["shard"], trail.rows["intent-a.json"] = trail.entries[-1].head, Witness(anew)
+    trail.publish("intent-a.json", change("intent-a.json", 1_800_000_000_000, after=0))
     trail.add("intent-a.json")
     assert not trail.verified(trail.lines).findings
     (finding,) = trail.verified([*trail.lines[:1], *trail.lines[2:]]).findings
@@ -234,14 +228,14 @@ def test_a_row_that_was_made_anew_goes_on_behind_what_it_had() -> None:
 def test_a_status_is_held_against_the_entry_about_it(digest: str) -> None:
     trail = Trail()
     trail.add("intent-a.json", event="failed", status_sha256="its")
-    trail.statuses.append(StatusDigest("intent/intent-a.json/v1", digest))
+    trail.statuses.append(Status("intent/intent-a.json/v1", digest, "2026"))
     found = [str(finding) for finding in trail.verified(trail.lines).findings]
     named = "intent-a.json (version v1): entry 1 is another one than its status knows: it was replaced"
     assert found == ([] if digest == "its" else [named])
 
 
 def test_a_status_that_no_entry_is_about_is_found() -> None:
-    trail = Trail(statuses=[StatusDigest("intent/intent-a.json/v1", "its")])
+    trail = Trail(statuses=[Status("intent/intent-a.json/v1", "its", "2026")])
     assert [str(one) for one in trail.verified([]).findings] == [
         "intent-a.json (version v1): the entry about its status is missing"
     ]
@@ -252,11 +246,10 @@ def test_a_line_with_any_number_is_found_and_takes_no_time(seq: int) -> None:
     trail = Trail()
     for _ in range(3):
         trail.add("intent-a.json")
-    forged = link("shard", replace(trail.heads["shard"], n=abs(seq)), change("intent-a.json", seq, at="later"))
+    forged = link("shard", replace(trail.ends["shard"], entries=abs(seq)), change("intent-a.json", seq, at="later"))
     lines = [*trail.lines, forged.text]
-    before = [replace(one, before=True) for one in trail.rows.values()]
-    for rows in (trail.known.rows, before):
-        (finding,) = trail.verified(lines, rows=rows).findings
+    for since in ("", "2026-11-23T10:00:01.000Z"):
+        (finding,) = trail.verified(lines, since=since).findings
         assert finding.seq == seq
     assert seq in {one.seq for one in verify(lines, Known()).findings}
 

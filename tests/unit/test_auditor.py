@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conductor_loop import counting
-from conductor_loop.audit.publishing import Position, unseen
+from conductor_loop.audit.entries import Position, unseen
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
 from tests.auditing import POINTS, Conflict, MemoryAudit, Records, batches, known, stream

@@ -12,8 +12,7 @@ import pytest
 from conductor_loop import messages
 from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
-from conductor_loop.audit.chain import read
-from conductor_loop.audit.publishing import Position, unseen
+from conductor_loop.audit.entries import Position, read, unseen
 from conductor_loop.intents.admit import handoffs
 from tests import transcripts
 
@@ -53,7 +52,7 @@ def test_a_row_that_changed_has_one_entry() -> None:
     found = read(entry.text)
     assert found is not None
     assert found.sound
-    assert (found.chain, found.fields["event"]) == (f"intent/{EXAMPLE}/example", "queued")
+    assert (found.chain, found.document["event"]) == (f"intent/{EXAMPLE}/example", "queued")
     assert unseen(event["shardId"], batch.after, event["Records"]) is None
 
 

@@ -1,8 +1,6 @@
 """Which calls of the API the audit trail tells of, and what: who asked for what, and what became of it."""
 
-import logging
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from conductor_loop.api.http import Request, Response
@@ -12,17 +10,13 @@ from conductor_loop.intent import FILE_NAME
 from conductor_loop.rates import Rate
 from conductor_loop.tokens import Client
 
-logger = logging.getLogger("conductor-loop")
-
 _INTENTS = "/intents"
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _LONGEST_NAME, _MOST_RULES = 255, 20
-_MOST_PENDING = 1000  # entries that wait for the table; of more, the log has them
 
 _ANONYMOUS = Rate(quota=10, window_seconds=60, burst=10)  # entries about anonymous callers, all of them together
 
 type Fields = Mapping[str, object]
-type Write = Callable[[str, Fields, float], None]
 
 
 def about(request: Request, response: Response, client: Client | None) -> Fields | None:
@@ -80,28 +74,3 @@ def _named(request: Request) -> str | None:
     """Give the intent that a call names, if it could be one: any other text there is not repeated."""
     places = (request.parameters.get("name"), request.headers.get("x-intent-name"), request.query.get("name"))
     return next((name for name in places if name and len(name) <= _LONGEST_NAME and FILE_NAME.fullmatch(name)), None)
-
-
-class Recorder:
-    """Writes what there is to tell; what cannot be written is tried again with the next call.
-
-    Args:
-        write: Writes one entry. Raises NotAnswering.
-
-    """
-
-    def __init__(self, write: Write) -> None:
-        self._write = write
-        self._pending: deque[tuple[str, Fields, float]] = deque(maxlen=_MOST_PENDING)
-
-    def __call__(self, request_id: str, fields: Fields, now: float) -> int:
-        """Write an entry, and those that wait; how many wait still. Never raises: a caller has the answer anyway."""
-        self._pending.append((request_id, fields, now))
-        while self._pending:
-            try:
-                self._write(*self._pending[0])
-            except NotAnswering:
-                logger.exception("an audit entry is not written: it is tried again", extra={"entry": dict(fields)})
-                break
-            self._pending.popleft()
-        return len(self._pending)

@@ -12,13 +12,12 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import counting, metrics
-from conductor_loop.api.auditing import Recorder
 from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.encryption_status import EncryptionStatus
 from conductor_loop.api.services import Measures, Services, local
+from conductor_loop.audit.events import Calls
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
-from conductor_loop.aws.trails import Trails
 from conductor_loop.config import Config, InvalidConfig, Live, Stored
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.counting import Counted
@@ -101,12 +100,12 @@ def build(config: Config, note: Callable[[Counted], None]) -> Services:
     """
 
     def record(request_id: str, fields: Mapping[str, object], now: float) -> None:
-        if waiting := recorder(request_id, fields, now):
+        if waiting := calls.note(request_id, fields, now):
             note(Counted({counting.AUDIT_FAILURES: waiting}))
 
     table, client = config.state_table, sdk.client("dynamodb", sdk.API)
     listing = Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
-    state, recorder = StateMeasures(client, table), _recorder(table, config.audit_seconds)
+    state, calls = StateMeasures(client, table), _calls(table, config.audit_seconds)
     depths = QueueDepths(sdk.client("sqs", sdk.API), _urls(config))
     return Services(
         config=config,
@@ -144,8 +143,8 @@ def _limits(table: str) -> RateLimits:
 
 
 @lru_cache(maxsize=1)
-def _recorder(table: str, keep_seconds: float) -> Recorder:
-    return Recorder(Trails(sdk.client("dynamodb", sdk.API), table, keep_seconds).note_call)
+def _calls(table: str, keep_seconds: float) -> Calls:
+    return Calls(sdk.client("dynamodb", sdk.API), table, keep_seconds)
 
 
 @lru_cache(maxsize=1)

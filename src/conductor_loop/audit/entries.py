@@ -1,28 +1,174 @@
-"""What a write of a row adds to the audit trail and to the counters, read from the row's images.
+"""What a write of a row adds to the audit trail and to the counters, and how entries are chained; pure.
 
-No secrets: names, codes, rules and places, never what porch printed.
+There is one chain for each shard of the state table's stream, in the order of its records:
+
+{"chain": "intent/intent-a.json/v1", "seq": 2, "shard": "shardId-…", "n": 17, "prev": "<digest of entry 16>", …,
+ "hash": "<SHA-256 of all before it>"}
+
+``chain`` and ``seq`` say what an entry is about: the revision of one row. An entry depends on the records before it
+alone, and not on how they were batched: one that is published again is the same, to the byte. No secrets: names, codes,
+rules and places, never what porch printed.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.audit.chain import Change
-from conductor_loop.counting import STATE_CORRUPTED, Journey, Tally, decided, refused, retried
+from conductor_loop.counting import RUNNING, SECURITY, STATE_CORRUPTED, Journey, Tally, decided, refused, retried
 from conductor_loop.errors import Cause
-from conductor_loop.intents.model import Outcome, Phase
+from conductor_loop.intents.model import Outcome, Phase, State
 
 type Image = Mapping[str, Mapping[str, Any]]
 """A row, as DynamoDB's stream has it."""
 
+_PLACE = {"chain": str, "seq": int, "shard": str, "n": int, "prev": str, "hash": str}
 _MOST_RULES = 20  # of a rejection that are named
+_MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense, and the table takes none of it
+_DIGITS = 40  # of the stream's numbers, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write of a row adds."""
+
+    chain: str
+    seq: int  # its place among the entries of the row
+    fields: Mapping[str, Any]  # JSON
+    tally: Tally = field(default_factory=dict)
+    began: str = ""  # when the row was made; empty: unknown
+
+    @property
+    def at(self) -> str:
+        """When it was written; empty: unknown."""
+        return str(self.fields.get("at", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry, as it is published or was read. What it says proves nothing where it is not sound."""
+
+    text: str  # a line of JSON
+    chain: str
+    seq: int
+    shard: str
+    n: int
+    prev: str
+    digest: str
+    document: Mapping[str, Any] = field(kw_only=True)
+    sound: bool = field(default=True, kw_only=True)  # whether it is what was once written, to the byte
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the records of a shard are published and counted, and where its chain ends."""
+
+    sequence: str = ""  # the stream's number of the last record; empty: none is
+    entries: int = 0
+    digest: str = ""  # of the last entry: SHA-256, hexadecimal
+    at: str = ""  # the time of the last entry
+    began: str = ""  # the time of the first one
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the records of a shard add that are not counted yet."""
+
+    shard: str
+    name: str  # no other batch has it, and names sort as the records do
+    before: Position
+    after: Position
+    entries: Sequence[Entry]
+    tally: Tally
+    created_at: float  # epoch seconds, of the last record
+    security_at: str = ""  # when the last intent among them came that looked like an attack
+
+
+def timestamp(now: float) -> str:
+    """Write a time (epoch seconds) to the millisecond: ISO 8601 in UTC."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+
+# -- the chain
+
+
+def unseen(shard: str, position: Position, records: Sequence[Mapping[str, Any]]) -> Batch | None:
+    """Return what those of the records add that are behind a position; ``None`` where none is."""
+    seen = int(position.sequence or -1)
+    fresh = [one["dynamodb"] for one in records if int(one["dynamodb"]["SequenceNumber"]) > seen]
+    if not fresh:
+        return None
+    changes = [found for one in fresh if (found := change(one.get("OldImage", {}), one.get("NewImage", {})))]
+    after, entries, tally = replace(position, sequence=fresh[-1]["SequenceNumber"]), list[Entry](), Counter[str]()
+    for record in fresh:
+        tally[RUNNING] += _is_running(record.get("NewImage", {})) - _is_running(record.get("OldImage", {}))
+    for one in changes:
+        entries.append(link(shard, after, one))
+        last = entries[-1]
+        after = replace(after, entries=last.n, digest=last.digest, at=one.at, began=after.began or one.at)
+        tally.update({name: by for name, by in one.tally.items() if abs(by) < _MOST})
+    return Batch(
+        shard=shard,
+        name=f"{fresh[0]['SequenceNumber'].zfill(_DIGITS)}-{shard}",
+        before=position,
+        after=after,
+        entries=entries,
+        tally={name: round(by, 3) for name, by in tally.items() if by},
+        created_at=float(fresh[-1]["ApproximateCreationDateTime"]),
+        security_at=max((one.at for one in changes if SECURITY in one.tally), default=""),
+    )
+
+
+def _is_running(image: Image) -> bool:
+    return bool(image.get("state", {}).get("S") == State.RUNNING)
+
+
+def link(shard: str, position: Position, change: Change) -> Entry:
+    """Make the next entry of a shard."""
+    place = dict(zip(_PLACE, (change.chain, change.seq, shard, position.entries + 1, position.digest), strict=False))
+    document = {**place, **change.fields, **place}  # whatever a row calls its facts
+    document.pop("hash", None)
+    document["hash"] = _digest(document)
+    return Entry(_json(document), *(document[name] for name in _PLACE), document=document)
+
+
+def read(text: str) -> Entry | None:
+    """Read a line; ``None`` where it does not even say which entry it is."""
+    try:
+        document = json.loads(text)
+        place = [document[name] for name in _PLACE]
+        document["chain"].encode()  # no half of a character: no row has that, nor can it be printed
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if [type(one) for one in place] != [*_PLACE.values()]:
+        return None
+    rest, digest = {name: value for name, value in document.items() if name != "hash"}, document["hash"]
+    sound = _json(rest | {"hash": digest}) == text and _digest(rest) == digest
+    return Entry(text, *place, document=document, sound=sound)
+
+
+def facts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an entry says of its row, without where it stands."""
+    return {name: value for name, value in document.items() if name not in _PLACE and name != "after"}
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_json(document).encode()).hexdigest()
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """Write JSON of which there is one form only: in ASCII, without white space, in the order of the fields."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+# -- what a row says
 
 
 def change(old: Image, new: Image) -> Change | None:
-    """Give what a write adds; ``None`` where the row has as many entries as before: such a write has none.
+    """Return what a write adds; ``None`` where the row has as many entries as before: such a write has none.
 
     ``after`` is the revision before, where that is not the one below: the row had made no sense, and was made anew.
     """
@@ -33,22 +179,23 @@ def change(old: Image, new: Image) -> Change | None:
 
 
 def last_change(image: Image) -> Change | None:
-    """Give what a row says of its last revision; ``None`` where it does not say which that is.
+    """Return what a row says of its last revision; ``None`` where it does not say which that is.
 
     A corrupt row has an entry that says so: nothing may keep the entries behind it from being published.
     """
-    seq, (kind, _, name) = _entries(image), _text(image, "pk").partition("#")
+    seq = _entries(image)
     if seq is None:
         return None
+    kind, _, name = image["pk"]["S"].partition("#")
+    path = [name] if kind == "audit" else [kind, name]
+    path += [image["sk"]["S"]] if image["sk"]["S"] != "-" else []
     try:
         last = json.loads(image["last"]["S"])
-        if kind == "audit":
-            fields, tally = _event(last)
-        else:
-            fields, tally = _handoff({one: _plain(value) for one, value in image.items()}, last)
+        row = {one: _plain(value) for one, value in image.items()}
+        fields, tally = _event(last) if kind == "audit" else _handoff(row, last)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         fields, tally = {"event": "unreadable"}, {}
-    return Change(name if kind == "audit" else f"{kind}/{name}/{_text(image, 'sk')}", seq, fields, tally)
+    return Change("/".join(path), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
 
 
 def _event(last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
@@ -61,51 +208,37 @@ def _event(last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
     return last, refused(last["code"], attack=attack, rules=last.get("rules", [])).tally
 
 
-def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
+def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
     phase = Phase(row["phase"])
     who = {name: last.get(name) for name in ("by", "address", "put", "bytes")}
-    details, tally = _details(phase, row, last)
-    return {"at": last["at"], "event": phase.value, **_given(who | details)}, tally
-
-
-def _details(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
     if phase.done:
-        return _decided(json.loads(row["outcome"]), Journey.read(last["journey"]))
-    if phase is Phase.RETRYING and "attempt" in last:
-        return _retrying(row, last)
-    details = {"because": last.get("because"), "set_aside": last.get("set_aside")}
+        details, tally = _decided(json.loads(row["outcome"]), Journey.read(last["journey"]))
+    elif phase is Phase.RETRYING and "journey" in last:
+        details, tally = _retrying(row, last)
+    else:
+        details, tally = _undecided(phase, row, last), {STATE_CORRUPTED: 1} if "set_aside" in last else {}
+    said = {name: value for name, value in (who | details).items() if value not in (None, "", [])}
+    return {"at": last["at"], "event": phase.value, **said}, tally
+
+
+def _undecided(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what an attempt does, or why a handoff waits; and the priority where it was asked for one."""
+    details = {name: last.get(name) for name in ("attempt", "because", "set_aside")}
     if phase is Phase.PROCESSING:
         namespace, _, target = row["target"].partition("/")
-        wanted = {"namespace": namespace, "target": target, "replicas": last["replicas"]}
-        details = wanted | {
-            "correlation_id": last.get("correlation_id"),
-            "attempt": row["attempt"],
-            "worker": last["worker"],
-        }
-    return details | _priority(row, last), {STATE_CORRUPTED: 1} if "set_aside" in last else {}
-
-
-def _priority(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    """Say by which priority an intent goes; where it asked for another one, which, and the rule that refused that."""
-    if "asked" not in last:
-        return {}
-    given, asked = row["priority"], last["asked"]
-    rule = last.get("note", "").strip(" ()")
-    return {"priority": given, "asked_for": asked if asked != given else None, "rule": rule}
+        details = {"namespace": namespace, "target": target, "replicas": last["replicas"]}
+        details |= {"correlation_id": last.get("correlation_id"), "attempt": row["attempt"], "worker": last["worker"]}
+    if "asked" in last:
+        asked = last["asked"] if last["asked"] != row["priority"] else None
+        details |= {"priority": row["priority"], "asked_for": asked, "rule": last.get("note", "").strip(" ()")}
+    return details
 
 
 def _retrying(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
-    if "journey" not in last:
-        return {"attempt": last["attempt"], "because": last["because"]}, {}
     cause = Cause(json.loads(row["failure"])["cause"])
-    details = {
-        "attempt": last["attempt"],
-        "next_retry": f"{datetime.fromtimestamp(row['due_at'], UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "code": cause.code,
-        "error_code": cause.value,
-    }
-    outcome = Outcome({"error_details": details}, "")
-    return details, retried(outcome, Journey.read(last["journey"])).tally
+    due = f"{datetime.fromtimestamp(row['due_at'], UTC):%Y-%m-%dT%H:%M:%SZ}"
+    details = {"attempt": last["attempt"], "next_retry": due, "code": cause.code, "error_code": cause.value}
+    return details, retried(Outcome({"error_details": details}, ""), Journey.read(last["journey"])).tally
 
 
 def _decided(document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, Any], Tally]:
@@ -126,18 +259,9 @@ def _decided(document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, A
     return details, decided(outcome, journey).tally
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what says nothing."""
-    return {name: value for name, value in fields.items() if value not in (None, "", [])}
-
-
 def _entries(image: Image) -> int | None:
     number = image.get("entries", {}).get("N", "")
     return int(number) if number.isdecimal() and "last" in image else None
-
-
-def _text(image: Image, name: str) -> str:
-    return str(image.get(name, {}).get("S", ""))
 
 
 def _plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds

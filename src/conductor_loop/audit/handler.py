@@ -1,24 +1,31 @@
-"""The Lambda entry point that publishes the audit trail, and counts."""
+"""AuditFunction: from the state table's stream to the audit log and the counters, every record once, in order."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
-from conductor_loop.audit.publishing import Auditor
-from conductor_loop.aws.auditlog import AuditExport, AuditLog
-from conductor_loop.aws.counters import Counters
+from conductor_loop.audit.counters import Counters
+from conductor_loop.audit.entries import Batch, Position, unseen
 from conductor_loop.config.typed import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.storage.sdk import client, end_at
 
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+
 SERVICE = "conductor-loop"
-_ANSWER: Mapping[str, Any] = {"state": {}}  # which Lambda asks for, since the event names its shard
+
+type Publish = Callable[[Batch, float], None]
+"""Takes a batch, and the time (epoch seconds); raises where some of its entries may not have arrived."""
 
 
 def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, Any]:
@@ -34,33 +41,120 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, An
     try:
         batch = _auditor(context.log_stream_name).take(shard, records, now)
     except Exception:
-        metrics.emit(Counted({AUDIT_FAILURES: len(records)}), _metering(), now)
+        # Without the configuration, which is not read here: an alarm watches this.
+        metrics.emit(Counted({AUDIT_FAILURES: len(records)}), Metering(environment=os.environ["CONDUCTOR_STACK"]), now)
         _logger().exception("audit entries are not published: they are tried again", records=len(records))
         raise
     if batch is not None and not batch.before.sequence:
-        _fold(now)
-    return _ANSWER
+        try:  # as a new shard begins, others are over
+            _counters().fold(now)
+        except Exception:  # noqa: BLE001 - nothing is lost: their rows are read one by one
+            _logger().exception("the counters of shards that are over are not added up")
+    return {"state": {}}  # which Lambda asks for, since the event names its shard
 
 
-def _fold(now: float) -> None:
-    """Add up the shards that are over, as a new one begins; what fails waits for the next one."""
-    try:
-        _counters().fold(now)
-    except Exception:  # noqa: BLE001 - nothing is lost: their rows are read one by one
-        _logger().exception("the counters of shards that are over are not added up")
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Publishes and counts.
+
+        read ── publish ── advance         killed before the advance: delivered again, the same lines
+                              |            killed behind it: the records are counted, and passed over
+
+    Args:
+        read: How far a shard is.
+        publish: To the export, if there is one, and to the log.
+        advance: Moves a shard on, with all that the batch counts, in one write. Raises where it is not as it was read.
+
+    """
+
+    read: Callable[[str], Position]
+    publish: Sequence[Publish]
+    advance: Publish
+
+    def take(self, shard: str, records: Sequence[Mapping[str, Any]], now: float) -> Batch | None:
+        """Take a batch of records of a shard, of which any may have been taken before; ``None`` where all have."""
+        batch = unseen(shard, self.read(shard), records)
+        if batch is None:
+            return None
+        for publish in self.publish if batch.entries else ():
+            publish(batch, now)
+        self.advance(batch, now)
+        return batch
 
 
-def _metering() -> Metering:
-    """Say what is written without the configuration, which is not read here: an alarm watches what this counts."""
-    return Metering(environment=os.environ["CONDUCTOR_STACK"])
+class NotTaken(Exception):  # noqa: N818 - reads as what it is
+    """CloudWatch has refused some of the entries; which, its answer says."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """Publishes to a log group; each writer to a log stream of its own, made when it is first written to."""
+
+    client: "CloudWatchLogsClient"
+    group: str
+    stream: str
+
+    def publish(self, batch: Batch, now: float) -> None:
+        """Write the entries; of one chain, each at a time of its own, so that their order can be read.
+
+        A hundred of them are far less than the megabyte that a call may have; were they not, Lambda halves the batch.
+
+        Raises:
+            NotTaken: not all of them are written; nor may they be where the SDK raises.
+
+        """
+        places = Counter[str]()
+        events = []
+        for entry in batch.entries:
+            events.append((int(now * 1000) + places[entry.chain], entry.text))
+            places[entry.chain] += 1
+        events.sort(key=lambda event: event[0])
+        try:
+            self._put(events)
+        except self.client.exceptions.ResourceNotFoundException:
+            self._make_stream()
+            self._put(events)
+
+    def _put(self, events: Sequence[tuple[int, str]]) -> None:
+        answer = self.client.put_log_events(
+            logGroupName=self.group,
+            logStreamName=self.stream,
+            logEvents=[{"timestamp": at, "message": text} for at, text in events],
+        )
+        if rejected := answer.get("rejectedLogEventsInfo"):
+            raise NotTaken(str(rejected))
+
+    def _make_stream(self) -> None:
+        try:
+            self.client.create_log_stream(logGroupName=self.group, logStreamName=self.stream)
+        except self.client.exceptions.ResourceAlreadyExistsException:
+            return  # by a call whose answer was lost
+
+
+@dataclass(frozen=True, slots=True)
+class AuditExport:
+    """Puts entries into a bucket, a batch to an object of lines; the same batch again is another version of it."""
+
+    client: "S3Client"
+    bucket: str
+
+    def publish(self, batch: Batch, now: float) -> None:
+        """Put a batch."""
+        self.client.put_object(
+            Bucket=self.bucket,
+            Key=f"audit/{time.strftime('%Y/%m/%d', time.gmtime(now))}/{batch.name}.jsonl",
+            Body="".join(f"{entry.text}\n" for entry in batch.entries).encode(),
+            ContentType="application/jsonl",
+            ChecksumAlgorithm="SHA256",  # S3 wants one of what is locked
+        )
 
 
 @cache
 def _auditor(writer: str) -> Auditor:
     log = AuditLog(client("logs"), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
     bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
-    export = AuditExport(client("s3"), bucket).put if bucket else None
-    return Auditor(_counters().read, log.publish, export, _counters().advance)
+    export = [AuditExport(client("s3"), bucket).publish] if bucket else []
+    return Auditor(_counters().read, [*export, log.publish], _counters().advance)
 
 
 @cache

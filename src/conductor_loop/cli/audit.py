@@ -2,16 +2,22 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
+import boto3
 import click
 
-from conductor_loop.audit.chain import Found, fields_of, read
-from conductor_loop.audit.verifying import Verdict, verify
-from conductor_loop.aws.auditing import Trail
+from conductor_loop.audit.counters import Counters
+from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
+from conductor_loop.audit.verify import Known, Status, Verdict, read_status, verify
+from conductor_loop.aws import operator
+from conductor_loop.aws.logs import group
 from conductor_loop.cli import answers, console
 from conductor_loop.cli.common import (
     DAY_SECONDS,
@@ -28,6 +34,9 @@ from conductor_loop.cli.lazy import Group
 
 _SINCE = Duration(most=3653 * DAY_SECONDS)  # the longest retention of CloudWatch Logs
 _FIRST = ("at", "event", "status_sha256")  # at the beginning of a line, or not shown
+_READERS = 16  # of statuses, side by side
+_BATCH = 100  # rows of one call
+_LONGEST_PK, _LONGEST_SK = 2048, 1024  # bytes of a key that DynamoDB takes
 
 
 @click.group(cls=Group)
@@ -58,10 +67,11 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
       conductor-loop audit show intent-scale-up-001.json
       conductor-loop audit show intent-scale-up-001.json --since 7d --output json
     """  # noqa: D301 - click wants the control character
-    lines = dict.fromkeys(Trail(stack, time.time() - since).lines(name))
-    entries = [(line, found) for line in lines if (found := read(line)) is not None and _is_about(found, name)]
-    for line, found in entries:
-        click.echo(line if as_json else console.printable(readable(found.document, sound=found.sound)))
+    word = name if json.dumps(name) == f'"{name}"' else None  # any other is written in another way there
+    found = map(read, dict.fromkeys(_lines(stack, time.time() - since, word)))
+    entries = [one for one in found if one is not None and _is_about(one, name)]
+    for one in entries:
+        click.echo(one.text if as_json else console.printable(readable(one)))
     if not entries:
         when = "entries appear there a few seconds after the event"
         wrong = f"no entry of {name} is in the audit trail yet; {when}"
@@ -92,12 +102,12 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
       conductor-loop audit verify
       conductor-loop audit verify --since 7d --output json
     """  # noqa: D301 - click wants the control character
-    trail = Trail(stack, time.time() - since)
-    lines = file.read_text(errors="replace").splitlines() if file else trail.lines()
+    begin = time.time() - since
+    lines = file.read_text(errors="replace").splitlines() if file else _lines(stack, begin)
     chains = {found.chain for line in lines if (found := read(line))}
     if file and lines and not chains:
         raise WrongUsage(f"{file}: no line of it is an entry of an audit trail; name the lines of an export")
-    verdict = verify(lines, trail.known(chains, grace))
+    verdict = verify(lines, _known(stack, chains, begin, grace))
     if as_json:
         console.print_json(asdict(verdict))
     else:
@@ -116,16 +126,98 @@ def _print(verdict: Verdict) -> None:
     click.echo(said, err=bool(wrong))
 
 
-def readable(entry: Mapping[str, Any], *, sound: bool = True) -> str:
-    """Put an entry into a line; one that is not ``sound`` may have been altered in any way."""
-    rest = " ".join(f"{name}={_short(value)}" for name, value in fields_of(entry).items() if name not in _FIRST)
-    warning = "" if sound else "ALTERED: "
-    return f"{entry.get('at', '-')} {entry['seq']:>2} {console.word(str(entry.get('event', '-'))):10} {warning}{rest}"
+def readable(entry: Entry) -> str:
+    """Put an entry into a line."""
+    said, warning = entry.document, "" if entry.sound else "ALTERED: "
+    rest = " ".join(f"{name}={_short(value)}" for name, value in facts(said).items() if name not in _FIRST)
+    return f"{said.get('at', '-')} {entry.seq:>2} {console.word(str(said.get('event', '-'))):10} {warning}{rest}"
 
 
-def _is_about(found: Found, name: str) -> bool:
-    return found.chain.startswith(f"intent/{name}/") or found.document.get("intent") == name
+def _is_about(entry: Entry, name: str) -> bool:
+    return entry.chain.startswith(f"intent/{name}/") or entry.document.get("intent") == name
 
 
 def _short(value: object) -> str:
     return value if isinstance(value, str) and value and " " not in value else json.dumps(value)
+
+
+# -- what a deployed stack knows
+
+
+def _lines(stack: str, since: float, word: str | None = None) -> list[str]:
+    """Read the log since (epoch seconds), oldest first; with ``word``, the lines that hold it. Raises WrongPlace."""
+    return [line.text for line in group(f"/conductor-loop/{stack}/audit", word, since)]
+
+
+def _known(stack: str, chains: Iterable[str], begin: float, grace: float) -> Known:
+    """Read the rows of chains, and all rows and statuses since (epoch seconds).
+
+    What is younger than ``grace`` (seconds) may still be on its way, and is not missed.
+    """
+    outputs, now = operator.outputs(stack), time.time()
+    table, since = outputs["StateTable"], timestamp(begin)
+    positions = Counters(boto3.client("dynamodb"), table).ends()
+    keys = {*_keys(chains), *_keys_since(table, begin, now)}
+    return Known(
+        rows=list(_rows(table, keys)),
+        statuses=list(_statuses(outputs["HandoffBucket"], begin)),
+        shards=positions,
+        since=since,
+        until=timestamp(now - grace),
+    )
+
+
+def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Give the keys of the rows that chains belong to."""
+    for chain in chains:
+        kind, _, name = chain.partition("/")
+        file, _, version = name.rpartition("/")
+        pk, sk = {"intent": (f"intent#{file}", version), "config": ("audit#config", name)}.get(
+            kind, (f"audit#{chain}", "-")
+        )
+        if 0 < len(sk.encode()) <= _LONGEST_SK and len(pk.encode()) <= _LONGEST_PK:  # or it was never a row's
+            yield pk, sk
+
+
+def _keys_since(table: str, since: float, now: float) -> Iterator[tuple[str, str]]:
+    """List the rows that were made since, by the days of their arrival; clocks may differ by a day."""
+    pages = boto3.client("dynamodb").get_paginator("query")
+    day, last = (datetime.fromtimestamp(at, UTC) for at in (since - DAY_SECONDS, now + DAY_SECONDS))
+    while day.date() <= last.date():
+        for partition in (f"{day.date()}", f"audit#{day.date()}"):
+            asked: Any = {
+                "TableName": table,
+                "IndexName": "by-day",
+                "KeyConditionExpression": "arrival_day = :day AND arrived >= :since",
+                "ExpressionAttributeValues": {":day": {"S": partition}, ":since": {"S": timestamp(since)}},
+                "ProjectionExpression": "pk, sk",
+            }
+            for page in pages.paginate(**asked):
+                yield from ((one["pk"]["S"], one["sk"]["S"]) for one in page["Items"])
+        day += timedelta(days=1)
+
+
+def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Change]:
+    client = boto3.client("dynamodb")
+    for some in batched(sorted(keys), _BATCH, strict=False):
+        wanted: Any = {table: {"Keys": [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in some], "ConsistentRead": True}}
+        while wanted:
+            answer = client.batch_get_item(RequestItems=wanted)
+            yield from (row for item in answer["Responses"].get(table, []) if (row := last_change(item)))
+            wanted = answer.get("UnprocessedKeys")
+
+
+def _statuses(bucket: str, since: float) -> Iterator[Status]:
+    client = boto3.client("s3")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="status/")
+    found = (one for page in pages for one in page.get("Contents", []))
+    keys = [one["Key"] for one in found if since <= one["LastModified"].timestamp()]
+
+    def read_one(key: str) -> Status | None:
+        try:
+            return read_status(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+        except client.exceptions.NoSuchKey:
+            return None  # expired meanwhile
+
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        yield from (status for status in pool.map(read_one, keys) if status is not None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.aws.counters import Counters, Totals
+from conductor_loop.audit.counters import Counters, Totals
 from conductor_loop.counting import OLDEST, OVERDUE, RUNNING, SWEPT_AT
 from conductor_loop.errors import NotAnswering
 from conductor_loop.storage.rows import Key

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from conductor_loop.audit.chain import timestamp
+from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write

@@ -6,7 +6,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor, Turn
-from conductor_loop.audit.chain import timestamp
+from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest, order

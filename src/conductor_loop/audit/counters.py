@@ -6,21 +6,20 @@ names it, so that no reader counts it twice, or not at all. Where its chain ends
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.audit.chain import Head
-from conductor_loop.audit.publishing import Batch, Position
+from conductor_loop.audit.entries import Batch, Position
 from conductor_loop.storage.rows import Key, number, text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_SHARDS, _ENDED = Key("counter", "shards"), Key("audit", "shards")
 _CLOSED = "closed"  # sorts before the ids of shards: it is read first
 _CLOSED_AFTER_SECONDS = 2 * 86_400.0  # the stream keeps a record for one day
-_NO_COUNTERS = frozenset({"pk", "sk", "entries", "created_at", "lag_seconds", "folds"})
+_END = {"sequence": "S", "entries": "N", "digest": "S", "entry_at": "S", "began_at": "S"}  # as in Position
+_NO_COUNTERS = frozenset({*_END, "pk", "sk", "created_at", "lag_seconds", "folds"})
 
 type Item = Mapping[str, Mapping[str, Any]]
 
@@ -36,26 +35,15 @@ class Totals:
 
 
 class Counters:
-    """Reads and writes these rows.
-
-    Args:
-        client: Of DynamoDB.
-        table: The state table.
-        keep_seconds: How long the ends of chains are kept.
-
-    """
+    """Reads and writes these rows; the ends of chains are kept for ``keep_seconds``."""
 
     def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float = 0.0) -> None:
         self._client, self._table, self._keep_seconds = client, table, keep_seconds
 
     def read(self, shard: str) -> Position:
-        """Say how far a shard is."""
-        for row in (_SHARDS, _ENDED):
-            key = Key(row.kind, row.name, shard).item
-            item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-            if item is not None:
-                return Position(item["sequence"]["S"], _head(item))
-        return Position()
+        """Return how far a shard is."""
+        answer = self._client.get_item(TableName=self._table, Key=_key(shard).item, ConsistentRead=True)
+        return _position(answer["Item"]) if "Item" in answer else Position()
 
     def advance(self, batch: Batch, now: float) -> None:
         """Move a shard on, and count what its records have added; once.
@@ -64,13 +52,13 @@ class Counters:
             ConditionalCheckFailedException: it is not where it was read.
 
         """
-        head = batch.after.head
+        after = batch.after
         sets = {
-            "sequence": text(batch.after.sequence),
-            "entries": number(head.n),
-            "digest": text(head.digest),
-            "entry_at": text(head.at),
-            "began_at": text(head.began),
+            "sequence": text(after.sequence),
+            "entries": number(after.entries),
+            "digest": text(after.digest),
+            "entry_at": text(after.at),
+            "began_at": text(after.began),
             "created_at": number(batch.created_at),
             "lag_seconds": number(max(now - batch.created_at, 0.0)),
             **({"security_at": text(batch.security_at)} if batch.security_at else {}),
@@ -81,7 +69,7 @@ class Counters:
         update += " ADD " * bool(adds) + ", ".join(f"#{places[name]} :{places[name]}" for name in adds)
         self._client.update_item(
             TableName=self._table,
-            Key=Key(_SHARDS.kind, _SHARDS.name, batch.shard).item,
+            Key=_key(batch.shard).item,
             UpdateExpression=update,
             ConditionExpression=f"attribute_not_exists(pk) OR #{places['sequence']} = :seen",
             ExpressionAttributeNames={f"#{place}": name for name, place in places.items()},
@@ -91,40 +79,38 @@ class Counters:
 
     def totals(self) -> Totals:
         """Add up what all shards have counted."""
-        rows = list(self._rows())
-        closed = next((row for row in rows if row["sk"]["S"] == _CLOSED), {})
-        return _added(closed, [row for row in rows if row["sk"]["S"] not in {_CLOSED, *_folded(closed)}])
+        rows = {row["sk"]["S"]: row for row in self._rows("counter")}
+        closed = rows.pop(_CLOSED, {})
+        return _added(closed, [row for shard, row in rows.items() if shard not in _folded(closed)])
 
-    def ends(self) -> dict[str, Head]:
-        """Say where the chain of each shard ends, those that are over included."""
-        rows = (row for partition in (_ENDED, _SHARDS) for row in self._rows(partition))
-        return {row["sk"]["S"]: _head(row) for row in rows if "sequence" in row}
+    def ends(self) -> dict[str, Position]:
+        """Return how far each shard is, those that are over included."""
+        rows = (row for kind in ("audit", "counter") for row in self._rows(kind))
+        return {row["sk"]["S"]: _position(row) for row in rows if "sequence" in row}
 
     def fold(self, now: float) -> None:
         """Add the counts of shards that are over to those of the ones before; doing it twice changes nothing."""
-        rows = {row["sk"]["S"]: row for row in self._rows()}
+        rows = {row["sk"]["S"]: row for row in self._rows("counter")}
         closed = rows.pop(_CLOSED, {})
-        for shard in _folded(closed) & rows.keys():
+        folded = _folded(closed)
+        for shard in folded & rows.keys():
             self._forget(rows.pop(shard), now)
         over = {shard: row for shard, row in rows.items() if _created(row) < now - _CLOSED_AFTER_SECONDS}
-        if over or _folded(closed):
+        if over or folded:
             self._close(closed, over)
 
     def _close(self, closed: Item, over: Mapping[str, Item]) -> None:
         """Replace the row of all that is closed, unless another one has since it was read."""
-        total = _added(closed, list(over.values()))
-        folds = int(closed.get("folds", {"N": "0"})["N"])
-        item: dict[str, Any] = {**Key(_SHARDS.kind, _SHARDS.name, _CLOSED).item, "folds": number(folds + 1)}
-        item |= {name: number(by) for name, by in total.counters.items()}
+        total, folds = _added(closed, list(over.values())), int(closed.get("folds", {"N": "0"})["N"])
+        item: dict[str, Any] = {name: number(by) for name, by in total.counters.items()}
         item |= {"security_at": text(total.security_at)} if total.security_at else {}
         item |= {"shards": {"SS": sorted(over)}} if over else {}
-        seen: Any = {"ExpressionAttributeValues": {":seen": number(folds)}} if folds else {}
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item=item,
-                ConditionExpression="folds = :seen" if folds else "attribute_not_exists(pk)",
-                **seen,
+                Item={**item, **_key(_CLOSED).item, "folds": number(folds + 1)},
+                ConditionExpression="attribute_not_exists(pk) OR folds = :seen",
+                ExpressionAttributeValues={":seen": number(folds)},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
@@ -132,23 +118,31 @@ class Counters:
     def _forget(self, row: Item, now: float) -> None:
         """Delete the row of a shard whose counts are added, and keep where its chain ends."""
         shard, expires = row["sk"]["S"], number(int(now + self._keep_seconds))
-        kept = {name: row[name] for name in ("sequence", "entries", "digest", "entry_at", "began_at")}
-        ended: Any = {**Key(_ENDED.kind, _ENDED.name, shard).item, **kept, "expires_at": expires}
-        self._client.put_item(TableName=self._table, Item=ended)
-        self._client.delete_item(TableName=self._table, Key=Key(_SHARDS.kind, _SHARDS.name, shard).item)
+        kept: Any = {name: row[name] for name in _END} | {**_key(shard, "audit").item, "expires_at": expires}
+        self._client.put_item(TableName=self._table, Item=kept)
+        self._client.delete_item(TableName=self._table, Key=_key(shard).item)
 
-    def _rows(self, partition: Key = _SHARDS) -> Iterator[Item]:
+    def _rows(self, kind: str) -> Iterator[Item]:
         query: Any = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": text(partition.pk)},
+            "ExpressionAttributeValues": {":pk": text(_key("", kind).pk)},
             "ConsistentRead": True,
         }
         for page in self._client.get_paginator("query").paginate(**query):
             yield from page["Items"]
 
 
-def _added(closed: Item, rows: list[Item]) -> Totals:
+def _key(shard: str, kind: str = "counter") -> Key:
+    return Key(kind, "shards", shard)
+
+
+def _position(row: Item) -> Position:
+    values = [row[name][kind] for name, kind in _END.items()]
+    return Position(values[0], int(values[1]), *values[2:])
+
+
+def _added(closed: Item, rows: Sequence[Item]) -> Totals:
     total: Counter[str] = Counter()
     for row in (closed, *rows):
         total.update({name: float(row[name]["N"]) for name in row.keys() - _NO_COUNTERS if "N" in row[name]})
@@ -164,7 +158,3 @@ def _folded(closed: Item) -> set[str]:
 
 def _created(row: Item) -> float:
     return float(row.get("created_at", {"N": "0"})["N"])
-
-
-def _head(row: Item) -> Head:
-    return Head(int(row["entries"]["N"]), row["digest"]["S"], row["entry_at"]["S"], row["began_at"]["S"])
