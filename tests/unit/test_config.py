@@ -62,16 +62,16 @@ def test_ten_mistakes_are_ten_messages_with_path_and_remedy() -> None:
     with pytest.raises(InvalidConfig) as caught:
         load(document, TABLE)
     assert caught.value.problems == (
-        "$.audit.destinations[0].type: is missing; write it",
+        "$.audit.destinations[0].type: the field is missing; add it",
         "$.max_worker: is not known; did you mean max_workers?",
-        '$.mode: "fast" does not fit; write one of direct, structured',
+        '$.mode: "fast" is not allowed; write one of "direct", "structured"',
         '$.porch.environment: "lower" does not fit; write a name in capitals, not a secret\'s, e.g. PORCH_LOG_LEVEL',
-        "$.processing.retry_attempts: 99 does not fit; write a whole number from 0 to 10",
+        "$.processing.retry_attempts: 99 is more than 10; write 10 or less",
         '$.processing.retry_delay: "1d" does not fit; write one from 1s to 15m',
         '$.processing.timeout: "soon" does not fit; write a duration such as 500ms, 30s, 5m, 168h or 7d',
-        '$.security.validation.allowed_extensions[0]: ".exe" does not fit; write one of .json',
+        '$.security.validation.allowed_extensions[0]: ".exe" is not allowed; write one of ".json"',
         '$.security.validation.max_file_size: "1TB" does not fit; write a size such as 64KB, 10MB or 1GB',
-        '$.validation.max_replicas: "3" does not fit; write a whole number, without quotes',
+        '$.validation.max_replicas: "3" is not a whole number; write a whole number, without quotes',
     )
 
 
@@ -96,7 +96,7 @@ def test_problems_of_the_environment_name_the_variable() -> None:
 
 @pytest.mark.parametrize("text", ["[]", "3", '"text"', "null"])
 def test_a_document_that_is_no_object_is_a_problem(text: str) -> None:
-    with pytest.raises(InvalidConfig, match="write an object in braces"):
+    with pytest.raises(InvalidConfig, match="write an object"):
         load(json.loads(text), TABLE)
 
 
@@ -303,7 +303,7 @@ def test_how_long_to_wait_for_the_cluster_reaches_porch() -> None:
         ({"eks_cluster": "edge"}, "nothing says what for; write check, scale, repository or package"),
         ({"kubeconfig_secret": "edge"}, "nothing says what for"),
         ({"repository": "edge-1"}, "nothing says what for"),
-        ({"delivery": "by-post", "eks_cluster": "edge"}, "write one of package, check, scale, repository"),
+        ({"delivery": "by-post", "eks_cluster": "edge"}, 'write one of "package", "check", "scale", "repository"'),
         ({"delivery": "scale", "eks_cluster": "edge", "observe": "0s"}, "write one from 1s to 10m"),
     ],
 )

@@ -12,9 +12,9 @@ from typing import Any
 from jsonschema import Draft7Validator, ValidationError, validators
 
 from conductor_loop.validation import parsing
-from conductor_loop.validation.report import Finding, shown_path
+from conductor_loop.validation.report import Finding, shown, shown_path
 from conductor_loop.validation.rules import Rules
-from conductor_loop.validation.schema import DIALECT
+from conductor_loop.validation.schema import DIALECT, words
 
 type Path = tuple[str, ...]
 type Document = dict[str, Any]
@@ -174,54 +174,21 @@ def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[ValidationE
     return check
 
 
-_TYPES = {
-    "boolean": "true or false, without quotes",
-    "integer": "a whole number, without quotes",
-    "string": "a text in quotes",
-    "object": "an object in braces",
-    "array": "a list in brackets",
-}
-_REMEDIES = {  # by keyword, of its limit, the key's schema and the error's own message
-    "minimum": "write a whole number from {schema[minimum]} to {schema[maximum]}",
-    "maximum": "write a whole number from {schema[minimum]} to {schema[maximum]}",
-    "duration": "{message}",
-    "size": "{message}",
-    "minLength": "write something",
-    "maxLength": "write at most {limit} characters",
-    "minItems": "name at least one",
-    "maxItems": "name at most {limit}",
-    "maxProperties": "name at most {limit}",
-    "uniqueItems": "name each once",
-}
-_SHOWN = 60  # characters of a wrong value that a message repeats
-
-
 def _says(error: Any) -> str:  # noqa: ANN401 - in its types, every attribute may be unset
-    limit = error.validator_value
     match error.validator:
         case "additionalProperties":
             return f"is not known; {_nearest(error.path[-1], error.schema['properties'])}"
-        case "required":
-            return "is missing; write it"
-        case "type":
-            remedy = f"write {_TYPES[limit]}"
-        case "enum":
-            remedy = f"write one of {', '.join(limit)}"
-        case "pattern":
-            remedy = f"write {error.schema.get('means') or f'something that matches {limit}'}"
-        case keyword:
-            remedy = _REMEDIES[keyword].format(limit=limit, schema=error.schema, message=error.message)
-    return f"{_shown(error)} does not fit; {remedy}"
+        case "duration" | "size":
+            return f"{_shown(error)} does not fit; {error.message}"
+        case "pattern" if "means" in error.schema:
+            return f"{_shown(error)} does not fit; write {error.schema['means']}"
+    return "; ".join(words(error, _shown(error)))
 
 
 def _shown(error: Any) -> str:  # noqa: ANN401 - see above
     """Repeat a wrong value, but for what may hold a secret: messages are logged."""
-    if isinstance(error.instance, dict | list):
-        return "an object" if isinstance(error.instance, dict) else "a list"
-    if "secrets" in error.absolute_path or ("environment" in error.absolute_path and error.validator != "pattern"):
-        return "what is there"
-    shown = json.dumps(error.instance)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+    is_name = "environment" not in error.absolute_path or error.validator == "pattern"
+    return shown(error.instance) if is_name and "secrets" not in error.absolute_path else "what is there"
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

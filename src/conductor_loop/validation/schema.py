@@ -34,6 +34,19 @@ _EXAMPLES = {
     "^[a-zA-Z0-9\\-_]+$": "use letters, digits, hyphens and underscores",
     "^[0-9]+[smh]$": "write a number and a unit, such as 30s, 5m or 1h",
 }
+_WORDS = {  # of a keyword: what is wrong, and what to do
+    None: ("{value} is not allowed here", "remove it"),
+    "required": ("the field is missing", "add it"),
+    "const": ("{value} is not {limit}", "write {limit}"),
+    "minimum": ("{value} is less than {limit}", "write {limit} or more"),
+    "maximum": ("{value} is more than {limit}", "write {limit} or less"),
+    "minLength": ("{value} has fewer than {limit} characters", "lengthen it"),
+    "maxLength": ("{value} has {length} characters, more than {limit}", "shorten it"),
+    "minItems": ("{value} is fewer than {limit}", "name more"),
+    "maxItems": ("{value} is more than {limit}", "name fewer"),
+    "maxProperties": ("{value} is more than {limit}", "name fewer"),
+    "uniqueItems": ("{value} has a value twice", "name each once"),
+}
 
 
 class BrokenSchema(ValueError):  # noqa: N818 - reads as what it is
@@ -132,37 +145,28 @@ def _patterns(schema: Any) -> Iterator[str]:  # noqa: ANN401 - any part of a sch
 
 
 def _finding(error: Any) -> Finding:  # noqa: ANN401 - in its types, every attribute may be unset
-    problem, remedy = _words(error)
+    problem, remedy = words(error, shown(error.instance))
     return Finding(tuple(error.absolute_path), error.validator or "false", problem, remedy)
 
 
-def _words(error: Any) -> tuple[str, str]:  # noqa: ANN401, C901, PLR0911 - one line for each keyword of the contract
-    value, limit = shown(error.instance), error.validator_value
+def words(error: Any, value: str) -> tuple[str, str]:  # noqa: ANN401 - see above
+    """Word an error of the dialect: what is wrong with ``value``, as it is shown, and what to do."""
+    limit = error.validator_value
     match error.validator:
-        case None:
-            return f"{value} is not allowed here", "remove it"
-        case "required":
-            return "the field is missing", "add it"
         case "additionalProperties" if limit is False:
             return "the field is unknown", f"remove it, or move it into metadata; known are {_known(error.schema)}"
         case "type":
             quoted = ", without quotes" if isinstance(error.instance, str) else ""
             return f"{value} is not {_kinds(limit)}", f"write {_kinds(limit)}{quoted}"
-        case "const":
-            return f"{value} is not {shown(limit)}", f"write {shown(limit)}"
         case "enum":
             return f"{value} is not allowed", f"write one of {', '.join(map(shown, limit))}"
-        case "minimum":
-            return f"{value} is less than {limit}", f"write {limit} or more"
-        case "maximum":
-            return f"{value} is more than {limit}", f"write {limit} or less"
-        case "minLength":
-            return f"{value} has fewer than {limit} characters", "lengthen it"
-        case "maxLength":
-            return f"{value} has {len(error.instance)} characters, more than {limit}", "shorten it"
         case "pattern":
             return f"{value} does not match {limit}", _EXAMPLES.get(limit, "write it as the pattern says")
-    return f"{value} does not satisfy {error.validator} {shown(limit)}", "see the schema"
+        case keyword:
+            problem, remedy = _WORDS.get(keyword, (f"{{value}} does not satisfy {keyword} {{limit}}", "see the schema"))
+    length = len(error.instance) if isinstance(error.instance, str) else 0
+    given = {"value": value, "length": length, "limit": shown(limit)}
+    return problem.format(**given), remedy.format(**given)
 
 
 def _kinds(limit: Any) -> str:  # noqa: ANN401 - a type's name, or a list of them
