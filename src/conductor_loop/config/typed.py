@@ -2,14 +2,14 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from conductor_loop.config.schema import InvalidConfig, seconds, size
+from conductor_loop.config.schema import Document, InvalidConfig, Leaf, get, leaves, seconds, size
 from conductor_loop.config.sources import PREFIX, merge
 from conductor_loop.intent import Priority
-from conductor_loop.porch import PACKAGE, REPOSITORY, SCALE, Mode
+from conductor_loop.porch import REPOSITORY, SCALE, Mode
 from conductor_loop.retry import Policy
 from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
 
@@ -19,13 +19,31 @@ GROUPS = ("file_processing", "state_management", "porch_integration", "file_mana
 _NAMELESS = "conductor-loop"  # what a stack is called that does not say its name
 
 
+def _key(name: str) -> Any:  # noqa: ANN401 - a field of any type
+    """Declare a field that has the value of a key; durations are in seconds, sizes in bytes."""
+    leaf = next(leaf for leaf in leaves() if leaf.dotted == name)
+    return field(default_factory=lambda: _plain(leaf, leaf.schema["default"]), metadata={"leaf": leaf})
+
+
+def _plain(leaf: Leaf, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if "duration" in leaf.schema:
+        return seconds(value)
+    return size(value) if "size" in leaf.schema else value
+
+
+def _read(kind: type, values: Document) -> dict[str, Any]:
+    """Read those fields of a class that are keys of a configuration."""
+    declared = ((one.name, one.metadata.get("leaf")) for one in fields(kind))
+    return {name: _plain(leaf, get(values, leaf.path)) for name, leaf in declared if leaf}
+
+
 @dataclass(frozen=True, slots=True)
 class Metering:
     """What is written."""
 
-    enabled: bool = True
+    enabled: bool = _key("metrics.enabled")
     groups: frozenset[str] = frozenset(GROUPS)  # that are on
-    labels: Mapping[str, str] = field(default_factory=dict)  # of every sample at /metrics and of every EMF line
+    labels: Mapping[str, str] = _key("metrics.custom_labels")  # of every sample at /metrics and of every EMF line
     environment: str = _NAMELESS  # the stack's name: two stacks of an account are two environments
 
     def has(self, group: str) -> bool:
@@ -45,18 +63,18 @@ class Certificate:
 class Serving:
     """Who may ask the API what, and how often."""
 
-    health_enabled: bool = True
-    health_authenticated: bool = False  # whether health asks for the scope
-    liveness_exempt: bool = True  # whether /livez does not, even so
-    health_limited: bool = True  # whether the rate of health requests is limited
-    limited: bool = True  # whether the rate of all other requests is
-    metrics_enabled: bool = True
-    metrics_authenticated: bool = True
-    per_minute: int = 100  # requests of an address
-    per_hour: int = 1000  # requests of an authenticated client
-    burst: int = 10  # requests at once, of either
-    max_queue_size: int = 10_000  # messages that wait, from which on no more are taken
-    docs: bool = False  # whether there is a page at /docs
+    health_enabled: bool = _key("health.enabled")
+    health_authenticated: bool = _key("health.authentication.enabled")  # whether health asks for the scope
+    liveness_exempt: bool = _key("health.authentication.monitoring_exemption")  # whether /livez does not, even so
+    health_limited: bool = _key("health.rate_limiting.enabled")  # whether the rate of health requests is limited
+    limited: bool = _key("security.access_control.rate_limiting")  # whether the rate of all other requests is
+    metrics_enabled: bool = _key("metrics.enabled")
+    metrics_authenticated: bool = _key("metrics.authentication.enabled")
+    per_minute: int = _key("health.rate_limiting.requests_per_minute")  # requests of an address
+    per_hour: int = _key("api.requests_per_hour")  # requests of an authenticated client
+    burst: int = _key("api.burst")  # requests at once, of either
+    max_queue_size: int = _key("api.max_queue_size")  # messages that wait, from which on no more are taken
+    docs: bool = _key("api.docs")  # whether there is a page at /docs
     certificates: tuple[Certificate, ...] = ()
     max_workers: int | None = None  # intents at once; None: Lambda alone limits them
 
@@ -95,32 +113,32 @@ class Config:
 
     state_table: str
     version: str = ""  # of the document in force; empty without one
-    porch_path: str = "/opt/bin/porch"
+    porch_path: str = _key("porch_path")
     porch_environment: Mapping[str, str] = field(default_factory=dict)  # of porch, besides its own
-    kubeconfig_secret: str = ""  # name or ARN of the secret with porch's kubeconfig
-    eks_cluster: str = ""  # that porch talks to as the function's role; at most one of the two is set
-    delivery: str = PACKAGE  # what porch does with a package
+    kubeconfig_secret: str = _key("porch.cluster.kubeconfig_secret")  # name or ARN; at most one of the two is set
+    eks_cluster: str = _key("porch.cluster.eks_cluster")  # that porch talks to as the function's role
+    delivery: str = _key("porch.cluster.delivery")  # what porch does with a package
     mode: Mode = Mode.STRUCTURED
     work_root: Path = Path(tempfile.gettempdir()) / "conductor-loop"  # on Lambda /tmp, the only place to write to
     processing_timeout_seconds: float = 30  # that porch has for an intent that names no timeout
-    porch_timeout_seconds: float = 885  # that porch has at most
+    porch_timeout_seconds: float = _key("porch.execution_timeout")  # that porch has at most
     retry: Policy = field(default_factory=Policy)
-    priority_queues: bool = True
+    priority_queues: bool = _key("processing.priority_queues")
     queues: Mapping[Priority, str] = field(default_factory=dict)  # URL of each priority's queue
     dead_letters: str = ""  # URL of the queue of dead letters
-    supersede_older: bool = True
-    unique_correlation_ids: bool = True
-    live_tree: bool = True
+    supersede_older: bool = _key("processing.supersede_older")
+    unique_correlation_ids: bool = _key("processing.unique_correlation_ids")
+    live_tree: bool = _key("processing.live_tree")
     critical_principals: tuple[str, ...] = ()  # patterns of principal ids that may use the priority critical
     high_per_minute: int | None = 60  # intents of priority high; more are treated as normal; None: no limit
     rules: Rules = field(default_factory=Rules)  # that every intent is held to
-    porch_memory_bytes: int = 512 * 1024**2
-    porch_descriptors: int = 1024
-    sweep_after_seconds: float = 300  # an input that lies unanswered for longer is looked after
+    porch_memory_bytes: int = _key("processing.resource_limits.max_memory")
+    porch_descriptors: int = _key("processing.resource_limits.max_file_descriptors")
+    sweep_after_seconds: float = _key("processing.sweep_after")  # age from which an input without a status is swept
     conductor_function: str = ""  # name of the function that answers events
     handoff_bucket: str = ""
     kms_key: str = ""  # ARN of the site's own key, that everything is encrypted with; empty: keys of AWS
-    cleanup_after_seconds: float = 168 * 3600
+    cleanup_after_seconds: float = _key("cleanup_after")
     audit_seconds: float = 90 * 86_400  # that audit entries are kept, and what they are held against
     log_level: str = "INFO"
     metering: Metering = field(default_factory=Metering)
@@ -152,36 +170,24 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
     return _typed(found.values, wiring, version)
 
 
-def _typed(values: Mapping[str, Any], wiring: Mapping[str, str], version: str) -> Config:
+def _typed(values: Document, wiring: Mapping[str, str], version: str) -> Config:
     processing, porch = values["processing"], values["porch"]
-    cluster, limits = porch["cluster"], processing["resource_limits"]
+    is_limited = values["security"]["access_control"]["rate_limiting"]
     trusted = [wiring["API_PRINCIPAL"]] if "API_PRINCIPAL" in wiring else []  # it puts no critical intent without scope
     return Config(
         **_wired(wiring),
+        **_read(Config, values),
         version=version,
-        porch_path=values["porch_path"],
-        porch_environment=porch["environment"] | _delivery(cluster),
-        kubeconfig_secret=cluster["kubeconfig_secret"],
-        eks_cluster=cluster["eks_cluster"],
-        delivery=cluster["delivery"],
+        porch_environment=porch["environment"] | _delivery(porch["cluster"]),
         mode=Mode(values["mode"]),
         processing_timeout_seconds=min(seconds(processing["timeout"]), seconds(porch["execution_timeout"])),
-        porch_timeout_seconds=seconds(porch["execution_timeout"]),
         retry=Policy(attempts=processing["retry_attempts"], delay_seconds=seconds(processing["retry_delay"])),
-        priority_queues=processing["priority_queues"],
-        supersede_older=processing["supersede_older"],
-        unique_correlation_ids=processing["unique_correlation_ids"],
-        live_tree=processing["live_tree"],
         critical_principals=(*values["access_control"]["priority_principals"], *trusted),
-        high_per_minute=processing["high_per_minute"] if _limits_rate(values) else None,
+        high_per_minute=processing["high_per_minute"] if is_limited else None,
         rules=rules(values),
-        porch_memory_bytes=size(limits["max_memory"]),
-        porch_descriptors=limits["max_file_descriptors"],
-        sweep_after_seconds=seconds(processing["sweep_after"]),
-        cleanup_after_seconds=seconds(values["cleanup_after"]),
         audit_seconds=values["audit"]["retention_days"] * 86_400.0,
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
-        metering=_metering(values["metrics"], wiring.get("STACK", _NAMELESS)),
+        metering=_metering(values, wiring.get("STACK", _NAMELESS)),
         serving=_serving(values, wiring.get("WORKERS", "")),
         token_source=TokenSource(wiring.get("TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
     )
@@ -198,10 +204,6 @@ def _wired(wiring: Mapping[str, str]) -> dict[str, Any]:
         "queues": {one: url for one in Priority if (url := wiring.get(f"QUEUE_{one.upper()}"))},
         "max_age_seconds": seconds(wiring.get("CONFIG_MAX_AGE", "60s")),
     }
-
-
-def _limits_rate(values: Mapping[str, Any]) -> bool:
-    return bool(values["security"]["access_control"]["rate_limiting"])
 
 
 def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
@@ -234,36 +236,19 @@ def rules(values: Mapping[str, Any]) -> Rules:
     )
 
 
-def _metering(metrics: Mapping[str, Any], stack: str) -> Metering:
-    groups = frozenset(group for group in GROUPS if metrics[group])
-    return Metering(metrics["enabled"], groups, metrics["custom_labels"], stack)
+def _metering(values: Document, stack: str) -> Metering:
+    groups = frozenset(group for group in GROUPS if values["metrics"][group])
+    return Metering(**_read(Metering, values), groups=groups, environment=stack)
 
 
-def _serving(values: Mapping[str, Any], workers: str) -> Serving:
-    """Read what the API needs.
-
-    Args:
-        values: Of every key.
-        workers: The template's "<high> <normal> <low> <batch>": batches at once of each queue, intents in a batch.
-
-    """
-    health, metrics, api = values["health"], values["metrics"], values["api"]
+def _serving(values: Document, workers: str) -> Serving:
+    """Read what the API needs; ``workers`` are batches at once of the queues high, normal and low, and their size."""
     *batches, batch_size = map(int, (workers or "0").split())
     is_bounded = workers and values["processing"]["priority_queues"]
+    known = values["api"]["client_certificates"]
     return Serving(
-        health_enabled=health["enabled"],
-        health_authenticated=health["authentication"]["enabled"],
-        liveness_exempt=health["authentication"]["monitoring_exemption"],
-        health_limited=health["rate_limiting"]["enabled"],
-        limited=_limits_rate(values),
-        metrics_enabled=metrics["enabled"],
-        metrics_authenticated=metrics["authentication"]["enabled"],
-        per_minute=health["rate_limiting"]["requests_per_minute"],
-        per_hour=api["requests_per_hour"],
-        burst=api["burst"],
-        max_queue_size=api["max_queue_size"],
-        docs=api["docs"],
-        certificates=tuple(Certificate(one["subject"], frozenset(one["scopes"])) for one in api["client_certificates"]),
+        **_read(Serving, values),
+        certificates=tuple(Certificate(one["subject"], frozenset(one["scopes"])) for one in known),
         max_workers=sum(batches) * batch_size if is_bounded else None,
     )
 
