@@ -1,21 +1,59 @@
 """Write docs/metrics.md: run `.venv/bin/python -m dev.catalogue` after a change of the catalogue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from conductor_loop.catalogue import (
     BUILD_INFO,
     CATALOGUE,
     ENVIRONMENT,
     NAMESPACE,
-    OF_AWS,
-    OF_LIBRARY,
     Group,
     Metric,
-    billed,
 )
 from dev.stack import ROOT
 
 DOCUMENT = ROOT / "docs/metrics.md"
+
+
+@dataclass(frozen=True, slots=True)
+class OfAws:
+    """A metric that a service of AWS writes, and that our dashboard or an alarm shows."""
+
+    namespace: str
+    name: str
+    dimension: str
+    unit: str
+    meaning: str
+
+
+OF_LIBRARY: Mapping[str, str] = {  # by prometheus_client, which has no list of them; about the process that answers
+    "process_cpu_seconds_total": "Processor time",
+    "process_max_fds": "Files that may be open",
+    "process_open_fds": "Files that are open",
+    "process_resident_memory_bytes": "Memory, as process_memory_bytes",
+    "process_start_time_seconds": "When it began, in epoch seconds",
+    "process_virtual_memory_bytes": "Memory that is addressed",
+    "python_gc_collections_total": "Runs of the garbage collector",
+    "python_gc_objects_collected_total": "Objects that it collected",
+    "python_gc_objects_uncollectable_total": "Objects that it could not collect",
+    "python_info": "The version of Python",
+}
+OF_AWS: tuple[OfAws, ...] = (
+    OfAws("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "Count", "Messages that wait"),
+    OfAws("AWS/Lambda", "Invocations", "FunctionName", "Count", "Invocations of a function"),
+    OfAws("AWS/Lambda", "Errors", "FunctionName", "Count", "Invocations that failed"),
+    OfAws("AWS/Lambda", "Throttles", "FunctionName", "Count", "Invocations that found no place"),
+    OfAws("AWS/Lambda", "Duration", "FunctionName", "Milliseconds", "How long an invocation took"),
+    OfAws("AWS/Lambda", "IteratorAge", "FunctionName", "Milliseconds", "How old the last record of a stream was"),
+)
+
+
+def billed() -> Iterator[tuple[str, str]]:
+    """List the CloudWatch metrics that a stack can write: each value of each dimension is one, and is paid for."""
+    yield from ((metric.emf, value) for metric in CATALOGUE if metric.emf for value in metric.values)
+
+
 _HEAD = f"""# Metrics
 
 Made from `src/conductor_loop/catalogue.py` by `.venv/bin/python -m dev.catalogue`; do not edit it by hand.

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.cost import ANSWER_SECONDS, PRICES_OF, Prices, Usage, dollars_per_million
-from conductor_loop.catalogue import CATALOGUE, Group, billed
+from conductor_loop.catalogue import CATALOGUE, Group
+from dev.catalogue import billed
 from dev.stack import ROOT
 from dev.template import RESOURCES
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import boto3
 
-from conductor_loop.catalogue import CATALOGUE, NAMESPACE, OF_AWS
+from conductor_loop.catalogue import CATALOGUE, NAMESPACE
+from dev.catalogue import OF_AWS
 from dev.load import Load
 from dev.pictures import Drawn, EmptyWidgetError, Widget, draw
 from dev.stack import REGION, ROOT, STACK_NAME, Stack, free_port, read_port

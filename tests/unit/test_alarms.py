@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from conductor_loop.catalogue import CATALOGUE, ENVIRONMENT, NAMESPACE, OF_AWS, Kind, billed
+from conductor_loop.catalogue import CATALOGUE, ENVIRONMENT, NAMESPACE, Kind
+from dev.catalogue import OF_AWS, billed
 from dev.template import FUNCTIONS, MONITORING
 from tests.unit.test_template import RESOURCES, TEMPLATE
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY, Kind
+from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, Kind
+from dev.catalogue import OF_LIBRARY
 from tests import promtool
 from tests.promtool import findings, needs_promtool
 from tests.unit.test_alarms import headings

@@ -92,11 +92,11 @@ def _family(metric: Metric, values: Mapping[str, float]) -> Family | None:
     name = metric.prometheus.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.prometheus
     family = Family(name, f"{metric.meaning}.", metric.kind)
     for label, names in metric.counted.items():
-        if metric.kind in {Kind.COUNTER, Kind.UNKNOWN} or any(one in values for one in names):
-            labels = {metric.label: label} if metric.label else {}
+        labels = {metric.label: label} if metric.label else {}
+        if metric.kind is Kind.HISTOGRAM:
+            _add_histogram(family, labels, names[0], values)
+        elif metric.kind is not Kind.GAUGE or any(one in values for one in names):
             family.add_sample(metric.prometheus, labels, sum(values.get(one, 0) for one in names))
-    for label, prefix in metric.samples.items():
-        _add_histogram(family, {metric.label: label} if metric.label else {}, prefix, values)
     return family if family.samples else None
 
 

@@ -6,10 +6,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conductor_loop import counting
 from conductor_loop.api.exposition import CONTENT_TYPE
-from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, OF_LIBRARY
+from conductor_loop.catalogue import BUILD_INFO, CATALOGUE
 from conductor_loop.config.typed import GROUPS, Metering
 from conductor_loop.intents.model import Outcome
 from conductor_loop.storage.measures import Counts
+from dev.catalogue import OF_LIBRARY
 from tests.promtool import findings, needs_promtool
 from tests.serving import Api, hangs
 
