@@ -98,11 +98,11 @@ class TestRateLimits:
         assert float(row["expires_at"]["N"]) == NOW + 3660
 
     def test_what_is_remembered_is_bounded(self, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("conductor_loop.storage.ratelimits._REMEMBERED", 2)
+        monkeypatch.setattr("conductor_loop.storage.ratelimits._MAX_REMEMBERED", 2)
         limits = RateLimits(table, TABLE)
         for name in "abc":
             limits.take(name, MINUTE, NOW)
-        assert list(limits._seen) == ["b", "c"]
+        assert list(limits._seen) == ["c"]
 
     def test_a_table_that_is_not_there_does_not_answer(self, table: Any) -> None:
         with pytest.raises(NotAnswering):
@@ -148,7 +148,7 @@ class TestListing:
     def test_a_page_has_a_price_and_the_next_goes_on_behind_it(
         self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(listing, "_MOST_QUERIES", 3)
+        monkeypatch.setattr(listing, "_MAX_QUERIES", 3)
         state.write(waits(handoff(1, "2027-01-10")))
         intents = Listing(table, TABLE, 30 * 86_400)
         first = intents.page(Wanted(10), NOW)

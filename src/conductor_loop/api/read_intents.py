@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +23,6 @@ _NAMESPACE_CHARACTERS = 63
 _KNOWN = {"state": frozenset({*Phase, *SPELLINGS}), "priority": frozenset(Priority)}
 _PARAMETERS = frozenset({"state", "priority", "namespace", "limit", "next"})
 _POSITION, _DAY = frozenset({"arrival_day", "arrived", "pk", "sk"}), frozenset({"arrival_day"})
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 _MAX_KEY_BYTES = 1024  # of a sort key, and of a name in S3
 
@@ -114,13 +114,14 @@ def _position(token: str) -> Mapping[str, str] | None:
     """Read a position in the listing; it is no secret, and may be anything that a caller makes up."""
     try:
         found = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
+        if not isinstance(found, dict) or not all(isinstance(one, str) and _is_key(one) for one in found.values()):
+            return None
+        whole = found.keys() == _POSITION and found["pk"].startswith("intent#") and found["sk"] and found["arrived"]
+        if whole or found.keys() == _DAY:
+            return found if date.fromisoformat(found["arrival_day"]).isoformat() == found["arrival_day"] else None
     except (binascii.Error, ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or not all(isinstance(one, str) and _is_key(one) for one in found.values()):
-        return None
-    whole = found.keys() == _POSITION and found["pk"].startswith("intent#") and found["sk"] and found["arrived"]
-    good = (whole or found.keys() == _DAY) and _DATE.fullmatch(found["arrival_day"])
-    return found if good else None
+        pass
+    return None
 
 
 def _is_key(text: str) -> bool:

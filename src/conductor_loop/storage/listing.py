@@ -1,8 +1,8 @@
 """Intents in the state table: by name, and by the day they arrived on, newest first. No scans."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,10 @@ from conductor_loop.storage.sdk import translated
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_MOST_QUERIES = 48  # of one page: as many days without an intent are passed over
+_MAX_QUERIES = 48  # of one page: as many days without an intent are passed over
 _EVALUATED = 100  # rows of one query, before the filter
 _SKEW_SECONDS = 300  # that S3's clock may be ahead of ours
 _POSITION = ("arrival_day", "arrived", "pk", "sk")
-
 _WAITING = frozenset(state.value for state in Phase if not state.done)
 RECEIVED = "received"  # the state of what lies in the bucket, and is not in the state table yet
 
@@ -91,7 +90,7 @@ class Listing:
             "ConsistentRead": True,
         }
         with translated("DynamoDB"):
-            pages = islice(self._client.get_paginator("query").paginate(**query), _MOST_QUERIES)
+            pages = islice(self._client.get_paginator("query").paginate(**query), _MAX_QUERIES)
             items = [item for page in pages for item in page["Items"]]  # of one name: one or a few
         if not items:
             return None
@@ -110,33 +109,22 @@ class Listing:
             NotAnswering: DynamoDB does not.
 
         """
+        newest, oldest = (_day(at) for at in (now + _SKEW_SECONDS, now - self._keep_seconds))
+        known = wanted.position is not None and wanted.position["arrival_day"] <= newest
+        after = wanted.position if wanted.position and known else {"arrival_day": newest}
         found: list[Listed] = []
-        queries, after = 0, wanted.position
-        for day in self._days(wanted.position, now):
-            after = after if after and after["arrival_day"] == day else {"arrival_day": day}
-            while after is not None:
-                if queries == _MOST_QUERIES:
-                    return Page(tuple(found), after)
-                listed, after = self._day(day, wanted, after)
-                queries += 1
-                found += listed
-                if len(found) >= wanted.limit:
-                    return Page(tuple(found[: wanted.limit]), found[wanted.limit - 1].position)
-        return Page(tuple(found), None)
+        for _ in range(_MAX_QUERIES):
+            if after["arrival_day"] < oldest:
+                return Page(tuple(found), None)
+            listed, after = self._stretch(wanted, after)
+            found += listed
+            if len(found) >= wanted.limit:
+                return Page(tuple(found[: wanted.limit]), found[wanted.limit - 1].position)
+        return Page(tuple(found), after)
 
-    def _days(self, position: Mapping[str, str] | None, now: float) -> Iterator[str]:
-        """Give the days from the newest on, or from where an earlier page ended."""
-        newest = datetime.fromtimestamp(now + _SKEW_SECONDS, UTC).date()
-        oldest = datetime.fromtimestamp(now - self._keep_seconds, UTC).date()
-        while newest >= oldest:
-            if position is None or newest.isoformat() <= position["arrival_day"]:
-                yield newest.isoformat()
-            newest -= timedelta(days=1)
-
-    def _day(
-        self, day: str, wanted: Wanted, position: Mapping[str, str]
-    ) -> tuple[list[Listed], Mapping[str, str] | None]:
-        """Read a stretch of the index, and its rows, of which the filters leave some out."""
+    def _stretch(self, wanted: Wanted, position: Mapping[str, str]) -> tuple[list[Listed], Mapping[str, str]]:
+        """Read a stretch of a day, without what the filters leave out; and where the next one begins."""
+        day = position["arrival_day"]
         query: Any = {
             "TableName": self._table,
             "IndexName": "by-day",
@@ -150,9 +138,10 @@ class Listing:
         with translated("DynamoDB"):
             answer = self._client.query(**query)
             listed = map(_listed, self._rows(answer["Items"]))
-        after = answer.get("LastEvaluatedKey")
         kept = [one for one in listed if all(getattr(one, name) == value for name, value in wanted.filters.items())]
-        return kept, _position(after) if after else None
+        if after := answer.get("LastEvaluatedKey"):
+            return kept, _position(after)
+        return kept, {"arrival_day": (date.fromisoformat(day) - timedelta(days=1)).isoformat()}
 
     def _rows(self, found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Read the rows whose keys the index has, in its order, without those that have expired meanwhile."""
@@ -170,20 +159,21 @@ class Listing:
         return [rows[key] for key in order if key in rows]
 
 
-def _listed(item: Mapping[str, Any]) -> Listed:
-    def said(name: str) -> str | None:
-        value: str | None = item.get(name, {}).get("S")
-        return value
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
+
+def _listed(item: Mapping[str, Any]) -> Listed:
+    texts: dict[str, str] = {name: value["S"] for name, value in item.items() if "S" in value}
     attempts = item.get("attempt", {}).get("N", "")
     return Listed(
-        name=item["pk"]["S"].partition("#")[2],
-        version_id=item["sk"]["S"],
-        state=said("phase") or "",
-        arrived=(said("arrived") or "").partition("#")[0],
+        name=texts["pk"].partition("#")[2],
+        version_id=texts["sk"],
+        state=texts.get("phase", ""),
+        arrived=texts.get("arrived", "").partition("#")[0],
         attempts=int(attempts) if attempts.isdecimal() else 0,  # a row that makes no sense hides no other
-        priority=said("priority"),
-        namespace=said("namespace"),
+        priority=texts.get("priority"),
+        namespace=texts.get("namespace"),
         position=_position(item),
     )
 
@@ -196,7 +186,7 @@ def _outcome(item: Mapping[str, Any]) -> Outcome | None:
 
 
 def _put_at(item: Mapping[str, Any]) -> str:
-    """Give when a version was put: its order, which only a corrupt row may lack."""
+    """Return when a version was put: its order, which only a corrupt row may lack."""
     put: str = item.get("handoff_order", item.get("arrived", {})).get("S", "")
     return put
 

@@ -22,7 +22,7 @@ _SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what i
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Every counter since the stack was made, and the last census of the directories."""
+    """Every counter since the stack was made, and the last count of the directories."""
 
     counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
     directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
@@ -54,18 +54,14 @@ class QueueDepths:
 
     def size(self) -> int:
         """Add up what waits in the queues; dead letters do not. Raises NotAnswering."""
-        return sum(self._measured({name: url for name, url in self._urls.items() if name != "dead"}).values())
+        return sum(depth for name, depth in self.each().items() if name != "dead")
 
     def each(self) -> Mapping[str, int]:
-        """Say how much waits in each of the queues, and among the dead letters. Raises NotAnswering."""
-        return self._measured(self._urls)
-
-    def _measured(self, urls: Mapping[str, str]) -> Mapping[str, int]:
-        """Ask for all of them side by side."""
-        if not urls:
+        """Return how much waits in each of the queues, and among the dead letters. Raises NotAnswering."""
+        if not self._urls:
             return {}
-        with ThreadPoolExecutor(max_workers=len(urls)) as pool:
-            return dict(zip(urls, pool.map(self._one, urls.values()), strict=True))
+        with ThreadPoolExecutor(max_workers=len(self._urls)) as pool:
+            return dict(zip(self._urls, pool.map(self._one, self._urls.values()), strict=True))
 
     def _one(self, url: str) -> int:
         with translated("SQS"):

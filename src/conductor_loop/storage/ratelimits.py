@@ -1,17 +1,16 @@
 """Rate limits in DynamoDB: one conditional update for each token, correct however many take at once."""
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.errors import NotAnswering
 from conductor_loop.rates import Rate, Taken, outcome
-from conductor_loop.storage.rows import Key, Values, number, text
+from conductor_loop.storage.rows import Key, number, text
 from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_REMEMBERED = 10_000  # buckets; the one that was used longest ago is forgotten first
+_MAX_REMEMBERED = 10_000  # buckets, or all are forgotten: a wrong guess costs a second write
 _TRIES = 4  # a guess, and what others changed meanwhile
 _KEPT_SECONDS = 3600  # that a full bucket's row stays: an absent one is full as well
 _BUSY = "free_at BETWEEN :now AND :latest"  # some tokens are taken, and one is left
@@ -28,15 +27,10 @@ class RateLimits:
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client, self._table = client, table
-        self._seen: OrderedDict[str, float] = OrderedDict()  # bucket to its free_at
+        self._seen: dict[str, float] = {}  # bucket to its free_at
 
     def peek(self, bucket: str, rate: Rate, now: float) -> bool:
-        """Say whether there is a token, as the table has it.
-
-        Raises:
-            NotAnswering: DynamoDB does not, in time.
-
-        """
+        """Say whether there is a token, as the table has it. Raises NotAnswering."""
         with translated("DynamoDB"):
             answer = self._client.get_item(TableName=self._table, Key=Key("ratelimit", bucket).item)
         try:
@@ -45,57 +39,41 @@ class RateLimits:
             return True
 
     def take(self, bucket: str, rate: Rate, now: float) -> Taken:
-        """Take a token.
-
-        Raises:
-            NotAnswering: DynamoDB does not, in time.
-
-        """
+        """Take a token. Raises NotAnswering."""
         now = round(now, 3)  # as it is written: or a bucket could lie between what we and the table take for now
         free_at = self._seen.get(bucket, 0.0)
         for _ in range(_TRIES):
             if not rate.has_token(free_at, now):
                 return outcome(rate, free_at, now, allowed=False)
             taken, free_at = self._try(bucket, rate, now, busy=free_at >= now)
-            self._remember(bucket, free_at)
+            if len(self._seen) >= _MAX_REMEMBERED:
+                self._seen.clear()
+            self._seen[bucket] = free_at
             if taken:
                 return outcome(rate, free_at, now, allowed=True)
         raise NotAnswering("DynamoDB: a bucket changes faster than it can be read")
 
     def _try(self, bucket: str, rate: Rate, now: float, *, busy: bool) -> tuple[bool, float]:
-        """Write as one of the two branches wants; whether it was, and the bucket's ``free_at`` then."""
-        values = {":now": number(float(now))}
-        expires = {":expires": number(int(now + rate.window_seconds + _KEPT_SECONDS))}
+        """Take a token of a bucket that is busy, or idle; whether it was, and its ``free_at`` then."""
         if busy:
-            values |= {":latest": number(now + rate.slack_seconds), ":interval": number(rate.interval_seconds)}
-            return self._write(
-                bucket, "SET free_at = free_at + :interval, expires_at = :expires", _BUSY, values | expires
-            )
-        values |= {":next": number(now + rate.interval_seconds), ":number": text("N")}
-        return self._write(bucket, "SET free_at = :next, expires_at = :expires", _IDLE, values | expires)
-
-    def _write(self, bucket: str, expression: str, condition: str, values: Values) -> tuple[bool, float]:
+            values = {":latest": number(now + rate.slack_seconds), ":interval": number(rate.interval_seconds)}
+        else:
+            values = {":next": number(now + rate.interval_seconds), ":number": text("N")}
+        values |= {":now": number(float(now)), ":expires": number(int(now + rate.window_seconds + _KEPT_SECONDS))}
         update: Any = {
             "TableName": self._table,
             "Key": Key("ratelimit", bucket).item,
-            "UpdateExpression": expression,
-            "ConditionExpression": condition,
+            "UpdateExpression": f"SET free_at = {'free_at + :interval' if busy else ':next'}, expires_at = :expires",
+            "ConditionExpression": _BUSY if busy else _IDLE,
             "ExpressionAttributeValues": values,
             "ReturnValues": "UPDATED_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         with translated("DynamoDB"):
             try:
-                answer = self._client.update_item(**update)
+                return True, _free_at(self._client.update_item(**update)["Attributes"])
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 return False, _free_at(error.response.get("Item") or {})
-        return True, _free_at(answer["Attributes"])
-
-    def _remember(self, bucket: str, free_at: float) -> None:
-        self._seen[bucket] = free_at
-        self._seen.move_to_end(bucket)
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
 
 
 def _free_at(item: Any) -> float:  # noqa: ANN401 - boto3's answer
