@@ -13,15 +13,15 @@ from typing import Any
 
 from conductor_loop.app import App, Measured
 from conductor_loop.aws.functions import Conductor
-from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
-from conductor_loop.config import Config, InvalidConfig, Live, Stored
+from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch, sources
+from conductor_loop.storage import parameters
 from conductor_loop.storage.bucket import Bucket
 from conductor_loop.storage.queues import Queues
 from conductor_loop.storage.ratelimits import RateLimits
-from conductor_loop.storage.sdk import MESSAGES, STARTING, client, end_at, seconds_left
+from conductor_loop.storage.sdk import MESSAGES, STARTING, WORKER, client, end_at, seconds_left
 from conductor_loop.storage.state import StateTable
 from conductor_loop.turns import Turns
 
@@ -33,21 +33,9 @@ _turns = Turns()  # of this process
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
-    """Give the configuration of a function. Its first read, by a function that starts, waits while SSM throttles.
-
-    Args:
-        environment: Of the function.
-        refused: Called once for each version of the document that is broken.
-
-    """
-    clients = (partial(client, "ssm", STARTING), partial(client, "ssm"))
-    first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
-
-    def start() -> Stored:
-        seconds = min(_STARTING_SECONDS, seconds_left() / 2)
-        return retry_throttled(first.newest, seconds, Waiting(time.monotonic, time.sleep, jitter))
-
-    return Live(environment, first_then(start, later.newest), later.earlier, refused, time.monotonic)
+    """Return the configuration of a function, as ``parameters.live`` does."""
+    profiles = (STARTING, WORKER, WORKER)
+    return parameters.live(environment, refused, profiles, lambda: min(_STARTING_SECONDS, seconds_left() / 2))
 
 
 def jitter() -> float:

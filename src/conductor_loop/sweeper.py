@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.audit.events import Configurations
-from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.schema import parse
 from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
 from conductor_loop.storage.measures import StateMeasures
+from conductor_loop.storage.parameters import ConfigParameter
 from conductor_loop.storage.rows import Key, number, text
 from conductor_loop.storage.sdk import client
 

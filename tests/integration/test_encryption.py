@@ -10,8 +10,8 @@ from moto import mock_aws
 
 from conductor_loop.api.encryption_status import ENABLED, IMPAIRED, UNKNOWN, EncryptionStatus
 from conductor_loop.aws.encryption import STATE, Stores, look
-from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config.report import Probes, inspect
+from conductor_loop.storage.parameters import ConfigParameter
 
 NAMES = ("AWS::SSM::Parameter", "/stack/config")
 

@@ -2,7 +2,7 @@
 
 import heapq
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -10,8 +10,8 @@ from itertools import count
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from conductor_loop.aws.parameters import Waiting, first_then, retry_throttled
 from conductor_loop.errors import Throttled
+from conductor_loop.storage.parameters import Waiting, retry_throttled
 
 
 def refusal(code: str, status: int = 400) -> ClientError:
@@ -112,18 +112,3 @@ def test_only_what_may_pass_is_waited_for(error: Exception, reads: int) -> None:
     with suppress(ClientError):
         retry_throttled(read, 60, Waiting(lambda: 0.0, lambda _: None, lambda: 1.0))
     assert len(made) == reads
-
-
-def test_the_first_way_to_read_is_used_until_it_has_succeeded() -> None:
-    answers: Iterator[OSError | str] = iter([OSError("down"), "first"])
-
-    def first() -> str:
-        answer = next(answers)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-    newest: Callable[[], str] = first_then(first, lambda: "later")
-    with pytest.raises(OSError, match="down"):
-        newest()
-    assert [newest(), newest(), newest()] == ["first", "later", "later"]

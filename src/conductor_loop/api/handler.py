@@ -17,12 +17,11 @@ from conductor_loop.api.encryption_status import EncryptionStatus
 from conductor_loop.api.services import Measures, Services, local
 from conductor_loop.audit.events import Calls
 from conductor_loop.aws.inbox import Inbox
-from conductor_loop.aws.parameters import ConfigParameter, Waiting, first_then, retry_throttled
-from conductor_loop.config import Config, InvalidConfig, Live, Stored
+from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-from conductor_loop.storage import sdk
+from conductor_loop.storage import parameters, sdk
 from conductor_loop.storage.listing import Listing
 from conductor_loop.storage.measures import QueueDepths, StateMeasures
 from conductor_loop.storage.ratelimits import RateLimits
@@ -79,15 +78,8 @@ def _refused(error: InvalidConfig) -> None:
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
     """Return the configuration, as ``bootstrap.live`` does, and wait less for it once there is one."""
-    clients = (partial(sdk.client, "ssm", sdk.API_STARTING), partial(sdk.client, "ssm", sdk.API_CONFIGURATION))
-    first, later = (ConfigParameter(one, environment.get("CONDUCTOR_CONFIG_PARAMETER", "")) for one in clients)
-
-    def start() -> Stored:
-        return retry_throttled(
-            first.newest, _STARTING_SECONDS, Waiting(time.monotonic, time.sleep, secrets.SystemRandom().random)
-        )
-
-    return Live(environment, first_then(start, later.newest), first.earlier, refused, time.monotonic)
+    profiles = (sdk.API_STARTING, sdk.API_CONFIGURATION, sdk.API_STARTING)
+    return parameters.live(environment, refused, profiles, lambda: _STARTING_SECONDS)
 
 
 def build(config: Config, note: Callable[[Counted], None]) -> Services:

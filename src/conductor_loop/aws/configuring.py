@@ -14,10 +14,10 @@ import boto3
 from botocore.exceptions import ClientError
 
 from conductor_loop.aws import encryption, operator
-from conductor_loop.aws.parameters import ConfigParameter
 from conductor_loop.config import Stored
 from conductor_loop.config.report import Probes
 from conductor_loop.storage import sdk
+from conductor_loop.storage.parameters import ConfigParameter
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef

@@ -77,6 +77,11 @@ class Live:
         stack = self._environment.get(f"{PREFIX}STACK", "")
         return self._config.metering if self._config else Metering(environment=stack or Metering().environment)
 
+    @property
+    def has_started(self) -> bool:
+        """Whether there is a configuration in force."""
+        return self._config is not None
+
     def known(self) -> Config:
         """Return what is known without a call: the configuration in force, or that of the environment alone."""
         if self._config is not None:

@@ -1,22 +1,22 @@
 """The configuration's document: a parameter of SSM, which numbers its versions."""
 
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - the SDK's
 
-from conductor_loop.config import Stored
+from conductor_loop.config import InvalidConfig, Live, Stored
 from conductor_loop.config.live import Revision
 from conductor_loop.errors import Throttled
+from conductor_loop.storage.sdk import Profile, client
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
-    from mypy_boto3_ssm.type_defs import ParameterHistoryTypeDef
-
 
 logger = logging.getLogger("conductor-loop")
 
@@ -27,62 +27,70 @@ _TIER: Final = "Intelligent-Tiering"  # up to 8 KB, and no charge up to 4
 
 
 class ConfigParameter:
-    """Reads the document.
-
-    Args:
-        client: Makes the client when it is first needed; a stack without a document needs none.
-        name: Of the parameter.
-
-    """
+    """Reads the document; ``client`` makes the client when it is first needed, by a stack with a document."""
 
     def __init__(self, client: "Callable[[], SSMClient]", name: str) -> None:
         self._client, self.name = client, name
 
     def newest(self) -> Stored:
         """Read the newest version; a missing parameter has no text and no version."""
-        client = self._client()
+        ssm = self._client()
         try:
-            parameter = client.get_parameter(Name=self.name, WithDecryption=True)["Parameter"]
-        except client.exceptions.ParameterNotFound:
+            parameter = ssm.get_parameter(Name=self.name, WithDecryption=True)["Parameter"]
+        except ssm.exceptions.ParameterNotFound:
             return Stored("{}", "")
         return Stored(parameter["Value"], str(parameter["Version"]))
 
     def earlier(self) -> Iterable[Stored]:
-        """Read the versions before the newest one, newest first; SSM keeps a hundred."""
-        return [Stored(entry["Value"], str(entry["Version"])) for entry in self._kept()[-2::-1]]
+        """Read the versions before the newest one, newest first."""
+        return [Stored(one.text, str(one.version)) for one in self.revisions()[-2::-1]]
 
     def revisions(self) -> list[Revision]:
-        """Read the versions that SSM keeps, oldest first, and who made each."""
-        return [
-            Revision(
-                version=entry["Version"],
-                text=entry["Value"],
-                by=entry.get("LastModifiedUser", ""),
-                at=entry["LastModifiedDate"].timestamp(),
-            )
-            for entry in self._kept()
-        ]
-
-    def _kept(self) -> "list[ParameterHistoryTypeDef]":
-        client = self._client()
-        pages = client.get_paginator("get_parameter_history").paginate(Name=self.name, WithDecryption=True)
+        """Read the versions that SSM keeps, a hundred at most, oldest first, and who made each."""
+        ssm = self._client()
+        pages = ssm.get_paginator("get_parameter_history").paginate(Name=self.name, WithDecryption=True)
         try:
-            entries = [entry for page in pages for entry in page["Parameters"]]
-        except client.exceptions.ParameterNotFound:
+            kept = [one for page in pages for one in page["Parameters"]]
+        except ssm.exceptions.ParameterNotFound:
             return []
-        return sorted(entries, key=lambda entry: entry["Version"])
+        found = (
+            Revision(one["Version"], one["Value"], one.get("LastModifiedUser", ""), one["LastModifiedDate"].timestamp())
+            for one in kept
+        )
+        return sorted(found, key=lambda one: one.version)
 
     def put(self, text: str, key: str) -> str:
-        """Put a new version, and make the parameter if there is none; the version's number.
-
-        Args:
-            text: The document.
-            key: ARN of the key in KMS that it is encrypted with; empty for AWS's.
-
-        """
+        """Put a document as a new version, encrypted with a key of KMS (ARN; empty: AWS's); the version's number."""
         put = partial(self._client().put_parameter, Name=self.name, Value=text, Overwrite=True, Tier=_TIER)
         answer = put(Type="SecureString", KeyId=key) if key else put(Type="String")
         return str(answer["Version"])
+
+
+def live(
+    environment: Mapping[str, str],
+    refused: Callable[[InvalidConfig], None],
+    profiles: tuple[Profile, Profile, Profile],
+    seconds: Callable[[], float],
+) -> Live:
+    """Return the configuration of a function. Its first read, by a function that starts, waits while SSM throttles.
+
+    Args:
+        environment: Of the function.
+        refused: Called with the problems of a broken version, each time that it is found in force.
+        profiles: Of the first read, of later ones, and of reads of earlier versions.
+        seconds: Returns how long the first read may take.
+
+    """
+    name = environment.get("CONDUCTOR_CONFIG_PARAMETER", "")
+    first, later, earlier = (ConfigParameter(partial(client, "ssm", profile), name) for profile in profiles)
+
+    def newest() -> Stored:
+        if found.has_started:
+            return later.newest()
+        return retry_throttled(first.newest, seconds(), Waiting(time.monotonic, time.sleep, SystemRandom().random))
+
+    found = Live(environment, newest, earlier.earlier, refused, time.monotonic)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +100,6 @@ class Waiting:
     clock: Callable[[], float]  # seconds that never go back
     wait: Callable[[float], None]  # for seconds
     jitter: Callable[[], float]  # from 0 to 1
-
-
-def first_then[T](first: Callable[[], T], later: Callable[[], T]) -> Callable[[], T]:
-    """Give what reads with ``first`` until that has succeeded once, and then with ``later``."""
-    read: list[T] = []
-
-    def newest() -> T:
-        read[:] = [(later if read else first)()]
-        return read[0]
-
-    return newest
 
 
 def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) -> T:
@@ -115,21 +112,19 @@ def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) 
         Throttled: SSM still refuses.
 
     """
-    end = waiting.clock() + seconds
-    for attempt in count():
+    end, longest = waiting.clock() + seconds, _FIRST_BACKOFF_SECONDS
+    while True:
         try:
             return read()
         except (ClientError, ConnectionError, HTTPClientError) as error:
-            if not _may_pass(error):
-                raise
-            backoff = min(_FIRST_BACKOFF_SECONDS * 2.0**attempt, _LONGEST_BACKOFF_SECONDS) * waiting.jitter()
-            if waiting.clock() + backoff > end and _is_throttled(error):
+            backoff, longest = longest * waiting.jitter(), min(2 * longest, _LONGEST_BACKOFF_SECONDS)
+            is_late = waiting.clock() + backoff > end
+            if is_late and _is_throttled(error):
                 raise Throttled(str(error)) from error
-            if waiting.clock() + backoff > end:
+            if is_late or not _may_pass(error):
                 raise
             logger.info("the configuration is read again", extra={"seconds": backoff, "reason": str(error)})
         waiting.wait(backoff)
-    raise AssertionError  # it counts without an end
 
 
 def _is_throttled(error: Exception) -> bool:
