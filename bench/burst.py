@@ -97,9 +97,8 @@ class Burst:
 
     def decided(self) -> int:
         """Sum the counters of what AuditFunction has counted."""
-        return sum(
-            int(value) for row in self.rows("counter#") for name, value in row.items() if name.startswith("files_")
-        )
+        counters = [json.loads(row["progress"])["counters"] for row in self.rows("counter#")]
+        return sum(value for one in counters for name, value in one.items() if name.startswith("files_"))
 
     def packages(self) -> dict[str, frozenset[str]]:
         """List the packages of each file's target."""

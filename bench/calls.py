@@ -22,7 +22,7 @@ from moto import mock_aws
 from bench import units
 from bench.function import BUCKET, PORCH, REGION, TABLE, clients, environment, function, intent, invoke, put_record
 from bench.lines import Line, bounded, told
-from conductor_loop.audit.entries import Position, change, link
+from conductor_loop.audit.entries import Shard, change, link
 
 CALL_SECONDS = 0.03
 MOST_CALLS = {"inline": 7, "queued": 9}  # and one for each file of the package
@@ -101,7 +101,7 @@ class Watch:
 
 def _audit_bytes(before: units.Item, after: units.Item) -> int:
     found = change(before, after)
-    return len(link(_SHARD, Position(entries=10_000, digest="0" * 64), found).text) if found else 0  # entries are ASCII
+    return len(link(_SHARD, Shard(entries=10_000, digest="0" * 64), found).text) if found else 0  # entries are ASCII
 
 
 def _keys(params: dict[str, Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
-from conductor_loop.audit.entries import Batch, Position, last_change
+from conductor_loop.audit.entries import Batch, Shard, add, last_change
 from conductor_loop.audit.handler import Auditor
 from conductor_loop.audit.verify import Known, Status, Verdict, read_status, verify
 from tests.memory_state import MemoryState, Written
@@ -31,8 +31,7 @@ class MemoryAudit:
 
     lines: list[str] = field(default_factory=list)  # of the log, as they were published
     exports: dict[str, list[str]] = field(default_factory=dict)
-    positions: dict[str, Position] = field(default_factory=dict)
-    counters: Counter[str] = field(default_factory=Counter)
+    shards: dict[str, Shard] = field(default_factory=dict)
     kill_at: tuple[str, str] | None = None
     kills: int = 0
 
@@ -44,11 +43,15 @@ class MemoryAudit:
         except Killed:
             self.kills += 1
 
-    def _read(self, shard: str) -> Position:
+    @property
+    def counters(self) -> Counter[str]:
+        return Counter(add(one.counters for one in self.shards.values()))
+
+    def _read(self, name: str) -> Shard:
         self._maybe("before", "read")
-        position = self.positions.get(shard, Position())
+        shard = self.shards.get(name, Shard())
         self._maybe("after", "read")
-        return position
+        return shard
 
     def _export(self, batch: Batch, _: float) -> None:
         self._maybe("before", "export")
@@ -60,12 +63,11 @@ class MemoryAudit:
         self.lines += [entry.text for entry in batch.entries]
         self._maybe("after", "log")
 
-    def _advance(self, batch: Batch, _: float) -> None:
+    def _advance(self, batch: Batch) -> None:
         self._maybe("before", "advance")
-        if self.positions.get(batch.shard, Position()) != batch.before:
+        if self.shards.get(batch.shard, Shard()) != batch.before:
             raise Conflict
-        self.positions[batch.shard] = batch.after
-        self.counters.update(batch.tally)
+        self.shards[batch.shard] = batch.after
         self._maybe("after", "advance")
 
     def _maybe(self, *point: str) -> None:
@@ -79,7 +81,7 @@ class MemoryAudit:
 
     def verified(self, known: Known, lines: Sequence[str] | None = None) -> Verdict:
         """Verify the log, or other lines, against this and what else is known."""
-        return verify(self.lines if lines is None else lines, replace(known, shards=self.positions))
+        return verify(self.lines if lines is None else lines, replace(known, shards=self.shards))
 
 
 def stream(written: Sequence[Written], roll: int = 10**9, count: int = 3) -> dict[str, Records]:

@@ -188,7 +188,7 @@ class TestMeasures:
     def test_the_counters_say_by_how_much_they_are_behind(self, aws: boto3.session.Session, table: Any) -> None:
         counts, measures = ObjectCounts(aws.client("s3"), table, TABLE), StateMeasures(table, TABLE)
         assert measures.counts(NOW).lag == 0
-        Counters(table, TABLE).advance(batch("shard-1", "1", created_at=NOW), NOW + 2)
+        Counters(table, TABLE).advance(batch("shard-1", "1", created_at=NOW, lag=2))
         assert measures.counts(NOW + 30).lag == 2, "as it was counted last"
         counts.go_on(BUCKET, {"swept_at": NOW + 60})
         assert measures.counts(NOW + 70).lag == 2, "the sweep's own note is still on its way"
@@ -196,7 +196,7 @@ class TestMeasures:
         assert measures.counts(NOW + 130).lag == 130, "that of the sweep before is not counted"
 
     def test_an_intent_that_looks_like_an_attack_is_known_by_its_time(self, table: Any) -> None:
-        Counters(table, TABLE).advance(batch("shard-1", "1", attacks=1), NOW)
+        Counters(table, TABLE).advance(batch("shard-1", "1", attacks=1))
         assert StateMeasures(table, TABLE).counts(NOW).security_at == NOW
 
     def test_files_are_counted_a_page_at_a_time(self, aws: boto3.session.Session, table: Any) -> None:

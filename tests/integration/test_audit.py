@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from conductor_loop.audit.counters import Counters
-from conductor_loop.audit.entries import Batch, Change, Position, last_change, link
+from conductor_loop.audit.entries import Batch, Change, Shard, last_change, link
 from conductor_loop.audit.events import Calls, Configurations
 from conductor_loop.audit.handler import AuditExport, AuditLog, Auditor, NotTaken
 from conductor_loop.audit.verify import Known
@@ -29,7 +29,7 @@ from tests.long import first
 
 GROUP = "/conductor-loop/conductor-loop/audit"
 EXPORT = "audit-export"
-BATCH = Batch("s", "b", Position(), Position(), [link("s", Position(), Change("config", 1, {}))], {}, 0.0)
+BATCH = Batch("s", "b", Shard(), Shard(), [link("s", Shard(), Change("config", 1, {}))])
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +201,10 @@ def test_an_entry_that_the_table_does_not_know_is_named(
     publish()
     version = played.status("intent-rejected.json")["version_id"]
     last = json.loads(shown_of("rejected")[-1])
-    end, change = Position("7", last["n"], last["hash"]), Change(last["chain"], 2, {"at": "2026", "event": "succeeded"})
+    end, change = (
+        Shard(entries=last["n"], digest=last["hash"]),
+        Change(last["chain"], 2, {"at": "2026", "event": "succeeded"}),
+    )
     forged = link(last["shard"], end, change)
     aws.client("logs").put_log_events(
         logGroupName=GROUP, logStreamName="writer", logEvents=[{"timestamp": _now(), "message": forged.text}]
@@ -274,7 +277,7 @@ def test_whenever_it_is_killed_the_batch_that_comes_again_is_published_and_count
 
     deliver("usual")
     once, calls = plain.totals().counters, list(interrupter.calls)
-    assert calls == ["GetItem", "PutObject", "PutLogEvents", "CreateLogStream", "PutLogEvents", "UpdateItem"]
+    assert calls == ["GetItem", "PutObject", "PutLogEvents", "CreateLogStream", "PutLogEvents", "PutItem"]
     assert once["decided"] == 3
     points = [(when, number) for when in ("before", "after") for number in range(1, len(calls) + 1)]
     for times, (when, number) in enumerate(points, 2):

@@ -192,7 +192,7 @@ def test_a_look_that_fails_leaves_the_last_picture_and_says_why(
 def test_a_pipe_gets_one_picture_or_a_line_for_each_look(world: World, aws: boto3.session.Session) -> None:
     world.clock.now = time.time() - 600
     admit.answer(world.app, world.drop(), world.deadline)
-    Counters(aws.client("dynamodb"), TABLE).advance(batch("shardId-1", "1", files_success=1), 0.0)
+    Counters(aws.client("dynamodb"), TABLE).advance(batch("shardId-1", "1", files_success=1))
     once = CliRunner().invoke(main, ["watch", "--once"])
     assert once.exit_code == 0, once.output
     assert "dead letters           1" in once.stdout

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor_loop.audit.entries import Change, Entry, Position, last_change, link, read
+from conductor_loop.audit.entries import Change, Entry, Shard, last_change, link, read
 from conductor_loop.audit.verify import Finding, Known, Status, Verdict, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
@@ -27,9 +27,10 @@ def change(name: str, seq: int, **fields: Any) -> Change:
     return Change(f"intent/{name}/v1", seq, said)
 
 
-def end(entry: Entry) -> Position:
+def end(entry: Entry) -> Shard:
     """Give where a chain ends, with an entry."""
-    return Position("7", entry.n, entry.digest, str(entry.document["at"]), "2026-11-23T10:00:01.000Z")
+    at = str(entry.document["at"])
+    return Shard(entries=entry.n, digest=entry.digest, at=at, began="2026-11-23T10:00:01.000Z")
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Trail:
     """Entries as they were published, and who else knows of them."""
 
     entries: list[Entry] = field(default_factory=list)
-    ends: defaultdict[str, Position] = field(default_factory=lambda: defaultdict(Position))
+    ends: defaultdict[str, Shard] = field(default_factory=lambda: defaultdict(Shard))
     rows: dict[str, Change] = field(default_factory=dict)
     statuses: list[Status] = field(default_factory=list)
 

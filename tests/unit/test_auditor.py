@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conductor_loop import counting
-from conductor_loop.audit.entries import Position, unseen
+from conductor_loop.audit.entries import Shard, unseen
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
 from tests.auditing import POINTS, Conflict, MemoryAudit, Records, batches, known, stream
@@ -93,9 +93,7 @@ def test_killed_at_every_call_everything_is_published_and_counted_once(
     assert verdict == audit.verified(known(world.state, world.bucket), audit.exported())  # type: ignore[arg-type]
     counted(audit, rows_say(world))
     with capsys.disabled():
-        said = (
-            f"{verdict.chains} intents, {verdict.entries} entries, {delivered} batches of {len(audit.positions)} shards"
-        )
+        said = f"{verdict.chains} intents, {verdict.entries} entries, {delivered} batches of {len(audit.shards)} shards"
         sys.stdout.write(f"\n  {said}, {audit.kills} kills, {len(audit.lines)} lines: {verdict.wrong} findings ")
 
 
@@ -159,7 +157,7 @@ def test_writes_without_an_entry_move_a_shard_on() -> None:
     audit = MemoryAudit()
     swept = {"NewImage": {"pk": {"S": "gauge#directories"}, "sk": {"S": "-"}, "swept_at": {"N": "7"}}}
     audit.deliver("shard", [{"dynamodb": {"SequenceNumber": "7", "ApproximateCreationDateTime": 7, **swept}}])
-    assert audit.positions["shard"].sequence == "7"
+    assert audit.shards["shard"].sequence == "7"
     assert (audit.lines, audit.exports) == ([], {})
 
 
@@ -182,10 +180,10 @@ def test_a_number_that_no_counter_takes_keeps_no_entry_back(seconds: str) -> Non
     image = state.written[-1].image
     image["last"] = {"S": json.dumps(json.loads(image["last"]["S"]) | {"journey": {}}).replace("{}", _journey(seconds))}
     record = {"SequenceNumber": "1", "ApproximateCreationDateTime": 1, "NewImage": image}
-    batch = unseen("shard", Position(), [{"dynamodb": record}])
+    batch = unseen("shard", Shard(), [{"dynamodb": record}], 2.0)
     assert batch is not None
     assert len(batch.entries) == 1
-    assert all(by < 1e12 for by in batch.tally.values())
+    assert all(by < 1e12 for by in batch.after.counters.values())
 
 
 def _journey(seconds: str) -> str:

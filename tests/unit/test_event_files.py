@@ -12,7 +12,7 @@ import pytest
 from conductor_loop import messages
 from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
-from conductor_loop.audit.entries import Position, read, unseen
+from conductor_loop.audit.entries import Shard, read, unseen
 from conductor_loop.intents.admit import handoffs
 from tests import transcripts
 
@@ -46,14 +46,14 @@ def test_the_messages_of_a_batch_are_ours() -> None:
 
 def test_a_row_that_changed_has_one_entry() -> None:
     event = EVENTS["audit-row.json"]
-    batch = unseen(event["shardId"], Position(), event["Records"])
+    batch = unseen(event["shardId"], Shard(), event["Records"], 0.0)
     assert batch is not None
     (entry,) = batch.entries
     found = read(entry.text)
     assert found is not None
     assert found.sound
     assert (found.chain, found.document["event"]) == (f"intent/{EXAMPLE}/example", "queued")
-    assert unseen(event["shardId"], batch.after, event["Records"]) is None
+    assert unseen(event["shardId"], batch.after, event["Records"], 0.0) is None
 
 
 @pytest.mark.parametrize("name", [name for name in EVENTS if name.startswith("api-")])

@@ -13,7 +13,7 @@ rules and places, never what porch printed.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ type Image = Mapping[str, Mapping[str, Any]]
 
 _PLACE = {"chain": str, "seq": int, "shard": str, "n": int, "prev": str, "hash": str}
 _MOST_RULES = 20  # of a rejection that are named
-_MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense, and the table takes none of it
+_MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense
 _DIGITS = 40  # of the stream's numbers, at most
 
 
@@ -63,14 +63,18 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """How far the records of a shard are published and counted, and where its chain ends."""
+class Shard:
+    """What is published and counted of a shard of the stream: its row."""
 
     sequence: str = ""  # the stream's number of the last record; empty: none is
+    created_at: float = 0.0  # when that was written; epoch seconds
+    lag: float = 0.0  # seconds from then until it was counted
     entries: int = 0
     digest: str = ""  # of the last entry: SHA-256, hexadecimal
     at: str = ""  # the time of the last entry
     began: str = ""  # the time of the first one
+    counters: Tally = field(default_factory=dict)
+    security_at: float = 0.0  # when an intent last looked like an attack; epoch seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,9 @@ class Batch:
 
     shard: str
     name: str  # no other batch has it, and names sort as the records do
-    before: Position
-    after: Position
+    before: Shard
+    after: Shard
     entries: Sequence[Entry]
-    tally: Tally
-    created_at: float  # epoch seconds, of the last record
-    security_at: str = ""  # when the last intent among them came that looked like an attack
 
 
 def timestamp(now: float) -> str:
@@ -95,40 +96,49 @@ def timestamp(now: float) -> str:
 # -- the chain
 
 
-def unseen(shard: str, position: Position, records: Sequence[Mapping[str, Any]]) -> Batch | None:
-    """Return what those of the records add that are behind a position; ``None`` where none is."""
-    seen = int(position.sequence or -1)
+def unseen(name: str, before: Shard, records: Sequence[Mapping[str, Any]], now: float) -> Batch | None:
+    """Return what those of the records add to the shard of that name that it has not counted; ``None``: none is new."""
+    seen = int(before.sequence or -1)
     fresh = [one["dynamodb"] for one in records if int(one["dynamodb"]["SequenceNumber"]) > seen]
     if not fresh:
         return None
-    changes = [found for one in fresh if (found := change(one.get("OldImage", {}), one.get("NewImage", {})))]
-    after, entries, tally = replace(position, sequence=fresh[-1]["SequenceNumber"]), list[Entry](), Counter[str]()
+    after, entries = before, list[Entry]()
     for record in fresh:
-        tally[RUNNING] += _is_running(record.get("NewImage", {})) - _is_running(record.get("OldImage", {}))
-    for one in changes:
-        entries.append(link(shard, after, one))
-        last = entries[-1]
-        after = replace(after, entries=last.n, digest=last.digest, at=one.at, began=after.began or one.at)
-        tally.update({name: by for name, by in one.tally.items() if abs(by) < _MOST})
-    return Batch(
-        shard=shard,
-        name=f"{fresh[0]['SequenceNumber'].zfill(_DIGITS)}-{shard}",
-        before=position,
-        after=after,
-        entries=entries,
-        tally={name: round(by, 3) for name, by in tally.items() if by},
-        created_at=float(fresh[-1]["ApproximateCreationDateTime"]),
-        security_at=max((one.at for one in changes if SECURITY in one.tally), default=""),
-    )
+        after, entry = _add_record(name, after, record)
+        entries += [entry] if entry else []
+    after = replace(after, lag=max(now - after.created_at, 0.0))
+    return Batch(name, f"{fresh[0]['SequenceNumber'].zfill(_DIGITS)}-{name}", before, after, entries)
+
+
+def _add_record(name: str, shard: Shard, record: Mapping[str, Any]) -> tuple[Shard, Entry | None]:
+    old, new = record.get("OldImage", {}), record.get("NewImage", {})
+    running, created_at = _is_running(new) - _is_running(old), float(record["ApproximateCreationDateTime"])
+    mine = change(old, new)
+    counters = add([shard.counters, {RUNNING: running}, mine.tally if mine else {}])
+    shard = replace(shard, sequence=record["SequenceNumber"], created_at=created_at, counters=counters)
+    if mine is None:
+        return shard, None
+    entry = link(name, shard, mine)
+    security_at = created_at if SECURITY in mine.tally else shard.security_at
+    shard = replace(shard, entries=entry.n, digest=entry.digest, at=mine.at, security_at=security_at)
+    return replace(shard, began=shard.began or mine.at), entry
 
 
 def _is_running(image: Image) -> bool:
     return bool(image.get("state", {}).get("S") == State.RUNNING)
 
 
-def link(shard: str, position: Position, change: Change) -> Entry:
+def add(tallies: Iterable[Tally]) -> Tally:
+    """Add up counters, without those that make no sense."""
+    total = Counter[str]()
+    for tally in tallies:
+        total.update({name: by for name, by in tally.items() if abs(by) < _MOST})
+    return {name: round(by, 3) for name, by in total.items() if by}
+
+
+def link(name: str, shard: Shard, change: Change) -> Entry:
     """Make the next entry of a shard."""
-    place = dict(zip(_PLACE, (change.chain, change.seq, shard, position.entries + 1, position.digest), strict=False))
+    place = dict(zip(_PLACE, (change.chain, change.seq, name, shard.entries + 1, shard.digest), strict=False))
     document = {**place, **change.fields, **place}  # whatever a row calls its facts
     document.pop("hash", None)
     document["hash"] = _digest(document)

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
 from conductor_loop.audit.counters import Counters
-from conductor_loop.audit.entries import Batch, Position, unseen
+from conductor_loop.audit.entries import Batch, Shard, unseen
 from conductor_loop.config.typed import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.storage.sdk import client, end_at
@@ -67,18 +67,18 @@ class Auditor:
 
     """
 
-    read: Callable[[str], Position]
+    read: Callable[[str], Shard]
     publish: Sequence[Publish]
-    advance: Publish
+    advance: Callable[[Batch], None]
 
     def take(self, shard: str, records: Sequence[Mapping[str, Any]], now: float) -> Batch | None:
         """Take a batch of records of a shard, of which any may have been taken before; ``None`` where all have."""
-        batch = unseen(shard, self.read(shard), records)
+        batch = unseen(shard, self.read(shard), records, now)
         if batch is None:
             return None
         for publish in self.publish if batch.entries else ():
             publish(batch, now)
-        self.advance(batch, now)
+        self.advance(batch)
         return batch
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
-from conductor_loop.audit.entries import Change, Entry, Position, facts, read, timestamp
+from conductor_loop.audit.entries import Change, Entry, Shard, facts, read, timestamp
 
 _MOST_MISSING = 1000  # entries in a row that are missed one by one: a line that is put in can have any number
 _ALTERED, _MISSING = "was altered", "is missing"
@@ -37,7 +37,7 @@ class Known:
 
     rows: Sequence[Change] = ()  # their last changes
     statuses: Sequence[Status] = ()
-    shards: Mapping[str, Position] = field(default_factory=dict)
+    shards: Mapping[str, Shard] = field(default_factory=dict)
     since: str = ""  # what was published before is not among the lines
     until: str = "~"  # what happened since may still be on its way to them
 

@@ -156,12 +156,12 @@ def _known(stack: str, chains: Iterable[str], begin: float, grace: float) -> Kno
     """
     outputs, now = operator.outputs(stack), time.time()
     table, since = outputs["StateTable"], timestamp(begin)
-    positions = Counters(boto3.client("dynamodb"), table).ends()
+    shards = Counters(boto3.client("dynamodb"), table).ends()
     keys = {*_keys(chains), *_keys_since(table, begin, now)}
     return Known(
         rows=list(_rows(table, keys)),
         statuses=list(_statuses(outputs["HandoffBucket"], begin)),
-        shards=positions,
+        shards=shards,
         since=since,
         until=timestamp(now - grace),
     )

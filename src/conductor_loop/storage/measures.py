@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.audit.counters import Counters, Totals
+from conductor_loop.audit.counters import Counters
+from conductor_loop.audit.entries import Shard
 from conductor_loop.counting import OLDEST, OVERDUE, RUNNING, SWEPT_AT
 from conductor_loop.errors import NotAnswering
 from conductor_loop.storage.rows import Key
@@ -95,7 +95,7 @@ class StateMeasures:
             oldest={name: seconds for name, seconds in gauges.items() if name.startswith(OLDEST)},
             directories={name.removeprefix(_FILES): files for name, files in gauges.items() if name.startswith(_FILES)},
             lag=_lag(totals, gauges.get(SWEPT_AT, 0.0), now),
-            security_at=datetime.fromisoformat(totals.security_at).timestamp() if totals.security_at else 0.0,
+            security_at=totals.security_at,
         )
 
     def table_size(self) -> TableSize:
@@ -109,7 +109,7 @@ def _numbers(item: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value["N"]) for name, value in item.items() if name not in _KEY and "N" in value}
 
 
-def _lag(totals: Totals, swept_at: float, now: float) -> float:
+def _lag(totals: Shard, swept_at: float, now: float) -> float:
     """Say by how many seconds the counters are behind.
 
     Each sweep notes its time in a row whose changes are in the stream, too: where that is not counted, the last count
