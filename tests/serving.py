@@ -110,7 +110,7 @@ class Api:
                 active_workers=self.active_workers,
                 counts=lambda _: self.counts,
                 table_size=lambda: TableSize(1250, 245_760),
-                encryption=self.encryption,
+                encryption_status=self.encryption,
             ),
             local=Local(
                 writable=lambda: self.writable,

@@ -39,39 +39,31 @@ class ObjectCounts:
 
     def go_on(self, bucket: str, gauges: Mapping[str, float]) -> None:
         """Count one page more of each directory, and note what a sweep has measured: values by attribute."""
-        seen = self._row()
-        if gauges:
-            values = {f":{name}": number(value) for name, value in gauges.items()}
-            self._write(f"SET {', '.join(f'{name} = :{name}' for name in gauges)}", values)
-        for name, prefix in _PREFIXES.items():
-            self._count(bucket, name, prefix, seen)
-
-    def _count(self, bucket: str, name: str, prefix: str, seen: Mapping[str, Any]) -> None:
-        behind = seen.get(f"behind_{name}", {}).get("S", "")
-        page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)
-        found = [one["Key"] for one in page.get("Contents", [])]
-        files = len(found) + (int(seen[f"counted_{name}"]["N"]) if behind else 0)
-        if page["IsTruncated"]:
-            folders = [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
-            last = max(found + folders)
-            self._write(
-                f"SET counted_{name} = :files, behind_{name} = :last", {":files": number(files), ":last": text(last)}
-            )
-        else:
-            self._write(f"SET files_{name} = :files REMOVE counted_{name}, behind_{name}", {":files": number(files)})
-
-    def _row(self) -> Mapping[str, Any]:
         wanted: Any = {self._table: {"Keys": [_ROW.item], "ConsistentRead": True}}
         answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-        return next(iter(answer["Responses"].get(self._table, [])), {})
-
-    def _write(self, expression: str, values: Mapping[str, Any]) -> None:
+        row: Mapping[str, Any] = next(iter(answer["Responses"].get(self._table, [])), {})
+        values: dict[str, Any] = {name: number(value) for name, value in gauges.items()}
+        for name, prefix in _PREFIXES.items():
+            values |= self._count(bucket, name, prefix, row)
+        changes = ", ".join(f"{name} = :{name}" for name, value in values.items() if value)
+        done = ", ".join(name for name, value in values.items() if not value)
         self._dynamodb.update_item(
             TableName=self._table,
             Key=_ROW.item,
-            UpdateExpression=expression,
-            ExpressionAttributeValues=values,
+            UpdateExpression=f"SET {changes}{f' REMOVE {done}' if done else ''}",
+            ExpressionAttributeValues={f":{name}": value for name, value in values.items() if value},
         )
+
+    def _count(self, bucket: str, name: str, prefix: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Count a page; the attributes that change, ``None`` for those that go."""
+        behind = row.get(f"behind_{name}", {}).get("S", "")
+        page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)
+        keys = [one["Key"] for one in page.get("Contents", [])]
+        files = number(len(keys) + (int(row[f"counted_{name}"]["N"]) if behind else 0))
+        if not page["IsTruncated"]:
+            return {f"files_{name}": files, f"counted_{name}": None, f"behind_{name}": None}
+        keys += [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
+        return {f"counted_{name}": files, f"behind_{name}": text(max(keys))}
 
 
 def measure(config: Config, gauges: Mapping[str, float]) -> Mapping[str, float]:

@@ -244,7 +244,7 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     }.items():
         monkeypatch.setenv(name, value)
     yield aws
-    for one in (handler._limits, handler._encryption, handler._tokens):
+    for one in (handler._limits, handler._tokens):
         one.cache_clear()
     for two in (handler._live, handler._built, handler._logger):
         two.cache_clear()

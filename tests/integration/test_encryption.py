@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from conductor_loop.api.encryption_status import ENABLED, IMPAIRED, UNKNOWN, EncryptionStatus
 from conductor_loop.aws.encryption import STATE, Stores, look
 from conductor_loop.config.report import Probes, inspect
+from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
 
 NAMES = ("AWS::SSM::Parameter", "/stack/config")
@@ -113,34 +114,15 @@ def test_a_key_that_is_switched_off_fails() -> None:
     assert f"{key} is Disabled: nothing can be read until it is enabled again" in line
 
 
-class Described:
-    """A client that has an answer, or none, and counts."""
-
-    def __init__(self, table: dict[str, Any] | None) -> None:
-        self.table, self.calls = table, 0
-
-    def describe_table(self, **_: str) -> dict[str, Any]:
-        self.calls += 1
-        if self.table is None:
-            raise ConnectionError
-        return {"Table": self.table}
-
-
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        ({"TableStatus": "ACTIVE"}, ENABLED),
-        ({"TableStatus": "ACTIVE", "SSEDescription": {"Status": "ENABLED"}}, ENABLED),
-        ({"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}, IMPAIRED),
-        ({"TableStatus": "ACTIVE", "SSEDescription": {"InaccessibleEncryptionDateTime": 1}}, IMPAIRED),
-        (None, UNKNOWN),
+        ({"TableStatus": "ACTIVE"}, "enabled"),
+        ({"TableStatus": "ACTIVE", "SSEDescription": {"Status": "ENABLED"}}, "enabled"),
+        ({"TableStatus": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"}, "impaired"),
+        ({"TableStatus": "ACTIVE", "SSEDescription": {"InaccessibleEncryptionDateTime": 1}}, "impaired"),
     ],
 )
-def test_health_is_told_what_dynamodb_says_and_asks_once_in_five_minutes(
-    table: dict[str, Any] | None, expected: str
-) -> None:
-    client, seconds = Described(table), iter([0.0, 0.0, 299.0, 300.0, 300.0])
-    status = EncryptionStatus(lambda: client, "state", lambda: next(seconds))  # type: ignore[arg-type, return-value]
-    assert [status.status(), status.status()] == [expected] * 2
-    assert client.calls == 1
-    assert (status.status(), client.calls) == (expected, 2)
+def test_health_is_told_what_dynamodb_says(table: dict[str, Any], expected: str) -> None:
+    client: Any = SimpleNamespace(describe_table=lambda **_: {"Table": table})
+    assert StateMeasures(client, "state").encryption_status() == expected

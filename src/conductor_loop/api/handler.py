@@ -13,7 +13,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import counting, metrics
 from conductor_loop.api.dispatch import answer, unable
-from conductor_loop.api.encryption_status import EncryptionStatus
 from conductor_loop.api.services import Measures, Services, local
 from conductor_loop.audit.events import Calls
 from conductor_loop.aws.inbox import Inbox
@@ -110,7 +109,7 @@ def build(config: Config, note: Callable[[Counted], None]) -> Services:
             active_workers=state.active_workers,
             counts=state.counts,
             table_size=state.table_size,
-            encryption=_encryption(table).status,
+            encryption_status=state.encryption_status,
         ),
         local=local(),
         note=note,
@@ -137,11 +136,6 @@ def _limits(table: str) -> RateLimits:
 @lru_cache(maxsize=1)
 def _calls(table: str, keep_seconds: float) -> Calls:
     return Calls(sdk.client("dynamodb", sdk.API), table, keep_seconds)
-
-
-@lru_cache(maxsize=1)
-def _encryption(table: str) -> EncryptionStatus:
-    return EncryptionStatus(partial(sdk.client, "dynamodb", sdk.API), table, time.monotonic)
 
 
 @lru_cache(maxsize=1)

@@ -73,7 +73,7 @@ def ready(services: Services, request: Request) -> Response:
 def healthy(services: Services, request: Request) -> Response:
     """Say whether everything is as it should be, security included."""
     now = services.clock()
-    checks = {"counts": lambda: services.measures.counts(now), "encryption": services.measures.encryption}
+    checks = {"counts": lambda: services.measures.counts(now), "encryption": services.measures.encryption_status}
     found = _run(services, request, checks)
     counts, validating = found["counts"], _validates(services.config.rules)
     elevated = counts is not None and now - counts.security_at < _ELEVATED_SECONDS

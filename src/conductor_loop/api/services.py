@@ -39,7 +39,7 @@ class Measures:
     active_workers: Callable[[], int]  # claims that are not released
     counts: Callable[[float], Counts]  # at a time (epoch seconds)
     table_size: Callable[[], TableSize]
-    encryption: Callable[[], str]  # enabled, impaired or unknown
+    encryption_status: Callable[[], str]  # enabled or impaired
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
     from mypy_boto3_sqs import SQSClient
 
+_OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
 _KEY, _FILES = {"pk", "sk"}, "files_"
 _SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what is counted: the one before it is not
 
@@ -99,10 +101,29 @@ class StateMeasures:
         )
 
     def table_size(self) -> TableSize:
-        """Say how large the table is; DynamoDB counts every six hours or so. Raises NotAnswering."""
-        with translated("DynamoDB"):
-            found = self._client.describe_table(TableName=self._table)["Table"]
+        """Return how large the table is; DynamoDB counts every six hours or so. Raises NotAnswering."""
+        found = self._describe()
         return TableSize(found.get("ItemCount", 0), found.get("TableSizeBytes", 0))
+
+    def encryption_status(self) -> str:
+        """Return "enabled"; or "impaired": the site's own key is out of reach, and nothing can be read.
+
+        One call stands for all: there is one key for everything, and DynamoDB reports when it is out of reach.
+        S3, CloudWatch Logs and Secrets Manager store nothing in the clear, and the template encrypts the queues.
+
+        Raises:
+            NotAnswering: DynamoDB does not.
+
+        """
+        table = self._describe()
+        lost = table.get("TableStatus") in _OUT_OF_REACH or "InaccessibleEncryptionDateTime" in table.get(
+            "SSEDescription", {}
+        )
+        return "impaired" if lost else "enabled"
+
+    def _describe(self) -> "TableDescriptionTypeDef":
+        with translated("DynamoDB"):
+            return self._client.describe_table(TableName=self._table)["Table"]
 
 
 def _numbers(item: Mapping[str, Any]) -> dict[str, float]:
