@@ -5,12 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from porch.cluster import kubeconfig
-from porch.cluster.client import Client
-from porch.cluster.deadline import Deadline
-from porch.cluster.deployment import find
-from porch.cluster.scaling import Terms, scale
-from porch.cluster.transport import connect
+from porch import kubeconfig
+from porch.client import Deadline, connect
+from porch.deployment import Terms, find, scale
 from porch.errors import PorchError
 from porch.intent import Intent
 from tests.integration.cluster.apiserver import ApiServer
@@ -74,7 +71,7 @@ def test_past_its_deadline_nothing_is_asked(world: World) -> None:
 
 
 def test_a_worker_that_was_frozen_before_the_patch_does_not_patch_when_it_thaws(world: World) -> None:
-    asked = Client(connect(kubeconfig.load(str(world.kubeconfig()))))
+    asked = connect(kubeconfig.load(str(world.kubeconfig())))
     now = [0.0]
     terms = Terms(Deadline(10, lambda: now[0]))
     seen = find(asked, WISH)
@@ -85,7 +82,7 @@ def test_a_worker_that_was_frozen_before_the_patch_does_not_patch_when_it_thaws(
 
 
 def test_a_worker_that_is_frozen_between_two_tries_does_not_try_again(world: World) -> None:
-    asked = Client(connect(kubeconfig.load(str(world.kubeconfig()))))
+    asked = connect(kubeconfig.load(str(world.kubeconfig())))
     now = [0.0]
 
     def freeze(_seconds: float) -> None:

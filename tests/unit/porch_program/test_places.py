@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porch.intent import Intent
-from porch.repository.settings import package_of, workspace_of
+from porch.repository import package_of, workspace_of
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # IsDNS1123Label, which Porch asks of both
 PACKAGE = "cnf-simulator-v1.0.3"

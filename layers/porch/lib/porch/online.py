@@ -2,19 +2,12 @@
 
 from argparse import Namespace
 
-from porch import package
-from porch.cluster import autoscaler, kubeconfig
-from porch.cluster.client import Client
-from porch.cluster.deadline import given_deadline, seconds
-from porch.cluster.deployment import Deployment, find
-from porch.cluster.scaling import Terms, scale, would_scale
-from porch.cluster.transport import connect
-from porch.delivery import CHECK, REPOSITORY, SCALE
+from porch import kubeconfig, package
+from porch.client import Client, connect, given_deadline, seconds
+from porch.deployment import Deployment, Terms, consult, find, scale, would_scale
 from porch.inputs import is_true
-from porch.report import Outcome
-from porch.repository.api import Porch
-from porch.repository.delivery import Wish, bring
-from porch.repository.settings import Place, package_of, place_of, workspace_of
+from porch.report import CHECK, REPOSITORY, SCALE, Outcome
+from porch.repository import bring, place_of
 
 _OBSERVE_SECONDS = 10
 
@@ -26,9 +19,9 @@ def deliver(change: package.Change, delivery: str, path: str, flags: Namespace) 
         cluster = kubeconfig.load(path)
         place = place_of(cluster.namespace) if delivery == REPOSITORY else None
         terms = Terms(deadline, seconds("PORCH_OBSERVE_SECONDS", _OBSERVE_SECONDS), is_true("PORCH_READY"))
-        client = Client(connect(cluster))
+        client = connect(cluster)
         before = find(client, change.intent)
-        notes = () if delivery == CHECK else autoscaler.consult(client, change.intent)
+        notes = () if delivery == CHECK else consult(client, change.intent)
         change.previous = _previous(change, before)
         package.write(flags.out, change)
         if flags.dry_run:
@@ -36,7 +29,7 @@ def deliver(change: package.Change, delivery: str, path: str, flags: Namespace) 
         elif delivery == SCALE:
             outcome = scale(client, change.intent, before, terms)
         elif place:
-            outcome = bring(Porch(client, place), _wish(change, place))
+            outcome = bring(client, place, change)
         else:
             outcome = Outcome(delivery)
         outcome.notes = (*notes, *outcome.notes)
@@ -54,12 +47,3 @@ def _tried(client: Client, change: package.Change, before: Deployment, delivery:
     if delivery == SCALE:
         return would_scale(client, change.intent, before)
     return ("Porch itself is not asked in a dry run",) if delivery == REPOSITORY else ()
-
-
-def _wish(change: package.Change, place: Place) -> Wish:
-    return Wish(
-        package=package_of(change.intent, place.repository),
-        workspace=workspace_of(change.intent, change.package),
-        description=f"Replicas of Deployment {change.intent.namespace}/{change.intent.target}",
-        files=package.files(change),
-    )

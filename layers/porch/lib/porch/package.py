@@ -1,4 +1,4 @@
-"""The package of an intent: what is in it, and how it is written.
+"""The package of an intent: what it is called, what is in it, and how it is written.
 
 The files are YAML that readers of YAML 1.1 and 1.2 read alike: each text is a double-quoted scalar on one line, so that
 "yes", "1e3" and "---" stay texts, and no text can end its own scalar. The same intent gives the same bytes.
@@ -7,6 +7,7 @@ The files are YAML that readers of YAML 1.1 and 1.2 read alike: each text is a d
 import os
 
 from porch.errors import CANNOT_WRITE, PorchError
+from porch.inputs import variable
 from porch.intent import Intent
 
 _KPTFILE = """\
@@ -43,6 +44,9 @@ patches:
 """
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}  # alike in 1.1 and 1.2, unlike "\/"
 
+_MAX_NAME = 253  # a Kubernetes object's name; also below the 255 bytes of a file name
+_PART = "(0|[1-9][0-9]{0,9})"  # as semantic versions have it: no leading zero; has room for a time in seconds
+
 
 class Change:
     """An intent together with the name of its package and the replicas before it (None: unknown)."""
@@ -53,6 +57,32 @@ class Change:
         self.intent = intent
         self.package = package
         self.previous = previous
+
+
+def next_version() -> str:
+    """Return the version one patch above the last one, which the environment names."""
+    rule = "a version such as v1.0.3"
+    previous = variable("PORCH_PREVIOUS_VERSION", rf"v{_PART}\.{_PART}\.{_PART}", rule)
+    minor, _, patch = previous.rpartition(".")
+    return f"{minor}.{int(patch) + 1}" if previous else "v1.0.0"
+
+
+def previous_replicas() -> int | None:
+    """Return the number of replicas before this intent, or None when it is unknown."""
+    known = variable("PORCH_PREVIOUS_REPLICAS", "[0-9]{1,10}", "an integer such as 3")
+    return int(known) if known else None
+
+
+def package_name(target: str, version: str) -> str:
+    """Return ``<target>-<version>``; a target too long for that is cut and told apart by its digest."""
+    room = _MAX_NAME - len(f"-{version}")
+    if len(target) <= room:
+        return f"{target}-{version}"
+    import hashlib  # noqa: PLC0415 - a tenth of a run, for names that are rarely so long
+
+    digest = hashlib.sha256(target.encode()).hexdigest()[:12]
+    head = target[: room - len(f"-{digest}")].rstrip("-")
+    return f"{head}-{digest}-{version}"
 
 
 def files(change: Change) -> dict[str, str]:

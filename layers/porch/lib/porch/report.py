@@ -6,6 +6,9 @@ import time
 from porch.errors import PorchError
 from porch.package import Change
 
+PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
+DELIVERIES = (PACKAGE, CHECK, SCALE, REPOSITORY)
+
 
 class Outcome:
     """How far a delivery got. ``observed`` counts the pods (None: not counted); notes go to stderr.

@@ -1,4 +1,4 @@
-"""Sets the replicas of a Deployment by its scale, and waits for the cluster's result.
+"""The Deployment that an intent names: looked at, scaled, and watched until the cluster's result is known.
 
 ``scale`` works for every Deployment, where most refuse a partial apply. A scale beyond a quota is accepted: some time
 later, the Deployment's condition ReplicaFailure has the reason that keeps the pods out.
@@ -8,14 +8,128 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from porch.cluster.client import Client, Refusal
-from porch.cluster.deadline import Deadline
-from porch.cluster.deployment import FIELD_MANAGER, Deployment, find, missing, path_of
-from porch.cluster.documents import Fields
-from porch.delivery import SCALE
+from porch.client import Client, Deadline, Refusal
+from porch.documents import Fields, at, mapping, sequence, text, whole
 from porch.errors import NOT_FOUND, QUOTA, REFUSED, TIMED_OUT, UNREACHABLE, PorchError
 from porch.intent import Intent
-from porch.report import DeliveryError, Outcome
+from porch.report import SCALE, DeliveryError, Outcome
+
+FIELD_MANAGER = "conductor-loop"
+_ABSENT_OR_HIDDEN = {403, 404}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One read of it."""
+
+    version: str  # changes with every write, of the status as well; that of its scale is the same
+    generation: int  # changes with what is wanted
+    replicas: int  # wanted
+    pods: int
+    observed_pods: int | None  # None: the status is of another generation
+    available: int  # pods that are ready, and of the newest template
+    is_observed: bool  # by its controller; before, the status is of another generation
+    failure: str  # why there are no more pods, in the cluster's words; "" where it gives no reason
+    is_scaled_by_us: bool  # whether porch set the replicas last, in this or an earlier run
+
+
+def _read(document: Fields) -> Deployment:
+    metadata, status = mapping(document.get("metadata")), mapping(document.get("status"))
+    generation, pods = whole(metadata.get("generation"), 0), whole(status.get("replicas"), 0)
+    is_observed = whole(status.get("observedGeneration"), 0) >= generation
+    return Deployment(
+        version=text(metadata.get("resourceVersion")),
+        generation=generation,
+        replicas=whole(at(document, "spec", "replicas"), 1),
+        pods=pods,
+        observed_pods=pods if is_observed else None,
+        available=min(whole(status.get(name), 0) for name in ("availableReplicas", "updatedReplicas")),
+        is_observed=is_observed,
+        failure=_failure(status),
+        is_scaled_by_us=any(
+            at(entry, "manager") == FIELD_MANAGER and at(entry, "fieldsV1", "f:spec", "f:replicas") is not None
+            for entry in sequence(metadata.get("managedFields"))
+        ),
+    )
+
+
+def _failure(status: Fields) -> str:
+    for condition in map(mapping, sequence(status.get("conditions"))):
+        if (condition.get("type"), condition.get("status")) == ("ReplicaFailure", "True"):
+            return text(condition.get("message")) or text(condition.get("reason")) or "ReplicaFailure"
+    return ""
+
+
+def path_of(intent: Intent) -> str:
+    """Return the path of the intent's Deployment."""
+    return f"/apis/apps/v1/namespaces/{intent.namespace}/deployments/{intent.target}"
+
+
+def find(client: Client, intent: Intent) -> Deployment:
+    """Return the intent's Deployment.
+
+    Raises ``PorchError``: 2 where it or its namespace is missing or being deleted, 3 without the right to look, 4
+    without a usable answer.
+    """
+    try:
+        document = client.get(path_of(intent))
+    except Refusal as refusal:
+        # A role in a namespace that is missing grants nothing: "forbidden" may mean "no such namespace".
+        if refusal.status in _ABSENT_OR_HIDDEN and not _has_namespace(client, intent.namespace):
+            message = f"namespace {intent.namespace} is not found: create it, or correct $.namespace"
+            raise PorchError(NOT_FOUND, message) from None
+        raise missing(intent, refusal) from None
+    if at(document, "metadata", "deletionTimestamp"):
+        what = f"Deployment {intent.namespace}/{intent.target} is being deleted"
+        raise PorchError(NOT_FOUND, f"{what}: send the intent again once there is a new one")
+    return _read(document)
+
+
+def missing(intent: Intent, refusal: Refusal) -> PorchError:
+    """Return the error of a refusal that may be for the lack of the Deployment."""
+    if refusal.missing != "deployments":
+        return refusal
+    what = f"Deployment {intent.namespace}/{intent.target} is not found"
+    return PorchError(NOT_FOUND, f"{what}: create it, or correct $.target")
+
+
+def _has_namespace(client: Client, namespace: str) -> bool:
+    try:
+        client.get(f"/api/v1/namespaces/{namespace}")
+    except Refusal as refusal:
+        return refusal.missing != "namespaces"  # without the right to look, it may be there
+    return True
+
+
+def consult(client: Client, intent: Intent) -> tuple[str, ...]:
+    """Return notes; raise ``PorchError`` (5) with a sentence for each autoscaler that would undo the replicas."""
+    path = f"/apis/autoscaling/v2/namespaces/{intent.namespace}/horizontalpodautoscalers"
+    problems, notes = [], []
+    for autoscaler in client.items(path):
+        if not _targets(autoscaler, intent.target):
+            continue
+        name = f"HorizontalPodAutoscaler {text(at(autoscaler, 'metadata', 'name'))}"
+        least, most = (whole(at(autoscaler, "spec", field), 1) for field in ("minReplicas", "maxReplicas"))
+        if not intent.replicas:  # which turns it off (kubernetes, pkg/controller/podautoscaler/horizontal.go)
+            notes.append(f"{name} is off while there are 0 replicas")
+        elif least <= intent.replicas <= most:
+            notes.append(f"{name} may change the replicas again, within {least} to {most}")
+        else:
+            is_low = intent.replicas < least
+            field, value, change = ("minReplicas", least, "lower") if is_low else ("maxReplicas", most, "raise")
+            problems.append(
+                f"{name} would undo {intent.replicas} replicas, its spec.{field} is {value}: "
+                f"{change} spec.{field}, or ask for {least} to {most} replicas"
+            )
+    if problems:
+        raise PorchError(QUOTA, *problems)
+    return tuple(notes)
+
+
+def _targets(autoscaler: Fields, deployment: str) -> bool:
+    kind, name, version = (at(autoscaler, "spec", "scaleTargetRef", key) for key in ("kind", "name", "apiVersion"))
+    return (text(version).partition("/")[0], kind, name) == ("apps", "Deployment", deployment)
+
 
 _CONFLICT, _TOO_MANY = 409, 429
 _CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before the next try
@@ -127,7 +241,7 @@ def _watch(client: Client, intent: Intent, before: Deployment, terms: Terms) -> 
         if seen.is_observed and seen.failure and not may_pass:
             code, advice = _meaning(seen.failure)
             there = f"{seen.pods} of {intent.replicas} pods are there, and the cluster goes on trying"
-            message = f"{there}: {client.transport.shown(seen.failure)}: {advice}"
+            message = f"{there}: {client.shown(seen.failure)}: {advice}"
             raise DeliveryError(code, message, Outcome(SCALE, seen.pods))
         if waited >= until:
             return _unknown(seen, intent.replicas, terms, f"after {max(observe, 0):.3g} s")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from porch import inputs
-from porch.cluster.documents import Fields, at, mapping, sequence, text
+from porch.documents import Fields, at, mapping, sequence, text
 from porch.errors import MISCONFIGURED, PorchError
 
 _MAX_BYTES = 1024 * 1024  # of the kubeconfig and of each file that it names
@@ -72,9 +72,7 @@ def load(path: str) -> Cluster:
 def _parse(content: bytes) -> Fields:
     try:
         try:
-            document = json.loads(
-                content
-            )  # first: with tabs, which YAML forbids, it is what kubectl reads all the same
+            document = json.loads(content)  # with tabs, which YAML forbids, it is what kubectl reads all the same
         except ValueError:
             document = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -130,10 +128,8 @@ def _content(fields: Fields, name: str, directory: str) -> bytes:
 def _token(user: Fields, directory: str) -> str:
     """Return the token; a file goes before a token beside it, as in client-go."""
     path = text(user.get("tokenFile"))
-    content = (
-        _read(os.path.join(directory, path), "tokenFile").decode("utf-8", "replace") if path else user.get("token")
-    )
-    token = text(content).strip()
+    found = _read(os.path.join(directory, path), "tokenFile").decode("utf-8", "replace") if path else user.get("token")
+    token = text(found).strip()
     if not re.fullmatch("[!-~]*", token):
         raise _wrong("the user's token is no bearer token: it has characters other than visible ASCII")
     return token
