@@ -13,8 +13,7 @@ from typing import Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, Porch, PorchFailed, Request, Result
-from conductor_loop.porch.limits import Stop
-from conductor_loop.porch.process import Ended, execute
+from conductor_loop.porch.process import Ended, Stop, execute
 from conductor_loop.porch.workspace import Workspace, workspace
 
 INTENT: Mapping[str, Any] = {

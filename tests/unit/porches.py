@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Result, leftovers
-from conductor_loop.porch.descendants import Process, processes
+from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Result, workspace
+from conductor_loop.porch.process import Process, processes
 
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
 GOOD = "echo 'kind: Kptfile' > $4/Kptfile; echo 'Package successfully created: cnf-simulator-v1.0.0'"
@@ -92,12 +92,11 @@ def contained(folder: Path) -> Iterator[Bench]:
         return processes(own.__contains__)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(leftovers, "processes", alive)
-        for module in ("leftovers", "workspace"):
-            patched.setattr(f"conductor_loop.porch.{module}.REMOVAL_SECONDS", math.inf)
-        leftovers._processes_at_start.cache_clear()
+        patched.setattr(workspace, "processes", alive)
+        patched.setattr(workspace, "REMOVAL_SECONDS", math.inf)
+        workspace._processes_at_start.cache_clear()
         yield bench
         bench.timeout_seconds, bench.limits, bench.cleans = 20.0, Limits(), None
         assert bench.run(bench.program(GOOD)).run.exit_code == 0
-    leftovers._processes_at_start.cache_clear()
+    workspace._processes_at_start.cache_clear()
     assert alive() == []

@@ -14,7 +14,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Limits, Request
-from conductor_loop.porch.descendants import processes
+from conductor_loop.porch.process import processes
 
 from .porches import GOOD, INTENT, Bench, contained
 

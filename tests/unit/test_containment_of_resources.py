@@ -9,7 +9,6 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Limits, process
-from conductor_loop.porch.descendants import Descendants
 
 from .porches import LIMITED, LIMITED_SHELL, Bench, contained
 
@@ -34,10 +33,10 @@ def test_a_child_that_is_started_before_the_limits_are_set_gets_them_too(
 ) -> None:
     real = process._confine
 
-    def confine_late(descendants: Descendants, limits: Limits) -> None:
+    def confine_late(run: process._Run) -> None:
         while not (bench.aside / "started").exists():
             pass
-        real(descendants, limits)
+        real(run)
 
     monkeypatch.setattr(process, "_confine", confine_late)
     bench.timeout_seconds = 2.0

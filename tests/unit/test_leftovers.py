@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conductor_loop import bootstrap
-from conductor_loop.porch import Request, leftovers
-from conductor_loop.porch.descendants import processes
+from conductor_loop.porch import Request, workspace
+from conductor_loop.porch.process import processes
 
 from .porches import GOOD, INTENT, Bench, contained
 
@@ -93,9 +93,9 @@ def test_while_another_run_is_live_nothing_is_removed(bench: Bench) -> None:
 def test_files_of_a_run_that_died_with_the_function_are_removed_before_the_next(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leftovers.cleaned(bench.cleans, bench.root).__enter__()
+    workspace.cleaned(bench.cleans, bench.root).__enter__()
     (bench.aside / "litter").touch()
-    monkeypatch.setattr(leftovers, "_live", Counter())  # as in a new process
+    monkeypatch.setattr(workspace, "_live", Counter())  # as in a new process
     result = bench.run(bench.program(f"ls $aside > $4/found; {GOOD}"))
     assert result.package.files["found"] == b"old\npids\n"
 
@@ -104,8 +104,8 @@ def test_files_that_there_was_no_time_to_remove_are_removed_by_the_next_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(leftovers, "REMOVAL_SECONDS", -1.0)
-        bench.run(bench.program(f"{LITTER}; {GOOD}"))
+        patched.setattr(workspace, "REMOVAL_SECONDS", -1.0)
+        bench.porch(bench.program(f"{LITTER}; {GOOD}")).run(REQUEST)
         assert "a" in files(bench)
     bench.run(bench.program(GOOD))
     assert files(bench) == ["old"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.exits import explain
 from conductor_loop.porch.package import Unusable
+from conductor_loop.porch.report import explain
 
 from .porches import GOOD, Bench
 

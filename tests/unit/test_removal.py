@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from conductor_loop.porch.leftovers import remove_below
 from conductor_loop.porch.package import DIRECTORY, opened
+from conductor_loop.porch.workspace import remove_below
 
 DIRECTORIES = 1500  # more than a process has descriptors, and deeper than the longest path
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.limits import Limits
+from conductor_loop.porch.process import Limits
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a fifo must not hold us

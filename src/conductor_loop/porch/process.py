@@ -1,7 +1,8 @@
 """One child process, from its start until it and its descendants have ended.
 
 It knows nothing of porch: a command goes in, its output and exit status come out. Lambda refuses some system calls, and
-AWS does not document which, so whatever here is not plain POSIX may fail: it then contains less, and still works.
+AWS does not document which, so whatever here is not plain POSIX may fail: it then contains less, and still works. A
+process left running on Lambda would survive into the next invocation of the same environment.
 """
 
 import ctypes
@@ -12,23 +13,52 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cache
 from pathlib import Path
 
-from conductor_loop.porch.descendants import Descendants
-from conductor_loop.porch.limits import Limits, Stop
-
+_MIB = 1024**2
+_GO_RESERVES_BYTES = 1024 * _MIB
 _CHUNK_BYTES = 65_536  # what a pipe holds
-_POLL_SECONDS = 0.002  # once the output is closed: the exit follows at once
+_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
+_POLL_SECONDS = 0.002  # once the output is closed, or all are killed: the exit follows at once
 _LEAST_SECONDS, _MOST_SECONDS = 0.05, 0.5  # between two checks of the run's bounds
 _IDLENESS = 20  # checks take one part in so many of the CPU, unless that makes them too rare
-_GO_RESERVES_BYTES = 1024**3
-_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
+_KILL_SECONDS = 5.0  # for all to end; milliseconds, unless the kernel keeps one in a system call
 _PR_SET_DUMPABLE = 4
 _ENVIRONMENT = slice(47, 49)  # of /proc/self/stat, behind the name: its initial place in memory (proc_pid_stat(5))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one run. Sizes are bytes, times are seconds.
+
+    The kernel enforces those marked *each*, for every process. The others are of the whole run, checked while it runs.
+    """
+
+    memory_bytes: int = 512 * _MIB  # each: private memory
+    file_descriptors: int = 1024  # each: open at once
+    file_bytes: int = 64 * _MIB  # each: the largest file it may write
+    disk_bytes: int = 128 * _MIB  # everything in the work directory; a quarter of Lambda's smallest /tmp
+    disk_entries: int = 10_000  # files and directories in the work directory: inodes run out as well
+    tasks: int = 256  # processes and threads; a quarter of what a function may have
+    output_bytes: int = _MIB  # printed, standard output and error together
+    kept_output_bytes: int = 16 * 1024  # of each stream, kept for the status
+    package_files: int = 100  # in the package; as many directories
+    package_bytes: int = 10 * _MIB  # of all files in the package
+    grace_seconds: float = 2.0  # from SIGTERM to SIGKILL
+
+
+class Stop(Enum):
+    """Why a run was ended."""
+
+    TIME = auto()
+    OUTPUT = auto()
+    DISK = auto()
+    TASKS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +83,42 @@ class Ended:
     left: tuple[str, ...] = ()  # names of the descendants that were alive when it ended
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A living process; id and start together name it, since ids are used again."""
+
+    pid: int
+    started: int  # clock ticks since the system's start
+    threads: int
+    name: str
+
+
+def processes(is_wanted: Callable[[int], bool] = lambda _: True) -> list[Process]:
+    """List the living processes of this user, or those whose ids are wanted; never one of another user."""
+    with os.scandir("/proc") as entries:
+        pids = [int(entry.name) for entry in entries if entry.name.isdigit()]
+    return [process for pid in pids if is_wanted(pid) and (process := _read(pid))]
+
+
+def _read(pid: int) -> Process | None:
+    with suppress(OSError):  # it has ended
+        if os.stat(f"/proc/{pid}").st_uid == os.geteuid():  # noqa: PTH116 - many of them
+            name, _, rest = _content(f"/proc/{pid}/stat").rpartition(b") ")
+            fields = rest.split()  # proc_pid_stat(5), from the third on
+            if fields[0] not in {b"Z", b"X"}:
+                return Process(pid, int(fields[19]), int(fields[17]), os.fsdecode(name.partition(b"(")[2]))
+    return None
+
+
+def kill(find: Callable[[], Iterable[Process]]) -> None:
+    """Kill what ``find`` lists until it lists nothing: a process may fork while the others are killed."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (found := [*find()]) and time.monotonic() < deadline:
+        for process in found:
+            _send(process.pid, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
 def execute(command: Command, limits: Limits) -> Ended:
     """Run a command to its end, or end it, and kill its descendants.
 
@@ -61,17 +127,15 @@ def execute(command: Command, limits: Limits) -> Ended:
     harden_process()
     started = time.monotonic()
     with _start(command) as child:
-        descendants = Descendants(child.pid, os.fsencode(command.directory))
-        output = _Output(child, limits.output_bytes)
+        run = _Run(child, command.directory, limits, started + command.timeout_seconds)
         try:
-            _confine(descendants, limits)
-            run = _Run(descendants, command.directory, limits, started + command.timeout_seconds)
-            stopped = run.supervise(output)
+            _confine(run)
+            stopped = run.supervise()
         finally:
-            left = descendants.end()
-        output.drain()
-        stopped = stopped or (Stop.OUTPUT if output.too_large else None)
-        return Ended(child.wait(), stopped, *output.heads(), time.monotonic() - started, left)
+            left = run.end()
+        output = run.output()
+        stopped = stopped or (Stop.OUTPUT if run.has_flooded else None)
+        return Ended(child.wait(), stopped, *output, time.monotonic() - started, left)
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
@@ -87,16 +151,16 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
     )
 
 
-def _confine(descendants: Descendants, limits: Limits) -> None:
+def _confine(run: "_Run") -> None:
     """Set the limits that each process has, and that all it starts inherits.
 
     From outside: code between fork and exec is not safe beside threads. A process runs without limits for a moment.
     """
-    _limit(descendants.leader, limits)
-    for each in descendants.living():  # and what it has started since
-        _limit(each.pid, limits)
+    _limit(run.leader, run.limits)
+    for each in run.living():  # and what it has started since
+        _limit(each.pid, run.limits)
     with suppress(OSError):  # should memory run out, the kernel is to kill porch, not the function
-        Path(f"/proc/{descendants.leader}/oom_score_adj").write_text("1000")
+        Path(f"/proc/{run.leader}/oom_score_adj").write_text("1000")
 
 
 def _limit(pid: int, limits: Limits) -> None:
@@ -116,77 +180,102 @@ def _limit(pid: int, limits: Limits) -> None:
             resource.prlimit(pid, kind, (bound, bound))
 
 
-class _Output:
-    """What a child prints: taken from its pipes as it comes, up to a bound, so that it neither blocks nor floods."""
+class _Run:
+    """A child that leads a session, with the processes that it started.
 
-    def __init__(self, child: subprocess.Popen[bytes], bound: int) -> None:
+    Those that leave its process group are found in ``/proc`` by the session or by the run's directory in the
+    environment (HOME); one that gives up all three is not. PR_SET_CHILD_SUBREAPER would find it, but Lambda refuses
+    that, and it does not tell the orphans of one run from those of another.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], directory: Path, limits: Limits, deadline: float) -> None:
+        self.leader, self.directory, self.limits = child.pid, directory, limits
+        self.deadline = deadline  # of SIGTERM; once that is sent, of SIGKILL
+        self.stopped: Stop | None = None
+        self.check_at = time.monotonic() + _LEAST_SECONDS
         self.streams = {pipe.fileno(): bytearray() for pipe in (child.stdout, child.stderr) if pipe}
-        self.bound = bound
         for pipe in self.streams:
             os.set_blocking(pipe, False)
 
-    @property
-    def too_large(self) -> bool:
-        return sum(map(len, self.streams.values())) > self.bound
+    def living(self) -> list[Process]:
+        """List the leader and its descendants, without those that have ended."""
+        return processes(self._has)
 
-    def read(self, pipe: int) -> bool:
-        """Take what is there; return whether more may come."""
-        chunk = os.read(pipe, _CHUNK_BYTES)
-        self.streams[pipe] += chunk
-        return bool(chunk)
+    def _has(self, pid: int) -> bool:
+        with suppress(OSError):  # it has ended, or is another user's
+            return os.getsid(pid) == self.leader or os.fsencode(self.directory) in _content(f"/proc/{pid}/environ")
+        return False
 
-    def drain(self) -> None:
-        """Take what is left in the pipes, once no process writes to them."""
-        for pipe in self.streams:
-            with suppress(BlockingIOError):
-                while not self.too_large and self.read(pipe):
-                    pass
+    def end(self) -> tuple[str, ...]:
+        """Kill all and wait until they have ended; return the names of the leader's descendants.
 
-    def heads(self) -> tuple[bytes, bytes]:
-        stdout, stderr = self.streams.values()
-        return bytes(stdout[: self.bound]), bytes(stderr[: self.bound])
+        The leader is not reaped: until then, its id is no other process's.
+        """
+        found = self.living()
+        _send_group(self.leader, signal.SIGKILL)
+        with suppress(ChildProcessError):  # something else took its exit status
+            os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
+        if found:  # else the leader had ended, and no process was left that could start another
+            kill(self.living)
+        return tuple(each.name for each in found if each.pid != self.leader)
 
-
-@dataclass(slots=True)
-class _Run:
-    """A run in progress, and when it gets SIGTERM: at the deadline; SIGKILL: after the grace."""
-
-    descendants: Descendants
-    directory: Path
-    limits: Limits
-    deadline: float
-    check_at: float = field(default_factory=lambda: time.monotonic() + _LEAST_SECONDS)
-    stopped: Stop | None = None
-
-    def supervise(self, output: _Output) -> Stop | None:
+    def supervise(self) -> Stop | None:
         """Wait until the leader has ended or the run exceeds a bound; return the bound."""
         with selectors.DefaultSelector() as selector:
-            for pipe in output.streams:
+            for pipe in self.streams:
                 selector.register(pipe, selectors.EVENT_READ)
             while True:
                 poll = self.check_at - time.monotonic() if selector.get_map() else _POLL_SECONDS
                 for key, _ in selector.select(max(0.0, min(self.deadline - time.monotonic(), poll))):
-                    if not output.read(key.fd):
+                    if not self._read(key.fd):
                         selector.unregister(key.fd)
                 # The leader's end counts, not that of its output: a descendant may keep that open.
-                if os.waitid(os.P_PID, self.descendants.leader, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                if os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT | os.WNOHANG):
                     return self.stopped
-                if stop := Stop.OUTPUT if output.too_large else self._exceeded():
+                if stop := self._exceeded():
                     return self.stopped or stop
                 if time.monotonic() >= self.deadline:
                     self._expire()
 
+    def output(self) -> tuple[bytes, bytes]:
+        """Take what is left in the pipes, once no process writes to them; return all that was printed, bounded."""
+        for pipe in self.streams:
+            with suppress(BlockingIOError):
+                while not self.has_flooded and self._read(pipe):
+                    pass
+        stdout, stderr = (bytes(stream[: self.limits.output_bytes]) for stream in self.streams.values())
+        return stdout, stderr
+
+    @property
+    def has_flooded(self) -> bool:
+        """Whether more was printed than may be."""
+        return sum(map(len, self.streams.values())) > self.limits.output_bytes
+
+    def _read(self, pipe: int) -> bool:
+        """Take what is there, as it comes, so that the run neither blocks nor floods; return whether more may come."""
+        chunk = os.read(pipe, _CHUNK_BYTES)
+        self.streams[pipe] += chunk
+        return bool(chunk)
+
     def _expire(self) -> None:
-        self.descendants.signal(signal.SIGKILL if self.stopped else signal.SIGTERM)
+        """Send the signal that is due to the process group, at once, and to the descendants outside it."""
+        number = signal.SIGKILL if self.stopped else signal.SIGTERM
+        _send_group(self.leader, number)
+        for process in self.living():
+            with suppress(ProcessLookupError):
+                if os.getpgid(process.pid) != self.leader:
+                    _send(process.pid, number)
         self.deadline = math.inf if self.stopped else time.monotonic() + self.limits.grace_seconds
         self.stopped = Stop.TIME
 
     def _exceeded(self) -> Stop | None:
         """Check what the run uses as a whole, as often as is cheap: the kernel bounds single processes and files."""
+        if self.has_flooded:
+            return Stop.OUTPUT
         if time.monotonic() < self.check_at:
             return None
         started = time.thread_time()  # of the CPU: checks are not rarer on a machine that a runaway forker keeps busy
-        has_too_many_tasks = sum(each.threads for each in self.descendants.living()) > self.limits.tasks
+        has_too_many_tasks = sum(each.threads for each in self.living()) > self.limits.tasks
         stop = Stop.TASKS if has_too_many_tasks else Stop.DISK if self._fills_disk() else None
         pause = _IDLENESS * (time.thread_time() - started)
         self.check_at = time.monotonic() + min(max(_LEAST_SECONDS, pause), _MOST_SECONDS)
@@ -214,6 +303,21 @@ def _below(top: str) -> Iterator[os.stat_result]:
                     yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - a Path takes twice the time, of many reads
+        return file.read()
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or has become another user's
+        os.kill(pid, number)
+
+
+def _send_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 @cache

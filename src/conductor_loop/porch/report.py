@@ -1,13 +1,16 @@
-"""What porch prints: the package's name or the JSON document, and how far the package was delivered. No I/O."""
+"""What the end of a run means: exit code, signal and output in; a cause, a sentence and how far it got out. No I/O."""
 
+import errno
 import json
 import re
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch.package import Unusable, is_name
+from conductor_loop.porch.process import Ended, Limits, Stop
 
 PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
 DELIVERIES: Final = (PACKAGE, CHECK, SCALE, REPOSITORY)
@@ -21,6 +24,118 @@ _REVISION = re.compile(r"^Package revision: (?P<namespace>[^/\s]+)/(?P<name>\S+)
 _NOTE = re.compile(r"^Note: (.+)$", re.MULTILINE)
 _MOST_NOTES, _NOTE_LENGTH = 5, 300
 _NAME_LENGTH = 253
+# The specification's "Porch Error Codes"; 137 and 153 are how a shell passes on the two signals that name a resource.
+_EXITS: dict[int, tuple[Cause, str]] = {
+    1: (Cause.INVALID_INTENT, "porch calls the intent invalid"),
+    2: (Cause.DEPLOYMENT_NOT_FOUND, "porch did not find the Deployment"),
+    3: (Cause.INSUFFICIENT_PERMISSIONS, "porch has not the permissions it needs"),
+    4: (Cause.NETWORK_ERROR, "what porch needs could not be reached, or was busy"),
+    5: (Cause.QUOTA_EXCEEDED, "a quota or limit leaves no room"),
+    124: (Cause.PROCESSING_TIMEOUT, "porch gave up waiting"),
+    125: (Cause.PORCH_NOT_FOUND, "porch, or a program it needs, was not found"),
+    126: (Cause.PORCH_PERMISSION_DENIED, "porch, or a program it needs, may not be executed"),
+    127: (Cause.PORCH_NOT_FOUND, "porch, or a program it needs, was not found"),
+    137: (Cause.MEMORY_LIMIT, "a program of porch's was killed, most often for want of memory"),
+    153: (Cause.DISK_FULL, "a program of porch's wrote a larger file than it may"),
+    -signal.SIGKILL: (Cause.MEMORY_LIMIT, "porch was killed, most often for want of memory"),
+    -signal.SIGXFSZ: (Cause.DISK_FULL, "porch wrote a larger file than it may"),
+}
+# Most programs do not die of a bound, they are refused something, say so and choose an exit code: 1 for Python, 2 for
+# Go, SIGABRT for C++. These words tell such an end from what the code says, so that it is tried again.
+_REFUSED = (
+    (
+        r"^(?:object type name: )?MemoryError\b|^fatal error: .*memory|cannot allocate memory|bad_alloc",
+        (Cause.MEMORY_LIMIT, "porch ran out of memory"),
+    ),
+    (  # not memory, but alike: the platform's bound on processes, which a runaway forker beside it may have reached
+        r"cannot fork|fork[^\n]*temporarily unavailable|can't start new thread|^BlockingIOError: \[Errno 11\]",
+        (Cause.MEMORY_LIMIT, "the system had no room for another process of porch's"),
+    ),
+    (
+        "no space left on device|file too large|disk quota exceeded|file size limit",
+        (Cause.DISK_FULL, "porch ran out of disk space, or wrote a larger file than it may"),
+    ),
+)
+_MEANT = {3, 4, 5, 124, 125, 126, 127}  # no runtime ends with these by itself
+
+_STOPS: dict[Stop, tuple[Cause, str]] = {  # what porch did, beyond which of the limits
+    Stop.OUTPUT: (Cause.PORCH_OUTPUT_TOO_LARGE, "printed more than {0.output_bytes} bytes"),
+    Stop.DISK: (Cause.DISK_FULL, "wrote more than {0.disk_bytes} bytes or {0.disk_entries} files"),
+    Stop.TASKS: (Cause.PORCH_KILLED, "started more than {0.tasks} processes and threads"),
+}
+
+_NOT_FOUND = (Cause.PORCH_NOT_FOUND, "porch, or the interpreter it names, was not found")
+_NO_ROOM = (Cause.MEMORY_LIMIT, "the system had no room to start porch")
+_START: dict[int, tuple[Cause, str]] = {
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG), _NOT_FOUND),
+    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE), _NO_ROOM),
+    **dict.fromkeys((errno.ECHILD, errno.ESRCH), (Cause.PORCH_KILLED, "how porch ended was lost")),
+}
+
+_NEXT: dict[Cause, str] = {
+    Cause.INVALID_INTENT: "correct the intent and send it again",
+    Cause.DEPLOYMENT_NOT_FOUND: "create the Deployment or correct the intent, and send it again",
+    Cause.INSUFFICIENT_PERMISSIONS: "grant them to porch's cluster credentials",
+    Cause.NETWORK_ERROR: "see whether what it talks to can be reached",
+    Cause.QUOTA_EXCEEDED: "raise the limit, or ask for fewer replicas",
+    Cause.PROCESSING_TIMEOUT: "it may need more: timeout of the intent, or processing.timeout of the configuration",
+    Cause.PORCH_NOT_FOUND: "check the porch layer and the configured path",
+    Cause.PORCH_PERMISSION_DENIED: "check the permissions of the porch layer and of the work directory",
+    Cause.PORCH_KILLED: "see what porch printed last",
+    Cause.MEMORY_LIMIT: "if that goes on, give the function or porch more memory",
+    Cause.DISK_FULL: "if that goes on, give the function more ephemeral storage, or porch a larger file bound",
+    Cause.PORCH_FAILED: "see what porch printed, and send the intent again once that is put right",
+}
+_NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
+
+# Of 2 to 5 the bundled porch says the next step itself, and better: "Error: what is wrong: what to do".
+_MAY_ADVISE = {_EXITS[code][0] for code in range(2, 6)}
+_ADVICE = re.compile(r"Error: .+: .+")
+
+_SAID_LENGTH = 500  # characters of porch's last words in a message
+
+
+def check_exit(ended: Ended, limits: Limits) -> None:
+    """Return if porch succeeded by its exit code; raise `Unusable` with the cause otherwise."""
+    if ended.stopped is Stop.TIME:
+        raise Unusable(Cause.PROCESSING_TIMEOUT, f"porch was ended after {ended.duration_seconds:.1f} s")
+    if ended.stopped is not None:
+        cause, did = _STOPS[ended.stopped]
+        raise Unusable(cause, f"porch {did.format(limits)} and was ended")
+    if ended.exit_code != 0:
+        cause, what = _cause_of_exit(ended.exit_code, ended.stderr.decode(errors="replace"))
+        names = {each.value: each.name for each in signal.Signals}
+        number = -ended.exit_code
+        how = names.get(number, f"signal {number}") if number > 0 else f"exit code {ended.exit_code}"
+        raise Unusable(cause, f"{what} ({how})")
+
+
+def _cause_of_exit(exit_code: int, stderr: str) -> tuple[Cause, str]:
+    for words, meaning in _REFUSED:
+        if exit_code not in _MEANT and re.search(words, stderr, re.IGNORECASE | re.MULTILINE):
+            return meaning
+    if exit_code in _EXITS:
+        return _EXITS[exit_code]
+    return (Cause.PORCH_KILLED, "porch was killed") if exit_code < 0 else (Cause.PORCH_FAILED, "porch failed")
+
+
+def start_failure(error: OSError | ValueError) -> Unusable:
+    """Name the cause of a failure to start porch."""
+    if not isinstance(error, OSError):  # whose words may quote what porch was to be given
+        what = "porch could not be started: a name or a value of its environment is none that a program can be given"
+        return Unusable(Cause.PORCH_PERMISSION_DENIED, what)
+    otherwise = (Cause.PORCH_PERMISSION_DENIED, "porch could not be executed")
+    cause, what = _START.get(error.errno or 0, otherwise)
+    return Unusable(cause, f"{what} ({error.strerror or error})")
+
+
+def explain(problem: Unusable, stderr: str) -> str:
+    """Say what happened, what porch said last, and what to do next, in one line."""
+    last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
+    said = f", it said last: {last[:_SAID_LENGTH]!r}" if last else ""
+    if problem.cause in _MAY_ADVISE and len(last) <= _SAID_LENGTH and _ADVICE.fullmatch(last):
+        return f"{problem}{said}."
+    return f"{problem}{said}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
 
 
 @dataclass(frozen=True, slots=True)

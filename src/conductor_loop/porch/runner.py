@@ -17,15 +17,21 @@ from typing import Any
 
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
-from conductor_loop.porch.exits import check_exit, explain, start_failure
 from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig
-from conductor_loop.porch.leftovers import cleaned
-from conductor_loop.porch.limits import Limits, Stop
 from conductor_loop.porch.mask import Mask, masking, printable, readable
 from conductor_loop.porch.package import Package, Unusable, packed
-from conductor_loop.porch.process import Command, Ended, execute
-from conductor_loop.porch.report import SCALE, Delivered, delivered, parse_document, parse_text
-from conductor_loop.porch.workspace import Workspace, workspace
+from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
+from conductor_loop.porch.report import (
+    SCALE,
+    Delivered,
+    check_exit,
+    delivered,
+    explain,
+    parse_document,
+    parse_text,
+    start_failure,
+)
+from conductor_loop.porch.workspace import Workspace, cleaned, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
 RESERVED = frozenset(

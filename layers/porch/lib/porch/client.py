@@ -80,13 +80,12 @@ class Deadline:
             message = f"the cluster took more than {limit:.0f} s: try again later, or give the run more time"
             raise PorchError(UNREACHABLE, message)
 
-        before = signal.signal(signal.SIGALRM, expire)
+        signal.signal(signal.SIGALRM, expire)
         signal.setitimer(signal.ITIMER_REAL, limit)
         try:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
 
 
 def given_deadline() -> Deadline:

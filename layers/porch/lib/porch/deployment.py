@@ -16,6 +16,23 @@ from porch.report import SCALE, DeliveryError, Outcome
 
 FIELD_MANAGER = "conductor-loop"
 _ABSENT_OR_HIDDEN = {403, 404}
+_CONFLICT, _TOO_MANY = 409, 429
+_CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before the next try
+_POLL_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one again and again
+_LAST_SECONDS = 0.5  # before the deadline, to report what was seen
+# Admission's words: plugin/pkg/admission/resourcequota, .../limitranger, .../namespace/lifecycle. A quota whose status
+# is unknown is so new that nothing has been counted yet.
+_NO_ROOM = (
+    *("exceeded quota:", "failed quota:", "insufficient quota to ", "status unknown for quota:"),
+    *(" usage per ", " ratio per "),
+)
+_DYING = "because it is being terminated"
+# Of the API server and of those that it asks. Many pods at once may meet each other at the same quota.
+_BUSY = (
+    *("Internal error occurred:", "failed calling webhook", "Operation cannot be fulfilled on resourcequotas"),
+    *("Timeout: ", "timed out", "context deadline exceeded", "connection refused", "etcdserver:"),
+    *("the server is currently unable to handle the request", "Too many requests"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +146,6 @@ def consult(client: Client, intent: Intent) -> tuple[str, ...]:
 def _targets(autoscaler: Fields, deployment: str) -> bool:
     kind, name, version = (at(autoscaler, "spec", "scaleTargetRef", key) for key in ("kind", "name", "apiVersion"))
     return (text(version).partition("/")[0], kind, name) == ("apps", "Deployment", deployment)
-
-
-_CONFLICT, _TOO_MANY = 409, 429
-_CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before the next try
-_POLL_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one again and again
-_LAST_SECONDS = 0.5  # before the deadline, to report what was seen
-# Admission's words: plugin/pkg/admission/resourcequota, .../limitranger, .../namespace/lifecycle. A quota whose status
-# is unknown is so new that nothing has been counted yet.
-_NO_ROOM = (
-    *("exceeded quota:", "failed quota:", "insufficient quota to ", "status unknown for quota:"),
-    *(" usage per ", " ratio per "),
-)
-_DYING = "because it is being terminated"
-# Of the API server and of those that it asks. Many pods at once may meet each other at the same quota.
-_BUSY = (
-    *("Internal error occurred:", "failed calling webhook", "Operation cannot be fulfilled on resourcequotas"),
-    *("Timeout: ", "timed out", "context deadline exceeded", "connection refused", "etcdserver:"),
-    *("the server is currently unable to handle the request", "Too many requests"),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,16 +23,12 @@ _DNS = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 class Intent:
     """A checked intent. ``id`` is "" when the file's name has none, and so is each optional text that was not given."""
 
-    __slots__ = ("correlation_id", "id", "namespace", "reason", "replicas", "source", "target")
-
     def __init__(self, fields: dict[str, object], intent_id: str) -> None:
         self.id = intent_id
-        self.target = str(fields["target"])
-        self.namespace = str(fields["namespace"])
+        self.target, self.namespace = str(fields["target"]), str(fields["namespace"])
         self.replicas = int(str(fields["replicas"]))
-        self.reason = str(fields.get("reason", ""))
-        self.source = str(fields.get("source", ""))
-        self.correlation_id = str(fields.get("correlation_id", ""))
+        optional = (str(fields.get(name, "")) for name in ("reason", "source", "correlation_id"))
+        self.reason, self.source, self.correlation_id = optional
 
 
 def load(path: str) -> Intent:

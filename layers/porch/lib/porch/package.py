@@ -43,7 +43,6 @@ patches:
         replicas: {replicas}
 """
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}  # alike in 1.1 and 1.2, unlike "\/"
-
 _MAX_NAME = 253  # a Kubernetes object's name; also below the 255 bytes of a file name
 _PART = "(0|[1-9][0-9]{0,9})"  # as semantic versions have it: no leading zero; has room for a time in seconds
 
@@ -51,12 +50,8 @@ _PART = "(0|[1-9][0-9]{0,9})"  # as semantic versions have it: no leading zero; 
 class Change:
     """An intent together with the name of its package and the replicas before it (None: unknown)."""
 
-    __slots__ = ("intent", "package", "previous")
-
     def __init__(self, intent: Intent, package: str, previous: int | None) -> None:
-        self.intent = intent
-        self.package = package
-        self.previous = previous
+        self.intent, self.package, self.previous = intent, package, previous
 
 
 def next_version() -> str:
