@@ -16,20 +16,19 @@ from conductor_loop.aws.functions import Conductor
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
-from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch, sources
+from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch, Slots, sources
 from conductor_loop.storage import parameters
 from conductor_loop.storage.bucket import Bucket
 from conductor_loop.storage.queues import Queues
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.sdk import MESSAGES, STARTING, WORKER, client, end_at, seconds_left
 from conductor_loop.storage.state import StateTable
-from conductor_loop.turns import Turns
 
 __all__ = ["build", "end_at", "jitter", "live", "queues"]
 
 _STARTING_SECONDS = 60.0  # to wait for the configuration, or half of what the invocation has: the rest is for its work
 
-_turns = Turns()  # of this process
+_slots = Slots()  # of this process
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -92,7 +91,7 @@ def build(
         trace=trace,
         clock=time.time,
         wait=time.sleep,
-        turn=_turns.turn,
+        turn=_slots.slot,
         jitter=jitter,
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),

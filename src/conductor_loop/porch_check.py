@@ -208,16 +208,13 @@ def _paths(subject: Subject) -> None:
 
 
 def _layer(subject: Subject) -> None:
-    home = Path(subject.path).absolute().parent
-    changed = set.intersection(*(_changed(home, subject) for _ in range(_TRIES)))  # others may write there as well
-    if changed:
-        raise Broken(f"{min(changed)!a} beside the program was written")
-
-
-def _changed(directory: Path, subject: Subject) -> set[str]:
-    before = _files(directory)
-    subject.run()
-    return {name for name, _, _ in before ^ _files(directory)}
+    home, changed = Path(subject.path).absolute().parent, []
+    for _ in range(_TRIES):  # others may write there as well
+        before = _files(home)
+        subject.run()
+        changed.append({name for name, _, _ in before ^ _files(home)})
+    if both := set.intersection(*changed):
+        raise Broken(f"{min(both)!a} beside the program was written")
 
 
 def _files(directory: Path) -> set[tuple[str, int, int]]:

@@ -4,7 +4,7 @@ from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig, read_kubeco
 from conductor_loop.porch.package import Package
 from conductor_loop.porch.process import Limits
 from conductor_loop.porch.report import DELIVERIES, PACKAGE, REPOSITORY, SCALE, Delivered
-from conductor_loop.porch.runner import RESERVED, Mode, NoDryRun, Porch, PorchFailed, Request, Result, Run
+from conductor_loop.porch.runner import RESERVED, Mode, NoDryRun, Porch, PorchFailed, Request, Result, Run, Slots
 
 __all__ = [
     "DELIVERIES",
@@ -24,6 +24,7 @@ __all__ = [
     "Request",
     "Result",
     "Run",
+    "Slots",
     "read_kubeconfig",
     "with_token",
 ]

@@ -8,8 +8,10 @@ import json
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -98,9 +100,7 @@ class PorchFailed(Exception):  # noqa: N818 - reads as what happened
 
     def __init__(self, cause: Cause, run: Run, message: str, delivered: Delivered | None = None) -> None:
         super().__init__(message)
-        self.cause = cause
-        self.run = run
-        self.delivered = delivered
+        self.cause, self.run, self.delivered = cause, run, delivered
 
 
 class NoDryRun(PorchFailed):
@@ -128,7 +128,7 @@ class Porch:
         """
         if not FILE_NAME.fullmatch(request.file):
             raise ValueError(f"not an intent's file name: {request.file!r}")
-        deadline = time.monotonic() + request.timeout_seconds
+        deadline = time.monotonic() + request.timeout_seconds  # the credentials and the directory take of it, too
         kubeconfig = self._kubeconfig(request)
         with cleaned(self.cleans, self.work_root.absolute()):
             return self._run(request, kubeconfig, deadline)
@@ -154,8 +154,7 @@ class Porch:
             if request.dry_run:
                 self._check_dry_run(request, deadline)
             with workspace(self.work_root.absolute(), request.file, *files) as space:
-                # The time includes that of the credentials and of the directory.
-                ended = self._execute(self.command(replace(request, timeout_seconds=_left(deadline)), space))
+                ended = self._execute(request, space, deadline)
                 run = self._shown(ended, mask)
                 check_exit(ended, self.limits)
                 package, report = self._read(request, space, ended, mask)
@@ -175,8 +174,7 @@ class Porch:
         Raises `NoDryRun` where it knows none, and `Unusable` where the help fails.
         """
         with workspace(self.work_root.absolute(), request.file, b"") as space:
-            command = self.command(replace(request, timeout_seconds=_left(deadline)), space)
-            helped = self._execute(replace(command, argv=(command.argv[0], "-help")))
+            helped = self._execute(request, space, deadline, "-help")
         if _DRY_RUN.encode() not in helped.stdout + helped.stderr:
             text = f"this porch knows no dry run: its -help does not name {_DRY_RUN}"
             raise NoDryRun(Cause.PORCH_FAILED, Run(None, "", "", helped.duration_seconds), text)
@@ -190,29 +188,30 @@ class Porch:
         found = delivered(report if isinstance(report, dict) else {}, run.stderr)
         return found if found.delivery == SCALE or found.observed_replicas is not None else None
 
-    def _execute(self, command: Command) -> Ended:
+    def _execute(self, request: Request, space: Workspace, deadline: float, *arguments: str) -> Ended:
+        """Run porch until the deadline, on the request or with other arguments."""
+        request = replace(request, timeout_seconds=max(deadline - time.monotonic(), 0.0))
+        command = self.command(request, space)
         try:
-            return execute(command, self.limits)
+            return execute(replace(command, argv=(command.argv[0], *(arguments or command.argv[1:]))), self.limits)
         except (OSError, ValueError) as error:  # the latter for arguments and variables that no program can be given
             raise start_failure(error) from error
 
     def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
-        previous = {
-            "PORCH_PREVIOUS_VERSION": request.previous_version,
-            "PORCH_PREVIOUS_REPLICAS": request.previous_replicas,
-        }
-        return {
-            **{name: value for name, value in self.environment.items() if name not in RESERVED},
-            **{name: str(value) for name, value in previous.items() if value is not None},
+        ours = {
             "PATH": _PATH,
             "LD_LIBRARY_PATH": _LIBRARIES,
-            "HOME": str(space.home),
-            "TMPDIR": str(space.tmp),
+            "HOME": space.home,
+            "TMPDIR": space.tmp,
             "LANG": "C.UTF-8",
+            "KUBECONFIG": space.kubeconfig,
+            "PORCH_PREVIOUS_VERSION": request.previous_version,
+            "PORCH_PREVIOUS_REPLICAS": request.previous_replicas,
+            "PORCH_DELIVERY": self.delivery or None,
             "PORCH_DEADLINE": f"{min(time.time() + request.timeout_seconds, request.not_after):.3f}",
-            **({"PORCH_DELIVERY": self.delivery} if self.delivery else {}),
-            **({"KUBECONFIG": str(space.kubeconfig)} if space.kubeconfig else {}),
         }
+        theirs = {name: value for name, value in self.environment.items() if name not in RESERVED}
+        return theirs | {name: str(value) for name, value in ours.items() if value is not None}
 
     def _shown(self, ended: Ended, mask: Mask) -> Run:
         kept = self.limits.kept_output_bytes
@@ -232,5 +231,26 @@ class Porch:
         return package, mask.document(report)
 
 
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.0)
+class Slots:
+    """Lets attempts run porch side by side, but those whose worker has died before: they have the process exclusively.
+
+    The intents of a batch share a process. One that kills it takes the others along, and would end them all; alone, it
+    harms itself only.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0  # -1: one, exclusively
+
+    @contextmanager
+    def slot(self, exclusive: bool) -> Iterator[None]:  # noqa: FBT001 - one of two kinds
+        """Wait for a slot, and hold it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._running == 0 if exclusive else self._running >= 0)
+            self._running += -1 if exclusive else 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= -1 if exclusive else 1
+                self._changed.notify_all()
