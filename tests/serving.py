@@ -4,11 +4,12 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 from conductor_loop.api import openapi
 from conductor_loop.api.dispatch import answer
-from conductor_loop.api.services import Local, Measures, Services, Vitals
+from conductor_loop.api.services import Services, Vitals
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import ConditionFailed, NotAnswering
@@ -99,25 +100,30 @@ class Api:
 
     @property
     def services(self) -> Services:
+        queues: Any = SimpleNamespace(
+            size=self.queue_size, each=lambda: {"high": 0, "normal": self.queue_size(), "low": 0, "dead": 1}
+        )
+        state: Any = SimpleNamespace(
+            active_workers=self.active_workers,
+            counts=lambda _: self.counts,
+            table_size=lambda: TableSize(1250, 245_760),
+            encryption_status=self.encryption,
+        )
+        local: Any = SimpleNamespace(
+            writable=lambda: self.writable,
+            executable=lambda _: self.porch,
+            vitals=lambda: Vitals(12345, 47_395_635, 15, 8_388_608, 655_360, 8130.0),
+            take=self.own_buckets.take,
+        )
+        intents: Any = self.intents
         return Services(
             config=self.config,
             verify=hangs if self.tokens_down else lambda token, _: self.clients.get(token),
             take=hangs if self.limiter_down else self.buckets.take,
-            intents=self.intents,
-            measures=Measures(
-                queue_size=self.queue_size,
-                queue_depths=lambda: {"high": 0, "normal": self.queue_size(), "low": 0, "dead": 1},
-                active_workers=self.active_workers,
-                counts=lambda _: self.counts,
-                table_size=lambda: TableSize(1250, 245_760),
-                encryption_status=self.encryption,
-            ),
-            local=Local(
-                writable=lambda: self.writable,
-                executable=lambda _: self.porch,
-                vitals=lambda: Vitals(12345, 47_395_635, 15, 8_388_608, 655_360, 8130.0),
-                take=self.own_buckets.take,
-            ),
+            intents=intents,
+            queues=queues,
+            state=state,
+            local=local,
             note=self.noted.append,
             record=lambda _, fields, __: self.recorded.append({**fields}),
             trace=lambda _: None,

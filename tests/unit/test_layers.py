@@ -24,7 +24,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
         "bootstrap.py",
         "sweeper.py",
         "cli/",
-        "api/handler.py",
+        "api/",
     ),
     "conductor_loop.storage": (
         *("storage/", "aws/", "api/", "cli/", "tokens/secretsmanager.py", "porch/sources.py"),

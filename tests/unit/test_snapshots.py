@@ -79,7 +79,7 @@ def test_copies_wait_for_different_times(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_copy_is_as_old_as_its_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     services._started.cache_clear()
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    local = services.local()
+    local = services.Local()
     monkeypatch.setattr(time, "monotonic", lambda: 105.0)
     assert local.vitals().uptime_seconds == 5
     services._started.cache_clear()

@@ -14,7 +14,6 @@ from conductor_loop import __version__, counting
 from conductor_loop.api.http import Request, Response
 from conductor_loop.api.services import Services
 from conductor_loop.catalogue import BUILD_INFO, CATALOGUE, Group, Kind, Metric
-from conductor_loop.storage.measures import Counts, TableSize
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -55,31 +54,21 @@ class _Scrape(Collector):
 
 def _values(services: Services) -> dict[str, float]:
     """Ask for everything side by side; values by the names that the catalogue has."""
-    measures = services.measures
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        counts, table = pool.submit(measures.counts, services.clock()), pool.submit(measures.table_size)
-        depths, active = pool.submit(measures.queue_depths), pool.submit(measures.active_workers)
-    stack = _counted(counts.result(), table.result(), depths.result())
-    return stack | _process(services) | {counting.ACTIVE_WORKERS: active.result()}
-
-
-def _counted(counts: Counts, table: TableSize, depths: Mapping[str, float]) -> dict[str, float]:
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        asked = pool.submit(services.state.counts, services.clock())
+        table, depths = pool.submit(services.state.table_size), pool.submit(services.queues.each)
+    counts, most, vitals = asked.result(), services.config.serving.max_workers, services.local.vitals()
     return {
         **counts.counters,
         **counts.oldest,
         **{f"directory_{name}": files for name, files in counts.directories.items()},
         **({} if counts.overdue is None else {counting.OVERDUE: counts.overdue}),
-        **{f"queue_{name}": waiting for name, waiting in depths.items()},
-        counting.LAG: counts.lag,
-        "state_entries": table.entries,
-        "state_bytes": table.bytes,
-    }
-
-
-def _process(services: Services) -> dict[str, float]:
-    most, vitals = services.config.serving.max_workers, services.local.vitals()
-    return {
+        **{f"queue_{name}": waiting for name, waiting in depths.result().items()},
         **({} if most is None else {counting.MAX_WORKERS: most}),
+        counting.ACTIVE_WORKERS: counts.counters.get(counting.RUNNING, 0),
+        counting.LAG: counts.lag,
+        "state_entries": table.result().entries,
+        "state_bytes": table.result().bytes,
         "memory_bytes": vitals.memory_bytes,
         "heap_bytes": vitals.heap_bytes,
         "stack_bytes": vitals.stack_bytes,

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import counting, metrics
 from conductor_loop.api.dispatch import answer, unable
-from conductor_loop.api.services import Measures, Services, local
+from conductor_loop.api.services import Local, Services
 from conductor_loop.audit.events import Calls
 from conductor_loop.aws.inbox import Inbox
 from conductor_loop.config import Config, InvalidConfig, Live
@@ -96,22 +96,15 @@ def build(config: Config, note: Callable[[Counted], None]) -> Services:
 
     table, client = config.state_table, sdk.client("dynamodb", sdk.API)
     listing = Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
-    state, calls = StateMeasures(client, table), _calls(table, config.audit_seconds)
-    depths = QueueDepths(sdk.client("sqs", sdk.API), _urls(config))
+    calls = _calls(table, config.audit_seconds)
     return Services(
         config=config,
         verify=_tokens(config.token_source).verify,
         take=_limits(table).take,
         intents=Inbox(sdk.client("s3", sdk.API_UPLOAD), config.handoff_bucket, listing),
-        measures=Measures(
-            queue_size=depths.size,
-            queue_depths=depths.each,
-            active_workers=state.active_workers,
-            counts=state.counts,
-            table_size=state.table_size,
-            encryption_status=state.encryption_status,
-        ),
-        local=local(),
+        queues=QueueDepths(sdk.client("sqs", sdk.API), _urls(config)),
+        state=StateMeasures(client, table),
+        local=Local(),
         note=note,
         record=record,
         trace=_trace,

@@ -46,8 +46,8 @@ def ready(services: Services, request: Request) -> Response:
         {
             "writable": services.local.writable,
             "porch": lambda: services.local.executable(services.config.porch_path),
-            "workers": services.measures.active_workers,
-            "queue": services.measures.queue_size,
+            "workers": services.state.active_workers,
+            "queue": services.queues.size,
         },
     )
     queue = found["queue"]
@@ -73,7 +73,7 @@ def ready(services: Services, request: Request) -> Response:
 def healthy(services: Services, request: Request) -> Response:
     """Say whether everything is as it should be, security included."""
     now = services.clock()
-    checks = {"counts": lambda: services.measures.counts(now), "encryption": services.measures.encryption_status}
+    checks = {"counts": lambda: services.state.counts(now), "encryption": services.state.encryption_status}
     found = _run(services, request, checks)
     counts, validating = found["counts"], _validates(services.config.rules)
     elevated = counts is not None and now - counts.security_at < _ELEVATED_SECONDS

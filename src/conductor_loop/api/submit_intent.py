@@ -111,14 +111,14 @@ def _validated(services: Services, name: str, request: Request) -> bytes:
 
 def _check_room(services: Services) -> None:
     """Refuse intents while the queues are full. Where that cannot be known they are taken: S3 keeps them."""
-    measures, serving = services.measures, services.config.serving
-    size = _or_none(measures.queue_size)
+    serving = services.config.serving
+    size = _or_none(services.queues.size)
     if size is not None and size >= serving.max_queue_size:
         raise busy(
             "Worker pool is at capacity",
             queue_size=size,
             max_queue_size=serving.max_queue_size,
-            active_workers=_or_none(measures.active_workers),
+            active_workers=_or_none(services.state.active_workers),
             max_workers=serving.max_workers,
         )
 

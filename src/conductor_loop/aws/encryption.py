@@ -1,5 +1,6 @@
 """Whether what a stack stores is encrypted, and with whose key: as AWS describes it, not as the template meant it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,8 @@ class Stores:
             pushed = all(store.startswith("parameter ") for store in bare + other)
             step = "push the configuration again" if pushed else "deploy the stack again"
             raise OSError("; ".join((*said, step)))
-        count = ", ".join(_counted([store.kind for store in wanted]))
+        numbers = Counter(store.kind for store in wanted).items()
+        count = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in numbers)
         return f"{count}: encrypted with {self.key or 'keys of AWS'}"
 
 
@@ -71,18 +73,14 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
 
     """
     if key:
-        _usable(key)
+        try:
+            state = boto3.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+        except ClientError as error:
+            raise OSError(f"{key} cannot be looked at: {error}") from None
+        if state not in _GOOD_KEY_STATES:
+            raise OSError(f"{key} is {state}: nothing can be read until it is enabled again")
     seen = (_LOOKS[kind](name) for kind, name in resources if kind in _LOOKS and name)
     return Stores(tuple(store for store in seen if store), key)
-
-
-def _usable(key: str) -> None:
-    try:
-        state = boto3.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
-    except ClientError as error:
-        raise OSError(f"{key} cannot be looked at: {error}") from None
-    if state not in _GOOD_KEY_STATES:
-        raise OSError(f"{key} is {state}: nothing can be read until it is enabled again")
 
 
 def _bucket(name: str) -> Store:
@@ -135,9 +133,3 @@ _LOOKS: Mapping[str, Callable[[str], Store | None]] = {
     "AWS::SecretsManager::Secret": _secret,
     "AWS::SSM::Parameter": _parameter,
 }
-
-
-def _counted(kinds: list[str]) -> Iterable[str]:
-    for kind in dict.fromkeys(kinds):
-        number = kinds.count(kind)
-        yield f"{number} {kind}{'s' if number > 1 else ''}"

@@ -164,5 +164,5 @@ def test_promtool_sees_what_is_wrong() -> None:
 
 
 def test_a_scrape_fails_rather_than_tell_half(api: Api) -> None:
-    api.active_workers = hangs
+    api.queue_size = hangs
     assert api.ask("GET", "/metrics", token=api.client())["statusCode"] == 503
