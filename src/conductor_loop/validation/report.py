@@ -156,6 +156,4 @@ def _shortened(text: str, length: int) -> str:
 
 def _escaped(text: str) -> str:
     """Escape as JSON does, but only what does not print: an umlaut stays readable, a terminal sequence is inert."""
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return text
     return "".join(char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in text)

@@ -1,9 +1,8 @@
 """The limits that validation works with: each with its unit, its default and its bounds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from types import MappingProxyType
+from typing import Any
 
 
 class SecurityMode(StrEnum):
@@ -33,20 +32,10 @@ SYSTEM_NAMESPACES = (
 ``kube-*`` is refused whatever a configuration says; an entry that ends in ``*`` is a prefix.
 """
 
-BOUNDS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {
-        "max_file_bytes": (1, 64 * 1024 * 1024),
-        "max_field_length": (1, 65_536),
-        "max_array_length": (1, 100_000),
-        "max_nesting_depth": (1, 100),
-        "max_values": (1, 1_000_000),
-        "max_inspected_characters": (1_024, 10_000_000),
-        "max_path_depth": (1, 100),
-        "max_replicas": (0, 1_000),
-        "max_timeout_seconds": (1, 604_800),
-    }
-)
-"""The smallest and the largest value of each numeric limit. 1000 replicas is the specification's "strict limit"."""
+
+def _limit(default: int, least: int, most: int) -> Any:  # noqa: ANN401 - a field
+    """Declare a limit, with the least and the most that it may be set to."""
+    return field(default=default, metadata={"bounds": (least, most)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +45,16 @@ class Rules:
     Raises ValueError, with every problem in one message, for a limit outside ``BOUNDS``.
     """
 
-    max_file_bytes: int = 10 * 1024 * 1024  # the specification's "10MB", in the larger of its two readings
-    max_field_length: int = 1024  # code points in one string, key or value
-    max_array_length: int = 100  # elements in one array
-    max_nesting_depth: int = 10  # levels of objects and arrays, the document itself being the first
+    max_file_bytes: int = _limit(10 * 1024 * 1024, 1, 64 * 1024 * 1024)  # "10MB", in the larger of its two readings
+    max_field_length: int = _limit(1024, 1, 65_536)  # code points in one string, key or value
+    max_array_length: int = _limit(100, 1, 100_000)  # elements in one array
+    max_nesting_depth: int = _limit(10, 1, 100)  # levels of objects and arrays, the document itself being the first
     # Ours: what an intent can need, and what ten of the worst files of 10 MB may cost an invocation.
-    max_values: int = 12_000  # values in the whole document: as many of the longest strings fit into the largest file
-    max_inspected_characters: int = 65_536  # of all strings, keys too, in which a glance finds more than plain text
-    max_path_depth: int = 3  # names in one path, such as a/b/c
-    max_replicas: int = 100
-    max_timeout_seconds: int = 86_400  # an intent may ask for a day; the runtime clamps it to what it can give
+    max_values: int = _limit(12_000, 1, 1_000_000)  # in the whole document: as many of the longest strings fill a file
+    max_inspected_characters: int = _limit(65_536, 1_024, 10_000_000)  # of all strings that are more than plain text
+    max_path_depth: int = _limit(3, 1, 100)  # names in one path, such as a/b/c
+    max_replicas: int = _limit(100, 0, 1_000)  # 1000 is the specification's "strict limit"
+    max_timeout_seconds: int = _limit(86_400, 1, 604_800)  # a day; the runtime clamps it to what it can give
     mode: SecurityMode = SecurityMode.STRICT
     system_namespaces: tuple[str, ...] = SYSTEM_NAMESPACES
     schema: str | None = None  # text of a JSON Schema (draft-07) to use instead of the packaged intent.schema.json
@@ -80,4 +69,6 @@ class Rules:
             raise ValueError("; ".join(problems))
 
 
+BOUNDS = {one.name: one.metadata["bounds"] for one in fields(Rules) if "bounds" in one.metadata}
+"""The smallest and the largest value of each numeric limit."""
 DEFAULT_RULES = Rules()

@@ -65,11 +65,15 @@ def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 
 
     Raises BrokenSchema if the rules name a schema that cannot be used.
     """
-    validator = compiled(rules.schema, rules.max_replicas)
+    for error in errors(document, compiled(rules.schema, rules.max_replicas)):
+        problem, remedy = words(error, shown(error.instance))
+        yield Finding(tuple(error.absolute_path), error.validator or "false", problem, remedy)
+
+
+def errors(document: Any, validator: Any) -> Iterator[Any]:  # noqa: ANN401 - in their types, every attribute may be unset
+    """Find what a document breaks, but for numbers that are reported already. Raises BrokenSchema."""
     try:
-        for error in validator.iter_errors(document):
-            if not isinstance(error.instance, BadNumber):  # reported already, by its literal
-                yield _finding(error)
+        yield from (error for error in validator.iter_errors(document) if not isinstance(error.instance, BadNumber))
     except Unresolvable as error:
         raise BrokenSchema(f"a $ref of the schema leads nowhere: {error}") from None
     except RecursionError:
@@ -122,31 +126,12 @@ def ecma_pattern(pattern: str) -> re.Pattern[str]:
 def _load(text: str) -> Any:  # noqa: ANN401 - a schema may be true or false, too
     try:
         schema = json.loads(text)
-        Draft7Validator.check_schema(schema)
-        for pattern in _patterns(schema):
-            ecma_pattern(pattern)
+        Draft7Validator.check_schema(schema, format_checker=Draft7Validator.FORMAT_CHECKER)  # patterns, too
     except SchemaError as error:
         raise BrokenSchema(f"{error.json_path}: {error.message}") from None
-    except re.PatternError as error:
-        raise BrokenSchema(f"the pattern {shown(error.pattern)} is no regular expression: {error}") from None
     except (ValueError, RecursionError) as error:
         raise BrokenSchema(f"it is no JSON document: {error}") from None
     return schema
-
-
-def _patterns(schema: Any) -> Iterator[str]:  # noqa: ANN401 - any part of a schema
-    if isinstance(schema, dict):
-        if isinstance(schema.get("pattern"), str):
-            yield schema["pattern"]
-        yield from _patterns(list(schema.values()))
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from _patterns(part)
-
-
-def _finding(error: Any) -> Finding:  # noqa: ANN401 - in its types, every attribute may be unset
-    problem, remedy = words(error, shown(error.instance))
-    return Finding(tuple(error.absolute_path), error.validator or "false", problem, remedy)
 
 
 def words(error: Any, value: str) -> tuple[str, str]:  # noqa: ANN401 - see above

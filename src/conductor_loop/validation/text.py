@@ -21,6 +21,7 @@ No language needs more, and sorting a long run of them costs quadratic time.
 
 # Three Tibetan vowel signs count as starters, but decompose into combining marks.
 _DISGUISED_MARKS = "\u0f73\u0f75\u0f81"
+_CONTROL_NAMES = {"\0": "NULL", "\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\x1b": "ESCAPE"}
 _LONG_RUN = b"\x01" * (MAX_MARKS + 1)
 # Default_Ignorable_Code_Point (Unicode 18): what a program may ignore, and a reader never sees.
 _IGNORABLE = re.compile(
@@ -119,15 +120,3 @@ def hidden_characters(text: str, *, prose: bool) -> list[str]:
 def is_unassigned(char: str) -> bool:
     """Whether Unicode has given a code point no character yet: newer text may have one there."""
     return bool(_compiled(_UNASSIGNED).match(char))
-
-
-_CONTROL_NAMES = {
-    "\0": "NULL",
-    "\a": "BELL",
-    "\b": "BACKSPACE",
-    "\t": "TAB",
-    "\n": "LINE FEED",
-    "\r": "CARRIAGE RETURN",
-    "\x1b": "ESCAPE",
-    "\x7f": "DELETE",
-}

@@ -95,6 +95,7 @@ def test_with_another_schema_the_business_rules_still_hold() -> None:
         ("$.namespace", "dns_1123"),
         ("$.priority", "priority"),
     }
+    assert broken_rules(body(replicas=float("nan")), rules) == {("$.replicas", "json")}
 
 
 def test_a_schema_that_refuses_everything_says_so() -> None:
