@@ -193,7 +193,7 @@ def test_wiring_that_makes_no_sense_is_told_with_all_the_rest(name: str, value: 
     parameter = Parameter([BROKEN])
     environment = ENVIRONMENT | {f"CONDUCTOR_{name}": value, "CONDUCTOR_MODE": "fast"}
     live = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: 0)
-    with pytest.raises(InvalidConfig, match=rf"CONDUCTOR_{name}: does not fit; write .*environment: \$\.mode"):
+    with pytest.raises(InvalidConfig, match=rf"CONDUCTOR_{name}: .{value}. does not fit; .*environment: \$\.mode"):
         live.config()
 
 

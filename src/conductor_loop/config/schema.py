@@ -144,9 +144,10 @@ def _problem(finding: Finding) -> str:
     return f"{shown_path(finding.path)}: {problem}; {remedy}"
 
 
-def mistakes(document: object) -> tuple[Mistake, ...]:
-    """List everything that a document breaks."""
-    found = sorted(_validator().iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
+def mistakes(document: object, contract: Document | None = None) -> tuple[Mistake, ...]:
+    """List everything that a document breaks of its contract: the published schema, if no other is given."""
+    validator = _dialect()(contract or schema())
+    found = sorted(validator.iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
     return tuple(
         Mistake(tuple(error.absolute_path), f"{shown_path(tuple(error.absolute_path))}: {_says(error)}")
         for error in found
@@ -154,11 +155,10 @@ def mistakes(document: object) -> tuple[Mistake, ...]:
 
 
 @cache
-def _validator() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
+def _dialect() -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
     integer = Draft7Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
     keywords = {"duration": _bounded(seconds), "size": _bounded(size)}
-    dialect: Any = validators.extend(DIALECT, keywords, type_checker=integer)  # type: ignore[no-untyped-call]
-    return dialect(schema())
+    return validators.extend(DIALECT, keywords, type_checker=integer)  # type: ignore[no-untyped-call]
 
 
 def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[ValidationError]]:

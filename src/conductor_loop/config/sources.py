@@ -1,7 +1,6 @@
 """Where a configuration comes from: defaults ← template ← document ← environment, the last one that has a key wins."""
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,33 +16,12 @@ from conductor_loop.config.schema import (
     mistakes,
     parse,
     put,
-    seconds,
+    schema,
 )
 
 PREFIX = "CONDUCTOR_"
-WIRING = frozenset(
-    f"{PREFIX}{name}"
-    for name in (
-        "API_PRINCIPAL",  # pattern of the principal ids that the API has when it puts an intent
-        "CONDUCTOR_FUNCTION",  # name of the function that answers events
-        "CONFIG_MAX_AGE",  # how old the cached document may be
-        "CONFIG_PARAMETER",  # name of the SSM parameter with the document
-        "DEFAULTS",  # document of the template's own parameters
-        "HANDOFF_BUCKET",
-        "KMS_KEY",  # ARN of the site's own key
-        "QUEUE_DEAD",  # URL of the queue of dead letters
-        "QUEUE_HIGH",
-        "QUEUE_LOW",
-        "QUEUE_NORMAL",
-        "STACK",
-        "STATE_TABLE",
-        "TOKENS_SECRET",  # name or ARN of the secret with the API's tokens
-        "WORKERS",  # batches at once of the queues high, normal and low, and intents in a batch
-    )
-)
+WIRING = schema()["variables"].keys()
 """Variables that are no keys of a configuration: what a stack is made of."""
-_INTEGER = re.compile(r"-?[0-9]{1,18}")  # `int` takes 1_0, other scripts' digits and spaces, too
-_WORKERS = re.compile(r"[0-9]{1,6}( [0-9]{1,6}){3}")
 _WRITES = {
     "string": "UTF-8",
     "integer": "a whole number",
@@ -178,32 +156,15 @@ def _overrides(environment: Mapping[str, str], values: Document, problems: list[
     for name in sorted(left.keys() - WIRING):
         close = difflib.get_close_matches(name, [leaf.variable for leaf in leaves()], n=1)
         problems.append(f"{name}: is not known; " + (f"did you mean {close[0]}?" if close else "remove it"))
-    problems += _miswired(environment)
+    problems += (mistake.text.removeprefix("$.") for mistake in mistakes(left, {"properties": schema()["variables"]}))
     return document
 
 
 def _read(kind: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Read the text of a variable as a value of a JSON type. Raises ValueError or InvalidConfig."""
+    """Read the text of a variable; its type is for the schema to check. Raises ValueError or InvalidConfig."""
     text.encode()  # what is no UTF-8 in a process's environment is half a surrogate pair here
-    match kind:
-        case "string":
-            return text
-        case "integer" if _INTEGER.fullmatch(text):
-            return int(text)
-        case "boolean" if text.lower() in {"true", "false"}:
-            return text.lower() == "true"
-        case "array" if not text.lstrip().startswith("["):
-            return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
-        case "array" | "object":
-            return parse(text)
-    raise ValueError(text)
-
-
-def _miswired(environment: Mapping[str, str]) -> Iterator[str]:
-    """Look at the wiring that is more than a name."""
-    try:
-        seconds(environment.get(f"{PREFIX}CONFIG_MAX_AGE") or "60s")
-    except ValueError as error:
-        yield f"{PREFIX}CONFIG_MAX_AGE: does not fit; {error}"
-    if (workers := environment.get(f"{PREFIX}WORKERS")) and not _WORKERS.fullmatch(workers):
-        yield f"{PREFIX}WORKERS: does not fit; write four whole numbers with a space between them, e.g. 2 4 2 10"
+    if kind == "string":
+        return text
+    if kind == "array" and not text.lstrip().startswith("["):
+        return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+    return parse(text.lower() if kind == "boolean" else text)
