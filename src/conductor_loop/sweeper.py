@@ -95,7 +95,7 @@ def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
     def note(config: Config) -> None:
         if not parameter.name or (newest := parameter.newest().version) == last[0]:
             return
-        Configurations(client("dynamodb"), config.state_table, good, time.time).note(parameter.revisions())
+        Configurations(client("dynamodb"), config.state_table, good).note(parameter.revisions(), time.time())
         last[0] = newest
 
     return note

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from click.testing import CliRunner, Result
 from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Batch, Change, Shard, last_change, link
 from conductor_loop.audit.events import Calls, Configurations
-from conductor_loop.audit.handler import AuditExport, AuditLog, Auditor, NotTaken
+from conductor_loop.audit.handler import AuditLog, Auditor, export
 from conductor_loop.audit.verify import Known
 from conductor_loop.aws import operator
 from conductor_loop.cli import main
 from conductor_loop.config.live import Revision
-from conductor_loop.errors import Cause
+from conductor_loop.errors import Cause, NotAnswering
 from conductor_loop.intents import admit
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
@@ -62,7 +63,7 @@ type Publish = Callable[[], object]
 @pytest.fixture
 def publish(aws: boto3.session.Session, stream: Stream) -> Publish:
     """Give what does what AuditFunction does, with all that was written."""
-    counters = Counters(aws.client("dynamodb"), TABLE, 90 * 86_400)
+    counters = Counters(aws.client("dynamodb"), TABLE)
     log = AuditLog(aws.client("logs"), GROUP, "writer")
     auditor = Auditor(counters.read, [log.publish], counters.advance)
     return lambda: auditor.take(SHARD, list(stream.records), time.time())
@@ -267,13 +268,13 @@ def test_whenever_it_is_killed_the_batch_that_comes_again_is_published_and_count
 ) -> None:
     del played
     interrupter, records = Interrupter(), list(stream.records)
-    plain = Counters(aws.client("dynamodb"), TABLE, 90 * 86_400)
+    plain = Counters(aws.client("dynamodb"), TABLE)
 
     def deliver(shard: str) -> None:
-        counters = Counters(interrupter.watch(aws.client("dynamodb")), TABLE, 90 * 86_400)
+        counters = Counters(interrupter.watch(aws.client("dynamodb")), TABLE)
         log = AuditLog(interrupter.watch(aws.client("logs")), GROUP, shard)
-        export = AuditExport(interrupter.watch(aws.client("s3")), EXPORT)
-        Auditor(counters.read, [export.publish, log.publish], counters.advance).take(shard, records, time.time())
+        put = partial(export, interrupter.watch(aws.client("s3")), EXPORT)
+        Auditor(counters.read, [put, log.publish], counters.advance).take(shard, records, time.time())
 
     deliver("usual")
     once, calls = plain.totals().counters, list(interrupter.calls)
@@ -305,7 +306,7 @@ def test_a_batch_that_cloudwatch_does_not_take_whole_comes_again(aws: boto3.sess
         "after-call.cloudwatch-logs.PutLogEvents",
         lambda parsed, **_: parsed.update(rejectedLogEventsInfo={"tooOldLogEventEndIndex": 1}),
     )
-    with pytest.raises(NotTaken):
+    with pytest.raises(NotAnswering):
         AuditLog(client, GROUP, "writer").publish(BATCH, time.time())
 
 
@@ -338,9 +339,9 @@ def test_each_version_of_the_configuration_is_noted_once_with_who_changed_which_
     revisions = [
         Revision(number, text, f"arn:user/{number}", now - 600 + number) for number, text in enumerate(texts, 1)
     ]
-    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda text: text != "broken", time.time)
+    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda text: text != "broken")
     for known in (2, 2, 4):
-        configurations.note(revisions[:known])
+        configurations.note(revisions[:known], now)
     publish()
     entries = [json.loads(line) for line in stream.follow().lines]
     assert [(one["version"], one["by"], one.get("changed"), one["accepted"]) for one in entries] == [
@@ -356,27 +357,29 @@ def test_a_configuration_that_is_deleted_and_made_anew_is_noted_however_far_it_c
     aws: boto3.session.Session,
     stream: Stream,
 ) -> None:
-    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda _: True, time.time)
+    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda _: True)
 
     def made(at: float, *versions: int) -> list[Revision]:
         return [Revision(version, "{}", "arn:user/1", at + version) for version in versions]
 
     for revisions in (made(0, 1, 2, 3), [], [], made(100, 1), made(200, 1, 2), made(200, 1, 2)):
-        configurations.note(revisions)
+        configurations.note(revisions, time.time())
     entries = [json.loads(line) for line in stream.follow().lines]
     assert [one["version"] for one in entries] == [1, 2, 3, 0, 1, 1, 2]
     assert entries[3]["because"] == "the parameter was deleted"
 
 
-def test_of_two_sweepers_that_note_the_same_one_does(aws: boto3.session.Session, stream: Stream) -> None:
+def test_of_two_sweepers_that_note_the_same_one_does(
+    aws: boto3.session.Session, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each has read how far the configuration is noted before the other one writes."""
-    now = time.time() - 600
-    early, late = (Configurations(aws.client("dynamodb"), TABLE, lambda _: True, [at].pop) for at in (now + 1, now + 2))
+    configurations, now = Configurations(aws.client("dynamodb"), TABLE, lambda _: True), time.time() - 600
     for revisions in ([Revision(1, "{}", "arn:user/1", now)], []):
-        newest = early._newest()
-        late._newest = lambda newest=newest: newest  # type: ignore[method-assign,misc]
-        early.note(revisions)
-        late.note(revisions)
+        newest = configurations._newest()
+        with monkeypatch.context() as both:
+            both.setattr(Configurations, "_newest", lambda _, newest=newest: newest)
+            for at in (now + 1, now + 2):
+                configurations.note(revisions, at)
     audit = stream.follow()
     assert [json.loads(line)["version"] for line in audit.lines] == [1, 0]
     rows = {one["dynamodb"]["NewImage"]["sk"]["S"]: one["dynamodb"]["NewImage"] for one in stream.records}

@@ -86,7 +86,7 @@ def test_as_a_new_shard_begins_those_that_are_over_are_folded(
 ) -> None:
     aws.client("logs").create_log_group(logGroupName=GROUP)
     folded: list[float] = []
-    monkeypatch.setattr(Counters, "fold", lambda _, now: folded.append(now))
+    monkeypatch.setattr(Counters, "fold", lambda _, now, __: folded.append(now))
     for records in ([*stream.records], [*stream.records], []):
         handler.auditor({"shardId": SHARD, "Records": records}, Context())  # type: ignore[arg-type]
     assert len(folded) == 1

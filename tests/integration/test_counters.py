@@ -45,7 +45,7 @@ def table(aws: boto3.session.Session) -> Any:
 
 @pytest.fixture
 def counters(table: Any) -> Counters:
-    return Counters(table, TABLE, 90 * DAY)
+    return Counters(table, TABLE)
 
 
 def test_a_shard_is_moved_on_once(counters: Counters) -> None:
@@ -87,7 +87,7 @@ def test_shards_that_are_over_are_folded_into_one_row_and_their_ends_are_kept(
 ) -> None:
     ends = {name: end.digest for name, end in counters.ends().items()}
     for _ in range(4):
-        counters.fold(NOW + 3 * DAY)
+        counters.fold(NOW + 3 * DAY, 90 * DAY)
         assert counters.totals().counters == two_days_later
         assert {name: end.digest for name, end in counters.ends().items()} == ends
     partition = {":pk": {"S": "counter#shards"}}
@@ -99,13 +99,13 @@ def test_whenever_a_fold_is_killed_nothing_is_counted_twice_or_lost(
     counters: Counters, two_days_later: Counter[str], aws: boto3.session.Session
 ) -> None:
     interrupter = Interrupter()
-    watched = Counters(interrupter.watch(aws.client("dynamodb")), TABLE, 90 * DAY)
+    watched = Counters(interrupter.watch(aws.client("dynamodb")), TABLE)
     dice, later = random.Random(3), NOW + 3 * DAY  # noqa: S311 - to be repeated, not to be secret
     for number in range(60):
         when, at = dice.choice(("before", "after")), dice.randint(1, 12)
         interrupter.reset(FAULTS[f"killed {when}"], at)
         with suppress(Killed):
-            watched.fold(later)
+            watched.fold(later, 90 * DAY)
         assert counters.totals().counters == two_days_later
         later += DAY
         counters.advance(batch(f"shardId-{4 + number:03}", "1", created_at=later, decided=1))
@@ -117,13 +117,13 @@ def test_of_two_that_fold_at_once_one_does(counters: Counters, two_days_later: C
     class Late(Counters):
         def _close(self, *given: Any) -> None:
             for _ in range(2):  # adds one more shard, and forgets it
-                counters.fold(NOW + 8 * DAY)
+                counters.fold(NOW + 8 * DAY, 90 * DAY)
             super()._close(*given)
 
-    counters.fold(NOW + 3 * DAY)
+    counters.fold(NOW + 3 * DAY, 90 * DAY)
     counters.advance(batch("shardId-4", "1", created_at=NOW + 5 * DAY, decided=1))
     two_days_later["decided"] += 1
-    Late(table, TABLE).fold(NOW + 6 * DAY)
+    Late(table, TABLE).fold(NOW + 6 * DAY, 90 * DAY)
     assert counters.totals().counters == two_days_later
 
 
@@ -134,7 +134,7 @@ def test_a_reader_in_the_midst_of_a_fold_counts_all_of_it(
     client, snapshots, later = aws.client("dynamodb"), [counters._rows("counter")], NOW + 3 * DAY
     client.meta.events.register("after-call", lambda **_: snapshots.append(counters._rows("counter")))
     for _ in range(3):
-        Counters(client, TABLE, 90 * DAY).fold(later)
+        Counters(client, TABLE).fold(later, 90 * DAY)
         for first, then in combinations_with_replacement(snapshots, 2):
             closed = {"closed": first["closed"]} if "closed" in first else {}
             rows = closed | {name: row for name, row in then.items() if name != "closed"}

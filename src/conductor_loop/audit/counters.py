@@ -23,10 +23,10 @@ type Item = Mapping[str, Mapping[str, Any]]
 
 
 class Counters:
-    """Reads and writes these rows; the ends of chains are kept for ``keep_seconds``."""
+    """Reads and writes these rows."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float = 0.0) -> None:
-        self._client, self._table, self._keep_seconds = client, table, keep_seconds
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client, self._table = client, table
 
     def read(self, shard: str) -> Shard:
         """Return how far a shard is."""
@@ -53,13 +53,13 @@ class Counters:
         rows = self._rows("audit") | self._rows("counter")
         return {name: _shard(row) for name, row in rows.items() if name != _CLOSED}
 
-    def fold(self, now: float) -> None:
-        """Add the counts of shards that are over to those of the ones before; doing it twice changes nothing."""
+    def fold(self, now: float, keep_seconds: float) -> None:
+        """Add the counts of shards that are over to those before, and keep where their chains end for so long."""
         rows = self._rows("counter")
         closed = rows.pop(_CLOSED, {})
         folded = _folded(closed)
         for name in folded & rows.keys():
-            self._forget(name, _shard(rows.pop(name)), now)
+            self._forget(name, _shard(rows.pop(name)), now + keep_seconds)
         shards = {name: _shard(row) for name, row in rows.items()}
         over = {name: shard for name, shard in shards.items() if shard.created_at < now - _CLOSED_AFTER_SECONDS}
         if over or folded:
@@ -73,10 +73,10 @@ class Counters:
         except self._client.exceptions.ConditionalCheckFailedException:
             return
 
-    def _forget(self, name: str, shard: Shard, now: float) -> None:
+    def _forget(self, name: str, shard: Shard, expires_at: float) -> None:
         """Delete the row of a shard whose counts are added, and keep where its chain ends."""
-        end, expires = replace(shard, counters={}), number(int(now + self._keep_seconds))
-        self._put(_key(name, "audit"), end, end, {"expires_at": expires})
+        end = replace(shard, counters={})
+        self._put(_key(name, "audit"), end, end, {"expires_at": number(int(expires_at))})
         self._client.delete_item(TableName=self._table, Key=_key(name).item)
 
     def _put(self, key: Key, before: Shard, after: Shard, more: Mapping[str, Value] | None = None) -> None:

@@ -3,6 +3,8 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -10,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.config.live import Revision
 from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
-from conductor_loop.storage.rows import Key, event_item, number, text
+from conductor_loop.storage.rows import Key, Values, event_item, number, text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,16 +28,16 @@ class Calls:
 
     def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float) -> None:
         self._client, self._table, self._keep_seconds = client, table, keep_seconds
-        self._pending: deque[dict[str, Any]] = deque(maxlen=_MOST_PENDING)
+        self._pending: deque[tuple[Key, Values]] = deque(maxlen=_MOST_PENDING)
 
     def note(self, request_id: str, fields: Mapping[str, object], now: float) -> int:
         """Write an entry, and those that wait; how many still do. Never raises: a caller gets the response anyway."""
-        name, expires = f"api/{request_id}", number(int(now + self._keep_seconds))
-        item = event_item(name, {"at": timestamp(now), "event": "called", **fields})
-        self._pending.append({**item, **Key("audit", name).item, "expires_at": expires})
+        key = Key("audit", f"api/{request_id}")
+        item = event_item(key.name, {"at": timestamp(now), "event": "called", **fields})
+        self._pending.append((key, {**item, "expires_at": number(int(now + self._keep_seconds))}))
         while self._pending:
             try:
-                _write(self._client, self._table, self._pending[0])
+                _write(self._client, self._table, *self._pending[0])
             except (BotoCoreError, ClientError):
                 logger.exception("an audit entry is not written: it is tried again", extra={"entry": dict(fields)})
                 break
@@ -43,79 +45,60 @@ class Calls:
         return len(self._pending)
 
 
+@dataclass(frozen=True, slots=True)
 class Configurations:
-    """Writes entries about versions of the configuration: who changed which keys, and no values.
+    """Writes entries about versions of the configuration: who changed which keys, and no values."""
 
-    Args:
-        client: Of DynamoDB.
-        table: The state table.
-        good: Whether a text can be used.
-        clock: Epoch seconds.
+    client: "DynamoDBClient"
+    table: str
+    is_good: Callable[[str], bool]  # whether a text can be used
 
-    """
-
-    def __init__(
-        self, client: "DynamoDBClient", table: str, good: Callable[[str], bool], clock: Callable[[], float]
-    ) -> None:
-        self._client, self._table, self._good, self._clock = client, table, good, clock
-
-    def note(self, revisions: Sequence[Revision]) -> None:
+    def note(self, revisions: Sequence[Revision], now: float) -> None:
         """Note the versions, oldest first, behind the newest one that is noted; or that the parameter was deleted.
 
         SSM keeps a hundred, so those before are unknown. After the parameter is deleted, it counts from 1 again.
         """
-        newest, before = self._newest(), "{}"
+        newest, before = self._newest(), _parse("{}")
         if newest and not revisions and not newest.endswith(_DELETED):
-            fields = {"at": timestamp(self._clock()), "because": "the parameter was deleted", "version": 0}
+            fields = {"at": timestamp(now), "because": "the parameter was deleted", "version": 0}
             self._write(f"{newest}{_DELETED}", fields)
         for one in revisions:
-            at = timestamp(one.at)
+            at, document = timestamp(one.at), _parse(one.text)
             if (name := f"{at}/{one.version:06}") > newest:
-                changed = _changed(before, one.text)
-                fields = {"at": at, "by": one.by, "changed": changed, "accepted": self._good(one.text)}
+                changed = [leaf.dotted for leaf in leaves() if get(before, leaf.path) != get(document, leaf.path)]
+                fields = {"at": at, "by": one.by, "changed": changed, "accepted": self.is_good(one.text)}
                 self._write(name, {**fields, "version": one.version})
-            before = one.text
+            before = document
 
     def _newest(self) -> str:
         query: Any = {
-            "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": {":pk": text(Key("audit", "config").pk)},
-            "ScanIndexForward": False,
-            "Limit": 1,
             "ConsistentRead": True,
         }
-        return next((str(item["sk"]["S"]) for item in self._client.query(**query)["Items"]), "")
+        answer = self.client.query(TableName=self.table, ScanIndexForward=False, Limit=1, **query)
+        return next((item["sk"]["S"] for item in answer["Items"]), "")
 
     def _write(self, name: str, fields: Mapping[str, object]) -> None:
         item = event_item("config", {"event": "configured", **fields})
-        _write(self._client, self._table, {**item, **Key("audit", "config", name).item})
+        _write(self.client, self.table, Key("audit", "config", name), item)
 
 
-def _write(client: "DynamoDBClient", table: str, item: Mapping[str, Any]) -> None:
-    """Write a row, once: another writer has the same one."""
-    values = {name: value for name, value in item.items() if name not in {"pk", "sk"}}
+def _parse(written: str) -> object:
     try:
+        return parse(written)
+    except InvalidConfig:
+        return None
+
+
+def _write(client: "DynamoDBClient", table: str, key: Key, row: Values) -> None:
+    """Write a row, once: another writer has the same one."""
+    with suppress(client.exceptions.ConditionalCheckFailedException):
         client.update_item(
             TableName=table,
-            Key={name: item[name] for name in ("pk", "sk")},
-            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
+            Key=key.item,
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in row),
             ConditionExpression="attribute_not_exists(pk)",
-            ExpressionAttributeNames={f"#{name}": name for name in values},
-            ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
+            ExpressionAttributeNames={f"#{name}": name for name in row},
+            ExpressionAttributeValues={f":{name}": value for name, value in row.items()},
         )
-    except client.exceptions.ConditionalCheckFailedException:
-        return
-
-
-def _changed(before: str, after: str) -> list[str]:
-    old, new = _document(before), _document(after)
-    return [leaf.dotted for leaf in leaves() if get(old, leaf.path) != get(new, leaf.path)]
-
-
-def _document(text: str) -> Mapping[str, object]:
-    try:
-        document = parse(text)
-    except InvalidConfig:
-        return {}
-    return document if isinstance(document, Mapping) else {}

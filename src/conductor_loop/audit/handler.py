@@ -4,8 +4,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
@@ -16,6 +17,7 @@ from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Batch, Shard, unseen
 from conductor_loop.config.typed import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
+from conductor_loop.errors import NotAnswering
 from conductor_loop.storage.sdk import client, end_at
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, An
         raise
     if batch is not None and not batch.before.sequence:
         try:  # as a new shard begins, others are over
-            _counters().fold(now)
+            _counters().fold(now, int(os.environ["CONDUCTOR_AUDIT_RETENTION_DAYS"]) * 86_400)
         except Exception:  # noqa: BLE001 - nothing is lost: their rows are read one by one
             _logger().exception("the counters of shards that are over are not added up")
     return {"state": {}}  # which Lambda asks for, since the event names its shard
@@ -63,7 +65,7 @@ class Auditor:
     Args:
         read: How far a shard is.
         publish: To the export, if there is one, and to the log.
-        advance: Moves a shard on, with all that the batch counts, in one write. Raises where it is not as it was read.
+        advance: Replaces what is known of a shard, in one write. Raises where it is not as it was read.
 
     """
 
@@ -82,13 +84,9 @@ class Auditor:
         return batch
 
 
-class NotTaken(Exception):  # noqa: N818 - reads as what it is
-    """CloudWatch has refused some of the entries; which, its answer says."""
-
-
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """Publishes to a log group; each writer to a log stream of its own, made when it is first written to."""
+    """A log group; each writer has a log stream of its own, made when it is first written to."""
 
     client: "CloudWatchLogsClient"
     group: str
@@ -100,11 +98,10 @@ class AuditLog:
         A hundred of them are far less than the megabyte that a call may have; were they not, Lambda halves the batch.
 
         Raises:
-            NotTaken: not all of them are written; nor may they be where the SDK raises.
+            NotAnswering: not all of them are written; nor may they be where the SDK raises.
 
         """
-        places = Counter[str]()
-        events = []
+        places, events = Counter[str](), []
         for entry in batch.entries:
             events.append((int(now * 1000) + places[entry.chain], entry.text))
             places[entry.chain] += 1
@@ -112,7 +109,8 @@ class AuditLog:
         try:
             self._put(events)
         except self.client.exceptions.ResourceNotFoundException:
-            self._make_stream()
+            with suppress(self.client.exceptions.ResourceAlreadyExistsException):  # by a call whose answer was lost
+                self.client.create_log_stream(logGroupName=self.group, logStreamName=self.stream)
             self._put(events)
 
     def _put(self, events: Sequence[tuple[int, str]]) -> None:
@@ -122,45 +120,31 @@ class AuditLog:
             logEvents=[{"timestamp": at, "message": text} for at, text in events],
         )
         if rejected := answer.get("rejectedLogEventsInfo"):
-            raise NotTaken(str(rejected))
-
-    def _make_stream(self) -> None:
-        try:
-            self.client.create_log_stream(logGroupName=self.group, logStreamName=self.stream)
-        except self.client.exceptions.ResourceAlreadyExistsException:
-            return  # by a call whose answer was lost
+            raise NotAnswering(f"CloudWatch Logs has refused entries: {rejected}")
 
 
-@dataclass(frozen=True, slots=True)
-class AuditExport:
-    """Puts entries into a bucket, a batch to an object of lines; the same batch again is another version of it."""
-
-    client: "S3Client"
-    bucket: str
-
-    def publish(self, batch: Batch, now: float) -> None:
-        """Put a batch."""
-        self.client.put_object(
-            Bucket=self.bucket,
-            Key=f"audit/{time.strftime('%Y/%m/%d', time.gmtime(now))}/{batch.name}.jsonl",
-            Body="".join(f"{entry.text}\n" for entry in batch.entries).encode(),
-            ContentType="application/jsonl",
-            ChecksumAlgorithm="SHA256",  # S3 wants one of what is locked
-        )
+def export(client: "S3Client", bucket: str, batch: Batch, now: float) -> None:
+    """Put a batch into a bucket, as an object of lines; the same batch again is another version of it."""
+    client.put_object(
+        Bucket=bucket,
+        Key=f"audit/{time.strftime('%Y/%m/%d', time.gmtime(now))}/{batch.name}.jsonl",
+        Body="".join(f"{entry.text}\n" for entry in batch.entries).encode(),
+        ContentType="application/jsonl",
+        ChecksumAlgorithm="SHA256",  # S3 wants one of what is locked
+    )
 
 
 @cache
 def _auditor(writer: str) -> Auditor:
     log = AuditLog(client("logs"), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
     bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
-    export = [AuditExport(client("s3"), bucket).publish] if bucket else []
-    return Auditor(_counters().read, [*export, log.publish], _counters().advance)
+    exports = [partial(export, client("s3"), bucket)] if bucket else []
+    return Auditor(_counters().read, [*exports, log.publish], _counters().advance)
 
 
 @cache
 def _counters() -> Counters:
-    keep_seconds = int(os.environ["CONDUCTOR_AUDIT_RETENTION_DAYS"]) * 86_400
-    return Counters(client("dynamodb"), os.environ["CONDUCTOR_STATE_TABLE"], keep_seconds)
+    return Counters(client("dynamodb"), os.environ["CONDUCTOR_STATE_TABLE"])
 
 
 @cache
