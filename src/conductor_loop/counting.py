@@ -89,25 +89,23 @@ def decided(outcome: "Outcome", journey: Journey) -> Counted:
     status, error = outcome.status, outcome.status.get("error_details", {})
     tally: dict[str, float] = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
     if "code" in error:
-        tally[f"{ERRORS}{error['code']}"] = 1
-    if error.get("error_code") == Cause.SECURITY_VIOLATION:
-        tally[SECURITY] = 1
-    tally |= _refusals(one["rule"] for one in error.get("validation_errors", ()))
+        attack = error.get("error_code") == Cause.SECURITY_VIOLATION
+        rules = [one["rule"] for one in error.get("validation_errors", ())]
+        tally |= refused(error["code"], attack=attack, rules=rules).tally
     if journey.demoted and journey.asked in {Priority.CRITICAL, Priority.HIGH}:
         tally[f"{DEMOTED}{journey.asked}"] = 1
-    return _counted(tally, {PROCESSING: journey.seconds} | _waited(journey), journey.run)
+    return _counted(tally, {PROCESSING: journey.seconds}, journey)
 
 
 def retried(outcome: "Outcome", journey: Journey) -> Counted:
     """Count an attempt that is made again."""
-    return _counted(
-        {RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1}, _waited(journey), journey.run
-    )
+    return _counted({RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1}, {}, journey)
 
 
 def refused(code: str, *, attack: bool, rules: Iterable[str] = ()) -> Counted:
     """Count an intent that was refused before it was put, with the ``rules`` that it broke."""
-    return Counted({f"{ERRORS}{code}": 1} | ({SECURITY: 1} if attack else {}) | _refusals(rules))
+    broken = {f"{REFUSALS}{rule}": 1 for rule in rules if rule in RULES}
+    return Counted({f"{ERRORS}{code}": 1} | ({SECURITY: 1} if attack else {}) | broken)
 
 
 def bounds(name: str) -> tuple[int, ...]:
@@ -123,27 +121,14 @@ def age(handoff: Handoff, now: float) -> float:
         return math.inf
 
 
-def _refusals(rules: Iterable[str]) -> dict[str, float]:
-    return {f"{REFUSALS}{rule}": 1 for rule in rules if rule in RULES}
-
-
-def _waited(journey: Journey) -> dict[str, float]:
-    if journey.waited is None or math.isinf(journey.waited):
-        return {}
-    return {f"{QUEUEING}{journey.priority}_": journey.waited}
-
-
-def _counted(tally: dict[str, float], samples: dict[str, float], run: PorchRun | None) -> Counted:
-    if run is not None:
+def _counted(tally: dict[str, float], samples: dict[str, float], journey: Journey) -> Counted:
+    if journey.waited is not None and not math.isinf(journey.waited):
+        samples[f"{QUEUEING}{journey.priority}_"] = journey.waited
+    if (run := journey.run) is not None:
         tally |= {f"{RUNS}{run.mode}": 1} | ({TIMEOUTS: 1} if run.timed_out else {})
-        samples |= {PORCH: run.seconds}
+        samples[PORCH] = run.seconds
     samples = {name: max(seconds, 0.0) for name, seconds in samples.items()}  # clocks are set back, S3's may be ahead
     for name, seconds in samples.items():
-        tally |= _histogram(name, seconds)
+        bound = next((str(bound) for bound in bounds(name) if seconds <= bound), "inf")  # readers add buckets up
+        tally |= {f"{name}{bound}": 1, f"{name}sum": round(seconds, 3)}
     return Counted(tally, samples)
-
-
-def _histogram(name: str, seconds: float) -> dict[str, float]:
-    """Count the bucket that a time falls into; readers add them up."""
-    bound = next((str(bound) for bound in bounds(name) if seconds <= bound), "inf")
-    return {f"{name}{bound}": 1, f"{name}sum": round(seconds, 3)}

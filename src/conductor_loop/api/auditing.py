@@ -10,10 +10,8 @@ from conductor_loop.intent import FILE_NAME
 from conductor_loop.rates import Rate
 from conductor_loop.tokens import Client
 
-_INTENTS = "/intents"
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _LONGEST_NAME, _MOST_RULES = 255, 20
-
 _ANONYMOUS = Rate(quota=10, window_seconds=60, burst=10)  # entries about anonymous callers, all of them together
 
 type Fields = Mapping[str, object]
@@ -24,13 +22,11 @@ def about(request: Request, response: Response, client: Client | None) -> Fields
 
     Of what is refused for its rate, the access log tells: the trail is no place that a flood can fill.
     """
-    if response.status not in _REFUSED and not request.resource.startswith(_INTENTS):
-        return None
-    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+    is_told = response.status in _REFUSED or request.resource.startswith("/intents")
+    if not is_told or response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return None
     body = response.body if isinstance(response.body, Mapping) else {}
     error = body.get("error", {})
-    details = error.get("details", {})
     return {
         "by": client.id if client else None,
         "name_of_client": client.name if client else None,
@@ -40,7 +36,7 @@ def about(request: Request, response: Response, client: Client | None) -> Fields
         "status": int(response.status),
         "rule": error.get("code"),
         **_refusal(response.rejection),
-        "required_scope": details.get("required_scope"),
+        "required_scope": error.get("details", {}).get("required_scope"),
         "intent": body.get("name") or _named(request),
         "version_id": body.get("version_id"),
     }

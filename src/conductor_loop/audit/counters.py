@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.audit.entries import Batch, Shard, add
+from conductor_loop.audit.entries import Batch, Image, Shard, add
 from conductor_loop.storage.rows import Key, Value, number, text
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _CLOSED = "closed"  # sorts before the ids of shards: it is read first
 _CLOSED_AFTER_SECONDS = 2 * 86_400.0  # the stream keeps a record for one day
-
-type Item = Mapping[str, Mapping[str, Any]]
 
 
 class Counters:
@@ -87,7 +85,7 @@ class Counters:
             ExpressionAttributeValues={":before": _json(before)},
         )
 
-    def _rows(self, kind: str) -> dict[str, Item]:
+    def _rows(self, kind: str) -> dict[str, Image]:
         query: Any = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
@@ -106,11 +104,11 @@ def _json(shard: Shard) -> Value:
     return text(json.dumps(asdict(shard)))
 
 
-def _shard(row: Item) -> Shard:
+def _shard(row: Image) -> Shard:
     return Shard(**json.loads(row["progress"]["S"])) if row else Shard()
 
 
-def _folded(closed: Item) -> set[str]:
+def _folded(closed: Image) -> set[str]:
     return set(closed.get("folded", {}).get("SS", ()))
 
 

@@ -112,9 +112,10 @@ def unseen(name: str, before: Shard, records: Sequence[Mapping[str, Any]], now: 
 
 def _add_record(name: str, shard: Shard, record: Mapping[str, Any]) -> tuple[Shard, Entry | None]:
     old, new = record.get("OldImage", {}), record.get("NewImage", {})
-    running, created_at = _is_running(new) - _is_running(old), float(record["ApproximateCreationDateTime"])
-    mine = change(old, new)
-    counters = add([shard.counters, {RUNNING: running}, mine.tally if mine else {}])
+    before, after = (image.get("state", {}).get("S") == State.RUNNING for image in (old, new))
+    mine, created_at = change(old, new), float(record["ApproximateCreationDateTime"])
+    tally = {name: by for name, by in mine.tally.items() if abs(by) < _MOST} if mine else {}
+    counters = add([shard.counters, {RUNNING: after - before}, tally])
     shard = replace(shard, sequence=record["SequenceNumber"], created_at=created_at, counters=counters)
     if mine is None:
         return shard, None
@@ -124,15 +125,11 @@ def _add_record(name: str, shard: Shard, record: Mapping[str, Any]) -> tuple[Sha
     return replace(shard, began=shard.began or mine.at), entry
 
 
-def _is_running(image: Image) -> bool:
-    return bool(image.get("state", {}).get("S") == State.RUNNING)
-
-
 def add(tallies: Iterable[Tally]) -> Tally:
-    """Add up counters, without those that make no sense."""
+    """Add up counters; times keep milliseconds."""
     total = Counter[str]()
     for tally in tallies:
-        total.update({name: by for name, by in tally.items() if abs(by) < _MOST})
+        total.update(tally)
     return {name: round(by, 3) for name, by in total.items() if by}
 
 

@@ -99,20 +99,16 @@ def verify(lines: Iterable[str], known: Known) -> Verdict:
     rows = {row.chain: row for row in known.rows}
     wrong = _check_links(sound, rows, known) | _check_rows(entries, rows, known)
     explained = sum(what in {_ALTERED, _MISSING, _FAR} or not seq for (_, seq), what in wrong.items())
-    gaps = {(shard, n): count for shard, n, count in _gaps(sound, known)}
-    if sum(gaps.values()) > explained:
-        wrong |= {place: _gap(count) for place, count in gaps.items()}
+    gaps = list(_gaps(sound, known))
+    for shard, n, count in gaps if sum(count for *_, count in gaps) > explained else ():
+        more = f", with {count - 1} behind it" if count > 1 else ""
+        wrong[shard, n] = f"is missing{more}; no row and no status says what it was about"
     return Verdict(
         chains=len({one.chain for one in sound}),
         entries=len({(one.chain, one.seq) for one in sound}),
         findings=[Finding(*place, what) for place, what in sorted(wrong.items())],
         illegible=len(found) - len(entries),
     )
-
-
-def _gap(count: int) -> str:
-    more = f", with {count - 1} behind it" if count > 1 else ""
-    return f"is missing{more}; no row and no status says what it was about"
 
 
 # -- the entries about a row

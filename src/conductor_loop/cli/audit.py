@@ -69,7 +69,9 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     word = name if json.dumps(name) == f'"{name}"' else None  # any other is written in another way there
     found = map(read, dict.fromkeys(_lines(stack, time.time() - since, word)))
-    entries = [one for one in found if one is not None and _is_about(one, name)]
+    entries = [
+        one for one in found if one and (one.chain.startswith(f"intent/{name}/") or one.document.get("intent") == name)
+    ]
     for one in entries:
         click.echo(one.text if as_json else console.printable(readable(one)))
     if not entries:
@@ -133,10 +135,6 @@ def readable(entry: Entry) -> str:
     return f"{said.get('at', '-')} {entry.seq:>2} {console.word(str(said.get('event', '-'))):10} {warning}{rest}"
 
 
-def _is_about(entry: Entry, name: str) -> bool:
-    return entry.chain.startswith(f"intent/{name}/") or entry.document.get("intent") == name
-
-
 def _short(value: object) -> str:
     return value if isinstance(value, str) and value and " " not in value else json.dumps(value)
 
@@ -155,16 +153,11 @@ def _known(stack: str, chains: Iterable[str], begin: float, grace: float) -> Kno
     What is younger than ``grace`` (seconds) may still be on its way, and is not missed.
     """
     outputs, now = operator.outputs(stack), time.time()
-    table, since = outputs["StateTable"], timestamp(begin)
+    table = outputs["StateTable"]
     shards = Counters(boto3.client("dynamodb"), table).ends()
-    keys = {*_keys(chains), *_keys_since(table, begin, now)}
-    return Known(
-        rows=list(_rows(table, keys)),
-        statuses=list(_statuses(outputs["HandoffBucket"], begin)),
-        shards=shards,
-        since=since,
-        until=timestamp(now - grace),
-    )
+    rows = _rows(table, {*_keys(chains), *_keys_since(table, begin, now)})
+    statuses = _statuses(outputs["HandoffBucket"], begin)
+    return Known(list(rows), list(statuses), shards, timestamp(begin), timestamp(now - grace))
 
 
 def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -172,9 +165,8 @@ def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
     for chain in chains:
         kind, _, name = chain.partition("/")
         file, _, version = name.rpartition("/")
-        pk, sk = {"intent": (f"intent#{file}", version), "config": ("audit#config", name)}.get(
-            kind, (f"audit#{chain}", "-")
-        )
+        kinds = {"intent": (f"intent#{file}", version), "config": ("audit#config", name)}
+        pk, sk = kinds.get(kind, (f"audit#{chain}", "-"))
         if 0 < len(sk.encode()) <= _LONGEST_SK and len(pk.encode()) <= _LONGEST_PK:  # or it was never a row's
             yield pk, sk
 
