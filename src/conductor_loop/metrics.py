@@ -13,20 +13,13 @@ from conductor_loop.catalogue import CATALOGUE, ENVIRONMENT, NAMESPACE, Kind, Me
 from conductor_loop.config.typed import Metering
 from conductor_loop.counting import Counted
 
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One value of one CloudWatch metric."""
-
-    metric: Metric
-    label: str  # its label's value; empty without one
-    value: float
+type _Point = tuple[Metric, str, float]  # one value of one CloudWatch metric, by its label's value
 
 
 @dataclass(slots=True)
 class _Line:
     labels: dict[str, str] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
+    points: list[_Point] = field(default_factory=list)
 
 
 def emit(counted: Counted, metering: Metering, now: float) -> None:
@@ -35,22 +28,12 @@ def emit(counted: Counted, metering: Metering, now: float) -> None:
         sys.stdout.write(f"{json.dumps(line)}\n")  # in one piece: threads print side by side
 
 
-def points(counted: Counted) -> Iterator[Point]:
-    """Give the values of CloudWatch's metrics that something adds to."""
-    for metric in CATALOGUE:
-        values = counted.samples if metric.kind is Kind.HISTOGRAM else counted.tally
-        for label, names in metric.counted.items():
-            if metric.emf and (found := [values[name] for name in names if name in values]):
-                yield Point(metric, label, round(sum(found), 3))
-
-
 def lines(counted: Counted, metering: Metering, now: float) -> list[dict[str, Any]]:
     """Write it as EMF documents: one, unless a label has two values."""
     made: list[_Line] = []
-    for point in points(counted):
-        if not metering.has(point.metric.group):
-            continue
-        label = {point.metric.label: point.label} if point.label else {}
+    for point in _points(counted, metering):
+        metric, value, _ = point
+        label = {metric.label: value} if value else {}
         line = next((one for one in made if one.labels | label == label | one.labels), None)
         if line is None:
             made.append(line := _Line())
@@ -59,10 +42,20 @@ def lines(counted: Counted, metering: Metering, now: float) -> list[dict[str, An
     return [_document(line, metering, now) for line in made]
 
 
+def _points(counted: Counted, metering: Metering) -> Iterator[_Point]:
+    for metric in CATALOGUE:
+        if not (metric.emf and metering.has(metric.group)):
+            continue
+        values = counted.samples if metric.kind is Kind.HISTOGRAM else counted.tally
+        for label, names in metric.counted.items():
+            if found := [values[name] for name in names if name in values]:
+                yield metric, label, round(sum(found), 3)
+
+
 def _document(line: _Line, metering: Metering, now: float) -> dict[str, Any]:
     metrics: dict[str, list[dict[str, str]]] = {}  # by their label
-    for point in line.points:
-        metrics.setdefault(point.metric.label, []).append({"Name": point.metric.emf, "Unit": point.metric.unit})
+    for metric, _, _ in line.points:
+        metrics.setdefault(metric.label, []).append({"Name": metric.emf, "Unit": metric.unit})
     directives = [
         {"Namespace": NAMESPACE, "Dimensions": [[ENVIRONMENT, *([label] if label else [])]], "Metrics": metrics[label]}
         for label in sorted(metrics)
@@ -73,5 +66,5 @@ def _document(line: _Line, metering: Metering, now: float) -> dict[str, Any]:
         ENVIRONMENT: metering.environment,
         **line.labels,
         **about,  # in an object of its own, so that no label can take the place of a dimension
-        **{point.metric.emf: point.value for point in line.points},
+        **{metric.emf: value for metric, _, value in line.points},
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
+from operator import attrgetter
 
 from conductor_loop.api import health, openapi, read_intents, submit_intent
 from conductor_loop.api.exposition import metrics
@@ -26,12 +27,7 @@ class Route:
     is_health: bool = False  # answers although it is unknown whether the caller asks too often
 
 
-def _has_health(serving: Serving) -> bool:
-    return serving.health_enabled
-
-
-def _asks_for_health(serving: Serving) -> bool:
-    return serving.health_authenticated
+_has_health, _asks_for_health = attrgetter("health_enabled"), attrgetter("health_authenticated")
 
 
 def _asks_for_liveness(serving: Serving) -> bool:
@@ -47,15 +43,15 @@ ROUTES: tuple[Route, ...] = (
         "/metrics",
         Scope.METRICS,
         metrics,
-        asks=lambda serving: serving.metrics_authenticated,
-        exists=lambda serving: serving.metrics_enabled,
+        attrgetter("metrics_authenticated"),
+        attrgetter("metrics_enabled"),
     ),
     Route("POST", "/intents", Scope.INTENTS_WRITE, submit_intent.send),
     Route("GET", "/intents", Scope.INTENTS_READ, read_intents.search),
     Route("GET", "/intents/{name}", Scope.INTENTS_READ, read_intents.look),
     Route("POST", "/intents/{name}/retry", Scope.INTENTS_WRITE, submit_intent.retry),
     Route("GET", "/openapi.json", None, lambda *_: Response(HTTPStatus.OK, openapi.document())),
-    Route("GET", "/docs", None, lambda *_: openapi.page(), exists=lambda serving: serving.docs),
+    Route("GET", "/docs", None, lambda *_: openapi.page(), exists=attrgetter("docs")),
 )
 
 

@@ -84,14 +84,8 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
 
 
 def _bucket(name: str) -> Store:
-    try:
-        answer = boto3.client("s3").get_bucket_encryption(Bucket=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ServerSideEncryptionConfigurationNotFoundError":
-            raise
-        return Store("bucket", name, "", encrypted=False)
-    rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
-    return Store("bucket", name, rule.get("KMSMasterKeyID", ""))
+    rules = boto3.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    return Store("bucket", name, rules[0]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", ""))
 
 
 def _table(name: str) -> Store:

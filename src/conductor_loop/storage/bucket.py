@@ -14,7 +14,6 @@ from conductor_loop.app import Cursor, Unsettled
 from conductor_loop.errors import ConditionFailed, Gone, Illegible, KeyUnavailable, NumberTaken
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Found, order
-from conductor_loop.storage.kms import is_about_a_key, is_foreign
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -24,6 +23,15 @@ _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is 
 _TRIES = 5  # of a write that others make at the same time
 _NUMBER = re.compile(r"-v1\.0\.([0-9]+)/$")  # of a package, in its prefix
 _ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
+# Of a KMS key: disabled, pending deletion, deleted or in another region, not for encryption, not for us.
+_KEY_CODES = {
+    "KMS.DisabledException",
+    "KMS.KMSInvalidStateException",
+    "KMS.NotFoundException",
+    "KMS.InvalidKeyUsageException",
+    "KMS.AccessDeniedException",
+}
+_KEY_DENIED = ("kms:", "KMS key", "customer master key")  # what an AccessDenied says that is about a key, not an object
 _CONTENT_TYPES = {
     "Kptfile": "application/yaml",
     ".yaml": "application/yaml",
@@ -259,7 +267,7 @@ class Bucket:
             yield
         except KeyUnavailable as error:
             refused: Any = error.__cause__
-            if self._key and not is_foreign(refused, self._key, self._key_of(source)):
+            if self._key and not _is_foreign(refused, self._key, self._key_of(source)):
                 raise
             raise Illegible(str(error)) from refused
 
@@ -352,13 +360,26 @@ def _translated() -> Iterator[None]:
             raise Gone from error
         if code in _ILLEGIBLE:
             raise Illegible(error.response["Error"].get("Message", code)) from error
-        if is_about_a_key(error):
+        if _is_about_a_key(error):
             raise KeyUnavailable(error.response["Error"].get("Message", code)) from error
         if status == HTTPStatus.PRECONDITION_FAILED:
             raise ConditionFailed from error
         if status == HTTPStatus.CONFLICT:
             raise InConflict from error
         raise
+
+
+def _is_about_a_key(error: ClientError) -> bool:
+    """Say whether S3 refuses a call because of a KMS key, until that key or its policy is changed."""
+    said = error.response["Error"]
+    denied = said.get("Code") == "AccessDenied" and any(one in said.get("Message", "") for one in _KEY_DENIED)
+    return said.get("Code") in _KEY_CODES or denied
+
+
+def _is_foreign(error: ClientError, own: str, used: str | None) -> bool:
+    """Say whether an error about a key is about another than the site's ``own`` (ARN); ``used`` is the object's."""
+    # A copy uses two keys, and its error names the one that it is about, but for a denied kms:Decrypt: the object's.
+    return used not in {None, own} and own not in error.response["Error"].get("Message", "")
 
 
 def _content_type(key: str) -> str:
