@@ -127,24 +127,20 @@ def _read(text: str) -> Any:  # noqa: ANN401 - a JSON document may be anything
         return json.loads(
             text,
             object_pairs_hook=_Pairs,
-            parse_int=_integer,
-            parse_float=_float,
+            parse_int=_number,
+            parse_float=_number,
             parse_constant=lambda literal: BadNumber(literal, "json"),
         )
     except json.JSONDecodeError as error:
         raise _not_json(text, error) from None
 
 
-def _integer(literal: str) -> int | BadNumber:
-    if len(literal) <= _MAX_NUMBER_LENGTH and _SMALLEST_INTEGER <= (number := int(literal)) <= _LARGEST_INTEGER:
-        return number
-    return BadNumber(literal)
-
-
-def _float(literal: str) -> float | BadNumber:
-    if len(literal) <= _MAX_NUMBER_LENGTH and math.isfinite(number := float(literal)):
-        return number
-    return BadNumber(literal)
+def _number(literal: str) -> float | BadNumber:
+    """Read a number that Go can hold: a whole one in 64 bits, any other in a double."""
+    is_whole = literal.lstrip("-").isdecimal()
+    number = math.inf if len(literal) > _MAX_NUMBER_LENGTH else int(literal) if is_whole else float(literal)
+    in_range = _SMALLEST_INTEGER <= number <= _LARGEST_INTEGER if is_whole else math.isfinite(number)
+    return number if in_range else BadNumber(literal)
 
 
 def _not_json(text: str, error: json.JSONDecodeError) -> Unparsable:

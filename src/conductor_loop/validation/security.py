@@ -7,6 +7,7 @@ paths are held to strict patterns by the schema. The list catches what other pro
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 from conductor_loop.validation.parsing import Place
 from conductor_loop.validation.report import Finding, ThreatLevel, shown
@@ -22,7 +23,6 @@ _KEYWORD = re.compile(r"(?<![\w-])(?:rm|del|format|curl|wget|nc|ncat)(?![\w-])")
 # Three dots after a word are an ellipsis ("memory.../disk"); three on their own, or four, are meant for a lax filter.
 _TRAVERSAL = re.compile(r"(?<!\w\.)\.\.(?:[/\\]|%2f|%5c)|%2e%2e|(?:^|[/\\])\.\.$")
 _SLASHES = str.maketrans("\u2044\u2215\u29f8\u2216\u29f5\u29f9", "///" + 3 * "\\")  # what passes for one to a reader
-_ESCAPES = re.compile(r"(?:%[0-9a-f]{2})++")
 _WIDE_ESCAPE = re.compile(r"%u([0-9a-f]{4})")
 _ROUNDS = 2  # of percent-decoding; an attack needs two, and an honest text none
 _HOST = re.compile(r"https?://[^/\\]+")
@@ -121,7 +121,8 @@ def _readings(text: str) -> Readings:
     form = _plain(text)
     readings.setdefault(form, ", once its characters are folded (NFKC)")
     for _ in range(_ROUNDS + 1):
-        if "%" not in form or (decoded := _plain(_decoded(form))) == form:
+        wide = _WIDE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), form)
+        if (decoded := _plain(unquote(wide, errors="replace"))) == form:
             break
         form = decoded
         readings.setdefault(form, _DECODED)
@@ -132,12 +133,6 @@ def _plain(text: str) -> str:
     """Fold a text that is flat enough for it; what was decoded may be anything."""
     text = bare(text)
     return (unicodedata.normalize("NFKC", text) if is_stackable(text) else text).lower()
-
-
-def _decoded(text: str) -> str:
-    """Undo one round of percent-encoding."""
-    text = _WIDE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
-    return _ESCAPES.sub(lambda match: bytes.fromhex(match[0].replace("%", "")).decode(errors="replace"), text)
 
 
 def _names(word: str) -> int:
