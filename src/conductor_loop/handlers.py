@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import cache, lru_cache, partial
 from typing import Any
 
+import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 

@@ -17,7 +17,7 @@ from conductor_loop.audit.entries import Batch, Change, Shard, last_change, link
 from conductor_loop.audit.events import Calls, Configurations
 from conductor_loop.audit.handler import AuditLog, Auditor, export
 from conductor_loop.audit.verify import Known
-from conductor_loop.aws import operator
+from conductor_loop.cli import aws as cli_aws
 from conductor_loop.cli import main
 from conductor_loop.config.live import Revision
 from conductor_loop.errors import Cause, NotAnswering
@@ -36,7 +36,7 @@ BATCH = Batch("s", "b", Shard(), Shard(), [link("s", Shard(), Change("config", 1
 @pytest.fixture(autouse=True)
 def stack(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(operator, "outputs", lambda _: {"StateTable": TABLE, "HandoffBucket": BUCKET})
+    monkeypatch.setattr(cli_aws, "outputs", lambda _: {"StateTable": TABLE, "HandoffBucket": BUCKET})
     aws.client("logs").create_log_group(logGroupName=GROUP)
     aws.client("s3").create_bucket(Bucket=EXPORT, ObjectLockEnabledForBucket=True)
 

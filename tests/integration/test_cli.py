@@ -10,8 +10,7 @@ from click.testing import CliRunner, Result
 
 from conductor_loop import messages
 from conductor_loop.app import Message
-from conductor_loop.aws import operator
-from conductor_loop.cli import main
+from conductor_loop.cli import main, redrive
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
@@ -227,7 +226,7 @@ def test_a_wrong_name_in_the_root_is_said_to_be_moved(world: World) -> None:
     world.drop("scale.json")
     result = run("status", "scale.json", "--wait", "0.1")
     assert result.exit_code == 3
-    assert "not an intent's name; the next sweep moves it to failed/" in result.stderr
+    assert "not an intent's name; once it has lain there for processing.sweep_after" in result.stderr
 
 
 @pytest.mark.usefixtures("world")
@@ -423,7 +422,7 @@ def test_dead_letters_go_back_to_their_queues(aws: boto3.session.Session) -> Non
     body = messages.write(Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH))
     client.send_message(QueueUrl=urls["dead"], MessageBody=body)
     queues = {Priority(name): url for name, url in urls.items() if name != "dead"}
-    moved = operator._move(urls["dead"], queues)  # moto, like the embedded AWS, has no message-move task
+    moved = redrive.move(client, urls["dead"], queues)  # moto, like the embedded AWS, has no message-move task
     assert moved == 1
     assert client.receive_message(QueueUrl=urls["high"])["Messages"][0]["Body"] == body
     assert "Messages" not in client.receive_message(QueueUrl=urls["dead"])

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.aws import configuring, operator
-from conductor_loop.cli import main
+from conductor_loop.aws import configuring
+from conductor_loop.cli import aws, main
 from conductor_loop.config import report
 
 DATA = Path(__file__).parents[1] / "data"
@@ -25,7 +25,7 @@ ENVIRONMENT = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_CONFIG_MAX_AGE": "9s
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
-    monkeypatch.setattr(operator, "outputs", lambda _: outputs)
+    monkeypatch.setattr(aws, "outputs", lambda _: outputs)
     monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/stack/config", Value='{"log_level": "debug"}', Type="String")
@@ -196,7 +196,7 @@ def test_whether_porch_can_be_run_is_what_the_stack_says(
     with HTTPServer(("127.0.0.1", 0), Ready) as server:
         Thread(target=server.handle_request).start()
         api = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(operator, "outputs", lambda _: {"ConductorFunction": "conductor", "ApiUrl": api})
+        monkeypatch.setattr(aws, "outputs", lambda _: {"ConductorFunction": "conductor", "ApiUrl": api})
         probes = configuring.probes("stack")
         line = next(
             one for one in report.inspect("{}", {}, replace(_blind(), porch=probes.porch)).lines if "Porch" in one

@@ -108,6 +108,12 @@ def test_namespace_priority_limit_and_age_are_filters(world: World) -> None:
     assert rows("--since", "1s") == []
 
 
+def test_an_intent_that_waits_for_its_first_attempt_is_found_by_its_namespace(world: World) -> None:
+    world.configure(priority_queues=True)
+    answered(world, "intent-a.json", namespace="shop", priority="high")
+    assert rows("--namespace", "shop") == rows("--priority", "high") == [["queued", "intent-a.json"]]
+
+
 @pytest.mark.long
 def test_programs_get_objects(world: World) -> None:
     answered(world, "intent-a.json")

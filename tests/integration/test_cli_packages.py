@@ -81,6 +81,11 @@ def test_an_intent_without_a_package_says_why(world: World) -> None:
     assert "conductor-loop logs intent-a.json" in result.stderr
 
 
+def test_the_next_step_for_a_name_with_a_space_is_quoted(world: World) -> None:
+    answered(world, "intent-bad name.json")
+    assert "see: conductor-loop logs 'intent-bad name.json'\n" in run("package", "intent-bad name.json").stderr
+
+
 def test_an_intent_without_an_answer_exits_with_3_and_a_name_of_nothing_with_2(world: World) -> None:
     world.drop()
     assert run("package", "intent-a.json").exit_code == 3

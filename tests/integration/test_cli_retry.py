@@ -6,8 +6,7 @@ import time
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import operator
-from conductor_loop.cli import main
+from conductor_loop.cli import intents, main
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
 from tests.factories import BUCKET, World, intent
@@ -54,13 +53,13 @@ def test_a_version_put_meanwhile_is_not_undone_by_sending_the_failed_one_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed(world)
-    resubmit = operator.resubmit
+    resubmit = intents._resubmit
 
-    def late(bucket: str, file: str) -> bool:
+    def late(bucket: str, file: str) -> None:
         world.drop(file, intent(replicas=7))  # after the look, before the put
-        return resubmit(bucket, file)
+        resubmit(bucket, file)
 
-    monkeypatch.setattr(operator, "resubmit", late)
+    monkeypatch.setattr(intents, "_resubmit", late)
     result = run("retry", "intent-a.json")
     assert result.exit_code == 1
     assert "intent-a.json was sent again just now, and is left as it is" in result.stderr

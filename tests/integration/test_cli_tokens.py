@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.aws import configuring, operator
-from conductor_loop.cli import main
+from conductor_loop.aws import configuring
+from conductor_loop.cli import aws, main
 from conductor_loop.storage import sdk
 from conductor_loop.tokens import Document, Scope, Tokens, UnreadableTokens, mint
 from conductor_loop.tokens.secretsmanager import TokensSecret
@@ -28,7 +28,7 @@ SECRET = "stack/tokens"  # noqa: S105 - its name
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"TokensSecret": SECRET, "ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
-    monkeypatch.setattr(operator, "outputs", lambda _: outputs)
+    monkeypatch.setattr(aws, "outputs", lambda _: outputs)
     monkeypatch.setattr(configuring, "_function", lambda _: {})
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/stack/config", Value="{}", Type="String")

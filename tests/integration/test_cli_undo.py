@@ -8,14 +8,15 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import asking, configuring
-from conductor_loop.cli import main
+from conductor_loop.aws import configuring
+from conductor_loop.cli import bucket, main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.model import Target
 from conductor_loop.porch import Delivered, Package, Run
 from conductor_loop.porch import Result as Made
+from conductor_loop.storage.state import StateTable
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 
@@ -145,14 +146,15 @@ def test_one_that_is_applied_while_undo_looks_is_not_undone_unseen(
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
     world.drop("intent-c.json", intent(replicas=9))
-    look = asking.target
+    look = StateTable.target
 
-    def looked(table: str, name: str) -> Target:
-        found = look(table, name)
+    def looked(state: StateTable, name: str) -> Target:
+        found = look(state, name)
+        monkeypatch.setattr(StateTable, "target", look)
         work(world)  # just after: the root is empty by now
         return found
 
-    monkeypatch.setattr(asking, "target", looked)
+    monkeypatch.setattr(StateTable, "target", looked)
     assert run("intent-b.json").exit_code == 1
     assert "intent-undo-b.json" not in world.listing()
 
@@ -162,7 +164,7 @@ def test_where_not_all_that_waits_can_be_looked_at_nothing_is_sent(
 ) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
-    monkeypatch.setattr(asking, "_MOST_WAITING", 1)
+    monkeypatch.setattr(bucket, "_MOST_WAITING", 1)
     for file in ("intent-c.json", "intent-d.json"):
         world.drop(file, intent(target="other"))
     result = run("intent-b.json")

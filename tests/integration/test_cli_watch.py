@@ -16,8 +16,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from conductor_loop.audit.counters import Counters
-from conductor_loop.aws import overview
-from conductor_loop.cli import main
+from conductor_loop.cli import main, watch
 from conductor_loop.cli.watch import live
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intents import admit
@@ -36,7 +35,7 @@ LONG = "intent-" + "x" * 180 + ".json"
 def stack(aws: boto3.session.Session, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     sqs: Any = aws.client("sqs")
-    urls = {output: sqs.create_queue(QueueName=output)["QueueUrl"] for output in overview.QUEUES.values()}
+    urls = {output: sqs.create_queue(QueueName=output)["QueueUrl"] for output in watch.QUEUES.values()}
     sqs.send_message(QueueUrl=urls["DeadLetterQueue"], MessageBody="{}")
     stacks["conductor-loop"] = urls | {"StateTable": TABLE}
     return stacks["conductor-loop"]
@@ -87,15 +86,15 @@ def listed(number: int, name: str = "") -> Listed:
 
 
 @pytest.fixture
-def look() -> Callable[[], overview.Snapshot]:
+def look() -> Callable[[], watch.Snapshot]:
     """Look at a pipeline that has answered 60 intents, and answers another one before each look."""
     numbers = itertools.count(61)
 
-    def again() -> overview.Snapshot:
+    def again() -> watch.Snapshot:
         number = next(numbers)
-        return overview.Snapshot(
+        return watch.Snapshot(
             at=time.time(),
-            queues=dict.fromkeys(overview.QUEUES, overview.Depth()) | {"dead letters": overview.Depth(visible=1)},
+            queues=dict.fromkeys(watch.QUEUES, watch.Depth()) | {"dead letters": watch.Depth(visible=1)},
             counts=Counts(counters={"files_success": number, "decided": number}),
             latest=tuple(listed(number - at) for at in range(60)),
         )
@@ -105,7 +104,7 @@ def look() -> Callable[[], overview.Snapshot]:
 
 @pytest.mark.parametrize(("lag", "shown"), [(2.0, False), (75.0, True)])
 def test_a_picture_says_when_its_counts_are_behind(
-    look: Callable[[], overview.Snapshot], lag: float, *, shown: bool
+    look: Callable[[], watch.Snapshot], lag: float, *, shown: bool
 ) -> None:
     terminal, found = Terminal(120, 40), look()
     behind = replace(found, counts=replace(found.counts, lag=lag))
@@ -115,7 +114,7 @@ def test_a_picture_says_when_its_counts_are_behind(
 
 @pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_a_picture_fills_the_terminal_and_nothing_wraps(
-    look: Callable[[], overview.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
+    look: Callable[[], watch.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     terminal = Terminal(columns, rows)
@@ -131,7 +130,7 @@ def test_a_picture_fills_the_terminal_and_nothing_wraps(
 
 @pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_nothing_flickers(
-    look: Callable[[], overview.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
+    look: Callable[[], watch.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     terminal = Terminal(columns, rows)
@@ -151,7 +150,7 @@ def test_nothing_flickers(
 @pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_a_long_name_is_cut_and_not_wrapped(columns: int, rows: int) -> None:
     terminal = Terminal(columns, rows)
-    picture = overview.Snapshot(at=0.0, latest=tuple(listed(at, LONG) for at in range(50)))
+    picture = watch.Snapshot(at=0.0, latest=tuple(listed(at, LONG) for at in range(50)))
     live(terminal.console, "a-stack", lambda: picture, interval=1, looks=1)
     lines = terminal.last[13:]
     assert len(lines) == rows - 13
@@ -159,7 +158,7 @@ def test_a_long_name_is_cut_and_not_wrapped(columns: int, rows: int) -> None:
 
 
 def test_rates_are_those_of_the_last_minute(
-    look: Callable[[], overview.Snapshot], monkeypatch: pytest.MonkeyPatch
+    look: Callable[[], watch.Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [time.time()]
     monkeypatch.setattr(time, "time", lambda: now[0])
@@ -172,12 +171,12 @@ def test_rates_are_those_of_the_last_minute(
 
 
 def test_a_look_that_fails_leaves_the_last_picture_and_says_why(
-    look: Callable[[], overview.Snapshot], monkeypatch: pytest.MonkeyPatch
+    look: Callable[[], watch.Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     looks = iter([look])
 
-    def once() -> overview.Snapshot:
+    def once() -> watch.Snapshot:
         for one in looks:
             return one()
         raise NotAnswering("DynamoDB: gone")

@@ -12,10 +12,10 @@ from botocore.exceptions import ConnectionClosedError
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from conductor_loop.aws.inbox import Inbox
 from conductor_loop.errors import ConditionFailed, Illegible, NotAnswering
 from conductor_loop.intents import admit
 from conductor_loop.storage import sdk
+from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listing
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, send

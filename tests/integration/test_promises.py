@@ -6,10 +6,10 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop.aws.inbox import Inbox
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.reconcile import sweep
+from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listing
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE

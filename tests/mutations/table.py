@@ -213,7 +213,7 @@ TABLE = [
     ),
     Mutation(
         "an intent over HTTPS: its name is free (If-None-Match)",
-        "aws/inbox.py",
+        "storage/inbox.py",
         '{} if replace else {"IfNoneMatch": "*"}',
         "{}",
         ("integration/test_inbox.py",),

@@ -14,7 +14,7 @@ console.print_rows(("state", "name"), rows, flexible="name")
 console.note("failed", " " + "why " * 100, "red")
 """
 BAR = """
-from conductor_loop.cli.progress import Progress
+from conductor_loop.cli.console import Progress
 with Progress("answered", 200) as bar:
     bar.show(120, "3 failed, 10 processing, 67 queued")
 """

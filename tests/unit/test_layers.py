@@ -8,10 +8,11 @@ from tests.imports import SOURCE, imports
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only place that may do so
-    "boto3": ("aws/", "storage/", "cli/audit.py"),
+    "boto3": ("storage/sdk.py", "cli/aws.py", "handlers.py", "api/handler.py", "audit/handler.py"),
     "botocore": (
         "aws/",
         "storage/",
+        "cli/",
         "audit/events.py",
         "tokens/secretsmanager.py",
         "tokens/vault.py",
@@ -31,6 +32,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
         *("bootstrap.py", "sweeper.py", "audit/"),
     ),
     "conductor_loop.api": "api/",
+    "conductor_loop.cli": ("cli/", "aws/configuring.py", "aws/encryption.py"),
     "conductor_loop.bootstrap": ("handlers.py", "api/handler.py"),
     "prometheus_client": "api/exposition.py",
     "conductor_loop.handlers": (),
@@ -49,6 +51,11 @@ def test_a_module_imports_only_what_its_place_allows(module: Path) -> None:
         for restricted, places in ONLY_IN.items():
             if imported == restricted or imported.startswith(f"{restricted}."):
                 assert place.startswith(places), f"{place} imports {imported}"
+
+
+@pytest.mark.parametrize("place", ["handlers.py", "api/handler.py", "audit/handler.py"])
+def test_a_function_imports_the_sdk_while_it_starts(place: str) -> None:
+    assert "boto3" in set(imports(SOURCE / place))
 
 
 @pytest.mark.parametrize("place", PURE)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from typing import Any
 
+import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -15,12 +16,12 @@ from conductor_loop import counting, metrics
 from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.services import Local, Services
 from conductor_loop.audit.events import Calls
-from conductor_loop.aws.inbox import Inbox
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.storage import parameters, sdk
+from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listing
 from conductor_loop.storage.measures import QueueDepths, StateMeasures
 from conductor_loop.storage.ratelimits import RateLimits

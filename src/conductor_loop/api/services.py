@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from conductor_loop.aws.inbox import Inbox
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.rates import Memory, Take
+from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.measures import QueueDepths, StateMeasures
 from conductor_loop.tokens import Client
 

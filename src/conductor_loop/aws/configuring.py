@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import boto3
 from botocore.exceptions import ClientError
 
-from conductor_loop.aws import encryption, operator
+from conductor_loop.aws import encryption
+from conductor_loop.cli import aws
 from conductor_loop.config import Stored
 from conductor_loop.config.report import Probes
-from conductor_loop.storage import sdk
 from conductor_loop.storage.parameters import ConfigParameter
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
 
 _MOST_SECONDS = 900  # that Lambda gives any function
 _ANSWER_SECONDS = 30  # API Gateway waits for 29
@@ -43,8 +39,8 @@ class Deployed:
 
 def deployed(stack: str) -> Deployed:
     """Read what is in force."""
-    outputs = operator.outputs(stack)
-    parameter = ConfigParameter(partial(sdk.client, "ssm"), outputs["ConfigParameter"])
+    outputs = aws.outputs(stack)
+    parameter = ConfigParameter(partial(aws.client, "ssm"), outputs["ConfigParameter"])
     function = _function(outputs["ConductorFunction"])
     variables = function.get("Environment", {}).get("Variables", {})
     key, timeout = function.get("KMSKeyArn", ""), function.get("Timeout", _MOST_SECONDS)
@@ -53,7 +49,7 @@ def deployed(stack: str) -> Deployed:
 
 def probes(stack: str) -> Probes:
     """Give what looks at a stack."""
-    outputs = operator.outputs(stack)
+    outputs = aws.outputs(stack)
     stores = cache(partial(encryption.stores, stack))
     return Probes(
         bucket=lambda: _bucket(outputs["HandoffBucket"]),
@@ -64,13 +60,13 @@ def probes(stack: str) -> Probes:
     )
 
 
-def _function(name: str) -> "FunctionConfigurationResponseTypeDef":
-    return boto3.client("lambda").get_function_configuration(FunctionName=name)
+def _function(name: str) -> Any:  # noqa: ANN401 - the response of Lambda
+    return aws.client("lambda").get_function_configuration(FunctionName=name)
 
 
 def _bucket(bucket: str) -> str:
     """Write, and take away again, an object that no rule of the bucket looks at."""
-    client, key = boto3.client("s3"), f"processed/.probe-{uuid.uuid4().hex}"
+    client, key = aws.client("s3"), f"processed/.probe-{uuid.uuid4().hex}"
     try:
         version = client.put_object(Bucket=bucket, Key=key, Body=b"").get("VersionId", "null")
         client.delete_object(Bucket=bucket, Key=key, VersionId=version)
@@ -109,7 +105,7 @@ def _answer(url: str) -> bytes:
 
 
 def _workers(function: str) -> str:
-    pages = boto3.client("lambda").get_paginator("list_event_source_mappings").paginate(FunctionName=function)
+    pages = aws.client("lambda").get_paginator("list_event_source_mappings").paginate(FunctionName=function)
     mappings = [mapping for page in pages for mapping in page["EventSourceMappings"]]
     idle = [one["EventSourceArn"] for one in mappings if one.get("State") not in {"Enabled", "Creating"}]
     if idle:

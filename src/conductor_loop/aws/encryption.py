@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import boto3
 from botocore.exceptions import ClientError
+
+from conductor_loop.cli import aws
 
 STATE = ("bucket", "table", "queue", "secret", "parameter")  # kinds of stores, all but log lines
 _GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
@@ -51,7 +52,7 @@ class Stores:
 
 def stores(stack: str) -> Stores:
     """Look at everything that a stack stores; raises OSError as :func:`look` does."""
-    client = boto3.client("cloudformation")
+    client = aws.client("cloudformation")
     described = client.describe_stacks(StackName=stack)["Stacks"][0]
     given = {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
     beside = [one["OutputValue"] for one in described.get("Outputs", []) if one["OutputKey"] == "ConfigParameter"]
@@ -74,7 +75,7 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
     """
     if key:
         try:
-            state = boto3.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+            state = aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
         except ClientError as error:
             raise OSError(f"{key} cannot be looked at: {error}") from None
         if state not in _GOOD_KEY_STATES:
@@ -84,24 +85,24 @@ def look(resources: Iterable[tuple[str, str]], key: str) -> Stores:
 
 
 def _bucket(name: str) -> Store:
-    rules = boto3.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    rules = aws.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
     return Store("bucket", name, rules[0]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", ""))
 
 
 def _table(name: str) -> Store:
-    table = boto3.client("dynamodb").describe_table(TableName=name)["Table"]
+    table = aws.client("dynamodb").describe_table(TableName=name)["Table"]
     described = table.get("SSEDescription", {})  # none: with DynamoDB's own, as every table without a say
     return Store("table", name, described.get("KMSMasterKeyArn", "") if described.get("Status") != "DISABLED" else "")
 
 
 def _queue(url: str) -> Store:
-    found = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
+    found = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
     key, managed = found.get("KmsMasterKeyId", ""), found.get("SqsManagedSseEnabled") == "true"
     return Store("queue", url.rpartition("/")[2], key, encrypted=managed or bool(key))
 
 
 def _log_group(name: str) -> Store:
-    groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     mine = next((one for one in groups if one["logGroupName"] == name), None)
     if mine is None:
         raise OSError(f"the log group {name} is not there; deploy the stack again")
@@ -109,12 +110,12 @@ def _log_group(name: str) -> Store:
 
 
 def _secret(name: str) -> Store:
-    return Store("secret", name, boto3.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
+    return Store("secret", name, aws.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
 
 
 def _parameter(name: str) -> Store | None:
     """Look at the parameter of the configuration, which is missing until one is pushed."""
-    client = boto3.client("ssm")
+    client = aws.client("ssm")
     found = client.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
     return Store("parameter", name, found[0].get("KeyId", "")) if found else None
 

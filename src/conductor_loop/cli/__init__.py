@@ -1,36 +1,85 @@
 """The command line: ``conductor-loop``."""
 
 import os
+from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from conductor_loop import __version__
-from conductor_loop.cli.lazy import Entry, LazyGroup
 
-COMMANDS = {  # in the order of their first use
-    "validate": Entry("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
-    "plan": Entry("cli.plan:plan", "Say what the intent in FILE would change, and change nothing."),
-    "submit": Entry("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),
-    "status": Entry("cli.intents:status", "Print the status of the intent NAME."),
-    "list": Entry("cli.listing:listed", "List intents, newest first."),
-    "watch": Entry("cli.watch:watch", "Watch the pipeline: its queues, outcomes, rates and latest intents."),
-    "logs": Entry("cli.logs:logs", "Print what the functions have logged, of all intents or of the intent NAME."),
-    "package": Entry("cli.packages:package", "Show or download the package of the intent NAME."),
-    "diff": Entry("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
-    "retry": Entry("cli.intents:retry", "Send the failed intent NAME again, as it is."),
-    "undo": Entry("cli.undo:undo", "Put the target of the intent NAME back to the replicas that it had before."),
-    "redrive": Entry("cli.intents:redrive", "Move the dead letters back to their queues, once their cause is fixed."),
-    "audit": Entry("cli.audit:audit", "See who dropped what, what was decided, and whether that record is whole."),
-    "config": Entry("cli.config:config", "See and change the configuration; a change needs no deploy."),
-    "token": Entry("cli.tokens:token", "Make, list and revoke the tokens of the API."),
-    "porch-check": Entry("cli.porch:porch_check", "Check that the program PATH keeps the contract of a porch."),
+INTERRUPTED = 130  # an exit code
+COMMANDS = {  # in the order of their first use: module:attribute, and the first sentence of the help
+    "validate": ("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
+    "plan": ("cli.plan:plan", "Say what the intent in FILE would change, and change nothing."),
+    "submit": ("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),
+    "status": ("cli.intents:status", "Print the status of the intent NAME."),
+    "list": ("cli.listing:list_", "List intents, newest first."),
+    "watch": ("cli.watch:watch", "Watch the pipeline: its queues, outcomes, rates and latest intents."),
+    "logs": ("cli.logs:logs", "Print what the functions have logged, of all intents or of the intent NAME."),
+    "package": ("cli.packages:package", "Show or download the package of the intent NAME."),
+    "diff": ("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
+    "retry": ("cli.intents:retry", "Send the failed intent NAME again, as it is."),
+    "undo": ("cli.undo:undo", "Put the target of the intent NAME back to the replicas that it had before."),
+    "redrive": ("cli.redrive:redrive", "Move the dead letters back to their queues, once their cause is fixed."),
+    "audit": ("cli.audit:audit", "See who dropped what, what was decided, and whether that record is whole."),
+    "config": ("cli.config:config", "See and change the configuration; a change needs no deploy."),
+    "token": ("cli.tokens:token", "Make, list and revoke the tokens of the API."),
+    "porch-check": ("cli.porch:porch_check", "Check that the program PATH keeps the contract of a porch."),
 }
 
 
+class Group(click.Group):
+    """Suggests a command for one that it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where there is none, fail and name those that may be meant, of inner groups too."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            found = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
+            if not found:
+                inner = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+                groups = [one for one in inner if isinstance(one, click.Group) and args[0] in one.commands]
+                found = [f"{group.name} {args[0]}" for group in groups]
+            meant = " or ".join(f"{ctx.command_path} {name}" for name in found)
+            hint = f"did you mean {meant}?" if meant else f"see {ctx.command_path} --help"
+            ctx.fail(f"there is no command {args[0]!a}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+class Program(Group):
+    """Imports a command when it is called: help and completion would otherwise wait for the libraries of all."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Name the commands, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; ``None`` where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(f"conductor_loop.{module}"), attribute)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, and import none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; an interrupted one ends with 130, as a shell says it, and not as a failed intent."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
 @click.group(
-    cls=LazyGroup,
-    entries=COMMANDS,
+    cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )

@@ -1,14 +1,15 @@
-"""What is said of an intent: from where its name stands, the words and the exit code."""
+"""What to say of an intent: from where its name stands, the words and the exit code."""
 
+import shlex
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 import click
 
-from conductor_loop.aws import operator
-from conductor_loop.aws.operator import Standing
-from conductor_loop.cli.common import FAILED, NOT_YET, WrongUsage
+from conductor_loop.cli import bucket
+from conductor_loop.cli.bucket import Standing
+from conductor_loop.cli.common import FAILED, NOT_YET, WrongUsage, suggest
 from conductor_loop.errors import Cause, Reaction
 from conductor_loop.intent import FILE_NAME
 
@@ -33,7 +34,7 @@ class Stage(Enum):
 
 
 def stage(name: str, found: Standing) -> Stage:
-    """Tell where a name stands."""
+    """Derive where a name stands."""
     status, waiting = found.document, None if found.older else found.waiting
     if waiting is not None and waiting == status.get("version_id"):
         return Stage.RETRYING if "next_retry" in status else Stage.ANSWERED
@@ -53,96 +54,103 @@ def exit_code(name: str, found: Standing) -> int:
     return 0 if found.document["status"] in GOOD else FAILED
 
 
-def remark(name: str, bucket: str, found: Standing) -> str:
-    """Say what the status alone does not tell, and the next step; nothing beside a final answer."""
+def remark(name: str, place: str, found: Standing) -> str:
+    """Say what the status alone does not, and the next step; nothing beside a final answer. ``place`` is the bucket."""
     match stage(name, found):
         case Stage.ABSENT:
-            nothing = f"{name} is not in {bucket}, and nothing of that name was answered: copy it there first"
-            return nothing + suggestion(name)
+            nothing = f"{name} is not in {place}, and nothing of that name was answered: copy it there first"
+            return nothing + correction(name)
         case Stage.STRAY:
-            return f"{name} lies in {bucket}, but is not an intent's name; the next sweep moves it to failed/"
+            moved = "once it has lain there for processing.sweep_after (5m by default), a sweep moves it to failed/"
+            return f"{name} lies in {place}, but is not an intent's name; {moved}"
         case Stage.WAITING:
-            more = f"wait longer with --wait, or see: conductor-loop logs {name}"
-            return f"{name} waits in {bucket} and has no answer yet: {more}"
+            more = f"wait longer with --wait, or see: {suggest('logs', name)}"
+            return f"{name} waits in {place} and has no answer yet: {more}"
         case Stage.REPLACED:
             about = found.document.get("version_id")
             return f"{name} was sent again (version {found.waiting}) and waits; the status is about version {about}"
         case Stage.RETRYING:
-            return f"{_failed(found)}; the next one is due at {found.document['next_retry']}"
+            return f"{_failure(found)}; the next one is due at {found.document['next_retry']}"
         case Stage.WITHDRAWN:
-            return f"{_failed(found)}, and {name} was withdrawn since: it is not tried again"
+            return f"{_failure(found)}, and {name} was withdrawn since: it is not tried again"
         case Stage.ANSWERED:
             return ""
 
 
-def final(name: str, bucket: str) -> Mapping[str, Any]:
-    """Read the status of an intent that nothing more comes of; end the command where there is none."""
-    found = operator.standing(bucket, name)
+def _failure(found: Standing) -> str:
+    status = found.document
+    details = status.get("error_details", {})
+    return f"attempt {status.get('attempt')} failed ({details.get('code')} {details.get('error_code')})"
+
+
+def final(name: str, place: str) -> Mapping[str, Any]:
+    """Read the final status of an intent; end the command where there is none. ``place`` is the bucket."""
+    found = bucket.standing(place, name)
     if stage(name, found).over:
         return found.document
     if found.waiting is None:
-        raise WrongUsage(remark(name, bucket, found))
-    click.echo(remark(name, bucket, found), err=True)
+        raise WrongUsage(remark(name, place, found))
+    click.echo(remark(name, place, found), err=True)
     raise click.exceptions.Exit(NOT_YET)
 
 
-def suggestion(name: str) -> str:
+def correction(name: str) -> str:
     """Give the end of a message about a name of which nothing is known: the intent's name that may be meant."""
     bare = name.removesuffix(".status").removesuffix(".json").removesuffix(".")
     meant = next((one for one in (f"{bare}.json", f"intent-{bare}.json") if FILE_NAME.fullmatch(one)), name)
     return f"; did you mean {meant}?" if meant != name else ""
 
 
-def misnamed(name: str, bucket: str, kept: str | None) -> str:
-    """Say why a name that no intent can have is not sent again; ``kept`` is the key of its input, if there is one."""
+# -- why a name is not sent again
+
+
+def misnamed(name: str, place: str, kept: str | None) -> str:
+    """Refuse a name that no intent can have; ``kept`` is the key of its input, if there is one."""
     rule = f"{name} is no intent's name"
     if kept is None:
-        nothing = f"{rule}, and nothing of it is kept in {bucket}: see conductor-loop list --state failed"
-        return nothing + suggestion(name)
-    renamed = f"aws s3 cp s3://{bucket}/{kept} s3://{bucket}/intent-<letters, digits, - or _>.json"
+        return f"{rule}, and nothing of it is kept in {place}: see {suggest('list --state failed')}{correction(name)}"
+    renamed = f"{_copy(place, kept)} s3://{place}/intent-<letters, digits, - or _>.json"
     return f"{rule}, and would be rejected again; send it under another: {renamed}"
 
 
-def refusal(name: str, bucket: str, found: Standing, kept: str | None) -> str:
-    """Say why a name is not sent again; nothing where its newest answer is a failure that is over.
+def refusal(name: str, place: str, found: Standing, kept: str | None) -> str:
+    """Refuse a name; nothing where its newest answer is a failure that is over.
 
     ``kept`` is the key of an input that could be sent again on purpose.
     """
-    follow = f"follow it with: conductor-loop status {name} --wait 30"
-    purpose = f"; to send an input again on purpose: aws s3 cp s3://{bucket}/{kept} s3://{bucket}/{name}"
+    follow = f"follow it with: {suggest('status', name, '--wait', 30)}"
+    purpose = f"; to send an input again on purpose: {_copy(place, kept)} s3://{place}/{name}" if kept else ""
     status = found.document
     match stage(name, found):
         case Stage.ABSENT:
-            return f"{name} never failed: nothing of that name is in {bucket}, and nothing of it was answered"
+            return f"{name} never failed: nothing of that name is in {place}, and nothing of it was answered"
         case Stage.STRAY | Stage.WAITING | Stage.REPLACED:
             return f"{name} waits in the root already; {follow}"
         case Stage.RETRYING:
             return f"{name} is tried again by itself at {status['next_retry']}; {follow}"
         case Stage.WITHDRAWN:
-            return f"{name} was withdrawn while it was being retried: copy the file to s3://{bucket}/ again"
+            return f"{name} was withdrawn while it was being retried: copy the file to s3://{place}/ again"
         case Stage.ANSWERED if status["status"] in GOOD:
             newest = f"{status['status']} at {status['timestamp']} ({status['message']})"
-            return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose if kept else ''}"
+            return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose}"
         case Stage.ANSWERED if found.older:
             left = f"an older {name} lies in the root still, and would be in the way"
-            return f"{left}: wait until it is gone, or remove it: aws s3 rm s3://{bucket}/{name}"
+            return f"{left}: wait until it is gone, or remove it: aws s3 rm s3://{place}/{name}"
         case Stage.ANSWERED if found.waiting is not None:
             return f"{name} has failed just now, or cannot be read: its input still lies in the root; see its status"
         case _:
             return ""
 
 
+def _copy(place: str, key: str) -> str:
+    return shlex.join(["aws", "s3", "cp", f"s3://{place}/{key}"])
+
+
 def warning(found: Standing) -> str:
-    """Say that a failure will come again as long as the file is the same; nothing where it may pass."""
+    """Say that a failure will recur as long as the file is the same; nothing where it may pass."""
     details = found.document.get("error_details", {})
     if details.get("error_code") not in {cause for cause in Cause if cause.reaction is Reaction.REJECT}:
         return ""
     return (
         f"it was rejected ({details['code']} {details['error_code']}), and will be again unless the file is corrected"
     )
-
-
-def _failed(found: Standing) -> str:
-    status = found.document
-    details = status.get("error_details", {})
-    return f"attempt {status.get('attempt')} failed ({details.get('code')} {details.get('error_code')})"

@@ -10,27 +10,23 @@ from itertools import batched
 from pathlib import Path
 from typing import Any
 
-import boto3
 import click
 
 from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
 from conductor_loop.audit.verify import Known, Status, Verdict, read_status, verify
-from conductor_loop.aws import operator
-from conductor_loop.aws.logs import group
-from conductor_loop.cli import answers, console
+from conductor_loop.cli import Group, answers, aws, console
 from conductor_loop.cli.common import (
     DAY_SECONDS,
     FAILED,
     Duration,
     WrongUsage,
-    file_name,
+    name_argument,
     output_option,
     speaks_to_aws,
     stack_option,
 )
-from conductor_loop.cli.completing import names
-from conductor_loop.cli.lazy import Group
+from conductor_loop.cli.logs import group
 
 _SINCE = Duration(most=3653 * DAY_SECONDS)  # the longest retention of CloudWatch Logs
 _FIRST = ("at", "event", "status_sha256")  # at the beginning of a line, or not shown
@@ -51,7 +47,7 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("name", type=file_name, shell_complete=names)
+@name_argument
 @stack_option
 @click.option("--since", type=_SINCE, default="90d", show_default=True, help="How far to look back.")
 @output_option
@@ -77,7 +73,7 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     if not entries:
         when = "entries appear there a few seconds after the event"
         wrong = f"no entry of {name} is in the audit trail yet; {when}"
-        raise WrongUsage(console.printable(wrong + answers.suggestion(name)))
+        raise WrongUsage(console.printable(wrong + answers.correction(name)))
 
 
 @audit.command("verify")
@@ -143,7 +139,7 @@ def _short(value: object) -> str:
 
 
 def _lines(stack: str, since: float, word: str | None = None) -> list[str]:
-    """Read the log since (epoch seconds), oldest first; with ``word``, the lines that hold it. Raises WrongPlace."""
+    """Read the log since (epoch seconds), oldest first; with ``word``, the lines that hold it. Raises NotFoundHere."""
     return [line.text for line in group(f"/conductor-loop/{stack}/audit", word, since)]
 
 
@@ -152,9 +148,9 @@ def _known(stack: str, chains: Iterable[str], begin: float, grace: float) -> Kno
 
     What is younger than ``grace`` (seconds) may still be on its way, and is not missed.
     """
-    outputs, now = operator.outputs(stack), time.time()
+    outputs, now = aws.outputs(stack), time.time()
     table = outputs["StateTable"]
-    shards = Counters(boto3.client("dynamodb"), table).ends()
+    shards = Counters(aws.client("dynamodb"), table).ends()
     rows = _rows(table, {*_keys(chains), *_keys_since(table, begin, now)})
     statuses = _statuses(outputs["HandoffBucket"], begin)
     return Known(list(rows), list(statuses), shards, timestamp(begin), timestamp(now - grace))
@@ -173,7 +169,7 @@ def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _keys_since(table: str, since: float, now: float) -> Iterator[tuple[str, str]]:
     """List the rows that were made since, by the days of their arrival; clocks may differ by a day."""
-    pages = boto3.client("dynamodb").get_paginator("query")
+    pages = aws.client("dynamodb").get_paginator("query")
     day, last = (datetime.fromtimestamp(at, UTC) for at in (since - DAY_SECONDS, now + DAY_SECONDS))
     while day.date() <= last.date():
         for partition in (f"{day.date()}", f"audit#{day.date()}"):
@@ -190,7 +186,7 @@ def _keys_since(table: str, since: float, now: float) -> Iterator[tuple[str, str
 
 
 def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Change]:
-    client = boto3.client("dynamodb")
+    client = aws.client("dynamodb")
     for some in batched(sorted(keys), _BATCH, strict=False):
         wanted: Any = {table: {"Keys": [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in some], "ConsistentRead": True}}
         while wanted:
@@ -200,7 +196,7 @@ def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Change]:
 
 
 def _statuses(bucket: str, since: float) -> Iterator[Status]:
-    client = boto3.client("s3")
+    client = aws.client("s3")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="status/")
     found = (one for page in pages for one in page.get("Contents", []))
     keys = [one["Key"] for one in found if since <= one["LastModified"].timestamp()]
@@ -211,5 +207,5 @@ def _statuses(bucket: str, since: float) -> Iterator[Status]:
         except client.exceptions.NoSuchKey:
             return None  # expired meanwhile
 
-    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+    with ThreadPoolExecutor(aws.AT_ONCE) as pool:
         yield from (status for status in pool.map(read_one, keys) if status is not None)

@@ -1,20 +1,25 @@
-"""What the commands share."""
+"""What the commands share: options, kinds of values, exit codes."""
 
 import functools
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
-from conductor_loop.aws import operator, refusals
-from conductor_loop.cli import console, place
+from conductor_loop.cli import aws, console, place
 from conductor_loop.config.schema import seconds
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
 DAY_SECONDS = 86_400.0
 _UNITS = (("d", DAY_SECONDS), ("h", 3600.0), ("m", 60.0))
+_COMPLETION_SECONDS = 2.0  # that a shell waits after Tab
+_MOST_NAMES = 100  # that completion gives
 
 stack_option = click.option(
     "--stack",
@@ -31,25 +36,12 @@ output_option = click.option(
     callback=lambda _, __, value: value == "json",
     help="text: for people. json: for programs.",
 )
-bucket_option = click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
 
 
 class WrongUsage(click.ClickException):
     """Something was named that cannot be, or does not exist: the same call never succeeds."""
 
     exit_code = USAGE
-
-
-def file_name(value: str) -> str:
-    """Take the name of a file that was dropped: never empty, never a path. Whether it is an intent's is not asked."""
-    if not value:
-        raise click.BadParameter("the name is empty: give that of the file which was dropped, e.g. intent-a.json")
-    if "/" not in value:
-        return value
-    file = value.rpartition("/")[2].removesuffix(".status").partition("@")[0]
-    meant = f"; give the file's name alone: {file}" if FILE_NAME.fullmatch(file) else ""
-    where = "intents lie in the root of the bucket, and what lies in a folder is never processed"
-    raise click.BadParameter(f"{value} is a path: {where}{meant}")
 
 
 class Duration(click.ParamType[float]):
@@ -67,35 +59,83 @@ class Duration(click.ParamType[float]):
         self._least, self._most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
-        """Read it (click asks)."""
-        if isinstance(value, float):  # read before
+        """Parse it (click calls this)."""
+        if isinstance(value, float):  # parsed before
             return value
         try:
             found = seconds(f"{value}s" if value[-1:].isdigit() else value)
         except ValueError as error:
             self.fail(f"{value!a}: {error}, or plain seconds", param, ctx)
         if not self._least <= found <= self._most:
-            self.fail(f"{value}: from {_written(self._least)} to {_written(self._most)}", param, ctx)
+            self.fail(f"{value}: from {_format(self._least)} to {_format(self._most)}", param, ctx)
         return found
 
 
-def _written(seconds: float) -> str:
+def _format(seconds: float) -> str:
     unit, length = next((one for one in _UNITS if seconds >= one[1]), ("s", 1.0))
     return f"{seconds / length:g}{unit}"
 
 
+# -- the name of an intent
+
+
+def file_name(value: str) -> str:
+    """Check the name of a file that was dropped: never empty, never a path. It may be one that no intent can have."""
+    if not value:
+        raise click.BadParameter("the name is empty: give that of the file which was dropped, e.g. intent-a.json")
+    if "/" not in value:
+        return value
+    file = value.rpartition("/")[2].removesuffix(".status").partition("@")[0]
+    meant = f"; give the file's name alone: {file}" if FILE_NAME.fullmatch(file) else ""
+    where = "intents lie in the root of the bucket, and what lies in a folder is never processed"
+    raise click.BadParameter(f"{value} is a path: {where}{meant}")
+
+
+def suggest(command: str, *arguments: object) -> str:
+    """Give a command of ours to be typed, quoted for the shell."""
+    return shlex.join(["conductor-loop", *command.split(), *map(str, arguments)])
+
+
+def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Give the names of inputs and statuses that begin so (click calls this); none where a call fails or is slow."""
+    found: list[str] = []
+    # A daemon thread, so that the process can end before it: credentials alone may take minutes.
+    thread = Thread(target=_complete, args=(dict(context.params), incomplete, found), daemon=True)
+    thread.start()
+    thread.join(_COMPLETION_SECONDS)
+    return [CompletionItem(name) for name in found]
+
+
+def _complete(typed: Mapping[str, Any], incomplete: str, found: list[str]) -> None:
+    with suppress(Exception):
+        stack = typed.get("stack") or place.take_local().get("STACK_NAME", place.DEFAULT)
+        place.take_region()
+        bucket = typed.get("bucket") or aws.outputs(stack)["HandoffBucket"]
+        listing, status = aws.client("s3").list_objects_v2, "status/"
+        root = listing(Bucket=bucket, Prefix=incomplete, Delimiter="/", MaxKeys=_MOST_NAMES).get("Contents", [])
+        statuses = listing(Bucket=bucket, Prefix=status + incomplete, MaxKeys=_MOST_NAMES).get("Contents", [])
+        keys = {one["Key"].removeprefix(status).removesuffix(".status") for one in (*root, *statuses)}
+        found += sorted(key for key in keys if "@" not in key)  # behind which is a version; see Bucket.put_status
+
+
+name_argument = click.argument("name", type=file_name, shell_complete=complete)
+
+
+# -- calls to AWS
+
+
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
-    """Say in one line what AWS, or the way to it, refuses."""
+    """Report in one line what AWS, or the way to it, refuses."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         place.warn_of_profile()
         place.take_region()
         try:
-            refusals.connect()
+            aws.connect()
             return command(*args, **kwargs)
         except Exception as error:
-            refusal = refusals.understood(error, place.endpoints())
+            refusal = aws.explain(error, place.endpoints())
             if refusal is None:
                 raise
         text = console.printable(f"{refusal.text} (used: {_used()})" if refusal.of_place else refusal.text)
@@ -109,15 +149,31 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
 
 def _used() -> str:
     stack = click.get_current_context().params.get("stack")
-    return place.used(refusals.region()) + (f", stack {stack}" if stack else "")
+    return place.used(aws.region()) + (f", stack {stack}" if stack else "")
 
 
-def handoff_bucket(bucket: str | None, stack: str) -> str:
-    """Give the bucket that a command is about: an option that was typed beats the environment."""
+def stack_command[**P, T](command: Callable[P, T]) -> Callable[P, T]:
+    """Give a command that calls AWS its options --stack and --output."""
+    return stack_option(output_option(speaks_to_aws(command)))
+
+
+def bucket_command[T](command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command that calls AWS its options --bucket and --stack; it gets the bucket that they mean."""
+
+    @click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
+    @stack_option
+    @speaks_to_aws
+    @functools.wraps(command)
+    def wrapped(*, bucket: str | None, stack: str, **rest: Any) -> T:  # noqa: ANN401 - what the command takes
+        return command(bucket=_handoff_bucket(bucket, stack), **rest)
+
+    return wrapped
+
+
+def _handoff_bucket(bucket: str | None, stack: str) -> str:
+    """Choose the bucket: an option that was typed beats the environment."""
     source = click.get_current_context().get_parameter_source
     typed = {name for name in ("bucket", "stack") if source(name) is ParameterSource.COMMANDLINE}
     if typed == {"bucket", "stack"}:
         raise click.UsageError("--bucket and --stack both say where to look: give one of them")
-    if bucket is not None and "stack" not in typed:
-        return bucket
-    return operator.outputs(stack)["HandoffBucket"]
+    return bucket if bucket is not None and "stack" not in typed else aws.outputs(stack)["HandoffBucket"]

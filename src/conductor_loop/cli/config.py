@@ -2,21 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from conductor_loop.aws import configuring
-from conductor_loop.cli import console
-from conductor_loop.cli.common import WrongUsage, output_option, speaks_to_aws, stack_option
-from conductor_loop.cli.lazy import Group
+from conductor_loop.cli import Group, console
+from conductor_loop.cli.common import FAILED, WrongUsage, speaks_to_aws, stack_command
 from conductor_loop.config import Stored, report
 from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
 from conductor_loop.config.sources import Effective, effective
 
-PASSED, FAILED = 0, 1
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
 @click.group(cls=Group)
@@ -34,9 +33,7 @@ def config() -> None:
 
 @config.command()
 @click.option("--version", type=click.IntRange(1), help="Print the document of this version, as it was pushed.")
-@stack_option
-@output_option
-@speaks_to_aws
+@stack_command
 def show(version: int | None, stack: str, *, as_json: bool) -> None:
     """Print the configuration in force: each key, its value, and who set it.
 
@@ -60,10 +57,8 @@ def show(version: int | None, stack: str, *, as_json: bool) -> None:
 
 
 @config.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@stack_option
-@output_option
-@speaks_to_aws
+@_FILE
+@stack_command
 def push(file: Path, stack: str, *, as_json: bool) -> None:
     """Make the document FILE the configuration of the stack; a broken one is refused, and changes nothing.
 
@@ -72,23 +67,24 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
       conductor-loop config push config.json
     """  # noqa: D301 - click wants the control character
     text = _read(file)
+    with _refusing():  # before any call to AWS
+        document = parse(text)
     deployed = configuring.deployed(stack)
-    _good(text, deployed.environment)
-    if deployed.newest.version and text == deployed.newest.text:
-        click.echo(f"version {deployed.newest.version} says the same: nothing to do", err=True)
-        _pushed(deployed.newest.version, changed=False, as_json=as_json)
-        return
-    version = deployed.push(text)
-    _pushed(version, changed=True, as_json=as_json)
+    with _refusing():
+        effective(document, deployed.environment)
+    newest = deployed.newest
+    same = bool(newest.version) and text == newest.text
+    version = newest.version if same else deployed.push(text)
+    if as_json:
+        console.print_json({"version": str(version), "changed": not same})
     age = deployed.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
-    click.echo(f"version {version} is in force within {age}; see it with: conductor-loop config show", err=True)
+    done = f"version {version} is in force within {age}; see it with: conductor-loop config show"
+    click.echo(f"version {version} says the same: nothing to do" if same else done, err=True)
 
 
 @config.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@stack_option
-@output_option
-@speaks_to_aws
+@_FILE
+@stack_command
 def diff(file: Path, stack: str, *, as_json: bool) -> None:
     """Print what would change if the document FILE were pushed: key, value now, value then.
 
@@ -97,8 +93,12 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
       conductor-loop config diff config.json
     """  # noqa: D301 - click wants the control character
     text = _read(file)
+    with _refusing():  # before any call to AWS
+        document = parse(text)
     deployed = configuring.deployed(stack)
-    (_, now), then = in_force(deployed), _good(text, deployed.environment)
+    _, now = in_force(deployed)
+    with _refusing():
+        then = effective(document, deployed.environment)
     found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
     changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
     if as_json:
@@ -111,20 +111,13 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
 @speaks_to_aws
 def validate(file: Path, stack: str | None) -> int:
     """Print the report on a document (specification, "Configuration Validation"); the exit code."""
-    try:
-        text = file.read_text()
-    except FileNotFoundError:
-        raise WrongUsage(f"{file}: there is no such file") from None
-    except OSError as error:
-        raise WrongUsage(f"{file} cannot be read: {error.strerror}; check its name and permissions") from None
-    except UnicodeDecodeError as error:
-        raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
+    text = _read(file)
     environment, probes = dict(os.environ), None
     if stack is not None:
         environment, probes = dict(configuring.deployed(stack).environment), configuring.probes(stack)
     found = report.inspect(text, environment, probes)
     click.echo(str(found))
-    return PASSED if found.passed else FAILED
+    return 0 if found.passed else FAILED
 
 
 def in_force(deployed: configuring.Deployed) -> tuple[Stored, Effective]:
@@ -138,7 +131,7 @@ def in_force(deployed: configuring.Deployed) -> tuple[Stored, Effective]:
         return Stored("{}", ""), effective({}, deployed.environment)
     except InvalidConfig as error:
         raise click.ClickException(
-            f"the function's own variables are wrong, and no document can mend them: {error}"
+            f"the function's own variables are wrong, and no document can correct them: {error}"
         ) from None
 
 
@@ -152,29 +145,19 @@ def _version(deployed: configuring.Deployed, version: int) -> str:
     raise WrongUsage(f"there is no version {version} of {deployed.parameter.name}: {there}")
 
 
-def _pushed(version: str | int, *, changed: bool, as_json: bool) -> None:
-    if as_json:
-        console.print_json({"version": str(version), "changed": changed})
-
-
 def _read(file: Path) -> str:
-    """Read a document, and end the command where it is none, before any call to AWS."""
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file} cannot be read: {error}") from None
-    with _refused():
-        parse(text)
-    return text
-
-
-def _good(text: str, environment: Mapping[str, str]) -> Effective:
-    with _refused():
-        return effective(parse(text), environment)
+        return file.read_text("utf-8")
+    except FileNotFoundError:
+        raise WrongUsage(f"{file}: there is no such file") from None
+    except OSError as error:
+        raise WrongUsage(f"{file} cannot be read: {error.strerror}; check its name and permissions") from None
+    except UnicodeDecodeError as error:
+        raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def _refusing() -> Iterator[None]:
     """Print what is wrong with a document, and end the command."""
     try:
         yield

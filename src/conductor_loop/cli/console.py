@@ -1,13 +1,16 @@
-"""What is printed: tables for people in a terminal, tab-separated lines for a pipe, JSON for programs."""
+"""What is printed: tables for people in a terminal, tab-separated lines for a pipe, JSON for programs, progress."""
 
 import json
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import click
+from rich import progress as bars
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from conductor_loop.intents.model import SPELLINGS
@@ -21,14 +24,9 @@ _GAP = 2  # between two columns
 _WORDS = {str(state): word for word, state in SPELLINGS.items()}
 
 
-def stdout() -> Console:
-    """Give standard output as rich draws on it; rich itself hears NO_COLOR, FORCE_COLOR and TERM."""
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def stderr() -> Console:
-    """Give standard error, where progress goes."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+def screen(*, stderr: bool = False) -> Console:
+    """Give standard output or error as rich draws on it; rich itself reads NO_COLOR, FORCE_COLOR and TERM."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def word(state: str) -> str:
@@ -47,7 +45,6 @@ def print_rows(
     *,
     flexible: str = "",
     least: Collection[str] = (),
-    header_in_pipe: bool = False,
 ) -> None:
     """Print a table: in a terminal aligned, headed and never wider than it; in a pipe one line a row, tabs between.
 
@@ -56,21 +53,20 @@ def print_rows(
         rows: As many cells each.
         flexible: The column that is cut, with an ellipsis, where the terminal is narrow.
         least: Columns that a narrow terminal goes without, the first ones first, where the flexible one needs room.
-        header_in_pipe: Whether a pipe gets the names, too.
 
     """
     clean = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_table(columns, clean, flexible, least)
         return
-    for row in [columns, *clean] if header_in_pipe else clean:
+    for row in clean:
         click.echo("\t".join(row))
 
 
 def _print_table(columns: Sequence[str], rows: list[list[str]], flexible: str, least: Collection[str]) -> None:
-    screen = stdout()
+    terminal = screen()
     widths = {name: max(len(name), *(len(row[at]) for row in rows)) if rows else 0 for at, name in enumerate(columns)}
-    shown = _fitting(widths, flexible, least, screen.width)
+    shown = _fitting(widths, flexible, least, terminal.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in shown:
         if name == flexible:  # rich makes narrower what could be wrapped; its cells then say that they are cut
@@ -78,8 +74,9 @@ def _print_table(columns: Sequence[str], rows: list[list[str]], flexible: str, l
         else:
             table.add_column(name.upper(), no_wrap=True, min_width=widths[name])
     for row in rows:
-        table.add_row(*(cell(text) for name, text in zip(columns, row, strict=True) if name in shown))
-    screen.print(table)
+        cells = [Text(one, style=STYLES.get(one, ""), no_wrap=True, overflow="ellipsis") for one in row]
+        table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name in shown))
+    terminal.print(table)
 
 
 def _fitting(widths: Mapping[str, int], flexible: str, least: Collection[str], width: int) -> list[str]:
@@ -96,14 +93,11 @@ def _fitting(widths: Mapping[str, int], flexible: str, least: Collection[str], w
 def note(word: str, text: str, colour: str) -> None:
     """Say something on standard error: one line, which a terminal shows as far as it is wide."""
     if sys.stderr.isatty():
-        stderr().print(Text(word, style=colour).append(text, style="default"), no_wrap=True, overflow="ellipsis")
+        screen(stderr=True).print(
+            Text(word, style=colour).append(text, style="default"), no_wrap=True, overflow="ellipsis"
+        )
     else:
         click.echo(word + text, err=True)
-
-
-def cell(text: str) -> Any:  # noqa: ANN401 - rich's Text
-    """Give a cell its colour, if its word has one."""
-    return Text(text, style=STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")
 
 
 def printable(text: str) -> str:
@@ -116,3 +110,33 @@ def lines_of(text: str, style: Callable[[str], str] | None = None) -> None:
     for line in text.splitlines():
         clean = "\t".join(map(printable, line.split("\t")))
         click.echo(style(clean) if style else clean)
+
+
+class Progress:
+    """How many of all are done, and a word about the others: a bar on standard error; in a pipe, a line at the end."""
+
+    def __init__(self, doing: str, total: int) -> None:
+        self._doing, self._total, self._done, self._began = doing, total, 0, time.monotonic()
+        words = bars.TextColumn(
+            "{task.fields[others]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        )
+        shown = (bars.TextColumn("{task.description:8}"), bars.BarColumn(24), bars.MofNCompleteColumn())
+        times = bars.TimeElapsedColumn()
+        self._bar = bars.Progress(*shown, times, words, console=screen(stderr=True), expand=True)
+        self._bar.disable = not sys.stderr.isatty()
+        self._task = self._bar.add_task(doing, total=total, others="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def show(self, done: int, others: str = "") -> None:
+        """Draw how far it is."""
+        self._done = done
+        self._bar.update(self._task, completed=done, others=others)
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self._bar.stop()
+        if self._bar.disable:
+            seconds = time.monotonic() - self._began
+            click.echo(f"{self._doing}: {self._done} of {self._total} in {seconds:.1f} s", err=True)

@@ -1,4 +1,4 @@
-"""Files that may be sent: read, and held to the rules of the stack by the code that the function runs."""
+"""Files that may be sent: read, and validated by the rules of the stack with the code that the function runs."""
 
 import json
 import math
@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from botocore.exceptions import ClientError
 
-from conductor_loop.aws import configuring, following, refusals
-from conductor_loop.cli import console
+from conductor_loop.aws import configuring
+from conductor_loop.cli import aws, console
 from conductor_loop.cli.common import WrongUsage
 from conductor_loop.cli.config import in_force
 from conductor_loop.config import typed
@@ -31,8 +32,14 @@ def read(files: Sequence[Path]) -> dict[str, bytes]:
     bodies: dict[str, bytes] = {}
     problems = []
     for file in files:
-        if (wrong := _no_file(file)) is not None:
-            problems.append(wrong)
+        if str(file) == "-":
+            write = "write it to a file, e.g. cat >intent-a.json, and name that"
+            alone = "to check it alone: conductor-loop validate -"
+            problems.append(f"standard input has no name, and an intent is called as its file is: {write}; {alone}")
+            continue
+        if file.is_dir():
+            named = f"conductor-loop submit {shlex.quote(str(file))}/intent-*.json"
+            problems.append(f"{file} is a folder: name its files, e.g. {named}")
             continue
         if file.name in bodies:
             problems.append(f"two files are called {file.name}, and the later would replace the other: rename one")
@@ -45,33 +52,21 @@ def read(files: Sequence[Path]) -> dict[str, bytes]:
     return bodies
 
 
-def _no_file(file: Path) -> str | None:
-    """Say what to type in place of a folder or of standard input; ``None`` for anything else."""
-    if str(file) == "-":
-        write = (
-            "write it to a file, e.g. cat >intent-a.json, and name that; to check it alone: conductor-loop validate -"
-        )
-        return f"standard input has no name, and an intent is called as its file is: {write}"
-    if file.is_dir():
-        return f"{file} is a folder: name its files, e.g. conductor-loop submit {shlex.quote(str(file))}/intent-*.json"
-    return None
-
-
 def limits(stack: str) -> tuple[Rules, float]:
-    """Take the rules of the stack, and the seconds that porch has at most.
+    """Read the rules of the stack, and the seconds that porch has at most.
 
-    Where the caller may not see them: the built-in rules, with a word about it, and no limit.
+    Without the permission to read them: the built-in rules, with a word about it, and no limit.
     """
     try:
         deployed = configuring.deployed(stack)
         _, known = in_force(deployed)
-        most = seconds(known.values["porch"]["execution_timeout"])
-        return typed.rules(known.values), min(most, deployed.function_seconds - SETTLE_SECONDS)
-    except refusals.AWS_ERRORS as error:
-        if not following.denied(error):
+    except ClientError as error:
+        if not aws.is_denied(error):
             raise
         click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
-    return Rules(), math.inf
+        return Rules(), math.inf
+    most = seconds(known.values["porch"]["execution_timeout"])
+    return typed.rules(known.values), min(most, deployed.function_seconds - SETTLE_SECONDS)
 
 
 def warn_of_cuts(bodies: Mapping[str, bytes], longest: float) -> None:
@@ -83,27 +78,19 @@ def warn_of_cuts(bodies: Mapping[str, bytes], longest: float) -> None:
             console.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
 
 
-def validated(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> None:
-    """Hold every file to the rules; end the command, with every violation, where one breaks any."""
+def validate(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> None:
+    """Validate every file; end the command, with every violation, where one breaks a rule."""
     reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
     broken = {name: report for name, report in reports.items() if not report.valid}
-    if broken and as_json:
+    if not broken:
+        return
+    if as_json:
         console.print_json([document_of(Source(name), report) for name, report in broken.items()])
     for name, report in broken.items() if not as_json else ():
         for line in lines(Source(name), report):
             click.echo(line, err=True)
-    _note_strict({name: bodies[name] for name in broken}, rules)
-    if broken:
-        why = _of(len(broken), len(reports))
-        raise click.ClickException(f"nothing was sent: {why}; correct or leave out those above")
-
-
-def _note_strict(broken: Mapping[str, bytes], rules: Rules) -> None:
-    """Name the files that would be valid in the other security mode, which the operator of the stack can choose."""
-    standard = replace(rules, mode=SecurityMode.STANDARD)
-    if prose := [name for name, body in broken.items() if inspect(body, standard, name).valid]:
+    standard = replace(rules, mode=SecurityMode.STANDARD)  # which the operator of the stack can choose
+    if prose := [name for name in broken if inspect(bodies[name], standard, name).valid]:
         click.echo(_STRICT.format(", ".join(prose)), err=True)
-
-
-def _of(broken: int, every: int) -> str:
-    return "the file breaks a rule" if every == 1 else f"{broken} of {every} files break a rule"
+    why = "the file breaks a rule" if len(reports) == 1 else f"{len(broken)} of {len(reports)} files break a rule"
+    raise click.ClickException(f"nothing was sent: {why}; correct or leave out those above")

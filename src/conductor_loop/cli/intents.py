@@ -1,4 +1,4 @@
-"""What became of intents, and sending them again."""
+"""``conductor-loop status`` and ``retry``: what became of an intent, and sending it again."""
 
 import sys
 import time
@@ -6,33 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from botocore.exceptions import ClientError
 
-from conductor_loop.aws import operator
-from conductor_loop.aws.operator import Standing
-from conductor_loop.cli import answers, console
+from conductor_loop.cli import answers, aws, console
+from conductor_loop.cli import bucket as reading
 from conductor_loop.cli.answers import Stage
+from conductor_loop.cli.bucket import Standing
 from conductor_loop.cli.common import (
     DAY_SECONDS,
     Duration,
     WrongUsage,
-    bucket_option,
-    file_name,
-    handoff_bucket,
+    bucket_command,
+    name_argument,
     output_option,
-    speaks_to_aws,
-    stack_option,
+    suggest,
 )
-from conductor_loop.cli.completing import names
-from conductor_loop.errors import ConditionFailed, Illegible
-from conductor_loop.intent import FILE_NAME, Priority
+from conductor_loop.errors import ConditionFailed
+from conductor_loop.intent import FILE_NAME
+from conductor_loop.storage import inbox
 
 _POLL_SECONDS = 0.5
+_ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
 
 
 @click.command()
-@click.argument("name", type=file_name, shell_complete=names)
-@bucket_option
-@stack_option
+@name_argument
 @click.option(
     "--wait", type=Duration(most=DAY_SECONDS), default="0s", show_default=True, help="How long to wait for the answer."
 )
@@ -41,8 +39,8 @@ _POLL_SECONDS = 0.5
     type=click.Choice(["text", "json"]),
     help="text: a few lines for people, by default in a terminal. json: the document as it lies in the bucket.",
 )
-@speaks_to_aws
-def status(name: str, bucket: str | None, stack: str, wait: float, output: str | None) -> None:
+@bucket_command
+def status(name: str, bucket: str, wait: float, output: str | None) -> None:
     """Print the status of the intent NAME.
 
     With --wait, that of the file which is in the bucket now, even if the name was used before.
@@ -60,16 +58,15 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str |
       3  no answer yet, or nothing of that name yet
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
-    bucket = handoff_bucket(bucket, stack)
-    found, said = _awaited(name, bucket, wait)
-    reached = answers.stage(name, found)
-    if reached is Stage.ABSENT and not FILE_NAME.fullmatch(name):
+    found, said = _await(name, bucket, wait)
+    stage = answers.stage(name, found)
+    if stage is Stage.ABSENT and not FILE_NAME.fullmatch(name):
         rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
         wrong = f"{name} is no intent's name, and nothing of that name was answered: {rule}"
-        raise WrongUsage(console.printable(wrong + answers.suggestion(name)))
-    if found.status is not None and not (reached is Stage.REPLACED and wait):
+        raise WrongUsage(console.printable(wrong + answers.correction(name)))
+    if found.status is not None and not (stage is Stage.REPLACED and wait):
         if output == "text" or (output is None and sys.stdout.isatty()):
-            _tell(found.document)
+            _print(found.document)
         else:
             click.echo(found.status, nl=False)
     if (remark := answers.remark(name, bucket, found)) not in {"", said}:
@@ -77,86 +74,22 @@ def status(name: str, bucket: str | None, stack: str, wait: float, output: str |
     raise click.exceptions.Exit(answers.exit_code(name, found))
 
 
-@click.command()
-@click.argument("name", type=file_name, shell_complete=names)
-@bucket_option
-@stack_option
-@output_option
-@speaks_to_aws
-def retry(name: str, bucket: str | None, stack: str, *, as_json: bool) -> None:
-    """Send the failed intent NAME again, as it is.
-
-    Its input is put into the root again, as failed/ keeps it. Only where its newest answer is failed or timeout, and
-    nothing of that name waits: an old failure must not undo what came after it.
-
-    \b
-    Example:
-      conductor-loop retry intent-no-such-deployment.json
-
-    Exit codes: 0 sent again, 1 it is not to be, 2 nothing of that name, 4 AWS refuses or does not answer.
-    """  # noqa: D301 - click wants the control character
-    bucket = handoff_bucket(bucket, stack)
-    kept = operator.kept(bucket, name)
-    if not FILE_NAME.fullmatch(name):
-        raise WrongUsage(answers.misnamed(name, bucket, kept))
-    found = operator.standing(bucket, name)
-    if refusal := answers.refusal(name, bucket, found, kept):
-        nothing = answers.stage(name, found) is Stage.ABSENT
-        raise WrongUsage(refusal) if nothing else click.ClickException(refusal)
-    try:
-        if not operator.resubmit(bucket, name):
-            raise click.ClickException(f"failed/{name} is gone, as it is kept for a time only: copy the file again")
-    except Illegible as error:
-        raise click.ClickException(f"failed/{name} cannot be read ({error}): its sender has to send it again") from None
-    except ConditionFailed:
-        follow = f"follow it with: conductor-loop status {name} --wait 30"
-        raise click.ClickException(f"{name} was sent again just now, and is left as it is; {follow}") from None
-    if warning := answers.warning(found):
-        click.echo(warning, err=True)
-    if as_json:
-        console.print_json({"file": name, "sent": True, "warning": warning or None})
-    click.echo(f"{name} is sent again; follow it with: conductor-loop status {name} --wait 30", err=True)
+def _await(name: str, bucket: str, seconds: float) -> tuple[Standing, str]:
+    """Wait until nothing more comes, or for so long; where the name stands then, and the last remark meanwhile."""
+    deadline, said = time.monotonic() + seconds, ""
+    while True:
+        found = reading.standing(bucket, name)
+        stage = answers.stage(name, found)
+        hopeless = stage is Stage.ABSENT and not FILE_NAME.fullmatch(name)
+        if stage.over or hopeless or not time.monotonic() < deadline:  # not a number, either
+            return found, said
+        if stage is Stage.RETRYING and (remark := answers.remark(name, bucket, found)) != said:
+            click.echo(console.printable(remark), err=True)
+            said = remark
+        time.sleep(_POLL_SECONDS)
 
 
-@click.command()
-@stack_option
-@click.option("--dry-run", is_flag=True, help="Print what each is about (name, priority, version); move nothing.")
-@output_option
-@speaks_to_aws
-def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
-    """Move the dead letters back to their queues, once their cause is fixed.
-
-    \b
-    Examples:
-      conductor-loop redrive --dry-run
-      conductor-loop redrive
-    """  # noqa: D301 - click wants the control character
-    found = operator.outputs(stack)
-    if dry_run:
-        _show_dead_letters(*operator.dead_letters(found["DeadLetterQueue"]), as_json=as_json)
-        return
-    queues: dict[Priority, str] = {
-        one: found[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL
-    }
-    moved = operator.redrive(found["DeadLetterQueue"], queues)
-    if as_json:
-        console.print_json({"moved": moved})
-    click.echo("SQS is moving the dead letters back" if moved is None else f"{moved} moved back", err=True)
-
-
-def _show_dead_letters(letters: list[str], there: int, *, as_json: bool) -> None:
-    if as_json:
-        console.print_json({"dead_letters": letters, "in_queue": there})
-    for letter in [] if as_json else letters:
-        click.echo(console.printable(letter))
-    if len(letters) < there:
-        hidden = "others are looking at the rest, or have just looked; try again in a minute"
-        click.echo(f"{len(letters)} of about {there} dead letters: {hidden}", err=True)
-    elif not letters:
-        click.echo("no dead letters", err=True)
-
-
-def _tell(document: Mapping[str, Any]) -> None:
+def _print(document: Mapping[str, Any]) -> None:
     """Print what a reader of a status looks for first."""
     details, package = document.get("error_details", {}), document.get("package", {})
     colour = "green" if document["status"] in answers.GOOD else "red"
@@ -171,23 +104,60 @@ def _tell(document: Mapping[str, Any]) -> None:
         "attempt": document.get("attempt"),
         "correlation": document.get("correlation_id"),
     }
-    for key, text in fields.items():
-        if text:
-            click.echo(f"  {key:11}  {console.printable(str(text))}")
-    for violation in details.get("validation_errors", []):
-        click.echo(f"  {'':11}  {console.printable(str(violation.get('message')))}")
+    rows = [(key, text) for key, text in fields.items() if text]
+    rows += [("", violation.get("message")) for violation in details.get("validation_errors", [])]
+    for key, text in rows:
+        click.echo(f"  {key:11}  {console.printable(str(text))}")
 
 
-def _awaited(name: str, bucket: str, seconds: float) -> tuple[Standing, str]:
-    """Wait until nothing more comes, or for so long; where the name stands then, and what was said meanwhile."""
-    deadline, said = time.monotonic() + seconds, ""
-    while True:
-        found = operator.standing(bucket, name)
-        reached = answers.stage(name, found)
-        hopeless = reached is Stage.ABSENT and not FILE_NAME.fullmatch(name)
-        if reached.over or hopeless or not time.monotonic() < deadline:  # not a number, either
-            return found, said
-        if reached is Stage.RETRYING and (remark := answers.remark(name, bucket, found)) != said:
-            click.echo(console.printable(remark), err=True)
-            said = remark
-        time.sleep(_POLL_SECONDS)
+@click.command()
+@name_argument
+@bucket_command
+@output_option
+def retry(name: str, bucket: str, *, as_json: bool) -> None:
+    """Send the failed intent NAME again, as it is.
+
+    Its input is put into the root again, as failed/ keeps it. Only where its newest answer is failed or timeout, and
+    nothing of that name waits: an old failure must not undo what came after it.
+
+    \b
+    Example:
+      conductor-loop retry intent-no-such-deployment.json
+
+    Exit codes: 0 sent again, 1 it is not to be, 2 nothing of that name, 4 AWS refuses or does not answer.
+    """  # noqa: D301 - click wants the control character
+    kept = reading.kept(bucket, name)
+    if not FILE_NAME.fullmatch(name):
+        raise WrongUsage(answers.misnamed(name, bucket, kept))
+    found = reading.standing(bucket, name)
+    if refusal := answers.refusal(name, bucket, found, kept):
+        nothing = answers.stage(name, found) is Stage.ABSENT
+        raise WrongUsage(refusal) if nothing else click.ClickException(refusal)
+    _resubmit(bucket, name)
+    if warning := answers.warning(found):
+        click.echo(warning, err=True)
+    if as_json:
+        console.print_json({"file": name, "sent": True, "warning": warning or None})
+    click.echo(f"{name} is sent again; follow it with: {suggest('status', name, '--wait', 30)}", err=True)
+
+
+def _resubmit(bucket: str, name: str) -> None:
+    """Put a failed input into the root again, where it is a new intent; end the command where that cannot be."""
+    s3 = aws.client("s3")
+    try:
+        body = s3.get_object(Bucket=bucket, Key=f"failed/{name}")["Body"].read()
+        inbox.put(s3, bucket, name, body, replace=False)
+    except s3.exceptions.NoSuchKey:
+        raise click.ClickException(
+            f"failed/{name} is gone, as it is kept for a time only: copy the file again"
+        ) from None
+    except ConditionFailed:
+        follow = f"follow it with: {suggest('status', name, '--wait', 30)}"
+        raise click.ClickException(f"{name} was sent again just now, and is left as it is; {follow}") from None
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _ILLEGIBLE:
+            raise
+        reason = error.response["Error"]["Message"]
+        raise click.ClickException(
+            f"failed/{name} cannot be read ({reason}): its sender has to send it again"
+        ) from None

@@ -1,5 +1,6 @@
 """``conductor-loop list``: intents, newest first."""
 
+import heapq
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -11,24 +12,20 @@ from typing import Any
 
 import click
 
-from conductor_loop.aws import operator, overview
-from conductor_loop.aws.operator import Listed as Lying
-from conductor_loop.cli import console
-from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
+from conductor_loop.cli import aws, console
+from conductor_loop.cli.common import Duration, stack_command
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Phase
 from conductor_loop.storage.listing import Listed, Listing, Wanted
 
 _RECEIVED = "received"  # in the root, and not read yet
-_UNDECIDED = {state for state in Phase if not state.done}
 _GROUPS: Mapping[str, set[str]] = {  # by where the file lies
-    "waiting": {_RECEIVED, *_UNDECIDED},
+    "waiting": {_RECEIVED, *(state for state in Phase if not state.done)},
     "processed": {Phase.SUCCEEDED, Phase.SKIPPED},
     "failed": {Phase.FAILED, Phase.TIMED_OUT},
 }
 _STATES = {console.word(state): state for state in (*_GROUPS, _RECEIVED, *Phase)}  # by the words that are shown
 _PAGE = 100
-_AT_ONCE = 8  # calls
 _COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
 
 
@@ -42,17 +39,13 @@ class _State(click.Choice[str]):
 @click.command("list")
 @click.option("--state", type=_State(_STATES), help="Only these: a folder (waiting, processed, failed), or one state.")
 @click.option(
-    "--priority",
-    type=click.Choice([*map(str, Priority)]),
-    help="Only those that are treated with it; known from the first attempt on.",
+    "--priority", type=click.Choice([*map(str, Priority)]), help="Only those treated with it; known once it is read."
 )
-@click.option("--namespace", help="Only those of this namespace; known from the first attempt on.")
+@click.option("--namespace", help="Only those of this namespace; known once the intent is read.")
 @click.option("--since", type=Duration(), default="7d", show_default=True, help="Only those that arrived since.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones.")
-@stack_option
-@output_option
-@speaks_to_aws
-def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options, by name
+@stack_command
+def list_(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options, by name
     """List intents, newest first.
 
     When they arrived, their state, priority, namespace and attempts, and their name; a narrow terminal goes without
@@ -65,11 +58,11 @@ def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
       conductor-loop list --state failed --since 24h
       conductor-loop list --namespace oran-sim --priority high --limit 10 --output json
     """  # noqa: D301 - click wants the control character
-    found = _found(stack, **wanted)
+    found = [_cells(one) for one in _find(stack, **wanted)]
     if as_json:
-        console.print_json([dict(zip(_COLUMNS, _cells(one), strict=True)) for one in found])
+        console.print_json([dict(zip(_COLUMNS, cells, strict=True)) for cells in found])
         return
-    rows = [[str(value) for value in _cells(one)] for one in found]
+    rows = [[str(value) for value in cells] for cells in found]
     if sys.stdout.isatty():  # of which the name needs more than the year
         rows = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in rows]
     console.print_rows(_COLUMNS, rows, flexible="name", least=("attempts", "priority", "namespace"))
@@ -77,22 +70,21 @@ def listed(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401
         click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
 
 
-def _found(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> list[Listed]:
-    """Give what the table knows, and what lies in the root and is not in the table yet."""
-    outputs, now = operator.outputs(stack), time.time()
+def _find(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> list[Listed]:
+    """Find what the table knows, and what lies in the root and is not in the table yet."""
+    outputs, now = aws.outputs(stack), time.time()
     given: dict[str, str] = {name: value for name, value in filters.items() if value}
-    states: set[str] = _GROUPS.get(state or "", {state} if state else set())
+    states = _GROUPS.get(state or "", {state} if state else set())
     one_state = {"state": state} if state and state in {*Phase} and state not in _GROUPS else {}
-    table = overview.intents(outputs["StateTable"], since)
-    wanted = Wanted(min(_PAGE, limit), given | one_state)
-    start = f"{datetime.fromtimestamp(now - since, UTC):%Y-%m-%dT%H:%M:%S}"
-    rows = (one for one in _rows(table, wanted, now) if not states or one.state in states)
-    known = list(islice((one for one in rows if one.arrived >= start), limit))
+    table = Listing(aws.client("dynamodb"), outputs["StateTable"], since)
+    start = datetime.fromtimestamp(now - since, UTC)
+    rows = _rows(table, Wanted(min(_PAGE, limit), given | one_state), now)
+    recent = (one for one in rows if one.arrived >= f"{start:%Y-%m-%dT%H:%M:%S}")
+    known = list(islice((one for one in recent if not states or one.state in states), limit))
     if given or (states and _RECEIVED not in states):
         return known
-    lying = operator.waiting(outputs["HandoffBucket"], datetime.fromtimestamp(now - since, UTC), limit)
-    strangers = _strangers(table, lying, {one.version_id for one in known})
-    return sorted([*known, *strangers], key=lambda one: one.arrived, reverse=True)[:limit]
+    unread = _unread(table, _root(outputs["HandoffBucket"], start, limit), {one.version_id for one in known})
+    return sorted([*known, *unread], key=lambda one: one.arrived, reverse=True)[:limit]
 
 
 def _rows(table: Listing, wanted: Wanted, now: float) -> Iterator[Listed]:
@@ -104,16 +96,26 @@ def _rows(table: Listing, wanted: Wanted, now: float) -> Iterator[Listed]:
         wanted = replace(wanted, position=page.position)
 
 
-def _strangers(table: Listing, lying: list[Lying], met: set[str]) -> list[Listed]:
-    """Give what lies in the root of which the table knows nothing, though it may know other versions of the name."""
-    waiting = [one for one in lying if one.version_id not in met]
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        answers = list(pool.map(lambda one: table.newest(one.name), waiting))
+def _root(bucket: str, since: datetime, limit: int) -> list[Listed]:
+    """List the newest inputs of the root, at most ``limit``. S3 sorts by name, so that all of them are listed."""
+    pages = aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Delimiter="/")
+    versions = (one for page in pages for one in page.get("Versions", []) if one["IsLatest"])
+    newest = heapq.nlargest(
+        limit, (one for one in versions if one["LastModified"] >= since), lambda one: one["LastModified"]
+    )
     return [
-        Listed(one.name, "", _RECEIVED, f"{one.since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
-        for one, answer in zip(waiting, answers, strict=True)
-        if answer is None or one.version_id not in answer.versions
+        Listed(one["Key"], one["VersionId"], _RECEIVED, f"{one['LastModified'].astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
+        for one in newest
     ]
+
+
+def _unread(table: Listing, root: list[Listed], met: set[str]) -> list[Listed]:
+    """Leave what the table does not know, though it may know other versions of the name."""
+    unmet = [one for one in root if one.version_id not in met]
+    with ThreadPoolExecutor(max_workers=aws.AT_ONCE) as pool:
+        answers = list(pool.map(lambda one: table.newest(one.name), unmet))
+    known = [answer.versions if answer else frozenset() for answer in answers]
+    return [one for one, versions in zip(unmet, known, strict=True) if one.version_id not in versions]
 
 
 def _cells(one: Listed) -> list[Any]:

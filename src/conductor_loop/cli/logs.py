@@ -2,16 +2,17 @@
 
 import json
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from conductor_loop.aws import logs as groups
-from conductor_loop.cli import answers, console
-from conductor_loop.cli.common import Duration, WrongUsage, file_name, output_option, speaks_to_aws, stack_option
-from conductor_loop.cli.completing import names
+from conductor_loop.cli import answers, aws, console
+from conductor_loop.cli.common import Duration, WrongUsage, complete, file_name, stack_command, suggest
 
+_FUNCTIONS = ("conductor", "sweeper", "api")
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
     "level", "location", "message", "timestamp", "service", "handoff", "intent", "worker_id", "config_version",
     "cold_start", "function_name", "function_memory_size", "function_arn", "function_request_id", "xray_trace_id",
@@ -22,11 +23,9 @@ _DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
 
 
 @click.command()
-@click.argument("name", type=file_name, shell_complete=names, required=False)
-@stack_option
+@click.argument("name", type=file_name, shell_complete=complete, required=False)
 @click.option("--since", type=Duration(), help="How far to look back; 10m by default, 7d for one intent.")
-@output_option
-@speaks_to_aws
+@stack_command
 def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) -> None:
     """Print what the functions have logged, of all intents or of the intent NAME.
 
@@ -41,14 +40,39 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
       conductor-loop logs intent-scale-up-001.json --since 24h --output json
     """  # noqa: D301 - click wants the control character
     back = since if since is not None else _OF_ONE_SECONDS if name else _OF_ALL_SECONDS
-    lines = [(line, readable(line.text, name)) for line in groups.lines(stack, name, time.time() - back)]
-    found = [(line, text) for line, text in lines if text is not None]
+    since = time.time() - back
+    lines = [line for one in _FUNCTIONS for line in group(f"/conductor-loop/{stack}/{one}", name, since)]
+    read = [(line, readable(line.text, name)) for line in sorted(lines, key=lambda line: line.at)]
+    found = [(line, text) for line, text in read if text is not None]
     for line, text in found:
         at = f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z"
         click.echo(json.dumps({"at": at, **_fields(line.text)}) if as_json else f"{at} {console.printable(text)}")
     if not found and name:
-        more = f"look further back with --since 30d, or see: conductor-loop status {name}"
-        raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{answers.suggestion(name)}"))
+        more = f"look further back with --since 30d, or see: {suggest('status', name)}"
+        raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{answers.correction(name)}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event of a log group."""
+
+    at: float  # epoch seconds
+    text: str
+
+
+def group(name: str, word: str | None, since: float) -> Iterator[Line]:
+    """Read a log group since (epoch seconds), oldest first; with ``word``, what may hold it. Raises NotFoundHere."""
+    client = aws.client("logs")
+    pattern = {"filterPattern": f'"{word}"'} if word else {}
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=name, startTime=int(since * 1000), **pattern
+    )
+    try:
+        for page in pages:
+            yield from (Line(event["timestamp"] / 1000, event["message"]) for event in page["events"])
+    except client.exceptions.ResourceNotFoundException:
+        wrong = f"there is no log group {name} in {client.meta.region_name}"
+        raise aws.NotFoundHere(f"{wrong}: name another stack with --stack, or another region with AWS_REGION") from None
 
 
 def readable(text: str, name: str | None) -> str | None:
@@ -65,7 +89,8 @@ def readable(text: str, name: str | None) -> str | None:
     if name not in {None, about}:
         return None
     shown = {key: value for key, value in event.items() if key not in _NOT_SHOWN and value is not None}
-    rest = [f"{key}={_short(value)}" for key, value in sorted(shown.items(), key=lambda one: _rank(one[0]))]
+    first = [key for key in _FIRST if key in shown]
+    rest = [f"{key}={_short(shown[key])}" for key in (*first, *(key for key in shown if key not in _FIRST))]
     return " ".join([f"{event['level']:7}", about or "-", str(event.get("message")), *rest])
 
 
@@ -78,13 +103,8 @@ def _fields(text: str) -> dict[str, Any]:
     return event if isinstance(event, dict) else {"message": text}
 
 
-def _rank(key: str) -> int:
-    """Put what a reader looks for first."""
-    return _FIRST.index(key) if key in _FIRST else len(_FIRST)
-
-
 def _of_lambda(event: dict[str, Any]) -> str | None:
-    """Tell of an invocation that Lambda itself ended: out of time, or of memory."""
+    """Describe an invocation that Lambda itself ended: out of time, or of memory."""
     report = event.get("record", {})
     if "status" not in report or report["status"] in _DULL:
         return None

@@ -1,4 +1,4 @@
-"""Which stack a command is about: the local one, where nothing else is said."""
+"""Which stack a command is about: the local one, where nothing else is named."""
 
 import os
 import re
@@ -36,6 +36,15 @@ def take_local() -> dict[str, str]:
     return local
 
 
+def local_variables(folder: Path) -> dict[str, str]:
+    """Read what `make up` has written in this folder or one above; nothing unless it leads to this machine."""
+    path = next((found for one in (folder, *folder.parents) if (found := one / ".local/env").is_file()), None)
+    written = dict(_LINE.findall(path.read_text("utf-8", "replace"))) if path else {}
+    if not _LOOPBACK.fullmatch(written.get("AWS_ENDPOINT_URL", "")) or not written.keys() >= set(_TAKEN):
+        return {}
+    return {name: written[name] for name in _TAKEN}
+
+
 def take_region() -> None:
     """Have AWS_REGION count before AWS_DEFAULT_REGION, the only one that botocore reads, as for AWS CLI v2."""
     if region := os.environ.get("AWS_REGION"):
@@ -48,39 +57,25 @@ def endpoints() -> list[str]:
 
 
 def used(region: str) -> str:
-    """Say whose credentials, which region and which endpoint the SDK takes."""
+    """Name the credentials, the region and the endpoint that the SDK uses."""
     keys = "keys of AWS_ACCESS_KEY_ID" if os.environ.get("AWS_ACCESS_KEY_ID") else f"profile {_profile() or 'default'}"
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     return ", ".join([keys, f"region {region}", *([f"endpoint {endpoint}"] if endpoint else [])])
 
 
-def _profile() -> str | None:
-    return next((found for one in _PROFILES if (found := os.environ.get(one))), None)
-
-
 def warn_of_profile() -> None:
-    """Say what of the environment the SDK takes before the profile that is named: its keys, its endpoint."""
-    name, endpoint = _profile(), os.environ.get("AWS_ENDPOINT_URL")
-    if not name:
+    """Name what of the environment the SDK uses before the profile that is named: its keys, its endpoint."""
+    name, endpoint, keys = _profile(), os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ACCESS_KEY_ID")
+    if not name or not (keys or endpoint):
         return
     unset = " ".join(one for one in (_KEYS + _OF_LOCAL if endpoint else _KEYS) if os.environ.get(one))
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        taken = f" and the endpoint {endpoint}" if endpoint else ""
-        click.echo(
-            f"profile {name} is not used, but the keys{taken} of the environment; for it: unset {unset}", err=True
-        )
-    elif endpoint:
-        click.echo(
-            f"profile {name} is used at {endpoint}, the endpoint of the environment; for AWS: unset {unset}", err=True
-        )
+    taken = f" and the endpoint {endpoint}" if endpoint else ""
+    if keys:
+        warning = f"profile {name} is not used, but the keys{taken} of the environment; for it: unset {unset}"
+    else:
+        warning = f"profile {name} is used at {endpoint}, the endpoint of the environment; for AWS: unset {unset}"
+    click.echo(warning, err=True)
 
 
-def local_variables(folder: Path) -> dict[str, str]:
-    """Read what `make up` has written in this folder or one above; nothing unless it leads to this machine."""
-    path = next((found for one in (folder, *folder.parents) if (found := one / ".local/env").is_file()), None)
-    if path is None:
-        return {}
-    written = dict(_LINE.findall(path.read_text("utf-8", "replace")))
-    if not _LOOPBACK.fullmatch(written.get("AWS_ENDPOINT_URL", "")) or not written.keys() >= set(_TAKEN):
-        return {}
-    return {name: written[name] for name in _TAKEN}
+def _profile() -> str | None:
+    return next((found for one in _PROFILES if (found := os.environ.get(one))), None)

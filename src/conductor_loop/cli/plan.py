@@ -1,19 +1,22 @@
 """``conductor-loop plan``: what an intent would change, before it is sent."""
 
-from base64 import b64decode
+import json
+import shlex
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from conductor_loop.aws import asking, operator, packages
-from conductor_loop.cli import console, drafts
-from conductor_loop.cli.common import FAILED, NO_AWS, WrongUsage, output_option, speaks_to_aws, stack_option
-from conductor_loop.cli.differences import changes, print_changes
+from conductor_loop.cli import aws, bucket, console, drafts
+from conductor_loop.cli.common import FAILED, NO_AWS, WrongUsage, stack_command
+from conductor_loop.cli.packages import Packages, Stored, changes, print_changes
 
 _MOST_BYTES = 4 * 1024**2  # of an intent: what Lambda takes has 6 MB, and it grows by a third on its way
-_WORDS = {
+_READ_SECONDS = 900  # a dry run may take as long as an invocation
+_VERDICTS = {
     "applied": ("would be applied", "green"),
     "refused": ("would be refused", "red"),
     "failed": ("would fail", "red"),
@@ -21,11 +24,44 @@ _WORDS = {
 }
 
 
+@dataclass(slots=True)
+class _Plan:
+    """What the function says of an intent, and what else is known of its name and its target."""
+
+    name: str
+    found: Mapping[str, Any]  # as ``planning.plan`` gives it
+    remarks: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)  # files for the same target
+    old: Stored | None = None  # the target's newest package
+    new: Stored | None = None
+
+    @property
+    def verdict(self) -> str:
+        """One of ``_VERDICTS``."""
+        return next((one for one in ("refused", "failed", "untried") if one in self.found), "applied")
+
+    @property
+    def error(self) -> Mapping[str, Any] | None:
+        """Why it would be refused or fail."""
+        return self.found.get("refused") or self.found.get("failed")
+
+    @property
+    def delivered(self) -> Mapping[str, Any]:
+        """What porch says of the delivery, if it was run."""
+        found: Mapping[str, Any] = self.found.get("delivered", {})
+        return found
+
+    @property
+    def previous(self) -> int | None:
+        """The replicas before: the cluster's, where it was asked, else those of the last applied intent."""
+        applied = self.found.get("applied") or {}
+        known = self.delivered.get("previous_replicas")
+        return applied.get("replicas") if known is None else known
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@stack_option
-@output_option
-@speaks_to_aws
+@stack_command
 def plan(file: Path, stack: str, *, as_json: bool) -> None:
     """Say what the intent in FILE would change, and change nothing.
 
@@ -49,131 +85,115 @@ def plan(file: Path, stack: str, *, as_json: bool) -> None:
     name, body = next(iter(drafts.read([file]).items()))
     if len(body) > _MOST_BYTES:
         raise WrongUsage(f"{file} is too large for a plan: it has more than {_MOST_BYTES} bytes")
-    found = _Found(name, stack, body)
+    outputs = aws.outputs(stack)
+    made = _Plan(name, _invoke(outputs["ConductorFunction"], name, body))
+    if made.verdict != "refused":
+        _compare(made, outputs["HandoffBucket"])
     if as_json:
-        console.print_json(found.document)
+        console.print_json(_document(made))
     else:
-        _print(found, file)
-    raise click.exceptions.Exit(0 if found.verdict in {"applied", "untried"} else FAILED)
+        _print(made, file)
+    raise click.exceptions.Exit(0 if made.error is None else FAILED)
 
 
-class _Found:
-    """A plan, and what else is to be known of its name and its target."""
-
-    def __init__(self, name: str, stack: str, body: bytes) -> None:
-        outputs = operator.outputs(stack)
-        try:
-            self.plan = asking.plan(outputs["ConductorFunction"], name, body)
-        except asking.Unanswered as error:
-            click.echo(console.printable(str(error)), err=True)
-            raise click.exceptions.Exit(NO_AWS) from None
-        self.name, self.remarks = name, [*_of_target(self.plan)]
-        self.verdict = next((one for one in ("refused", "failed", "untried") if one in self.plan), "applied")
-        self.old: packages.Stored | None = None
-        self.new: packages.Stored | None = None
-        self.waiting: list[str] = []
-        if self.verdict != "refused":
-            self._look(outputs["HandoffBucket"])
-
-    def _look(self, bucket: str) -> None:
-        self.waiting, whole = asking.waiting(bucket, self.plan["target"])
-        if others := [one for one in self.waiting if one != self.name]:
-            self.remarks.append(f"{', '.join(others)}: for the same target, and not answered yet")
-        if not whole:
-            self.remarks.append("very many intents wait, and not all of them were looked at")
-        self.remarks += _of_name(self.name, operator.standing(bucket, self.name))
-        package = self.plan.get("package")
-        if package and package["files"] is not None:
-            files = {path: b64decode(body) for path, body in package["files"].items()}
-            self.new = packages.Stored(package["name"], "", files)
-            self.old = packages.Shelf(bucket).newest(self.plan["target"])
-
-    @property
-    def previous(self) -> int | None:
-        """The replicas before: the cluster's, where it was asked, else those of the last applied intent."""
-        known = self.plan.get("delivered", {}).get("previous_replicas")
-        applied = self.plan.get("applied") or {}
-        return applied.get("replicas") if known is None else known
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """Tell a program."""
-        plan, package = self.plan, self.plan.get("package") or {}
-        error = plan.get("refused") or plan.get("failed")
-        kept = {
-            key: plan[key] for key in ("target", "replicas", "applied", "busy", "priority", "delivery") if key in plan
-        }
-        return {
-            "file": self.name,
-            "verdict": self.verdict,
-            **kept,
-            "previous_replicas": self.previous,
-            "notes": [*plan.get("delivered", {}).get("notes", []), *self.remarks],
-            "waiting": self.waiting,
-            "error": error,
-            "untried": plan.get("untried"),
-            "package": package.get("name"),
-            "previous_package": self.old.name if self.old else None,
-            "changes": changes(self.old, self.new) if self.old and self.new else {},
-        }
+def _invoke(function: str, file: str, body: bytes) -> Mapping[str, Any]:
+    """Have the function look at an intent; end the command where it has no plan to give."""
+    principal = f"AWS:{aws.client('sts').get_caller_identity()['UserId']}"  # the caller, as S3's events name it
+    asked = {"plan": {"file": file, "body": b64encode(body).decode(), "principal": principal}}
+    # In one attempt: made again by the SDK, a dry run would run beside the first.
+    client = aws.client("lambda", read_timeout=_READ_SECONDS, retries={"total_max_attempts": 1})
+    response = client.invoke(FunctionName=function, Payload=json.dumps(asked).encode())
+    document: dict[str, Any] = json.loads(response["Payload"].read())
+    if document and "FunctionError" not in response:
+        return document
+    error = f"{document.get('errorType', 'error')}: {document.get('errorMessage', '')}"
+    why = f"the function has failed ({error}); see: conductor-loop logs"
+    older = "the stack's function makes no plans: deploy this version to it first"
+    click.echo(console.printable(why if "FunctionError" in response else older), err=True)
+    raise click.exceptions.Exit(NO_AWS)
 
 
-def _of_target(plan: Mapping[str, Any]) -> Iterator[str]:
-    if plan.get("busy"):
-        yield "an intent for the same target is processed right now: what is there will change"
+def _compare(made: _Plan, place: str) -> None:
+    """Look for what else is about the target and the name, and for the target's newest package."""
+    target, name, package = made.found["target"], made.name, made.found.get("package")
+    if made.found.get("busy"):
+        made.remarks.append("an intent for the same target is processed right now: what is there will change")
+    made.waiting, whole = bucket.waiting(place, target)
+    if others := [one for one in made.waiting if one != name]:
+        made.remarks.append(f"{', '.join(others)}: for the same target, and not answered yet")
+    if not whole:
+        made.remarks.append("very many intents wait, and not all of them were looked at")
+    standing = bucket.standing(place, name)
+    if standing.waiting is not None:
+        there = f"{name} lies in the bucket already (version {standing.waiting})"
+        made.remarks.append(f"{there}, and this one would take its place")
+    elif standing.document:
+        made.remarks.append(f"the name was used before ({standing.document['status']}): the newer file counts")
+    if package and package["files"] is not None:
+        files = {path: b64decode(body) for path, body in package["files"].items()}
+        made.new, made.old = Stored(package["name"], "", files), Packages(place).newest(target)
 
 
-def _of_name(name: str, found: Any) -> Iterator[str]:  # noqa: ANN401 - a Standing
-    if found.waiting is not None:
-        yield f"{name} lies in the bucket already (version {found.waiting}), and this one would take its place"
-    elif found.document:
-        yield f"the name was used before ({found.document['status']}): the newer file counts"
+def _document(made: _Plan) -> dict[str, Any]:
+    keys = ("target", "replicas", "applied", "busy", "priority", "delivery")
+    return {
+        "file": made.name,
+        "verdict": made.verdict,
+        **{key: made.found[key] for key in keys if key in made.found},
+        "previous_replicas": made.previous,
+        "notes": [*made.delivered.get("notes", []), *made.remarks],
+        "waiting": made.waiting,
+        "error": made.error,
+        "untried": made.found.get("untried"),
+        "package": (made.found.get("package") or {}).get("name"),
+        "previous_package": made.old.name if made.old else None,
+        "changes": changes(made.old, made.new) if made.old and made.new else {},
+    }
 
 
-def _print(found: _Found, file: Path) -> None:
-    words, colour = _WORDS[found.verdict]
-    click.echo(f"{console.printable(found.name)}  {click.style(words, fg=colour, bold=True)}")
-    for key, text in _lines(found):
+def _print(made: _Plan, file: Path) -> None:
+    words, colour = _VERDICTS[made.verdict]
+    click.echo(f"{console.printable(made.name)}  {click.style(words, fg=colour, bold=True)}")
+    for key, text in (*_errors(made), *_facts(made)):
         click.echo(f"  {key:11}  {console.printable(text)}")
-    for remark in found.remarks:
+    for remark in made.remarks:
         console.note("note     ", f" {console.printable(remark)}", "yellow")
-    if found.new is None:
+    if made.new is None:
         return
-    if found.old is None:
-        click.echo(f"{found.new.name} would be the target's first package", err=True)
+    if made.old is None:
+        click.echo(f"{made.new.name} would be the target's first package", err=True)
     else:
-        print_changes(found.old, found.new)
-    click.echo(f"nothing was changed; send it with: conductor-loop submit {file} --wait", err=True)
+        print_changes(made.old, made.new)
+    click.echo(f"nothing was changed; send it with: conductor-loop submit {shlex.quote(str(file))} --wait", err=True)
 
 
-def _lines(found: _Found) -> Iterator[tuple[str, str]]:
-    plan = found.plan
-    if error := plan.get("refused") or plan.get("failed"):
-        again = "; it would be tried again" if error.get("retried") else ""
-        yield "error", f"{error['code']} {error['error_code']}"
-        yield from (("", text) for text in _said(error, again))
-    if found.verdict == "refused":
+def _errors(made: _Plan) -> Iterator[tuple[str, str]]:
+    if (error := made.error) is None:
         return
-    yield "target", plan["target"]
-    yield "replicas", _change(found)
-    priority = plan["priority"]
+    yield "error", f"{error['code']} {error['error_code']}"
+    again = "; it would be tried again" if error.get("retried") else ""
+    yield from (("", one["message"]) for one in error.get("violations") or [{"message": error["message"] + again}])
+
+
+def _facts(made: _Plan) -> Iterator[tuple[str, str]]:
+    if made.verdict == "refused":
+        return
+    found, priority = made.found, made.found["priority"]
+    yield "target", found["target"]
+    yield "replicas", _change(made)
     yield "priority", priority["granted"] + (f" ({priority['note']})" if priority["note"] else "")
-    yield "delivery", plan.get("delivered", plan)["delivery"]
-    if package := plan.get("package"):
+    yield "delivery", (made.delivered or found)["delivery"]
+    if package := found.get("package"):
         yield "package", package["name"] + ("" if package["files"] is not None else " (too large to compare)")
-    yield from (("note", note) for note in plan.get("delivered", {}).get("notes", []))
-    if "untried" in plan:
-        yield "porch", plan["untried"]
+    yield from (("note", note) for note in made.delivered.get("notes", []))
+    if "untried" in found:
+        yield "porch", found["untried"]
 
 
-def _said(error: Mapping[str, Any], again: str) -> list[str]:
-    return [one["message"] for one in error.get("violations", [])] or [error["message"] + again]
-
-
-def _change(found: _Found) -> str:
-    wanted, applied = found.plan["replicas"], found.plan["applied"]
-    text = f"{'unknown' if found.previous is None else found.previous} -> {wanted}"
-    text += " (as they are)" if found.previous == wanted else ""
-    if applied and applied["replicas"] != found.previous:
+def _change(made: _Plan) -> str:
+    wanted, applied = made.found["replicas"], made.found["applied"]
+    text = f"{'unknown' if made.previous is None else made.previous} -> {wanted}"
+    text += " (as they are)" if made.previous == wanted else ""
+    if applied and applied["replicas"] != made.previous:
         text += f" (the cluster's; {applied['file']}, applied last, wanted {applied['replicas']})"
     return text

@@ -7,32 +7,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import click
 
-from conductor_loop.aws import configuring, operator
-from conductor_loop.cli import console
-from conductor_loop.cli.common import Duration, WrongUsage, output_option, speaks_to_aws, stack_option
+from conductor_loop.aws import configuring
+from conductor_loop.cli import Group, aws, console
+from conductor_loop.cli.common import Duration, WrongUsage, stack_command
 from conductor_loop.cli.config import in_force
-from conductor_loop.cli.lazy import Group
-from conductor_loop.storage import sdk
-from conductor_loop.tokens import Document, Scope, Token, UnreadableTokens, mint
+from conductor_loop.tokens import Document, Scope, UnreadableTokens, mint
 from conductor_loop.tokens.file import TokensFile
 from conductor_loop.tokens.secretsmanager import TokensSecret
 
-
-class Store(Protocol):
-    """Where the document of tokens is kept."""
-
-    def read(self) -> Document:
-        """Read the document."""
-
-    def change(self, edit: Callable[[Document], Document]) -> None:
-        """Put what ``edit`` makes of it in its place."""
-
-
-document_option = click.option(
+_document_option = click.option(
     "--document",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file with the tokens, for Vault or Kubernetes; the stack's secret by default.",
@@ -62,10 +49,8 @@ def token() -> None:
 @click.option(
     "--expires", type=Duration(most=math.inf), default="90d", show_default=True, help="How long it is good, e.g. 12h."
 )
-@stack_option
-@document_option
-@output_option
-@speaks_to_aws
+@_document_option
+@stack_command
 def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_json: bool, **about: Any) -> None:  # noqa: ANN401 - the options, by name
     """Make a token and print it, once. It is good within a minute.
 
@@ -88,10 +73,8 @@ def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_jso
 
 
 @token.command("list")
-@stack_option
-@document_option
-@output_option
-@speaks_to_aws
+@_document_option
+@stack_command
 def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
     """Print the tokens: id, name, scopes, and how long they are good.
 
@@ -109,17 +92,19 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
         shown = [{key: value for key, value in one.entry().items() if key != "sha256"} for one in found]
         console.print_json(shown)
         return
-    console.print_rows(("id", "name", "scopes", "until"), (_row(one, now) for one in found), flexible="name")
+    rows = []
+    for one in found:
+        standing = "good until" if one.expires > now else "expired on"
+        rows.append((one.id, one.name, ",".join(sorted(one.scopes)), f"{standing} {_day(one.expires)}"))
+    console.print_rows(("id", "name", "scopes", "until"), rows, flexible="name")
 
 
 @token.command()
 @click.argument("identifier", metavar="ID")
-@stack_option
-@document_option
-@output_option
-@speaks_to_aws
+@_document_option
+@stack_command
 def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool) -> None:
-    """Make the token ID worthless, within a minute. Where there is none of this ID, the exit code is 2.
+    """Revoke the token ID, within a minute. Where there is none of this ID, the exit code is 2.
 
     \b
     Example:
@@ -134,7 +119,7 @@ def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool)
     click.echo(f"{identifier} is revoked; copies of it are believed for a minute at most", err=True)
 
 
-def _store(stack: str, document: Path | None) -> Store:
+def _store(stack: str, document: Path | None) -> TokensFile | TokensSecret:
     if document is not None:
         return TokensFile(document)
     _, known = in_force(configuring.deployed(stack))
@@ -142,19 +127,14 @@ def _store(stack: str, document: Path | None) -> Store:
         raise click.ClickException(
             "this stack reads its tokens from Vault: change a file with --document, and put it there"
         )
-    return TokensSecret(partial(sdk.client, "secretsmanager"), operator.outputs(stack)["TokensSecret"])
+    return TokensSecret(partial(aws.client, "secretsmanager"), aws.outputs(stack)["TokensSecret"])
 
 
-def _change(store: Store, edit: Callable[[Document], Document]) -> None:
+def _change(store: TokensFile | TokensSecret, edit: Callable[[Document], Document]) -> None:
     try:
         store.change(edit)
     except (UnreadableTokens, ValueError, OSError) as error:
         raise click.ClickException(f"{error}; nothing was changed") from None
-
-
-def _row(one: Token, now: float) -> tuple[str, ...]:
-    standing = "good until" if one.expires > now else "expired on"
-    return one.id, one.name, ",".join(sorted(one.scopes)), f"{standing} {_day(one.expires)}"
 
 
 def _day(moment: float) -> str:

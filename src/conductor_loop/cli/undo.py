@@ -4,30 +4,30 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from conductor_loop.aws import asking, following, operator
-from conductor_loop.cli import answers, drafts
-from conductor_loop.cli.common import Duration, file_name, output_option, speaks_to_aws, stack_option
-from conductor_loop.cli.completing import names
-from conductor_loop.cli.follow import exit_code, follow
-from conductor_loop.cli.summary import Sent, print_summary
+from conductor_loop.cli import answers, aws, drafts, sending
+from conductor_loop.cli.bucket import waiting
+from conductor_loop.cli.common import Duration, name_argument, stack_command, suggest
 from conductor_loop.errors import ConditionFailed, Unreadable
 from conductor_loop.intent import Handoff
+from conductor_loop.intents.model import Phase, Row
+from conductor_loop.storage import inbox
+from conductor_loop.storage.rows import Key, read_row, text
+from conductor_loop.storage.state import StateTable
 from conductor_loop.validation import Rules, inspect
 
 _LONGEST = 150  # characters of an identifier that are kept; a name has at most 200
 
 
 @click.command()
-@click.argument("name", type=file_name, shell_complete=names)
+@name_argument
 @click.option("--wait", is_flag=True, help="Follow it to its end, and say what became of it.")
 @click.option("--timeout", type=Duration(), default="10m", show_default=True, help="With --wait: how long, at most.")
-@stack_option
-@output_option
-@speaks_to_aws
+@stack_command
 def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) -> None:
     """Put the target of the intent NAME back to the replicas that it had before.
 
@@ -49,40 +49,63 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
       4  AWS refuses or does not answer
       130  interrupted; what was sent goes on
     """  # noqa: D301 - click wants the control character
-    outputs = operator.outputs(stack)
+    outputs = aws.outputs(stack)
     bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
     newest = answers.final(name, bucket)
-    status = asking.applied(table, name) or newest  # the name may have been sent again since, and refused
+    status = _last_success(table, name) or newest  # the name may have been sent again since, and refused
     if status["status"] != "success":
         raise click.ClickException(f"{name} changed nothing: it is {status['status']} ({status['message']})")
-    target = _target(status)
+    _, namespace, deployment, *_ = status["package"]["prefix"].split("/")
+    target = f"{namespace}/{deployment}"
     _check_waiting(bucket, target)  # first: what waits now is seen here, or as the last applied one below
     replicas = _replicas(name, status, _last_applied(table, name, target))
-    file = _named(name)
+    file = _file_name(name)
     rules, _ = drafts.limits(stack)
     body = _intent(target, replicas, name, rules)
-    drafts.validated({file: body}, rules, as_json=as_json)
-    sent = {file: Sent(file, _sent(bucket, file, body), since=time.monotonic())}
-    code = follow(sent, table, timeout) if wait else 0
-    print_summary(sent.values(), waited=wait, as_json=as_json)
+    drafts.validate({file: body}, rules, as_json=as_json)
+    sent = _send(bucket, file, body)
     click.echo(f"{file} puts {target} back to {replicas} replicas", err=True)
-    raise click.exceptions.Exit(code or exit_code(sent.values(), waited=wait))
+    sending.finish([sent], table, timeout if wait else None, as_json=as_json)
 
 
-def _target(status: Mapping[str, Any]) -> str:
-    _, namespace, target, *_ = status["package"]["prefix"].split("/")
-    return f"{namespace}/{target}"
+def _last_success(table: str, file: str) -> Mapping[str, Any] | None:
+    """Read the status of the newest version of a name that was applied, whatever newer ones came to."""
+    query: Any = {
+        "TableName": table,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": text(Key("intent", file).pk)},
+        "ConsistentRead": True,
+    }
+    rows = list[Row]()
+    for page in aws.client("dynamodb").get_paginator("query").paginate(**query):
+        for item in page["Items"]:
+            with suppress(Unreadable):
+                rows.append(read_row(item))
+    applied = [row for row in rows if row.phase is Phase.SUCCEEDED and row.outcome]
+    outcome = max(applied, key=lambda row: row.order).outcome if applied else None
+    return outcome.status if outcome else None
+
+
+def _check_waiting(bucket: str, target: str) -> None:
+    files, whole = waiting(bucket, target)
+    if files:
+        follow_it = suggest("status", files[0], "--wait", 30)
+        raise click.ClickException(f"{', '.join(files)} waits for the same target; see what comes of it: {follow_it}")
+    if not whole:
+        unknown = f"whether one of them is for {target} is unknown"
+        raise click.ClickException(f"more intents wait than are looked at, and {unknown}: try again once fewer do")
 
 
 def _last_applied(table: str, name: str, target: str) -> int | None:
     """Give the replicas that NAME has left; end the command where it is not the last applied intent of its target."""
+    state = StateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
     try:
-        known = asking.target(table, target)
+        known = state.target(target)
     except Unreadable:
-        text = f"what was applied to {target} last is unknown: its row of the state table makes no sense"
-        raise click.ClickException(f"{text}; the next intent for it puts that right") from None
+        unknown = f"what was applied to {target} last is unknown: its row of the state table makes no sense"
+        raise click.ClickException(f"{unknown}; the next intent for it puts that right") from None
     if known.last_file != name:
-        last = f"{known.last_file} is; undo that: conductor-loop undo {known.last_file}" if known.last_file else ""
+        last = f"{known.last_file} is; undo that: {suggest('undo', known.last_file)}" if known.last_file else ""
         raise click.ClickException(f"{name} is not the last applied intent of {target}: {last or 'none is known'}")
     return known.replicas
 
@@ -96,18 +119,8 @@ def _replicas(name: str, status: Mapping[str, Any], now: int | None) -> int:
     return before
 
 
-def _check_waiting(bucket: str, target: str) -> None:
-    waiting, whole = asking.waiting(bucket, target)
-    if waiting:
-        follow_it = f"conductor-loop status {waiting[0]} --wait 30"
-        raise click.ClickException(f"{', '.join(waiting)} waits for the same target; see what comes of it: {follow_it}")
-    if not whole:
-        unknown = f"whether one of them is for {target} is unknown"
-        raise click.ClickException(f"more intents wait than are looked at, and {unknown}: try again once fewer do")
-
-
-def _named(name: str) -> str:
-    """Give the name of the intent that undoes another one."""
+def _file_name(name: str) -> str:
+    """Name the intent that undoes another one."""
     stem = name.removeprefix("intent-").removesuffix(".json")
     if len(stem) > _LONGEST:
         stem = f"{stem[:_LONGEST]}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
@@ -119,12 +132,15 @@ def _intent(target: str, replicas: int, name: str, rules: Rules) -> bytes:
     fields = {"intent_type": "scaling", "target": deployment, "namespace": namespace, "replicas": replicas}
     written = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
     # The strict list of words refuses some honest names, too.
-    return written if inspect(written, rules, _named(name)).valid else json.dumps(fields | {"source": "user"}).encode()
+    return (
+        written if inspect(written, rules, _file_name(name)).valid else json.dumps(fields | {"source": "user"}).encode()
+    )
 
 
-def _sent(bucket: str, file: str, body: bytes) -> Handoff:
+def _send(bucket: str, file: str, body: bytes) -> sending.Sent:
     try:
-        return following.put_new(bucket, file, body)
+        version = inbox.put(aws.client("s3"), bucket, file, body, replace=False)
     except ConditionFailed:
-        text = f"{file} was sent already, and waits; follow it with: conductor-loop status {file} --wait 30"
-        raise click.ClickException(text) from None
+        follow_it = suggest("status", file, "--wait", 30)
+        raise click.ClickException(f"{file} was sent already, and waits; follow it with: {follow_it}") from None
+    return sending.Sent(file, Handoff(bucket, file, version, size=len(body)), since=time.monotonic())

@@ -3,26 +3,72 @@
 import json
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
-from conductor_loop.aws import operator, overview, refusals
-from conductor_loop.aws.overview import Snapshot
-from conductor_loop.cli import console
-from conductor_loop.cli.common import Duration, output_option, speaks_to_aws, stack_option
-from conductor_loop.cli.rates import Growth
-from conductor_loop.cli.view import View
-from conductor_loop.errors import NotAnswering
+from conductor_loop.cli import aws
+from conductor_loop.cli.common import Duration, stack_command
+from conductor_loop.cli.console import STYLES, printable, screen, word
+from conductor_loop.counting import DECIDED, FILES, RETRIED
+from conductor_loop.storage.listing import Listed, Listing, Wanted
+from conductor_loop.storage.measures import Counts, StateMeasures
 
+QUEUES = {  # by what people call them: the stack's output
+    "high": "HighQueue",
+    "normal": "NormalQueue",
+    "low": "LowQueue",
+    "dead letters": "DeadLetterQueue",
+    "unanswered": "UnansweredQueue",
+}
+_ALARMING = {"dead letters", "unanswered"}  # queues that are empty while all is well
+_ATTRIBUTES = {
+    "visible": "ApproximateNumberOfMessages",
+    "in_flight": "ApproximateNumberOfMessagesNotVisible",
+    "delayed": "ApproximateNumberOfMessagesDelayed",
+}
+_OUTCOMES = {one: f"{FILES}{one}" for one in ("success", "failed", "timeout", "skipped")} | {
+    "all decided": DECIDED,
+    "tried again": RETRIED,
+}
+_DIRECTORIES = {"handoff": "waiting", "processed": "processed", "failed": "failed"}
+_LOOK_BACK_SECONDS = 2 * 86_400.0  # for the latest intents
+_RATE_SECONDS = 60.0  # of watching, of which the rates are
 _MOST_LINES = 200  # of latest intents, however high the terminal is
+_LATE_SECONDS = 10.0  # that the counters are behind, from which on it is shown
+_ABOVE = 13  # lines that the tables above the latest intents take, with the heading of those
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many messages a queue has, about."""
+
+    visible: int = 0  # not received yet
+    in_flight: int = 0  # taken, or hidden until their next attempt is due
+    delayed: int = 0  # sent to be seen later
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the pipeline looks like at one moment."""
+
+    at: float  # epoch seconds
+    queues: Mapping[str, Depth] = field(default_factory=dict)  # by the names of ``QUEUES``
+    working: int = 0  # claims in force
+    counts: Counts = field(default_factory=Counts)
+    latest: tuple[Listed, ...] = ()  # newest first
+
 
 type Look = Callable[[], Snapshot]
-"""Looks at the pipeline once."""
 
 
 @click.command()
@@ -30,9 +76,7 @@ type Look = Callable[[], Snapshot]
     "--interval", type=Duration(0.5, 3600), default="2s", show_default=True, help="How long to wait between two looks."
 )
 @click.option("--once", is_flag=True, help="Look once, print it, and end.")
-@stack_option
-@output_option
-@speaks_to_aws
+@stack_command
 def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
     """Watch the pipeline: its queues, outcomes, rates and latest intents.
 
@@ -47,66 +91,154 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     if not (once or as_json or sys.stdout.isatty()):
         raise click.UsageError("this is no terminal: take --once, or --output json")
-    eye = overview.Overview(operator.outputs(stack))
-
-    def look() -> Snapshot:
-        return eye.look(time.time(), _MOST_LINES)
-
+    look = _looker(aws.outputs(stack))
     try:
-        if as_json:
-            _lines(look, None if once else interval)
-        elif once:
-            _print(stack, look())
-        else:
-            live(console.stdout(), stack, look, interval)
+        if not as_json and not once:
+            live(screen(), stack, look, interval)
+        while True:
+            found = look()
+            if as_json:
+                click.echo(json.dumps(_document(found)))
+            else:
+                screen().print(View(f"conductor-loop: {stack}", [found], hint=""))
+            if once:
+                return
+            time.sleep(interval)
     except KeyboardInterrupt:
         return
 
 
-def live(screen: Console, stack: str, look: Look, interval: float, looks: int | None = None) -> None:
-    """Draw until interrupted, or so many times; a look that fails leaves the last picture, and says why.
+def _looker(outputs: Mapping[str, str]) -> Look:
+    """Give what looks at a stack: a few calls, whatever its history. Raises NotAnswering, or an error of the SDK."""
+    urls = {name: outputs[output] for name, output in QUEUES.items()}
+    sqs, dynamodb = aws.client("sqs"), aws.client("dynamodb")
+    measures = StateMeasures(dynamodb, outputs["StateTable"])
+    listing = Listing(dynamodb, outputs["StateTable"], _LOOK_BACK_SECONDS)
 
-    Raises:
-        NotAnswering: the first look has failed already; or an error of the SDK.
+    def depth(url: str) -> Depth:
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return Depth(**{ours: int(found.get(name, 0)) for ours, name in _ATTRIBUTES.items()})
 
-    """
-    growth, found, trouble, done = Growth(), look(), "", 1
-    with Live(console=screen, screen=True, auto_refresh=False, vertical_overflow="crop") as picture:
-        while True:
-            if not trouble:
-                growth.add(found.at, found.counts.counters)
-            picture.update(View(f"conductor-loop: {stack}", found, growth, trouble), refresh=True)
-            if done == looks:
-                return
-            time.sleep(interval)
-            found, trouble = _again(look, found)
-            done += 1
+    def look() -> Snapshot:
+        with ThreadPoolExecutor(max_workers=len(urls)) as pool:
+            depths = dict(zip(urls, pool.map(depth, urls.values()), strict=True))
+        now = time.time()
+        latest = listing.page(Wanted(_MOST_LINES), now).intents
+        return Snapshot(now, depths, measures.active_workers(), measures.counts(now), latest)
 
-
-def _again(look: Look, last: Snapshot) -> tuple[Snapshot, str]:
-    try:
-        return look(), ""
-    except (*refusals.AWS_ERRORS, NotAnswering) as error:
-        return last, refusals.explained(error.__cause__ or error).text
-
-
-def _print(stack: str, found: Snapshot) -> None:
-    growth = Growth()
-    growth.add(found.at, found.counts.counters)
-    console.stdout().print(View(f"conductor-loop: {stack}", found, growth, hint=""))
-
-
-def _lines(look: Look, interval: float | None) -> None:
-    while True:
-        click.echo(json.dumps(_document(look())))
-        if interval is None:
-            return
-        time.sleep(interval)
+    return look
 
 
 def _document(found: Snapshot) -> dict[str, Any]:
     document = asdict(found)
     for one in document["latest"]:
         del one["position"]
-        one["state"] = console.word(one["state"])
+        one["state"] = word(one["state"])
     return document
+
+
+def live(terminal: Console, stack: str, look: Look, interval: float, looks: int | None = None) -> None:
+    """Draw until interrupted, or so many times; a look that fails leaves the last picture, and says why.
+
+    Raises:
+        NotAnswering: the first look has failed already; or an error of the SDK.
+
+    """
+    seen, trouble, done = deque([look()]), "", 1
+    with Live(console=terminal, screen=True, auto_refresh=False, vertical_overflow="crop") as picture:
+        while True:
+            picture.update(View(f"conductor-loop: {stack}", seen, trouble), refresh=True)
+            if done == looks:
+                return
+            time.sleep(interval)
+            try:
+                seen.append(look())
+                trouble = ""
+            except Exception as error:
+                if (refusal := aws.explain(error)) is None:
+                    raise
+                trouble = refusal.text
+            while len(seen) > 2 and seen[1].at <= seen[-1].at - _RATE_SECONDS:  # noqa: PLR2004 - one at its edge
+                seen.popleft()
+            done += 1
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One picture of the pipeline, made for the size that the terminal has when it is drawn."""
+
+    title: str
+    seen: Sequence[Snapshot]  # of the last minute; the last one is shown
+    trouble: str = ""  # why that is an old one
+    hint: str = "Ctrl-C leaves"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw as many of the latest intents as there is room for."""
+        room = max((options.height or console.height) - _ABOVE, 1)
+        tables = Table.grid("", "", padding=(0, 5, 0, 0))
+        tables.add_row(self._queues(), self._outcomes())
+        yield Group(self._heading(options.max_width), Text(), tables, Text(), self._bucket(), Text())
+        yield self._latest(room, pad=bool(options.height))
+
+    @property
+    def found(self) -> Snapshot:
+        """What is shown."""
+        return self.seen[-1]
+
+    def _heading(self, width: int) -> Text:
+        right = Text(f"{datetime.fromtimestamp(self.found.at, UTC):%H:%M:%S}Z  {self.hint}", style="dim")
+        left = Text(printable(self.trouble), style="bold red") if self.trouble else Text(self.title, style="bold")
+        left.truncate(max(width - len(right) - 1, 0), overflow="ellipsis", pad=True)
+        return Text.assemble(left, " ", right, no_wrap=True, overflow="crop")
+
+    def _queues(self) -> Table:
+        table = _table("queue", "waiting", "in flight", "later")
+        for name, depth in self.found.queues.items():
+            style = "bold red" if name in _ALARMING and depth.visible else ""
+            table.add_row(name, str(depth.visible), str(depth.in_flight), str(depth.delayed), style=style)
+        table.add_row("being worked on", str(self.found.working))
+        return table
+
+    def _outcomes(self) -> Table:
+        table = _table("outcome", "total", "a minute")
+        first, last = self.seen[0], self.found
+        for name, counter in _OUTCOMES.items():
+            total, before = (one.counts.counters.get(counter, 0) for one in (last, first))
+            rate = f"{max(total - before, 0) * 60 / (last.at - first.at):.1f}" if last.at > first.at else "-"
+            table.add_row(Text(name, style=STYLES.get(name, "")), str(int(total)), rate)
+        return table
+
+    def _bucket(self) -> Text:
+        counts = self.found.counts
+        counted = [
+            f"{int(counts.directories[name])} {word}"
+            for name, word in _DIRECTORIES.items()
+            if name in counts.directories
+        ]
+        shown = f"{', '.join(counted)} (the sweeper's last whole count)" if counted else "not counted yet"
+        late = f"; outcomes are {counts.lag:.0f} s behind" if counts.lag >= _LATE_SECONDS else ""
+        return Text(f"intents in the bucket: {shown}{late}", style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _latest(self, room: int, *, pad: bool) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+        for name, width in {"arrived": 9, "state": 10, "priority": 8, "tries": 5}.items():
+            table.add_column(name.upper(), no_wrap=True, width=width)
+        table.add_column("INTENT", no_wrap=True, overflow="ellipsis", ratio=3)
+        table.add_column("NAMESPACE", no_wrap=True, overflow="ellipsis", ratio=1)
+        for one in self.found.latest[:room]:
+            state = Text(word(one.state), style=STYLES.get(word(one.state), ""))
+            names = (
+                Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-")
+            )
+            table.add_row(f"{one.arrived[11:19]}Z", state, one.priority or "-", str(one.attempts), *names)
+        for _ in range(room - len(self.found.latest) if pad else 0):
+            table.add_row()
+        return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first.upper(), no_wrap=True)
+    for name in numbers:
+        table.add_column(name.upper(), no_wrap=True, justify="right")
+    return table

@@ -299,6 +299,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
             reconciled=row.reconciled + bool(row.rev),
             order=order(mine),
             priority=message.priority,
+            target=f"{intent.namespace}/{intent.target}",
         )
         after = replace(after, due_at=row.due_at if row.state is State.WAITING else 0.0)
         return Write(mine, row, after, now, last, newest=mine.version_id)

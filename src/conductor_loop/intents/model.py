@@ -123,7 +123,7 @@ class Row:
     attempt: int = 0  # number of the last attempt
     timeout_multiplier: int = 1  # of the next attempt
     priority: str = ""  # that it has; empty until the intent is read
-    target: str = ""  # "namespace/name", of its last attempt
+    target: str = ""  # "namespace/name"; empty until the intent is read
     packages: tuple[int, ...] = ()  # numbers of packages that attempts may write; done: that the decision does not name
     order: str = ""  # when it was put, see ``order``; the second alone where its event was lost
     failure: Failure | None = None  # of the last attempt that reported anything

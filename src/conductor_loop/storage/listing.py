@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.errors import NotAnswering, Unreadable
 from conductor_loop.intents.model import Outcome, Phase
+from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key, read_row, text
-from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,8 +9,8 @@ from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Shard
 from conductor_loop.counting import OLDEST, OVERDUE, RUNNING, SWEPT_AT
 from conductor_loop.errors import NotAnswering
+from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key
-from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.errors import NotAnswering
 from conductor_loop.rates import Rate, Taken, outcome
+from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key, number, text
-from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

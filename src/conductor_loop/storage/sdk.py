@@ -1,28 +1,24 @@
-"""The SDK's clients: one for each service and profile, made on first use and kept for the process."""
+"""The SDK's clients: one for each service and profile, made on first use and kept for the process.
+
+boto3 is imported with the first client, so that no help of a command waits for it; handlers import it while they start.
+"""
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import botocore
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, EndpointConnectionError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from conductor_loop import __version__
-from conductor_loop.errors import NotAnswering
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from botocore.model import OperationModel
 
-# As a whole: the SDK would assemble its own twice for each call, in a quarter of the call's CPU.
-_USER_AGENT = f"conductor-loop/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}"
 _LOGGERS = ("boto3", "botocore", "urllib3")  # at DEBUG they print requests, which carry intents and credentials
 _READS = ("Get", "List", "Query", "BatchGet", "Describe")  # how their operations begin
 _end = [float("inf")]  # of the invocation, in epoch seconds
@@ -81,6 +77,9 @@ def client(service: str, profile: Profile = WORKER) -> Any:  # noqa: ANN401 - an
 
     Its calls raise OutOfTime where the profile has a reserve.
     """
+    import boto3  # noqa: PLC0415 - see above
+    from botocore.config import Config  # noqa: PLC0415 - likewise
+
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     config = Config(
@@ -88,7 +87,8 @@ def client(service: str, profile: Profile = WORKER) -> Any:  # noqa: ANN401 - an
         read_timeout=profile.read_seconds,
         retries={"mode": "standard", "total_max_attempts": profile.attempts},
         max_pool_connections=20,
-        user_agent=_USER_AGENT,
+        # As a whole: the SDK would assemble its own twice for each call, in a quarter of the call's CPU.
+        user_agent=f"conductor-loop/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
     )
     with _making:
         made: Any = boto3.client(service, config=config)  # type: ignore[call-overload] # of any name
@@ -108,14 +108,7 @@ def client(service: str, profile: Profile = WORKER) -> Any:  # noqa: ANN401 - an
 
 def credentials() -> "Credentials | None":
     """Return what the clients sign with; None where there is nothing."""
+    import boto3  # noqa: PLC0415 - see above
+
     found: Credentials | None = boto3.session.Session().get_credentials()
     return found
-
-
-@contextmanager
-def translated(service: str) -> Iterator[None]:
-    """Turn whatever the SDK raises into NotAnswering; catch what means something to you before."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise NotAnswering(f"{service}: {error}") from error

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from conductor_loop.errors import ConditionFailed
+from conductor_loop.storage import translated
 from conductor_loop.storage.listing import RECEIVED, Answered, Listed, Listing, Page, Wanted
-from conductor_loop.storage.sdk import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
