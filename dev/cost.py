@@ -18,7 +18,7 @@ _SCHEDULE = 1.00  # dollars for a million invocations by EventBridge Scheduler
 _SSM_SECONDS = 0.010  # for its answer, which is free
 # A sweep that finds nothing, and the count of its time; tests/integration/test_handlers.py counts its calls.
 SWEEP = Usage(
-    s3_writes=4, write_units=3, read_units=3, log_bytes=1_600,
+    s3_writes=4, write_units=2, read_units=4, log_bytes=1_600,
     waiting_seconds=4 * ANSWER_SECONDS["s3"] + 6 * ANSWER_SECONDS["dynamodb"] + _SSM_SECONDS, cpu_seconds=0.010,
     audits=1, audit_cpu_seconds=0.003,
 )  # fmt: skip

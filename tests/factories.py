@@ -83,7 +83,6 @@ class World:
     noted: list[Counted] = field(default_factory=list)
     queues: MemoryQueues = field(default_factory=MemoryQueues)
     buckets: Any = field(default_factory=Memory)
-    redelivered: list[Handoff] = field(default_factory=list)
     config: Config = field(
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
     )
@@ -107,13 +106,11 @@ class World:
             queues=self.queues,
             take=self.buckets.take,
             peek=self.buckets.peek,
-            redeliver=self.redelivered.append,
             run_porch=self.porch,
             observe=self.measured.append,
             note=self.noted.append,
             trace=lambda _: None,
             clock=self.clock,
-            wait=self.clock.wait,
             turn=self._turn,
             jitter=lambda: 1.0,
             new_owner=lambda: f"owner-{next(self.owners)}",
@@ -150,6 +147,14 @@ class World:
                 self.queues.waiting.append((self.clock() + answer.seconds, message))
             answers.append(answer)
         return answers
+
+    def drain(self, seconds: float = 3600) -> None:
+        """Let time pass, and receive what is due, until nothing waits."""
+        until = self.clock() + seconds
+        while self.queues.waiting:
+            assert self.clock() < until, self.queues.waiting
+            self.clock.now = max(self.clock(), min(due for due, _ in self.queues.waiting))
+            self.work()
 
     def status(self, file: str = "intent-a.json") -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.bucket.get(BUCKET, f"status/{file}.status"))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from conductor_loop.app import Cursor, Turn
+from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
@@ -34,8 +34,7 @@ class MemoryState:
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
     correlations: dict[str, str] = field(default_factory=dict)
     corrupt: dict[str, Unreadable] = field(default_factory=dict)  # rows that make no sense, by their path
-    sweeping: tuple[str, float] | None = None  # whose turn it is, and until when
-    cursor: Cursor | None = None  # of the next sweep
+    swept_to: Cursor | None = None
 
     def __post_init__(self) -> None:  # what no write depends on
         self.written: list[Written] = []  # oldest first
@@ -141,15 +140,11 @@ class MemoryState:
         due = sorted((self.rows[key].due_at, key) for key in self.unclean if self.rows[key].due_at <= now)
         return [Handoff(bucket, *key) for _, key in due[:most]]
 
-    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
-        if self.sweeping is not None and self.sweeping[1] > now:
-            return None
-        self.sweeping = owner, until
-        return Turn(owner, self.cursor)
+    def cursor(self) -> Cursor | None:
+        return self.swept_to
 
-    def end_sweep(self, turn: Turn) -> None:
-        if self.sweeping is not None and self.sweeping[0] == turn.owner:
-            self.sweeping, self.cursor = None, turn.cursor
+    def keep_cursor(self, cursor: Cursor | None) -> None:
+        self.swept_to = cursor
 
 
 def _id(handoff: Handoff) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.errors import Cause, LeaseBusy, LeaseLost
+from conductor_loop.errors import Cause, LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -55,7 +55,7 @@ class Site:
     def event(self, *handoffs: Handoff) -> None:
         """Deliver events; a failed delivery is not made again."""
         for handoff in handoffs:
-            with suppress(Killed, LeaseBusy, LeaseLost):
+            with suppress(Killed, LeaseLost):
                 admit.answer(self.world.app, handoff, self.world.deadline)
 
     def receive(self, file: str = "", version: Handoff | None = None) -> None:
@@ -80,8 +80,6 @@ class Site:
         """Let time pass, and sweep."""
         self.wait(after)
         sweep(self.world.app, None, self.world.deadline)
-        redelivered, self.world.redelivered[:] = list(self.world.redelivered), []
-        self.event(*redelivered)
 
     def wait(self, seconds: float) -> None:
         self.world.clock.wait(seconds)

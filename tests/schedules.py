@@ -13,7 +13,7 @@ from typing import Any
 
 from conductor_loop.app import App, Message, Unsettled
 from conductor_loop.config import Config
-from conductor_loop.errors import Cause, Gone, LeaseBusy, LeaseLost
+from conductor_loop.errors import Cause, Gone, LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -164,13 +164,11 @@ class Schedule:
             queues=queues,
             take=buckets.take,
             peek=buckets.peek,
-            redeliver=queues.redeliver,
             run_porch=lambda request: self._porch(worker, request),
             observe=lambda _: None,
             note=lambda _: None,
             trace=lambda _: None,
             clock=worker.clock,
-            wait=worker.sleep,
             turn=lambda _: nullcontext(),
             jitter=self.dice.random,
             new_owner=self._owner,
@@ -181,9 +179,6 @@ class Schedule:
         del group
         self.count("messages sent")
         self.waiting.append(Due(self.now + delay_seconds + self.dice.random(), message.handoff, message))
-
-    def redeliver(self, handoff: Handoff) -> None:
-        self.waiting.append(Due(self.now + self.dice.random(), handoff))
 
     def _owner(self) -> str:
         self.owners += 1
@@ -290,14 +285,14 @@ class Schedule:
         self.running = worker
         if worker.step():
             self.workers.remove(worker)
-            if worker.error is not None and not isinstance(worker.error, Killed | LeaseLost | LeaseBusy | Gone):
+            if worker.error is not None and not isinstance(worker.error, Killed | LeaseLost | Gone):
                 raise worker.error
 
     def _start(self, task: Callable[[Worker, App], object]) -> None:
         self.workers.append(Worker(self, self.dice.uniform(-self.skew, self.skew), task))
 
     def _start_sweep(self) -> None:
-        """Sweep in turn, as the function does; or beside whoever sweeps, from the beginning."""
+        """Sweep as the function does; or from the beginning."""
         self.count("sweeps")
         if self.draining or self.dice.random() < 0.5:
             self._start(lambda worker, app: take_turn(app, worker.clock() + _INVOCATION_SECONDS))
@@ -322,7 +317,7 @@ class Schedule:
         try:
             admit.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
             self.drops[due.handoff.version_id].known |= is_exact(order(due.handoff))
-        except (Killed, LeaseLost, LeaseBusy, Gone) as error:
+        except (Killed, LeaseLost, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
             if due.received <= 2:  # Lambda delivers it two times more
                 due.at = self.now + 60 * due.received

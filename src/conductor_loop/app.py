@@ -40,14 +40,6 @@ class Unsettled:
     withdrawn: bool = False  # its owner has deleted the name since, without deleting this version for good
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The right of one sweep to run, and where it goes on."""
-
-    owner: str
-    cursor: Cursor | None
-
-
 class Bucket(Protocol):
     """The handoff bucket; ``storage.bucket.Bucket`` says what each method does."""
 
@@ -78,8 +70,8 @@ class StateTable(Protocol):
     def target(self, name: str) -> Target: ...  # noqa: D102
     def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
     def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]: ...  # noqa: D102
-    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None: ...  # noqa: D102
-    def end_sweep(self, turn: Turn) -> None: ...  # noqa: D102
+    def cursor(self) -> Cursor | None: ...  # noqa: D102
+    def keep_cursor(self, cursor: Cursor | None) -> None: ...  # noqa: D102
 
 
 class Queues(Protocol):
@@ -110,13 +102,11 @@ class App:
     queues: Queues
     take: Take
     peek: Peek
-    redeliver: Callable[[Handoff], None]  # hand the event of a handoff to the function again
     run_porch: Callable[[Request], Result]
     observe: Callable[[Measured], None]
     note: Callable[[Counted], None]  # what is counted beside decisions and attempts
     trace: Callable[[Intent], None]  # called with each intent that is read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
-    wait: Callable[[float], None]  # seconds
     turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
     new_owner: Callable[[], str]  # a token that no other attempt has, ever

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.app import App, Measured
-from conductor_loop.aws.functions import Conductor
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
@@ -84,13 +83,11 @@ def build(
         queues=queues(config),
         take=limits.take,
         peek=limits.peek,
-        redeliver=Conductor(partial(client, "lambda"), config.conductor_function).redeliver,
         run_porch=porch.run,
         observe=observe,
         note=note,
         trace=trace,
         clock=time.time,
-        wait=time.sleep,
         turn=_slots.slot,
         jitter=jitter,
         new_owner=lambda: uuid.uuid4().hex,

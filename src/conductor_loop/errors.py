@@ -141,10 +141,6 @@ class NumberTaken(Exception):  # noqa: N818 - likewise
     """Files of another attempt are in the package that was reserved: the target's row is older than the bucket."""
 
 
-class LeaseBusy(Exception):  # noqa: N818 - likewise
-    """Another worker has the handoff or its target, and there is no time left to wait: deliver it again later."""
-
-
 class Unreadable(Exception):  # noqa: N818 - likewise
     """A row of the state table is corrupt (E009).
 

@@ -17,7 +17,7 @@ from conductor_loop import bootstrap, counting, messages, metrics
 from conductor_loop.app import App, Measured, Message, Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
-from conductor_loop.errors import LeaseBusy, LeaseLost, Throttled
+from conductor_loop.errors import LeaseLost, Throttled
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -51,15 +51,12 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Sweep one stretch of the bucket; the next call goes on behind it. Does nothing while another one sweeps."""
+    """Sweep one stretch of the bucket; the next call goes on behind it."""
     del event
     deadline = _deadline(context)
     app = _app(context.log_stream_name)
     _note_config(app)
     swept = take_turn(app, deadline)
-    if swept is None:
-        _logger().info("another sweep is at it")
-        return {}
     counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
     _logger().info("swept", extra=counts)
     app.note(Counted(_tally(app.config, swept)))
@@ -201,8 +198,8 @@ def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
     logger.thread_safe_append_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id)
     try:
         result = step()
-    except (LeaseBusy, LeaseLost) as error:
-        logger.warning("left to a later delivery", reason=type(error).__name__)
+    except LeaseLost:
+        logger.warning("another worker has taken over")
         raise
     except Exception:
         logger.exception("no answer")

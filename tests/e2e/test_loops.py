@@ -20,7 +20,7 @@ RECEIVES = 10 * 17
 def held(deployed: Deployed, target: str) -> Iterator[None]:
     """Hold a target, as a worker of another intent does."""
     key = {"pk": {"S": f"target#e2e/{target}"}, "sk": {"S": "-"}}
-    lease = {"lease_owner": {"S": "another"}, "held_until": {"N": str(time.time() + 3600)}}
+    lease = {"rev": {"N": "1"}, "number": {"N": "0"}, "lease_expires_at": {"N": str(time.time() + 3600)}}
     deployed.dynamodb.put_item(TableName=deployed.outputs["StateTable"], Item=key | lease)
     yield
     deployed.dynamodb.delete_item(TableName=deployed.outputs["StateTable"], Key=key)

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from conductor_loop.app import App, Message
 from conductor_loop.config import Config
-from conductor_loop.errors import Cause, LeaseBusy, Unreadable
+from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -305,13 +305,13 @@ class Play:
         """Give the app as a worker has it; without one, calls are made at once."""
         own: Actor = actor or Actor(self, "at once", self._swept)
         bucket, state, queues, porch = self.bucket, self.state, _Queues(self), _Porch(self, own)
-        parts: dict[str, Any] = {"bucket": bucket, "state": state, "queues": queues, "redeliver": self.events.append}
+        parts: dict[str, Any] = {"bucket": bucket, "state": state, "queues": queues}
         take: Any = self.rates.take
         if actor is None:
             self.running = own
         else:
             parts = {"bucket": FilesOneByOne(actor, "bucket", bucket), "state": Part(actor, "state", state)}
-            parts |= {"queues": Part(actor, "queues", queues), "redeliver": Part(actor, "events", self.events).append}
+            parts |= {"queues": Part(actor, "queues", queues)}
             take = Part(actor, "rates", self.rates).take
             porch = Part(actor, "porch", porch).run  # type: ignore[assignment]
         return App(
@@ -324,7 +324,6 @@ class Play:
             note=lambda _: None,
             trace=lambda _: None,
             clock=lambda: self.now,
-            wait=self._wait,
             turn=lambda _: nullcontext(),
             jitter=lambda: 1.0,
             new_owner=self._owners(own),
@@ -340,10 +339,6 @@ class Play:
             return f"owner {actor.name if actor in self.actors else at_once}.{next(numbers)}"
 
         return owner
-
-    def _wait(self, _: float) -> None:
-        """Let the invocation end instead: whatever would come after the wait begins again with the next delivery."""
-        raise LeaseBusy
 
     def _answered(self, handoff: Handoff, app: App) -> Callable[[], None]:
         admit.answer(app, handoff, self.now + INVOCATION_SECONDS)

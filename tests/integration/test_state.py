@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop.app import Cursor, Turn
+from conductor_loop.app import Cursor
 from conductor_loop.errors import Unreadable
 from conductor_loop.intents.model import Conflict, Row, State, Write, order
 from tests.factories import BUCKET, World
@@ -182,21 +182,12 @@ def test_a_corrupt_row_is_told_apart(world: World, aws: boto3.session.Session) -
     assert world.state.find([HANDOFF]) == {}
 
 
-# -- one sweep at a time
+# -- where the next sweep goes on
 
 
-def test_one_sweep_runs_at_a_time_and_the_next_goes_on_where_it_ended(parts: World) -> None:
-    turn = parts.state.begin_sweep("me", NOW + 55, NOW)
-    assert turn == Turn("me", None)
-    assert parts.state.begin_sweep("rival", NOW + 99, NOW + 54) is None
-    parts.state.end_sweep(Turn("me", Cursor("intent-a.json", "v1")))
-    assert parts.state.begin_sweep("next", NOW + 99, NOW + 54) == Turn("next", Cursor("intent-a.json", "v1"))
-    parts.state.end_sweep(Turn("next", None))
-    assert parts.state.begin_sweep("again", NOW + 99, NOW + 54) == Turn("again", None)
-
-
-def test_a_sweep_that_died_is_followed_by_the_next_and_cannot_end_it(parts: World) -> None:
-    parts.state.begin_sweep("dead", NOW + 55, NOW)
-    assert parts.state.begin_sweep("next", NOW + 115, NOW + 60) is not None
-    parts.state.end_sweep(Turn("dead", None))
-    assert parts.state.begin_sweep("rival", NOW + 199, NOW + 61) is None
+def test_a_sweep_goes_on_where_the_last_one_ended(parts: World) -> None:
+    assert parts.state.cursor() is None
+    parts.state.keep_cursor(Cursor("intent-a.json", "v1"))
+    assert parts.state.cursor() == Cursor("intent-a.json", "v1")
+    parts.state.keep_cursor(None)
+    assert parts.state.cursor() is None

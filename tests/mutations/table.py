@@ -105,10 +105,6 @@ TABLE = [
         ' AND due_at >= :now"',
     ),
     _state(
-        "sweeping: no other one sweeps", '"NOT held_until > :now"', '"NOT held_until > :now OR attribute_exists(pk)"'
-    ),
-    _state("sweeping: this one still does", '"lease_owner = :owner"', '"lease_owner = :owner OR attribute_exists(pk)"'),
-    _state(
         "a corrupt row: it is as it was read",
         '*(f"#{alias} = :{alias}" for alias in fields)]',
         '*(f"(#{alias} = :{alias} OR attribute_exists(pk))" for alias in fields)]',

@@ -94,6 +94,7 @@ def test_an_attempt_that_fails_cleanly_does_not_forget_one_before_it(world: Worl
     handoff = world.drop(body=intent(target="odu"))
     lands = late_worker(world, handoff)
     arrive(world, handoff)
+    world.drain()
     lands()
     assert swept(world).cleaned == 1
     assert packages(world) == ({f"{PACKAGES}1"} if script[-1] is None else set())
@@ -104,6 +105,7 @@ def test_after_attempts_that_ended_there_is_nothing_to_clean_up(world: World, sc
     world.porch.script = script
     handoff = world.drop()
     arrive(world, handoff)
+    world.drain()
     assert world.row(handoff).phase.done
     assert swept(world).cleaned == 0
 

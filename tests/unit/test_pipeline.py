@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conductor_loop.app import Message
-from conductor_loop.errors import Cause, Illegible, LeaseBusy, LeaseLost
+from conductor_loop.errors import Cause, Illegible, LeaseLost
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.model import Conflict, Phase, Write
@@ -194,17 +194,19 @@ def test_a_held_target_is_waited_for(world: World) -> None:
     world.porch.on_run = _dies_once(world)
     with pytest.raises(SystemExit):
         admit.answer(world.app, first, world.deadline)
-    assert admit.answer(world.app, second, world.deadline) is Answer.SETTLED
+    assert admit.answer(world.app, second, world.deadline) is Answer.QUEUED
+    world.drain()
+    assert world.status("intent-b.json")["status"] == "success"
 
 
-def test_a_delivery_with_no_time_left_to_wait_asks_to_be_made_again(world: World) -> None:
+def test_an_event_whose_intent_another_worker_has_leaves_a_message(world: World) -> None:
     handoff = world.drop()
     world.porch.on_run = _dies_once(world)
     with pytest.raises(SystemExit):
         admit.answer(world.app, handoff, world.deadline)
-    with pytest.raises(LeaseBusy):
-        admit.answer(world.app, handoff, world.clock() + 50)
-    assert world.listing() == ["intent-a.json"]
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.QUEUED
+    ((due, message),) = world.queues.waiting
+    assert (message.handoff.key, due > world.clock()) == (handoff.key, True)
 
 
 def test_a_worker_that_wakes_up_after_its_lease_publishes_nothing(world: World) -> None:
@@ -282,6 +284,7 @@ def test_an_attempt_that_fails_leaves_its_number_to_the_next_one(world: World, c
     world.porch.script = [cause, None]
     for file in ("intent-a.json", "intent-b.json"):
         admit.answer(world.app, world.drop(file), world.deadline)
+        world.drain()
     assert [key.split("/")[3] for key in world.listing() if key.endswith("Kptfile")] == [
         f"cnf-simulator-v1.0.{number}" for number in range(1 + (cause is Cause.NETWORK_ERROR))
     ]
@@ -311,7 +314,8 @@ def test_where_the_table_is_older_than_the_bucket_no_package_is_replaced(world: 
     for number, targets in enumerate(({}, backup)):
         state.targets = targets
         name = f"intent-new-{number}.json"
-        assert admit.answer(world.app, world.drop(name, intent(replicas=9)), world.deadline) is Answer.SETTLED
+        admit.answer(world.app, world.drop(name, intent(replicas=9)), world.deadline)
+        world.drain()
         assert world.status(name)["package"]["prefix"].endswith(f"-v1.0.{number + 2}/")
     assert kptfile(world) == b"replicas: 3 # run 1\n"
     assert kptfile(world, "intent-b.json") == b"replicas: 5 # run 2\n"

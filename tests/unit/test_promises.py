@@ -215,7 +215,8 @@ def test_a_late_event_tells_the_order_although_there_is_no_time_for_an_attempt()
     site = Site.open(priority_queues=False, retry=Policy(attempts=3, delay_seconds=900))
     first = site.put("intent-a.json", at=0.1, replicas=5)
     site.porch(NETWORK)
-    site.sweep()  # hands the first one over, and it is retried in 900 s
+    site.sweep()  # hands the first one over
+    site.receive()  # and it is retried in 900 s
     assert site.status("intent-a.json")["next_retry"]
     site.event(first)
     assert site.world.row(first).order == order(first)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conductor_loop.errors import Cause, LeaseBusy
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
 from conductor_loop.intents.model import Phase
@@ -28,22 +28,13 @@ def priorities(world: World) -> list[Priority]:
     return [message.priority for _, message in world.queues.waiting]
 
 
-def drain(world: World, seconds: float = 3600) -> None:
-    """Let time pass, and receive what is due, until nothing waits."""
-    until = world.clock() + seconds
-    while world.queues.waiting:
-        assert world.clock() < until, world.queues.waiting
-        world.clock.now = max(world.clock(), min(due for due, _ in world.queues.waiting))
-        world.work()
-
-
 def test_an_intent_is_queued_by_its_priority_and_processed_from_there(world: World) -> None:
     for priority in ("low", "normal", "high"):
         file = f"intent-{priority}.json"
         assert arrive(world, world.drop(file, intent(priority=priority, target=priority))) is Answer.QUEUED
     assert priorities(world) == ["low", "normal", "high"]
     assert world.porch.requests == []
-    drain(world)
+    world.drain()
     assert {world.status(f"intent-{one}.json")["status"] for one in ("low", "normal", "high")} == {"success"}
 
 
@@ -61,7 +52,7 @@ def test_a_critical_intent_of_others_is_treated_as_normal_and_the_status_says_so
     handoff = replace(world.drop(body=intent(priority="critical")), principal="AWS:stranger")
     assert arrive(world, handoff) is Answer.QUEUED
     assert priorities(world) == ["normal"]
-    drain(world)
+    world.drain()
     assert "critical refused to AWS:stranger: treated as normal" in world.status()["message"]
 
 
@@ -71,7 +62,7 @@ def test_high_intents_over_the_limit_are_treated_as_normal(world: World) -> None
         arrive(world, world.drop(f"intent-{number}.json", intent(priority="high", target=f"t-{number}")))
         world.clock.now -= 1  # at the same moment
     assert priorities(world) == ["high", "high", "normal"]
-    drain(world)
+    world.drain()
     assert "over its rate limit" in world.status("intent-2.json")["message"]
 
 
@@ -79,7 +70,7 @@ def test_every_attempt_says_how_long_it_took_those_made_again_too(world: World) 
     world.porch.script = [Cause.NETWORK_ERROR, None]
     world.porch.on_run = lambda: world.clock.wait(3)
     arrive(world, world.drop())
-    drain(world)
+    world.drain()
     assert [(one.final, one.seconds) for one in world.measured] == [(False, 3), (True, 3)]
     assert ["processing_" in one.counted.samples for one in world.measured] == [False, True], "of decisions only"
 
@@ -94,7 +85,7 @@ def test_a_failure_that_may_pass_is_tried_again_until_it_does(world: World) -> N
     assert first["next_retry"] > first["timestamp"]
     assert world.row(handoff).phase is Phase.RETRYING
     assert "intent-a.json" in world.listing()
-    drain(world)
+    world.drain()
     final = world.status()
     assert (final["status"], final["retry_count"], final["attempt"]) == ("success", 2, 3)
     assert "next_retry" not in final
@@ -103,7 +94,7 @@ def test_a_failure_that_may_pass_is_tried_again_until_it_does(world: World) -> N
 def test_after_the_last_attempt_the_input_goes_to_failed(world: World) -> None:
     world.porch.script = [Cause.NETWORK_ERROR]
     arrive(world, world.drop())
-    drain(world)
+    world.drain()
     assert len(world.porch.requests) == 4
     assert (world.status()["status"], world.status()["retry_count"]) == ("failed", 3)
     assert "failed/intent-a.json" in world.listing()
@@ -112,14 +103,14 @@ def test_after_the_last_attempt_the_input_goes_to_failed(world: World) -> None:
 def test_after_a_timeout_the_next_attempt_has_twice_the_time(world: World) -> None:
     world.porch.script = [Cause.PROCESSING_TIMEOUT, Cause.PROCESSING_TIMEOUT, None]
     arrive(world, world.drop(body=intent(timeout="10s")))
-    drain(world)
+    world.drain()
     assert [request.timeout_seconds for request in world.porch.requests] == [10, 20, 40]
 
 
 def test_timeouts_to_the_end_are_a_timeout(world: World) -> None:
     world.porch.script = [Cause.PROCESSING_TIMEOUT]
     arrive(world, world.drop())
-    drain(world)
+    world.drain()
     assert world.status()["status"] == "timeout"
 
 
@@ -134,7 +125,7 @@ def test_waiting_for_a_target_costs_no_attempt(world: World) -> None:
         assert len(world.porch.requests) == 1
 
     world.porch.on_run = meanwhile
-    drain(world)
+    world.drain()
     assert world.status("intent-b.json")["attempt"] == 1
 
 
@@ -142,7 +133,7 @@ def test_a_pile_for_one_target_costs_one_run_once_the_newest_is_applied(world: W
     handoffs = [world.drop(f"intent-{n}.json", intent(replicas=n)) for n in range(20)]
     for handoff in reversed(handoffs):
         arrive(world, handoff)
-    drain(world)
+    world.drain()
     assert len(world.porch.requests) == 1
     assert {world.status(f"intent-{n}.json")["status"] for n in range(19)} == {"skipped"}
     assert "intent-19.json" in world.status("intent-0.json")["message"]
@@ -152,7 +143,7 @@ def test_an_overwritten_name_is_skipped_with_its_successor_named(world: World) -
     old, new = world.drop(body=intent(replicas=1)), world.drop(body=intent(replicas=2, target="other"))
     arrive(world, old)
     arrive(world, new)
-    drain(world)
+    world.drain()
     assert len(world.porch.requests) == 1
     assert world.status()["version_id"] == new.version_id
     row = world.row(old)
@@ -164,7 +155,7 @@ def test_an_overwritten_name_is_skipped_with_its_successor_named(world: World) -
 def test_a_correlation_id_that_another_file_uses_is_e004(world: World) -> None:
     for file in ("intent-a.json", "intent-b.json"):
         arrive(world, world.drop(file, intent(correlation_id="c-1", target=file[7])))
-    drain(world)
+    world.drain()
     details = world.status("intent-b.json")["error_details"]
     assert details["code"] == "E004"
     assert "intent-a.json" in details["error_message"]
@@ -174,32 +165,26 @@ def test_correlation_ids_may_be_shared_if_configured(world: World) -> None:
     world.configure(unique_correlation_ids=False)
     for file in ("intent-a.json", "intent-b.json"):
         arrive(world, world.drop(file, intent(correlation_id="c-1", target=file[7])))
-    drain(world)
+    world.drain()
     assert world.status("intent-b.json")["status"] == "success"
 
 
 def test_a_file_keeps_its_correlation_id_when_it_is_sent_again(world: World) -> None:
     for _ in range(2):
         arrive(world, world.drop(body=intent(correlation_id="c-1")))
-        drain(world)
+        world.drain()
     assert world.status()["status"] == "success"
 
 
-def test_without_queues_a_retry_is_waited_for_in_the_invocation(world: World) -> None:
-    world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=5))
-    world.porch.script = [Cause.NETWORK_ERROR, None]
-    assert arrive(world, world.drop()) is Answer.SETTLED
-    assert world.status()["retry_count"] == 1
-
-
-def test_without_queues_a_retry_that_does_not_fit_is_left_to_a_later_delivery(world: World) -> None:
+def test_without_priority_queues_a_retry_waits_in_the_queue_of_its_priority(world: World) -> None:
     world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=300))
     world.porch.script = [Cause.NETWORK_ERROR, None]
-    handoff = world.drop()
-    with pytest.raises(LeaseBusy):
-        arrive(world, handoff)
-    world.clock.wait(300)
-    assert arrive(world, handoff) is Answer.SETTLED
+    handoff = world.drop(body=intent(priority="low"))
+    assert arrive(world, handoff) is Answer.QUEUED
+    ((due, message),) = world.queues.waiting
+    assert (message.priority, due - world.clock()) == (Priority.LOW, 300)
+    world.drain()
+    assert world.status()["retry_count"] == 1
 
 
 def test_a_critical_intent_that_must_be_tried_again_goes_to_high_with_a_delay(world: World) -> None:
@@ -209,7 +194,7 @@ def test_a_critical_intent_that_must_be_tried_again_goes_to_high_with_a_delay(wo
     ((due, message),) = world.queues.waiting
     assert message.priority is Priority.HIGH
     assert due > world.clock()
-    drain(world)
+    world.drain()
     assert world.status()["retry_count"] == 1
 
 

@@ -5,11 +5,12 @@ from typing import Any, Never, cast
 
 import pytest
 
-from conductor_loop.errors import Cause, LeaseBusy
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS, Deferred
 from conductor_loop.intents.model import Conflict, Phase, Write
+from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
 from tests.factories import World, intent
 from tests.writes import instead, is_claim, is_decision, is_retry
@@ -133,8 +134,7 @@ def test_files_of_a_dead_attempt_are_no_part_of_the_next_intents_package(world: 
 
 
 def test_an_attempt_begins_only_with_time_for_porch(world: World) -> None:
-    with pytest.raises(LeaseBusy):
-        admit.answer(world.app, world.drop(), world.clock() + 12)
+    assert admit.answer(world.app, world.drop(), world.clock() + 12) is Answer.QUEUED
     assert world.porch.requests == []
 
 
@@ -172,8 +172,8 @@ def test_a_claim_that_took_so_long_that_porch_would_not_get_its_time_is_given_ba
         world.clock.wait(3)
         return world.state.write(write)
 
-    with instead(world, is_claim, slowly), pytest.raises(LeaseBusy):
-        admit.answer(world.app, handoff, world.deadline)
+    with instead(world, is_claim, slowly):
+        assert admit.answer(world.app, handoff, world.deadline) is Answer.QUEUED
     assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
 
 
@@ -196,6 +196,10 @@ def test_a_number_that_is_taken_costs_no_attempt_also_while_packages_cannot_be_l
     targets.targets = {name: replace(one, number=0) for name, one in targets.targets.items()}  # from a backup
     listing, world.bucket.next_number = world.bucket.next_number, _slow_down
     admit.answer(world.app, handoff, world.deadline)
+    for _ in range(2):
+        world.clock.wait(1)
+        world.work()
     world.bucket.next_number = listing
+    world.drain()
     status = world.status()
     assert (status["status"], status["attempt"], status["package"]["prefix"][-5:]) == ("success", 1, ".0.1/")

@@ -98,15 +98,6 @@ def test_what_nobody_has_read_yet_counts_as_normal(world: World) -> None:
     assert [round(one) for one in sweep(world.app, None, world.deadline).oldest.values()] == [0, 50, 0]
 
 
-def test_without_queues_the_sweeper_hands_over_to_the_function(world: World) -> None:
-    world.configure(priority_queues=False)
-    handoff = world.drop()
-    later(world)
-    for _ in range(3):
-        sweep(world.app, None, world.deadline)
-    assert [one.version_id for one in world.redelivered] == [handoff.version_id]
-
-
 def test_what_cannot_be_looked_after_is_passed_over(world: World) -> None:
     world.drop("a-stray.txt", b"x")
     world.drop("intent-lost.json")
@@ -189,7 +180,7 @@ def test_a_sweep_whose_listing_fails_is_followed_by_one_from_the_beginning(world
     assert len(world.queues.waiting) == 2, "the first two again"
 
 
-def test_the_message_is_sent_before_it_is_noted(world: World) -> None:
+def test_what_has_no_message_is_not_noted(world: World) -> None:
     """In the other order, a crash between would leave a row that says queued, and no message."""
     handoff = world.drop()
     later(world)
@@ -198,13 +189,12 @@ def test_the_message_is_sent_before_it_is_noted(world: World) -> None:
     assert world.state.find([handoff]) == {}
 
 
-def test_the_event_is_made_again_before_it_is_noted(world: World) -> None:
-    world.configure(priority_queues=False)
+def test_the_message_is_sent_before_it_is_noted(world: World) -> None:
     handoff = world.drop()
     later(world)
     with instead(world, is_noted, _denied):
         sweep(world.app, None, world.deadline)
-    assert [one.version_id for one in world.redelivered] == [handoff.version_id]
+    assert [message.handoff.version_id for _, message in world.queues.waiting] == [handoff.version_id]
 
 
 def decided_and_left(world: World) -> Handoff:

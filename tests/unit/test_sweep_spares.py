@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from conductor_loop.errors import Cause, LeaseBusy
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.model import Row
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
-from conductor_loop.retry import Policy
 from tests.factories import World, intent
 from tests.unit.test_sweep import arrive, decided_and_left, later, raising
 
@@ -75,7 +74,6 @@ def test_an_early_event_costs_no_read(world: World) -> None:
 
 
 def test_an_event_that_the_sweeper_has_made_is_queued(world: World) -> None:
-    world.configure(priority_queues=False)
     handoff = world.drop()
     later(world)
     sweep(world.app, None, world.deadline)
@@ -174,7 +172,6 @@ def queued(world: World) -> Handoff:
 
 
 def swept(world: World) -> Handoff:
-    world.configure(priority_queues=False)
     handoff = world.drop()
     later(world)
     sweep(world.app, None, world.deadline)
@@ -196,10 +193,10 @@ def failed_inline(world: World) -> Handoff:
     ("before", "seconds"),  # for how long it is left alone, from when it is due
     [
         (queued, 14 * DAY),
-        (swept, 900 + 60),
+        (swept, 14 * DAY),
         (died, 60),
         (retried, 14 * DAY),
-        (failed_inline, 900),
+        (failed_inline, 60),
         (decided_and_left, 60),
     ],
 )
@@ -216,26 +213,3 @@ def test_what_may_still_be_delivered_is_left_alone_for_a_while(
     later(world, 1)
     sweep(world.app, None, world.deadline)
     assert world.row(handoff) != row
-
-
-def test_the_reconciler_backs_off(world: World) -> None:
-    handoff = swept(world)
-    waited = []
-    for _ in range(12):
-        waited.append(world.row(handoff).reconcile_at - world.clock() - 900)
-        world.clock.now = world.row(handoff).reconcile_at + 1
-        sweep(world.app, None, world.deadline)
-    assert waited[:4] == [60, 120, 240, 480]
-    assert max(waited) == 6 * 3600
-
-
-def test_a_late_event_of_what_has_no_message_since_queues_were_off_is_queued(world: World) -> None:
-    world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=800))
-    world.porch.script = [Cause.NETWORK_ERROR]
-    handoff = world.drop()
-    with pytest.raises(LeaseBusy):
-        arrive(world, handoff)
-    world.configure(priority_queues=True)
-    later(world, 400)
-    assert arrive(world, handoff) is Answer.QUEUED
-    assert [message.handoff.key for _, message in world.queues.waiting] == [handoff.key]

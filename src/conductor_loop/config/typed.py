@@ -135,7 +135,6 @@ class Config:
     porch_memory_bytes: int = _key("processing.resource_limits.max_memory")
     porch_descriptors: int = _key("processing.resource_limits.max_file_descriptors")
     sweep_after_seconds: float = _key("processing.sweep_after")  # age from which an input without a status is swept
-    conductor_function: str = ""  # name of the function that answers events
     handoff_bucket: str = ""
     kms_key: str = ""  # ARN of the site's own key, that everything is encrypted with; empty: keys of AWS
     cleanup_after_seconds: float = _key("cleanup_after")
@@ -197,7 +196,6 @@ def _wired(wiring: Mapping[str, str]) -> dict[str, Any]:
     """Give the fields that a stack is made of."""
     return {
         "state_table": wiring["STATE_TABLE"],
-        "conductor_function": wiring.get("CONDUCTOR_FUNCTION", ""),
         "handoff_bucket": wiring.get("HANDOFF_BUCKET", ""),
         "kms_key": wiring.get("KMS_KEY", ""),
         "dead_letters": wiring.get("QUEUE_DEAD", ""),

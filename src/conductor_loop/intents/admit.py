@@ -1,7 +1,7 @@
 """Admission: an event or a message becomes an intent, or its rejection; and which way an intent goes.
 
-An event goes to a queue, and its message to an attempt; what is critical, or all if queues are off, has its attempt at
-once. Both ways read and validate the input.
+An event goes to a queue, and its message to an attempt; what is critical, or all if queues are off, has its first
+attempt at once. Both ways read and validate the input.
 
     event ──▶ read ──▶ validate ──▶ route ──▶ a message in its queue ──▶ read ──▶ validate ──▶ attempt
                 │          │          └─ critical, or queues off ──▶ attempt, in this invocation
@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 
 from conductor_loop.app import App, Message
 from conductor_loop.counting import age
-from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, LeaseBusy, Rejected, Violation
+from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import (
@@ -27,7 +27,6 @@ from conductor_loop.intents.attempt import (
     Deferred,
     commit,
     conclude,
-    least_seconds,
     process,
 )
 from conductor_loop.intents.model import (
@@ -85,15 +84,12 @@ def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
         deadline: Epoch seconds at which this invocation ends.
 
     Raises:
-        LeaseBusy: another worker has it, and there is no time left to wait.
         LeaseLost: this worker was too slow, and another one took over.
 
     """
     delivery = Delivery(Message(handoff), app.clock(), deadline)
     answered = resetting(app, handoff, partial(_answer, app, delivery))
-    if isinstance(answered, Deferred):
-        raise LeaseBusy
-    return answered
+    return Answer.BUSY if isinstance(answered, Deferred) else answered
 
 
 def work(app: App, message: Message, deadline: float) -> Answer | Deferred:
@@ -262,8 +258,8 @@ def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
     if age(handoff, now) <= app.config.sweep_after_seconds:
         return None
     row = app.state.find([handoff]).get(handoff)
-    if row is None or not (row.queued or row.due_at or row.outcome):
-        return None  # unknown; or this is the event that the reconciler sent
+    if row is None:
+        return None
     if row.outcome is not None:
         return apply_outcome(app, known(handoff, row.order), row.outcome)
     _learn(app, handoff, row)
@@ -318,14 +314,10 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
 
 
 def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
-    """Process in the invocation that the event began; what cannot be done now goes to a queue, or is waited for."""
-    while isinstance(later := process(app, delivery, intent), Deferred):
-        if app.config.priority_queues:
-            high = replace(delivery, message=replace(delivery.message, priority=Priority.HIGH))
-            return _enqueue(app, high, intent, later.seconds)
-        if later.elsewhere or app.clock() + later.seconds + least_seconds(app, delivery, intent) > delivery.deadline:
-            if (row := app.state.find([delivery.handoff]).get(delivery.handoff)) is not None:
-                _learn(app, delivery.handoff, row)  # the next worker may know the second alone
-            return later
-        app.wait(later.seconds)
-    return later
+    """Process in the invocation that the event began; what cannot be done now goes to a queue."""
+    later = process(app, delivery, intent)
+    if not isinstance(later, Deferred):
+        return later
+    if delivery.message.priority is Priority.CRITICAL:  # it has no queue of its own
+        delivery = replace(delivery, message=replace(delivery.message, priority=Priority.HIGH))
+    return _enqueue(app, delivery, intent, later.seconds)

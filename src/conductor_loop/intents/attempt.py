@@ -60,7 +60,6 @@ QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
 # Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
 LATEST_WRITE_SECONDS = 900.0 + 120.0
-MESSAGE_SECONDS = 900.0  # within which a message or an event arrives, also behind a backlog
 _SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
 _CLAIMING_SECONDS = 2.0  # of settling's time, that the claim itself may take
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
@@ -74,7 +73,6 @@ class Deferred:
     """Not now: another worker has it, or it is retried. Waiting costs no attempt."""
 
     seconds: float
-    elsewhere: bool = False  # in another invocation: this one has no time left for it
 
     def __str__(self) -> str:
         """Say so, as the log does."""
@@ -99,7 +97,7 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
     for alone in (False, True):
         with app.turn(alone):
             if app.clock() + least_seconds(app, delivery, intent) > delivery.deadline:
-                return Deferred(1.0, elsewhere=True)
+                return Deferred(1.0)
             claimed = claim(app, delivery, intent, alone=alone)
             if claimed is not Unplanned.NOT_ALONE:
                 return _carry_on(app, delivery, intent, claimed)
@@ -124,7 +122,7 @@ def _carry_on(
             return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
         case Unplanned.USED_UP:
             return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
-    return Deferred(1.0, elsewhere=True)
+    return Deferred(1.0)
 
 
 # -- writes of a row that may change meanwhile
@@ -462,7 +460,7 @@ def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: Porc
 
 def _waiting(delivery: Delivery, row: Row, due: float) -> Row:
     """Give the row of an attempt that is made again, at ``due`` (epoch seconds)."""
-    until = QUEUE_KEEPS_SECONDS if delivery.queued else MESSAGE_SECONDS
+    until = QUEUE_KEEPS_SECONDS if delivery.queued else RECONCILE_SECONDS
     return row.next(state=State.WAITING, due_at=due, reconcile_at=due + until, queued=delivery.queued)
 
 
@@ -475,7 +473,7 @@ def _give_back(app: App, delivery: Delivery, attempt: Attempt, next_number: int 
         _release(app, attempt, waiting, now, last, next_number=next_number)
     except Exception:
         logger.exception("the claim could not be given back: its lease expires by itself")
-    return Deferred(1.0, elsewhere=True)
+    return Deferred(1.0)
 
 
 def _release(  # noqa: PLR0913 - all of one write

@@ -45,7 +45,7 @@ TRANSITIONS: Mapping[State | None, frozenset[State]] = {
 class Phase(StrEnum):
     """What users read of a handoff: derived from its row (``Row.phase``)."""
 
-    ADMITTED = "admitted"  # found by the reconciler, and its event is sent to the function again
+    ADMITTED = "admitted"  # its row was reset: a message or the reconciler takes it up
     QUEUED = "queued"  # a message for it waits in a queue
     PROCESSING = "processing"  # a worker holds its lease and runs porch
     RETRYING = "retrying"  # an attempt failed for a cause that may pass; the next one is due at its time

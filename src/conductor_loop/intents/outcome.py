@@ -47,6 +47,7 @@ class Answer(StrEnum):
     QUEUED = "queued"  # a message for it waits in a queue
     DUPLICATE = "duplicate"  # an earlier delivery has applied it: nothing was done
     LEFT = "left"  # decided, and its status written, but S3 does not move the input: it stays where it is
+    BUSY = "busy"  # another worker has it
     GONE = "gone"  # the object was removed before it was read: there is nothing to answer
 
 

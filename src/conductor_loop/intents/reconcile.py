@@ -16,7 +16,6 @@ from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import (
-    MESSAGE_SECONDS,
     QUEUE_KEEPS_SECONDS,
     RECONCILE_SECONDS,
     conclude,
@@ -56,24 +55,21 @@ class Swept:
     cursor: Cursor | None = None
 
 
-def take_turn(app: App, deadline: float) -> Swept | None:
-    """Sweep the next stretch, and note where the one after it begins; ``None`` while another sweep runs.
+def take_turn(app: App, deadline: float) -> Swept:
+    """Clean up, sweep the next stretch, and note where the one after it begins; two at once only do work twice.
 
     Args:
         app: Its adapters.
-        deadline: Epoch seconds at which this invocation ends, and with it its lease.
+        deadline: Epoch seconds at which this invocation ends.
 
     """
-    turn = app.state.begin_sweep(app.new_owner(), deadline, app.clock())
-    if turn is None:
-        return None
+    cleaned, failed = clean_up(app, app.clock() + _CLEAN_UP_SECONDS)
     try:
-        cleaned, failed = clean_up(app, app.clock() + _CLEAN_UP_SECONDS)
-        swept = sweep(app, turn.cursor, deadline - _STOP_SECONDS)
+        swept = sweep(app, app.state.cursor(), deadline - _STOP_SECONDS)
     except Exception:
-        app.state.end_sweep(replace(turn, cursor=None))  # at the beginning: the cursor itself may be to blame
+        app.state.keep_cursor(None)  # at the beginning: the cursor itself may be to blame
         raise
-    app.state.end_sweep(replace(turn, cursor=swept.cursor))
+    app.state.keep_cursor(swept.cursor)
     return replace(swept, cleaned=cleaned, failed=swept.failed + failed)
 
 
@@ -167,19 +163,15 @@ def _end(app: App, handoff: Handoff, tell: Callable[[status.Author], Outcome], n
 
 
 def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
-    """Send a message or the event again, then note that: in the other order, a crash between would leave neither."""
-    queued = app.config.priority_queues
-    if queued:
-        app.queues.send(Message(handoff, swept=True), _GROUP)
-    else:
-        app.redeliver(handoff)
-    now, reconciled = app.clock(), row.reconciled + bool(row.rev)
+    """Send a message, then note that: in the other order, a crash between would leave none."""
+    app.queues.send(Message(handoff, swept=True), _GROUP)
+    now = app.clock()
     after = row.next(
         state=State.WAITING,
-        queued=queued,
+        queued=True,
         due_at=row.due_at if row.state is State.WAITING else 0.0,
-        reconcile_at=now + (QUEUE_KEEPS_SECONDS if queued else MESSAGE_SECONDS + _backoff(reconciled)),
-        reconciled=reconciled,
+        reconcile_at=now + QUEUE_KEEPS_SECONDS,
+        reconciled=row.reconciled + bool(row.rev),
         order=order(handoff),
     )
     app.state.write(Write(handoff, row, after, now, {"because": "found by the sweeper"}))

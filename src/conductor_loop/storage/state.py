@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.app import Cursor, Turn
+from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
@@ -33,9 +33,7 @@ from conductor_loop.storage.rows import (
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_SWEEP = Key("lease", "sweep")
-_NO_SWEEP = "NOT held_until > :now"  # true without a row, and of a corrupt field: it must not stop all
-_STILL_MY_TURN = "lease_owner = :owner"
+_SWEEP = Key("cursor", "sweep")
 # A version that was seen as the newest one of its name stays that, unless this one is certainly not older.
 _NO_NEWER_VERSION = "attribute_not_exists(last_order) OR last_order <= :earliest OR last_version = :mine"
 _MINE_OR_UNUSED = "attribute_not_exists(pk) OR #file = :file OR expires_at < :now"  # DynamoDB deletes up to days late
@@ -249,45 +247,19 @@ class StateTable:
         )["Items"]
         return [Handoff(bucket, item["pk"]["S"].partition("#")[2], item["sk"]["S"]) for item in found]
 
-    # -- one sweep at a time
+    # -- where the next sweep goes on
 
-    def begin_sweep(self, owner: str, until: float, now: float) -> Turn | None:
-        """Take the lease that lets one sweep run at a time; ``None`` while another one has it.
+    def cursor(self) -> Cursor | None:
+        """Read where the last sweep has ended; ``None``: at the end, or it is not known."""
+        item = self._client.get_item(TableName=self._table, Key=_SWEEP.item, ConsistentRead=True).get("Item", {})
+        key, version = (item.get(name, {}).get("S") for name in ("cursor_key", "cursor_version"))
+        return Cursor(key, version or "") if key else None
 
-        sweep            until
-          |--- sweeps ---|        no other one begins
-                         |  killed: the next one begins, where this one did
-        """
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=_SWEEP.item,
-                UpdateExpression="SET held_until = :until, lease_owner = :owner",
-                ConditionExpression=_NO_SWEEP,
-                ExpressionAttributeValues={":now": number(now), ":until": number(until), ":owner": text(owner)},
-                ReturnValues="ALL_NEW",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
-        return Turn(owner, _cursor(answer["Attributes"]))
-
-    def end_sweep(self, turn: Turn) -> None:
-        """Release the lease, with the cursor that the next sweep goes on from; fenced by the owner."""
-        values: Values = {":owner": text(turn.owner)}
-        update = "REMOVE held_until, lease_owner, cursor_key, cursor_version"
-        if turn.cursor is not None:
-            update = "SET cursor_key = :key, cursor_version = :version REMOVE held_until, lease_owner"
-            values |= {":key": text(turn.cursor.key), ":version": text(turn.cursor.version_id)}
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=_SWEEP.item,
-                UpdateExpression=update,
-                ConditionExpression=_STILL_MY_TURN,
-                ExpressionAttributeValues=values,
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return  # it took longer than its lease: the other one goes on
+    def keep_cursor(self, cursor: Cursor | None) -> None:
+        """Note where a sweep has ended."""
+        key, version = (cursor.key, cursor.version_id) if cursor else ("", "")
+        item = {**_SWEEP.item, "cursor_key": text(key), "cursor_version": text(version)}
+        self._client.put_item(TableName=self._table, Item=item)
 
 
 _CONDITIONAL = "ConditionalCheckFailed"
@@ -354,8 +326,3 @@ def _row(item: Mapping[str, Any]) -> Row | Unreadable:
         return read_row(item)
     except Unreadable as error:
         return error
-
-
-def _cursor(item: Mapping[str, Any]) -> Cursor | None:
-    key, version = (item.get(name, {}).get("S") for name in ("cursor_key", "cursor_version"))
-    return Cursor(key, version or "") if key else None
