@@ -58,7 +58,6 @@ def canned_porch(seconds: float = 0.0) -> Callable[[object], Result]:
     result = Result(
         Package("cnf-simulator-v1.0.0", {name: b"#" * size for name, size in _FILES.items()}),
         Run(0, "Package successfully created: cnf-simulator-v1.0.0", "", 0.05),
-        "made",
     )
 
     def porch(_: object) -> Result:

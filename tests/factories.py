@@ -68,7 +68,7 @@ class ScriptedPorch:
         name = f"{request.document['target']}-v{major}.{minor}.{patch + 1}"
         mark = f"replicas: {request.document['replicas']} # run {len(self.requests)}\n".encode()
         files = {"Kptfile": mark, "kustomization.yaml": component(f"{name}-run-{len(self.requests)}")}
-        return Result(Package(name, files), run, "made")
+        return Result(Package(name, files), run)
 
 
 @dataclass

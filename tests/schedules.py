@@ -204,7 +204,7 @@ class Schedule:
         written = component(f"{drop.handoff.version_id}-run-{drop.runs}")
         files = {"Kptfile": b"constant", "kustomization.yaml": written, f"note-{drop.handoff.version_id}.yaml": mark}
         worker.package = files
-        return Result(Package(name, files), Run(0, "", "", seconds), "made")
+        return Result(Package(name, files), Run(0, "", "", seconds))
 
     # -- what happened
 

@@ -421,7 +421,7 @@ class _Porch:
         files = {"Kptfile": b"constant", "kustomization.yaml": component(mark)}
         files |= {f"note-{drop.handoff.version_id}.yaml": mark.encode()}
         self._actor.package = files
-        return Result(Package(name, files), run, "made")
+        return Result(Package(name, files), run)
 
 
 def _remove[T](waiting: list[T], delivered: T) -> None:

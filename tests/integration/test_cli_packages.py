@@ -36,7 +36,7 @@ def named_alike(request: Request) -> Made:
     """Make packages of one name."""
     mark = f"replicas: {request.document['replicas']}\n".encode()
     files = {"Kptfile": mark} | ({"extra.yaml": b"extra\n"} if request.document["replicas"] == 1 else {})
-    return Made(Package("newest", files), Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1), "made")
+    return Made(Package("newest", files), Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1))
 
 
 def test_a_package_is_shown_file_by_file(world: World) -> None:
@@ -163,7 +163,7 @@ def test_what_a_porch_wrote_moves_no_cursor(world: World, monkeypatch: pytest.Mo
     def hostile(_: object, request: Request) -> Made:
         del request
         files = {"Kptfile": b"a\x1b[2Jb\n\ttab\n", "binary": b"\xff\xfe"}
-        return Made(Package("x", files), Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1), "made")
+        return Made(Package("x", files), Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1))
 
     monkeypatch.setattr(type(world.porch), "__call__", hostile)
     answered(world)

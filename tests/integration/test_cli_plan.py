@@ -160,9 +160,7 @@ def test_what_the_cluster_has_goes_before_what_the_table_has(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     applied(world, replicas=3)
-    made = Made(
-        Package("p", {"Kptfile": b"x"}), NOTHING, "", None, Delivered("scale", 4, None, None, ("mind the gap",))
-    )
+    made = Made(Package("p", {"Kptfile": b"x"}), NOTHING, None, Delivered("scale", 4, None, None, ("mind the gap",)))
     monkeypatch.setattr(type(world.porch), "__call__", lambda *_: made)
     result = run(tmp_path, replicas=5)
     assert "4 -> 5 (the cluster's; intent-a.json, applied last, wanted 3)" in result.stdout

@@ -104,7 +104,7 @@ def test_the_clusters_number_goes_before_that_of_the_intent_before(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_of = Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1)
-    made = Made(Package("p-v1.0.0", {"Kptfile": b"x"}), run_of, "made", None, Delivered("scale", 7, 5))
+    made = Made(Package("p-v1.0.0", {"Kptfile": b"x"}), run_of, None, Delivered("scale", 7, 5))
     monkeypatch.setattr(type(world.porch), "__call__", lambda *_: made)
     applied(world, "intent-b.json", replicas=5)
     assert run("intent-b.json").exit_code == 0

@@ -128,7 +128,7 @@ NOTHING = Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1)
 
 def test_what_the_cluster_has_is_told_beside_what_the_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    made = Result(Package("p", {"Kptfile": b"x"}), NOTHING, "made", None, Delivered("scale", 4, None, None, ("mind",)))
+    made = Result(Package("p", {"Kptfile": b"x"}), NOTHING, None, Delivered("scale", 4, None, None, ("mind",)))
     monkeypatch.setattr(type(world.porch), "__call__", answering(made))
     assert planned(world)["delivered"] == {"delivery": "scale", "previous_replicas": 4, "notes": ["mind"]}
 
@@ -143,7 +143,7 @@ def test_a_porch_without_a_dry_run_is_said_to_have_none(monkeypatch: pytest.Monk
 
 def test_a_package_that_is_too_large_for_an_answer_is_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    made = Result(Package("p", {"Kptfile": b"x" * 5 * 1024**2}), NOTHING, "made")
+    made = Result(Package("p", {"Kptfile": b"x" * 5 * 1024**2}), NOTHING)
     monkeypatch.setattr(type(world.porch), "__call__", answering(made))
     assert planned(world)["package"] == {"name": "p", "files": None}
 

@@ -46,7 +46,7 @@ def with_files(site: Site, files: dict[str, bytes]) -> None:
     porch: Any = site.world.porch
 
     def run(request: Request) -> Result:
-        return Result(Package("own-v1.0.0", files), porch(request).run, "made")
+        return Result(Package("own-v1.0.0", files), porch(request).run)
 
     site.world.porch = run  # type: ignore[assignment]
 

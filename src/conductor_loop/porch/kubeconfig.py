@@ -15,7 +15,7 @@ from conductor_loop.errors import Cause, NoCredentials
 
 KEPT_SECONDS = 300.0  # after which a rotated secret, or a replaced cluster, is noticed
 _FRESH_SECONDS = 10.0  # a younger one was read since the failure that asks for another
-# Of a user's entry, the fields, and a plugin's variables, that hold secrets. All else are plain words: names of
+# Fields, and a plugin's variables, that hold secrets. All else are plain words: names of
 # clusters, regions and commands, which honest output and honest packages are full of; these two are paths.
 _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)
 _PATHS = {"tokenFile", "client-key"}
@@ -32,9 +32,7 @@ class Kubeconfig:
 def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
     """Read a kubeconfig, YAML or JSON, for its secrets alone; ``source`` names it in messages.
 
-    Raises:
-        NoCredentials: it is no kubeconfig.
-
+    Raises `NoCredentials` if it is none.
     """
     import yaml  # noqa: PLC0415 - 4 % of a start, for those who have such a secret
 
@@ -44,7 +42,7 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
             document = json.loads(content)  # with tabs, which YAML forbids, it is what kubectl reads all the same
         except ValueError:
             document = yaml.safe_load(content)
-        secrets = frozenset(_secrets_of(document) if isinstance(document, dict) else ())
+        secrets = frozenset(_secrets(document))
     except (yaml.YAMLError, ValueError, RecursionError):  # whose words quote the file
         raise NoCredentials(Cause.NO_CREDENTIALS, f"{source} is not YAML: {remedy}") from None
     if not (isinstance(document, dict) and isinstance(document.get("users"), list) and document["users"]):
@@ -53,14 +51,9 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
 
 
 def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeconfig:
-    """Make a kubeconfig.
+    """Make a kubeconfig for a server's URL, its authority (PEM in base64) and a bearer token.
 
-    Args:
-        server: URL of the API server.
-        authority: Its certificate authority, PEM in base64.
-        token: Bearer token.
-        secrets: What besides must not be shown: parts of the token.
-
+    ``secrets`` are what besides must not be shown: parts of the token.
     """
     name = "cluster"
     document = {
@@ -74,21 +67,6 @@ def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeco
     return Kubeconfig(json.dumps(document).encode(), frozenset({token, *secrets}))
 
 
-def _secrets_of(document: dict[Any, Any]) -> Iterator[str]:
-    for user in _entries(document.get("users"), "user"):
-        yield from _secrets(user)
-    for cluster in _entries(document.get("clusters"), "cluster"):
-        proxy = str(cluster.get("proxy-url") or "")
-        if "@" in proxy:  # it holds a password
-            yield from (proxy, proxy.rpartition("@")[0].rpartition("/")[2], proxy.rpartition("@")[0].rpartition(":")[2])
-
-
-def _entries(entries: Any, kind: str) -> Iterator[dict[Any, Any]]:  # noqa: ANN401 - any YAML
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and isinstance(entry.get(kind), dict):
-            yield entry[kind]
-
-
 def _secrets(value: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 - any YAML
     """Give the texts below a field of this name, if it or one below it names a secret."""
     match value:
@@ -100,23 +78,26 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 - any
         case list():
             for inner in value:
                 yield from _secrets(inner, name)
+        case str() if name.endswith("proxy-url") and "@" in value:  # it holds a password
+            whole = value.rpartition("@")[0]
+            yield from (value, whole.rpartition("/")[2], whole.rpartition(":")[2])
         case str() | bytes() | int() | float() if _SECRET.search(name):  # a token of digits is a number to YAML
             text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-            yield text
-            with suppress(ValueError):
-                decoded = base64.b64decode("".join(text.split()), validate=True).decode(errors="replace")
-                if "-----BEGIN" in decoded:  # a key in PEM, perhaps behind a comment
-                    yield decoded
+            yield from (text, *_decoded(text))
+
+
+def _decoded(text: str) -> Iterator[str]:
+    with suppress(ValueError):
+        decoded = base64.b64decode("".join(text.split()), validate=True).decode(errors="replace")
+        if "-----BEGIN" in decoded:  # a key in PEM, perhaps behind a comment
+            yield decoded
 
 
 class Credentials[T]:
     """Gives a kubeconfig to each run, with a short-lived token of its own; may be used by several threads at once.
 
-    Args:
-        read: Reads the secret or cluster over the network, within bounds of its own; raises NoCredentials.
-        make: Makes a kubeconfig of that without the network, with a new token; raises NoCredentials.
-        clock: Seconds that go on while an execution environment is frozen.
-
+    ``read`` reads the secret or cluster over the network, within bounds of its own; ``make`` makes a kubeconfig of that
+    without the network. Both raise NoCredentials. ``clock`` goes on while an execution environment is frozen.
     """
 
     def __init__(
@@ -132,9 +113,7 @@ class Credentials[T]:
     def kubeconfig(self, within_seconds: float) -> Kubeconfig:
         """Return a kubeconfig for a run that begins now.
 
-        Raises:
-            NoCredentials: there is none, or none came in time; the next call reads again.
-
+        Raises `NoCredentials` if there is none, or none came in time; the next call reads again.
         """
         try:
             found = self._current().result(within_seconds)

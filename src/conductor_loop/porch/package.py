@@ -100,8 +100,8 @@ def _raise(error: OSError) -> None:
 
 def _content(directory: int, path: str, room: int) -> bytes:
     """Return the content of a file, or the first bytes more than there is room for."""
-    with opened(path.rpartition("/")[2], FILE, directory) as descriptor, open(descriptor, "rb", closefd=False) as file:
-        status = os.fstat(descriptor)
+    with os.fdopen(os.open(path.rpartition("/")[2], FILE, dir_fd=directory), "rb") as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise _unsafe(f"holds {path!r}, which has a second name elsewhere")
         return file.read(room + 1)

@@ -25,8 +25,7 @@ _GO_RESERVES_BYTES = 1024 * _MIB
 _CHUNK_BYTES = 65_536  # what a pipe holds
 _BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
 _POLL_SECONDS = 0.002  # once the output is closed, or all are killed: the exit follows at once
-_LEAST_SECONDS, _MOST_SECONDS = 0.05, 0.5  # between two checks of the run's bounds
-_IDLENESS = 20  # checks take one part in so many of the CPU, unless that makes them too rare
+_CHECK_SECONDS = 0.05  # between two checks of the run's bounds
 _KILL_SECONDS = 5.0  # for all to end; milliseconds, unless the kernel keeps one in a system call
 _PR_SET_DUMPABLE = 4
 _ENVIRONMENT = slice(47, 49)  # of /proc/self/stat, behind the name: its initial place in memory (proc_pid_stat(5))
@@ -192,7 +191,7 @@ class _Run:
         self.leader, self.directory, self.limits = child.pid, directory, limits
         self.deadline = deadline  # of SIGTERM; once that is sent, of SIGKILL
         self.stopped: Stop | None = None
-        self.check_at = time.monotonic() + _LEAST_SECONDS
+        self.check_at = time.monotonic() + _CHECK_SECONDS
         self.streams = {pipe.fileno(): bytearray() for pipe in (child.stdout, child.stderr) if pipe}
         for pipe in self.streams:
             os.set_blocking(pipe, False)
@@ -212,7 +211,7 @@ class _Run:
         The leader is not reaped: until then, its id is no other process's.
         """
         found = self.living()
-        _send_group(self.leader, signal.SIGKILL)
+        _send(-self.leader, signal.SIGKILL)
         with suppress(ChildProcessError):  # something else took its exit status
             os.waitid(os.P_PID, self.leader, os.WEXITED | os.WNOWAIT)
         if found:  # else the leader had ended, and no process was left that could start another
@@ -260,7 +259,7 @@ class _Run:
     def _expire(self) -> None:
         """Send the signal that is due to the process group, at once, and to the descendants outside it."""
         number = signal.SIGKILL if self.stopped else signal.SIGTERM
-        _send_group(self.leader, number)
+        _send(-self.leader, number)
         for process in self.living():
             with suppress(ProcessLookupError):
                 if os.getpgid(process.pid) != self.leader:
@@ -269,16 +268,14 @@ class _Run:
         self.stopped = Stop.TIME
 
     def _exceeded(self) -> Stop | None:
-        """Check what the run uses as a whole, as often as is cheap: the kernel bounds single processes and files."""
+        """Check what the run uses as a whole: the kernel bounds single processes and files."""
         if self.has_flooded:
             return Stop.OUTPUT
         if time.monotonic() < self.check_at:
             return None
-        started = time.thread_time()  # of the CPU: checks are not rarer on a machine that a runaway forker keeps busy
         has_too_many_tasks = sum(each.threads for each in self.living()) > self.limits.tasks
         stop = Stop.TASKS if has_too_many_tasks else Stop.DISK if self._fills_disk() else None
-        pause = _IDLENESS * (time.thread_time() - started)
-        self.check_at = time.monotonic() + min(max(_LEAST_SECONDS, pause), _MOST_SECONDS)
+        self.check_at = time.monotonic() + _CHECK_SECONDS
         return stop
 
     def _fills_disk(self) -> bool:
@@ -311,13 +308,9 @@ def _content(path: str) -> bytes:
 
 
 def _send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process, or to the process group of a negative id."""
     with suppress(ProcessLookupError, PermissionError):  # it has ended, or has become another user's
         os.kill(pid, number)
-
-
-def _send_group(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, number)
 
 
 @cache

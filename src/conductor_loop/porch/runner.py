@@ -83,11 +83,10 @@ _NOT_STARTED = Run(None, "", "", 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A successful run: the package, a message of one line, and porch's document in structured mode."""
+    """A successful run: the package, and porch's document in structured mode."""
 
     package: Package
     run: Run
-    message: str
     report: Mapping[str, Any] | None = None
     delivered: Delivered = field(default_factory=Delivered)
 
@@ -164,9 +163,8 @@ class Porch:
             # Not chained: the problem may quote a name that porch chose.
             message = mask.text(explain(problem, run.stderr))
             raise PorchFailed(problem.cause, run, message, self._so_far(run)) from None
-        message = f"Package successfully created: {package.name}"
-        is_document = self.mode is Mode.STRUCTURED
-        return Result(package, run, message, report if is_document else None, delivered(report, run.stderr))
+        document = report if self.mode is Mode.STRUCTURED else None
+        return Result(package, run, document, delivered(report, run.stderr))
 
     def _check_dry_run(self, request: Request, deadline: float) -> None:
         """Look for the flag in porch's help, without intent or kubeconfig: a porch may ignore flags it does not know.

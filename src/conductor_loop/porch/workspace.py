@@ -65,8 +65,8 @@ class Workspace:
         for name in os.listdir(self.descriptor):  # noqa: PTH208 - a Path has no descriptor
             if name not in ours:
                 raise Unusable(Cause.PACKAGE_UNSAFE, f"porch wrote outside its directory: {name!a}")
-        with suppress(OSError), opened(self.intent.name, FILE, self.descriptor) as intent:
-            if os.read(intent, len(self.content) + 1) == self.content:
+        with suppress(OSError), os.fdopen(os.open(self.intent.name, FILE, dir_fd=self.descriptor), "rb") as intent:
+            if intent.read(len(self.content) + 1) == self.content:
                 return
         raise Unusable(Cause.PACKAGE_UNSAFE, "porch wrote outside its directory: the intent's file was changed")
 
@@ -140,14 +140,9 @@ def _remove(path: Path, descriptor: int, until: float) -> None:
 def remove_below(top: int, *, kept: Container[str] = (), until: float) -> None:
     """Remove what is in a directory, however deep, wide or closed to this user. What cannot be removed stays.
 
-    Each directory is moved up into ``top`` before it is emptied, so any depth takes two descriptors: `shutil.rmtree`
-    holds one for each level, of which a process has 1,024.
-
-    Args:
-        top: Descriptor of the directory, which stays open.
-        kept: Names in it to leave alone.
-        until: When to stop, by the monotonic clock, in seconds.
-
+    Each directory is moved up into ``top``, a descriptor, before it is emptied, so any depth takes two descriptors:
+    `shutil.rmtree` holds one for each level, of which a process has 1,024. ``kept`` are names in it to leave alone,
+    ``until`` is when to stop, by the monotonic clock, in seconds.
     """
     waiting = _empty(top, top, kept)
     while waiting and time.monotonic() < until:
@@ -180,13 +175,9 @@ def _empty(directory: int, top: int, kept: Container[str] = ()) -> list[str]:
 def cleaned(place: Path | None, root: Path) -> Iterator[None]:
     """After the last of the concurrent runs, kill each process and remove each file that was not there at start.
 
-    Before the first, likewise: the function's process may have ended with its run. Where it was not there at start, a
-    process is one of a run, so the caller passes a place only where this user runs nothing else.
-
-    Args:
-        place: Directory to clean; ``None`` leaves processes and files alone.
-        root: Work root; may lie in the place, and stays.
-
+    Before the first, likewise: the function's process may have ended with its run. ``place`` is the directory to clean:
+    None unless this user runs nothing else, for then whatever was not there at start is a run's. The work root, which
+    may lie in it, stays.
     """
     if place is None:
         yield

@@ -41,7 +41,7 @@ class Bundled:
         assert main(["-intent", str(intent), "-out", str(space / "out")]) == 0
         (package,) = (space / "out").iterdir()
         files = {path.name: path.read_bytes() for path in package.iterdir()}
-        return Result(Package(package.name, files), Run(0, "", "", 0.1), "made")
+        return Result(Package(package.name, files), Run(0, "", "", 0.1))
 
 
 @pytest.fixture
