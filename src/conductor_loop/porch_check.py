@@ -68,7 +68,7 @@ class Subject:
             return failed
 
     @property
-    def good(self) -> Result:
+    def first_result(self) -> Result:
         """The first run, which succeeded: no rule that asks for it is checked otherwise."""
         assert isinstance(self.first, Result)  # noqa: S101 - `check` has made sure
         return self.first
@@ -82,7 +82,7 @@ class Subject:
         return self._porch(mode).run(request)
 
     @contextmanager
-    def left(
+    def run_raw(
         self, content: bytes | None = None, timeout_seconds: float | None = None, *, is_elsewhere: bool = False
     ) -> Iterator[tuple[Ended, Workspace]]:
         """Run it once, and yield how it ended and the directory it ran in, before that is removed.
@@ -178,12 +178,12 @@ def _structured(subject: Subject) -> None:
 
 def _repeatable(subject: Subject) -> None:
     subject.wait(_TICK_SECONDS)
-    _compare(subject.good, subject.run(), "in a later run")
+    _compare(subject.first_result, subject.run(), "in a later run")
 
 
 def _modes(subject: Subject) -> None:
     with suppress(PorchFailed):  # which breaks `structured`
-        _compare(subject.good, subject.run(Mode.STRUCTURED), "with -structured")
+        _compare(subject.first_result, subject.run(Mode.STRUCTURED), "with -structured")
 
 
 def _compare(one: Result, other: Result, when: str) -> None:
@@ -200,7 +200,7 @@ def _previous(subject: Subject) -> None:
 
 
 def _paths(subject: Subject) -> None:
-    with subject.left(is_elsewhere=True) as (ended, space):
+    with subject.run_raw(is_elsewhere=True) as (ended, space):
         if ended.exit_code != 0:
             raise Broken(f"exit code {ended.exit_code} in another directory than the intent's")
         if not any(path.is_file() for path in space.out.rglob("*")):
@@ -225,7 +225,7 @@ def _files(directory: Path) -> set[tuple[str, int, int]]:
 def _refuses(subject: Subject) -> None:
     others = []
     for what, content in _INVALID_INTENTS.items():
-        with subject.left(content) as (ended, _):
+        with subject.run_raw(content) as (ended, _):
             if ended.exit_code != 1:
                 others.append(f"exit code {ended.exit_code} for {what}")
     if others:
@@ -233,7 +233,7 @@ def _refuses(subject: Subject) -> None:
 
 
 def _reason(subject: Subject) -> None:
-    with subject.left(b"[]") as (ended, _):
+    with subject.run_raw(b"[]") as (ended, _):
         if not ended.stderr.strip():
             raise Broken(f"exit code {ended.exit_code} and nothing on stderr")
 
@@ -241,7 +241,7 @@ def _reason(subject: Subject) -> None:
 def _zero(subject: Subject) -> None:
     replicas = subject.intent["replicas"]
     other = 0 if replicas else 1
-    if subject.run(replicas=other).package.files == subject.good.package.files:
+    if subject.run(replicas=other).package.files == subject.first_result.package.files:
         raise Broken(f"the package for {other} replicas is that for {replicas}")
 
 
@@ -257,7 +257,7 @@ def _secrets(subject: Subject) -> None:
     secret = secrets.token_hex(16)
     subject = replace(subject, environment={**subject.environment, "PORCH_CHECK_SECRET": secret})
     result = subject.run()
-    with subject.left(b"[]") as (ended, _):
+    with subject.run_raw(b"[]") as (ended, _):
         stdout, stderr = result.run.stdout.encode() + ended.stdout, result.run.stderr.encode() + ended.stderr
     for where, content in {"stdout": stdout, "stderr": stderr, **result.package.files}.items():
         if secret.encode() in content:
@@ -266,24 +266,24 @@ def _secrets(subject: Subject) -> None:
 
 def _sigterm(subject: Subject) -> None:
     for part in (0.3, 0.6):
-        timeout = part * subject.good.run.duration_seconds
-        with subject.left(timeout_seconds=timeout) as (ended, _):
+        timeout = part * subject.first_result.run.duration_seconds
+        with subject.run_raw(timeout_seconds=timeout) as (ended, _):
             if ended.stopped is Stop.TIME and ended.duration_seconds > timeout + subject.limits.grace_seconds:
                 raise Broken(f"still running {subject.limits.grace_seconds} s after SIGTERM")
 
 
 def _alone(subject: Subject) -> None:
     for _ in range(_TRIES):
-        with subject.left() as (ended, _):
-            if not ended.left:
+        with subject.run_raw() as (ended, _):
+            if not ended.survivors:
                 return
-    raise Broken(f"{ended.left[0]!a} was still running when it had ended")
+    raise Broken(f"{ended.survivors[0]!a} was still running when it had ended")
 
 
 def _killed(subject: Subject) -> None:
     ungraceful = replace(subject, limits=replace(subject.limits, grace_seconds=0.0))
     for part in (0.3, 0.6, 0.9):
-        with ungraceful.left(timeout_seconds=part * subject.good.run.duration_seconds):
+        with ungraceful.run_raw(timeout_seconds=part * subject.first_result.run.duration_seconds):
             pass
     subject.run()
 

@@ -93,7 +93,7 @@ def test_while_another_run_is_live_nothing_is_removed(bench: Bench) -> None:
 def test_files_of_a_run_that_died_with_the_function_are_removed_before_the_next(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace.cleaned(bench.cleans, bench.root).__enter__()
+    workspace.clean_up(bench.cleans, bench.root).__enter__()
     (bench.aside / "litter").touch()
     monkeypatch.setattr(workspace, "_live", Counter())  # as in a new process
     result = bench.run(bench.program(f"ls $aside > $4/found; {GOOD}"))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor_loop.porch.mask import Mask, masking, readable
+from conductor_loop.porch.mask import Mask, build_mask, sanitize
 
 TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHMuZXUt/Y2VudHJhbC0x+LmFtYXpvbmF3cy5jb20_"  # noqa: S105 - nobody's
 LINE = "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04f"
 KEY = f"-----BEGIN EC PRIVATE KEY-----\r\n{LINE}\r\nAwEHoUQDQgAE\r\n-----END EC PRIVATE KEY-----\r\n"
-MASK = masking([TOKEN, KEY])
+MASK = build_mask([TOKEN, KEY])
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_the_beginning_of_a_secret_that_was_cut_off_is_masked() -> None:
 
 def test_characters_that_are_taken_out_cannot_hide_a_secret() -> None:
     said = "\x00".join(TOKEN).encode()
-    assert readable(said, 1000, MASK) == "[secret]"
+    assert sanitize(said, 1000, MASK) == "[secret]"
 
 
 def test_a_secret_across_the_cut_is_masked_before_it() -> None:
-    shown = readable(f"{'a' * 15}{TOKEN}{'b' * 1000}".encode(), 40, MASK)
+    shown = sanitize(f"{'a' * 15}{TOKEN}{'b' * 1000}".encode(), 40, MASK)
     assert shown == f"{'a' * 15}[secr\n[983 bytes left out]\n{'b' * 20}"
 
 
@@ -61,7 +61,7 @@ def test_documents_are_masked_in_keys_and_values_and_keep_their_shape() -> None:
 
 
 def test_short_words_are_no_secrets() -> None:
-    mask = masking(["test", "  a      "])
+    mask = build_mask(["test", "  a      "])
     assert mask.text("a test") == "a test"
 
 
@@ -77,7 +77,7 @@ def test_without_secrets_nothing_changes(text: str) -> None:
 
 @given(st.text(min_size=8), st.text(), st.text())
 def test_no_secret_survives_whatever_stands_around_it(secret: str, before: str, after: str) -> None:
-    hidden = masking([secret]).text(f"{before}{secret}{after}")
+    hidden = build_mask([secret]).text(f"{before}{secret}{after}")
     assert secret not in hidden.replace("[secret]", "")
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor_loop.porch.package import DIRECTORY, opened
-from conductor_loop.porch.workspace import remove_below
+from conductor_loop.porch.workspace import DIRECTORY, open_directory, remove_below
 
 DIRECTORIES = 1500  # more than a process has descriptors, and deeper than the longest path
 
@@ -30,7 +29,7 @@ def nest(place: Path, levels: int) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    with opened(tmp_path, DIRECTORY) as top:
+    with open_directory(tmp_path) as top:
         remove_below(top, until=math.inf)
     assert list(tmp_path.iterdir()) == []
 
@@ -44,7 +43,7 @@ def test_a_directory_costs_two_steps_wherever_it_is(
     else:
         for one in range(DIRECTORIES):
             (place / str(one)).mkdir()
-    with opened(place, DIRECTORY) as top, monkeypatch.context() as patched:
+    with open_directory(place) as top, monkeypatch.context() as patched:
         patched.setattr("time.monotonic", itertools.count().__next__)
         remove_below(top, until=2 * DIRECTORIES + 1)
     assert list(place.iterdir()) == []
@@ -52,7 +51,7 @@ def test_a_directory_costs_two_steps_wherever_it_is(
 
 def test_what_there_is_no_time_for_is_left_to_the_next_try(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nest(place, 100)
-    with opened(place, DIRECTORY) as top, monkeypatch.context() as patched:
+    with open_directory(place) as top, monkeypatch.context() as patched:
         patched.setattr("time.monotonic", itertools.count().__next__)
         remove_below(top, until=50)
     assert any(place.iterdir())
@@ -61,7 +60,7 @@ def test_what_there_is_no_time_for_is_left_to_the_next_try(place: Path, monkeypa
 def test_names_to_keep_are_kept_with_all_that_is_in_them(place: Path) -> None:
     (place / "kept/a").mkdir(parents=True)
     (place / "a/kept").mkdir(parents=True)
-    with opened(place, DIRECTORY) as top:
+    with open_directory(place) as top:
         remove_below(top, kept={"kept"}, until=math.inf)
     assert sorted(str(path.relative_to(place)) for path in place.rglob("*")) == ["kept", "kept/a"]
 
@@ -70,7 +69,7 @@ def test_a_link_is_removed_and_not_followed(place: Path, tmp_path_factory: pytes
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "file").touch()
     (place / "link").symlink_to(elsewhere)
-    with opened(place, DIRECTORY) as top:
+    with open_directory(place) as top:
         remove_below(top, until=math.inf)
     assert (elsewhere / "file").exists()
     assert list(place.iterdir()) == []

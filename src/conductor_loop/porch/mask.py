@@ -30,7 +30,7 @@ class Mask:
         """Return the text with every secret masked, and with it the beginning of one that was cut off at the end."""
         for form in self.forms:
             text = text.replace(form, _MASKED)
-        cut = max((_begun(text, form) for form in self.forms), default=0)
+        cut = max((_cut_off(text, form) for form in self.forms), default=0)
         return text[: len(text) - cut] + _MASKED if cut else text
 
     def document(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -50,22 +50,22 @@ class Mask:
         return any(form.encode(errors="replace") in content for form in forms)
 
 
-def masking(secrets: Iterable[str]) -> Mask:
+def build_mask(secrets: Iterable[str]) -> Mask:
     """Make a mask of secrets; those of fewer than eight characters are left out."""
     forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
     return Mask(tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 
-def printable(data: bytes) -> str:
+def strip_controls(data: bytes) -> str:
     """Return all of the text, without what a terminal would obey."""
     return data.decode(errors="replace").translate(_OBEYED)
 
 
-def readable(data: bytes, bound: int, mask: Mask) -> str:
+def sanitize(data: bytes, bound: int, mask: Mask) -> str:
     """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
     # Secrets last: characters that are taken out may have stood between the parts of one. And before the cut, which may
     # leave a part of one.
-    text = mask.text(printable(data))
+    text = mask.text(strip_controls(data))
     shown = text.encode()
     if len(shown) <= bound:
         return text
@@ -85,7 +85,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield from (line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-----"))
 
 
-def _begun(text: str, form: str) -> int:
+def _cut_off(text: str, form: str) -> int:
     """How many characters at the end of the text begin a form; 0 where they are too few to tell."""
     if text[-SHORTEST:] not in form:
         return 0

@@ -4,15 +4,12 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch.process import Limits
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a fifo must not hold us
 _MOST_LEVELS = 8
 _PATH_BYTES = 400  # with the longest namespace, target and package name before it, an S3 key stays within 1,024
@@ -41,7 +38,7 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and len(name) <= _NAME_LENGTH and ".." not in name and bool(_NAME.fullmatch(name))
 
 
-def packed(files: Mapping[str, bytes], said: str | None) -> Package:
+def build_package(files: Mapping[str, bytes], said: str | None) -> Package:
     """Make a package of what lay in ``out/``; ``said`` is its name, if porch said one.
 
     If everything lies in one directory of the package's name, that directory is the package; otherwise all of ``out/``
@@ -120,13 +117,3 @@ def _checked(path: str) -> str:
     if odd or not unicodedata.is_normalized("NFC", name) or len(os.fsencode(path)) > _PATH_BYTES:
         raise _unsafe(f"holds a name that is not safe: {ascii(path)[:200]}")
     return path
-
-
-@contextmanager
-def opened(name: str | Path, flags: int, directory: int | None = None) -> Iterator[int]:
-    """Open a name, relative to an open directory if one is given; yield the descriptor."""
-    descriptor = os.open(name, flags, dir_fd=directory)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

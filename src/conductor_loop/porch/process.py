@@ -79,7 +79,7 @@ class Ended:
     stdout: bytes  # complete, unless stopped for OUTPUT
     stderr: bytes
     duration_seconds: float
-    left: tuple[str, ...] = ()  # names of the descendants that were alive when it ended
+    survivors: tuple[str, ...] = ()  # names of the descendants that were alive when it ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ def execute(command: Command, limits: Limits) -> Ended:
             _confine(run)
             stopped = run.supervise()
         finally:
-            left = run.end()
+            survivors = run.end()
         output = run.output()
         stopped = stopped or (Stop.OUTPUT if run.has_flooded else None)
-        return Ended(child.wait(), stopped, *output, time.monotonic() - started, left)
+        return Ended(child.wait(), stopped, *output, time.monotonic() - started, survivors)
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:

@@ -20,8 +20,8 @@ from typing import Any
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig
-from conductor_loop.porch.mask import Mask, masking, printable, readable
-from conductor_loop.porch.package import Package, Unusable, packed
+from conductor_loop.porch.mask import Mask, build_mask, sanitize, strip_controls
+from conductor_loop.porch.package import Package, Unusable, build_package
 from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
 from conductor_loop.porch.report import (
     SCALE,
@@ -33,7 +33,7 @@ from conductor_loop.porch.report import (
     parse_text,
     start_failure,
 )
-from conductor_loop.porch.workspace import Workspace, cleaned, workspace
+from conductor_loop.porch.workspace import Workspace, clean_up, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
 RESERVED = frozenset(
@@ -129,7 +129,7 @@ class Porch:
             raise ValueError(f"not an intent's file name: {request.file!r}")
         deadline = time.monotonic() + request.timeout_seconds  # the credentials and the directory take of it, too
         kubeconfig = self._kubeconfig(request)
-        with cleaned(self.cleans, self.work_root.absolute()):
+        with clean_up(self.cleans, self.work_root.absolute()):
             return self._run(request, kubeconfig, deadline)
 
     def command(self, request: Request, space: Workspace) -> Command:
@@ -147,14 +147,14 @@ class Porch:
             raise PorchFailed(error.cause, _NOT_STARTED, f"porch was not started: {error}.") from None
 
     def _run(self, request: Request, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
-        run, mask = _NOT_STARTED, masking(kubeconfig.secrets if kubeconfig else ())
+        run, mask = _NOT_STARTED, build_mask(kubeconfig.secrets if kubeconfig else ())
         files = (json.dumps(dict(request.document), indent=2).encode(), kubeconfig.content if kubeconfig else None)
         try:
             if request.dry_run:
                 self._check_dry_run(request, deadline)
             with workspace(self.work_root.absolute(), request.file, *files) as space:
                 ended = self._execute(request, space, deadline)
-                run = self._shown(ended, mask)
+                run = self._sanitize(ended, mask)
                 check_exit(ended, self.limits)
                 package, report = self._read(request, space, ended, mask)
         except Unusable as problem:
@@ -211,10 +211,10 @@ class Porch:
         theirs = {name: value for name, value in self.environment.items() if name not in RESERVED}
         return theirs | {name: str(value) for name, value in ours.items() if value is not None}
 
-    def _shown(self, ended: Ended, mask: Mask) -> Run:
+    def _sanitize(self, ended: Ended, mask: Mask) -> Run:
         kept = self.limits.kept_output_bytes
         exit_code = _ENDED_FOR_TIME if ended.stopped is Stop.TIME else ended.exit_code
-        stdout, stderr = (readable(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
+        stdout, stderr = (sanitize(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
         return Run(exit_code, stdout, stderr, ended.duration_seconds)
 
     def _read(self, request: Request, space: Workspace, ended: Ended, mask: Mask) -> tuple[Package, Mapping[str, Any]]:
@@ -222,10 +222,12 @@ class Porch:
         if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
         is_document = self.mode is Mode.STRUCTURED
-        report = parse_document(ended.stdout, request.document) if is_document else parse_text(printable(ended.stdout))
+        report = (
+            parse_document(ended.stdout, request.document) if is_document else parse_text(strip_controls(ended.stdout))
+        )
         name = report["package_name"]
         # A short password may be a word of the intent, so of a name only long secrets are masked.
-        package = packed(files, mask.text(name) if name and mask.is_in(name.encode(errors="replace")) else name)
+        package = build_package(files, mask.text(name) if name and mask.is_in(name.encode(errors="replace")) else name)
         return package, mask.document(report)
 
 

@@ -42,7 +42,7 @@ _ABSENT = {
 def read_secret(client: "Callable[[], SecretsManagerClient]", name: str) -> Kubeconfig:
     """Read the kubeconfig in a secret, text or bytes, the version in force; one call. Raises NoCredentials."""
     source = f"the secret {name}"
-    with _explained(source, "secretsmanager:GetSecretValue"):
+    with _translate_errors(source, "secretsmanager:GetSecretValue"):
         secret = client().get_secret_value(SecretId=name)
     return read_kubeconfig(secret.get("SecretBinary") or secret["SecretString"].encode(), source)
 
@@ -52,7 +52,7 @@ def read_cluster(client: "Callable[[], EKSClient]", name: str) -> tuple[str, str
 
     Raises NoCredentials.
     """
-    with _explained(f"the EKS cluster {name}", "eks:DescribeCluster"):
+    with _translate_errors(f"the EKS cluster {name}", "eks:DescribeCluster"):
         cluster = client().describe_cluster(name=name)["cluster"]
     endpoint, authority = cluster.get("endpoint"), cluster.get("certificateAuthority", {}).get("data")
     if endpoint and authority:
@@ -66,7 +66,7 @@ def sign_in(client: "Callable[[], STSClient]", name: str, cluster: tuple[str, st
 
     The token is a presigned GetCallerIdentity of STS, which EKS sends to learn who calls. Raises NoCredentials.
     """
-    with _explained("a token", "the function's role to be assumed"):
+    with _translate_errors("a token", "the function's role to be assumed"):
         meta, signer = client().meta, credentials()
         if signer is None:
             raise NoCredentialsError
@@ -79,7 +79,7 @@ def sign_in(client: "Callable[[], STSClient]", name: str, cluster: tuple[str, st
 
 
 @contextmanager
-def _explained(what: str, permission: str) -> Iterator[None]:
+def _translate_errors(what: str, permission: str) -> Iterator[None]:
     """Turn what the SDK raises into what happens next; of its words only the code, which names no account."""
     try:
         yield

@@ -24,13 +24,14 @@ from functools import cache
 from pathlib import Path
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.package import DIRECTORY, FILE, Unusable, opened, read
+from conductor_loop.porch.package import FILE, Unusable, read
 from conductor_loop.porch.process import Limits, Process, kill, processes
 
 REMOVAL_SECONDS = 3.0  # of cleaning before a run, and after it: the next run removes the rest
 _AT_START = "at-start"  # in the work root: names of what was in the place at the environment's start
 _lock = threading.Lock()
 _live: Counter[Path] = Counter()  # runs by work root
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -55,7 +56,7 @@ class Workspace:
         """
         try:
             self._check_surroundings()
-            with opened("out", DIRECTORY, self.descriptor) as out:
+            with open_directory("out", self.descriptor) as out:
                 return read(out, limits)
         except OSError as error:
             raise Unusable(Cause.PACKAGE_UNSAFE, f"the package cannot be read ({error.strerror})") from error
@@ -137,6 +138,16 @@ def _remove(path: Path, descriptor: int, until: float) -> None:
     os.close(descriptor)
 
 
+@contextmanager
+def open_directory(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    """Open a directory that is no link, by its name in an open one if that is given; yield the descriptor."""
+    descriptor = os.open(name, DIRECTORY, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def remove_below(top: int, *, kept: Container[str] = (), until: float) -> None:
     """Remove what is in a directory, however deep, wide or closed to this user. What cannot be removed stays.
 
@@ -148,7 +159,7 @@ def remove_below(top: int, *, kept: Container[str] = (), until: float) -> None:
     while waiting and time.monotonic() < until:
         name = waiting.pop()
         with suppress(OSError):
-            with opened(name, DIRECTORY, top) as directory:
+            with open_directory(name, top) as directory:
                 waiting += _empty(directory, top)
             os.rmdir(name, dir_fd=top)
 
@@ -172,7 +183,7 @@ def _empty(directory: int, top: int, kept: Container[str] = ()) -> list[str]:
 
 
 @contextmanager
-def cleaned(place: Path | None, root: Path) -> Iterator[None]:
+def clean_up(place: Path | None, root: Path) -> Iterator[None]:
     """After the last of the concurrent runs, kill each process and remove each file that was not there at start.
 
     Before the first, likewise: the function's process may have ended with its run. ``place`` is the directory to clean:
@@ -212,7 +223,7 @@ def _clean(place: Path, root: Path) -> None:
     kill(_new_processes)
     with suppress(OSError):  # without the listing, nothing is known to be a run's
         at_start = {os.fsdecode(name) for name in (root / _AT_START).read_bytes().split(b"\0")}
-        with opened(place, DIRECTORY) as top:
+        with open_directory(place) as top:
             remove_below(top, kept=at_start, until=time.monotonic() + REMOVAL_SECONDS)
 
 

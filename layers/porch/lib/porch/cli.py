@@ -73,7 +73,7 @@ def _run(flags: argparse.Namespace, started: float) -> None:
     intent = load(flags.intent)
     change = package.Change(intent, package.package_name(intent.target, version), previous)
 
-    def answer(outcome: report.Outcome) -> None:
+    def print_outcome(outcome: report.Outcome) -> None:
         outcome.is_dry_run = flags.dry_run
         seconds = time.monotonic() - started
         _print(report.document(change, outcome, seconds) if flags.structured else report.text(change, outcome))
@@ -81,10 +81,10 @@ def _run(flags: argparse.Namespace, started: float) -> None:
     try:
         outcome = _deliver(change, flags)
     except report.DeliveryError as error:
-        answer(error.outcome)
+        print_outcome(error.outcome)
         raise
-    _tell("Note", outcome.notes)
-    answer(outcome)
+    _print_messages("Note", outcome.notes)
+    print_outcome(outcome)
 
 
 def _deliver(change: package.Change, flags: argparse.Namespace) -> report.Outcome:
@@ -116,11 +116,11 @@ def _print(text: str) -> None:
 
 
 def _fail(error: PorchError) -> int:
-    _tell("Error", error.messages)
+    _print_messages("Error", error.messages)
     return error.exit_code
 
 
-def _tell(kind: str, messages: tuple[str, ...]) -> None:
+def _print_messages(kind: str, messages: tuple[str, ...]) -> None:
     try:
         os.write(2, "".join(f"{kind}: {message}\n" for message in messages).encode())
     except OSError:

@@ -88,7 +88,7 @@ class Deadline:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def given_deadline() -> Deadline:
+def load_deadline() -> Deadline:
     """Return the earlier one of ``PORCH_DEADLINE`` (epoch seconds) and ``PORCH_CLUSTER_SECONDS`` from now."""
     until = variable("PORCH_DEADLINE", r"[0-9]{1,12}(\.[0-9]{1,9})?", "epoch seconds")
     ends = [float(until) - _MARGIN_SECONDS] if until else []
@@ -113,7 +113,7 @@ class Refusal(PorchError):  # noqa: N818 - the server's answer, which the caller
         self.reason = text(at(document, "reason"))
         self.missing = text(at(document, "details", "kind")) if self.reason == "NotFound" else ""
         self.message = text(at(document, "message"))
-        self.words = client.shown(self.message)
+        self.words = client.sanitize(self.message)
         exit_code = _exit_code(status, self.message)
         words = self.words or "no Kubernetes Status came with it"
         super().__init__(exit_code, f"the cluster answers {request} with {status} ({words}): {_NEXT[exit_code]}")
@@ -200,9 +200,9 @@ class Client:
             with response:
                 return response.status, self._content(response)
         except errors.HTTPError as error:
-            raise self._unreachable(f"{_why(error)} ({self.shown(str(error))})") from None
+            raise self._unreachable(f"{_describe(error)} ({self.sanitize(str(error))})") from None
 
-    def shown(self, words: str) -> str:
+    def sanitize(self, words: str) -> str:
         """Return the server's words as one bounded line of printable ASCII, without any secret."""
         for secret in self.secrets:
             words = words.replace(secret, "[secret]")
@@ -226,7 +226,7 @@ def connect(cluster: Cluster) -> Client:
     """Prepare the connection to ``cluster``; it is opened by the first request."""
     server = _url(cluster.server, "the cluster's server is no URL: make it https://HOST:PORT")
     if server.scheme != "https" or not server.host or server.auth or server.query or server.fragment:
-        raise _wrong("the cluster's server must be https://HOST:PORT, perhaps with a path, and nothing else")
+        raise _invalid("the cluster's server must be https://HOST:PORT, perhaps with a path, and nothing else")
     pool = _manager(cluster).connection_from_host(server.host, server.port or 443, "https")
     return Client(
         pool,
@@ -241,7 +241,7 @@ def _url(url: str, otherwise: str) -> Url:
     try:
         return parse_url(url)
     except errors.LocationParseError:
-        raise _wrong(otherwise) from None
+        raise _invalid(otherwise) from None
 
 
 def _manager(cluster: Cluster) -> PoolManager:
@@ -252,7 +252,7 @@ def _manager(cluster: Cluster) -> PoolManager:
         return PoolManager(**settings)  # type: ignore[arg-type] # urllib3 types them as one
     proxy = _url(cluster.proxy, "proxy-url is no URL: make it http://HOST:PORT")
     if proxy.scheme not in {"http", "https"} or not proxy.host:
-        raise _wrong("proxy-url must be http://HOST:PORT or https://HOST:PORT: porch speaks no SOCKS")
+        raise _invalid("proxy-url must be http://HOST:PORT or https://HOST:PORT: porch speaks no SOCKS")
     # Octet by octet, for make_headers encodes as Latin-1: what was UTF-8 in the URL is UTF-8 in the header.
     headers = make_headers(proxy_basic_auth=unquote(proxy.auth, encoding="latin-1")) if proxy.auth else None
     return ProxyManager(proxy._replace(auth=None).url, proxy_headers=headers, **settings)  # type: ignore[arg-type]
@@ -272,7 +272,7 @@ def _context(cluster: Cluster) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=cluster.authority or None)
     except (ssl.SSLError, ValueError):
-        raise _wrong("certificate-authority is no PEM certificate: copy the cluster's CA again") from None
+        raise _invalid("certificate-authority is no PEM certificate: copy the cluster's CA again") from None
     # Python 3.13 asks for key identifiers that the CA of an EKS cluster does not have (kubernetes-client/python#2394).
     # Chain, dates and name are verified all the same.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -289,7 +289,7 @@ def _load_certificate(context: ssl.SSLContext, cluster: Cluster) -> None:
         context.load_cert_chain(f"/proc/self/fd/{certificate}", f"/proc/self/fd/{key}", password="")
     except (ssl.SSLError, OSError, ValueError):
         why = "client-certificate and client-key are no PEM pair, or the key is encrypted: give it in plain"
-        raise _wrong(why) from None
+        raise _invalid(why) from None
     finally:
         os.close(certificate)
         os.close(key)
@@ -301,11 +301,11 @@ def _in_memory(content: bytes) -> int:
     return descriptor
 
 
-def _why(error: errors.HTTPError) -> str:
+def _describe(error: errors.HTTPError) -> str:
     if isinstance(error, errors.SSLError) and any(words in str(error) for words in _NO_TLS):
         return "it broke the TLS handshake off, or nothing serves there, check the server in the kubeconfig"
     return next(why for kinds, why in _CAUSES if isinstance(error, kinds))
 
 
-def _wrong(what: str) -> PorchError:
+def _invalid(what: str) -> PorchError:
     return PorchError(MISCONFIGURED, f"kubeconfig: {what}")

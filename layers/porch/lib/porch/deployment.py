@@ -118,7 +118,7 @@ def _has_namespace(client: Client, namespace: str) -> bool:
     return True
 
 
-def consult(client: Client, intent: Intent) -> tuple[str, ...]:
+def check_autoscalers(client: Client, intent: Intent) -> tuple[str, ...]:
     """Return notes; raise ``PorchError`` (5) with a sentence for each autoscaler that would undo the replicas."""
     path = f"/apis/autoscaling/v2/namespaces/{intent.namespace}/horizontalpodautoscalers"
     problems, notes = [], []
@@ -192,7 +192,7 @@ def would_scale(client: Client, intent: Intent, before: Deployment) -> tuple[str
 def _set(client: Client, intent: Intent, before: Deployment, terms: Terms) -> None:
     seen, name = before, f"Deployment {intent.namespace}/{intent.target}"
     for seconds in _CONFLICT_PAUSES:
-        if seen.replicas == intent.replicas or _patched(client, intent, seen, terms.deadline):
+        if seen.replicas == intent.replicas or _try_patch(client, intent, seen, terms.deadline):
             return
         terms.pause(seconds)
         seen = find(client, intent)
@@ -201,7 +201,7 @@ def _set(client: Client, intent: Intent, before: Deployment, terms: Terms) -> No
     raise PorchError(UNREACHABLE, f"the status of {name} keeps changing: try again later")
 
 
-def _patched(client: Client, intent: Intent, seen: Deployment, deadline: Deadline) -> bool:
+def _try_patch(client: Client, intent: Intent, seen: Deployment, deadline: Deadline) -> bool:
     """Set the replicas of what was seen; False where it has changed since."""
     change = {"metadata": {"resourceVersion": seen.version}, "spec": {"replicas": intent.replicas}}
     deadline.check()  # last thing before: a worker that was frozen must not undo a newer intent when it thaws
@@ -235,11 +235,11 @@ def _watch(client: Client, intent: Intent, before: Deployment, terms: Terms) -> 
             return done
         # A failure from before may be of the replicas before. One that ends the intent is to be sure: in a new
         # namespace, pods are refused until there is a service account. Quotas and the like are tried again anyway.
-        may_pass = waited < observe and (before.failure or _meaning(seen.failure)[0] in {NOT_FOUND, REFUSED})
+        may_pass = waited < observe and (before.failure or _classify_failure(seen.failure)[0] in {NOT_FOUND, REFUSED})
         if seen.is_observed and seen.failure and not may_pass:
-            code, advice = _meaning(seen.failure)
+            code, advice = _classify_failure(seen.failure)
             there = f"{seen.pods} of {intent.replicas} pods are there, and the cluster goes on trying"
-            message = f"{there}: {client.shown(seen.failure)}: {advice}"
+            message = f"{there}: {client.sanitize(seen.failure)}: {advice}"
             raise DeliveryError(code, message, Outcome(SCALE, seen.pods))
         if waited >= until:
             return _unknown(seen, intent.replicas, terms, f"after {max(observe, 0):.3g} s")
@@ -266,7 +266,7 @@ def _unknown(seen: Deployment, wanted: int, terms: Terms, after: str) -> Outcome
     return Outcome(SCALE, seen.pods, f"{there} there {after}, and the cluster gives no reason")
 
 
-def _meaning(words: str) -> tuple[int, str]:
+def _classify_failure(words: str) -> tuple[int, str]:
     if _DYING in words:
         return NOT_FOUND, "send the intent again once there is a new namespace"
     if any(each in words for each in _NO_ROOM):

@@ -43,7 +43,7 @@ def load(path: str) -> Cluster:
     document = _parse(_read(path, "the kubeconfig"))
     name = text(document.get("current-context"))
     if not name:
-        raise _wrong("current-context is missing: name the context to use, kubectl config use-context NAME does")
+        raise _invalid("current-context is missing: name the context to use, kubectl config use-context NAME does")
     context = _entry(document, "context", name)
     cluster = _entry(document, "cluster", text(context.get("cluster")))
     user = _entry(document, "user", text(context.get("user")))
@@ -52,10 +52,10 @@ def load(path: str) -> Cluster:
     certificate, key = (_content(user, f"client-{kind}", directory) for kind in ("certificate", "key"))
     token = _token(user, directory)
     if bool(certificate) != bool(key):
-        raise _wrong("the user has one of client-certificate and client-key: give both, or neither")
+        raise _invalid("the user has one of client-certificate and client-key: give both, or neither")
     if not token and not certificate:
         how = "kubectl create token SERVICE-ACCOUNT makes one"
-        raise _wrong(f"the user has neither token nor client certificate: {how}")
+        raise _invalid(f"the user has neither token nor client certificate: {how}")
     return Cluster(
         server=text(cluster.get("server")),
         namespace=text(context.get("namespace")) or "default",
@@ -79,9 +79,9 @@ def _parse(content: bytes) -> Fields:
         # Only the line: PyYAML's message quotes the file, and the file holds secrets.
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise _wrong(f"it is not YAML{where}: {_GOOD}") from None
+        raise _invalid(f"it is not YAML{where}: {_GOOD}") from None
     if not isinstance(document, dict):
-        raise _wrong(f"it is not a mapping: {_GOOD}")
+        raise _invalid(f"it is not a mapping: {_GOOD}")
     return document
 
 
@@ -90,28 +90,28 @@ def _entry(document: Fields, kind: str, name: str) -> Fields:
     entries = list(map(mapping, sequence(document.get(f"{kind}s"))))
     names = [text(each.get("name")) for each in entries]
     if twice := next((each for each in names if names.count(each) > 1), None):
-        raise _wrong(f"{kind}s has two entries named {twice!a:.80}: remove one, kubectl refuses that, too")
+        raise _invalid(f"{kind}s has two entries named {twice!a:.80}: remove one, kubectl refuses that, too")
     entry = at(next((each for each in entries if each.get("name") == name), None), kind)
     if not name or not isinstance(entry, dict):
-        raise _wrong(f"{kind}s has no {kind} named {name!a:.80}: add it, or correct the current context")
+        raise _invalid(f"{kind}s has no {kind} named {name!a:.80}: add it, or correct the current context")
     return {key: value for key, value in entry.items() if value not in (None, "", [], {}, False)}
 
 
 def _check(cluster: Fields, user: Fields) -> None:
     if cluster.get("insecure-skip-tls-verify"):
-        raise _wrong(
+        raise _invalid(
             "insecure-skip-tls-verify is set, and porch sends no token to a server it cannot verify: "
             "remove it, and put the cluster's CA into certificate-authority-data"
         )
     for name in sorted({"exec", "auth-provider"} & user.keys()):
-        raise _wrong(
+        raise _invalid(
             f"the user gets its credentials from a program ({name}), which porch does not start: "
             "put a token into it (kubectl create token SERVICE-ACCOUNT), or a client certificate"
         )
     # Ignoring "as", say, would make porch act as a user with more rights than were meant.
     for kind, fields in (("cluster", cluster), ("user", user)):
         for name in sorted(map(str, fields.keys() - _KNOWN[kind] - _HARMLESS)):
-            raise _wrong(f"the {kind} has {name!a:.80}, which porch does not know: remove it")
+            raise _invalid(f"the {kind} has {name!a:.80}, which porch does not know: remove it")
 
 
 def _content(fields: Fields, name: str, directory: str) -> bytes:
@@ -120,7 +120,7 @@ def _content(fields: Fields, name: str, directory: str) -> bytes:
         try:
             return base64.b64decode("".join(data.split()), validate=True)
         except ValueError:
-            raise _wrong(f"{name}-data is not base64: kubectl config view --raw --flatten writes it") from None
+            raise _invalid(f"{name}-data is not base64: kubectl config view --raw --flatten writes it") from None
     path = text(fields.get(name))
     return _read(os.path.join(directory, path), name) if path else b""
 
@@ -131,7 +131,7 @@ def _token(user: Fields, directory: str) -> str:
     found = _read(os.path.join(directory, path), "tokenFile").decode("utf-8", "replace") if path else user.get("token")
     token = text(found).strip()
     if not re.fullmatch("[!-~]*", token):
-        raise _wrong("the user's token is no bearer token: it has characters other than visible ASCII")
+        raise _invalid("the user's token is no bearer token: it has characters other than visible ASCII")
     return token
 
 
@@ -139,8 +139,8 @@ def _read(path: str, what: str) -> bytes:
     try:
         return inputs.read(path, _MAX_BYTES)
     except ValueError as error:
-        raise _wrong(f"{what} ({path!a:.200}) {error}") from None
+        raise _invalid(f"{what} ({path!a:.200}) {error}") from None
 
 
-def _wrong(what: str) -> PorchError:
+def _invalid(what: str) -> PorchError:
     return PorchError(MISCONFIGURED, f"kubeconfig: {what}")

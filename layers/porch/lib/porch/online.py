@@ -3,33 +3,33 @@
 from argparse import Namespace
 
 from porch import kubeconfig, package
-from porch.client import Client, connect, given_deadline, seconds
-from porch.deployment import Deployment, Terms, consult, find, scale, would_scale
+from porch.client import Client, connect, load_deadline, seconds
+from porch.deployment import Deployment, Terms, check_autoscalers, find, scale, would_scale
 from porch.inputs import is_true
 from porch.report import CHECK, REPOSITORY, SCALE, Outcome
-from porch.repository import bring, place_of
+from porch.repository import load_place, submit
 
 _OBSERVE_SECONDS = 10
 
 
 def deliver(change: package.Change, delivery: str, path: str, flags: Namespace) -> Outcome:
     """Look at the cluster of the kubeconfig at ``path``, write the package, and make the delivery."""
-    deadline = given_deadline()
+    deadline = load_deadline()
     with deadline.enforced():
         cluster = kubeconfig.load(path)
-        place = place_of(cluster.namespace) if delivery == REPOSITORY else None
+        place = load_place(cluster.namespace) if delivery == REPOSITORY else None
         terms = Terms(deadline, seconds("PORCH_OBSERVE_SECONDS", _OBSERVE_SECONDS), is_true("PORCH_READY"))
         client = connect(cluster)
         before = find(client, change.intent)
-        notes = () if delivery == CHECK else consult(client, change.intent)
+        notes = () if delivery == CHECK else check_autoscalers(client, change.intent)
         change.previous = _previous(change, before)
         package.write(flags.out, change)
         if flags.dry_run:
-            outcome = Outcome(delivery, None, *_tried(client, change, before, delivery))
+            outcome = Outcome(delivery, None, *_dry_run_notes(client, change, before, delivery))
         elif delivery == SCALE:
             outcome = scale(client, change.intent, before, terms)
         elif place:
-            outcome = bring(client, place, change)
+            outcome = submit(client, place, change)
         else:
             outcome = Outcome(delivery)
         outcome.notes = (*notes, *outcome.notes)
@@ -43,7 +43,7 @@ def _previous(change: package.Change, before: Deployment) -> int | None:
     return change.previous if is_ours else before.replicas
 
 
-def _tried(client: Client, change: package.Change, before: Deployment, delivery: str) -> tuple[str, ...]:
+def _dry_run_notes(client: Client, change: package.Change, before: Deployment, delivery: str) -> tuple[str, ...]:
     if delivery == SCALE:
         return would_scale(client, change.intent, before)
     return ("Porch itself is not asked in a dry run",) if delivery == REPOSITORY else ()

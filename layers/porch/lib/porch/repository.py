@@ -47,7 +47,7 @@ class Place:
     publish: bool
 
 
-def place_of(namespace: str) -> Place:
+def load_place(namespace: str) -> Place:
     """Return the place that the environment names; ``namespace`` is the kubeconfig's."""
     rule = f"a name, 1 to {_MAX_LABEL} of a-z, 0-9 and -, no - at either end"
     named, repository = (variable(f"PORCH_{each}", _LABEL, rule) for each in ("NAMESPACE", "REPOSITORY"))
@@ -138,12 +138,12 @@ class _Package:
         except Refusal as refusal:
             if refusal.missing == "packagerevisions":
                 return None
-            raise self._meant(refusal) from None
+            raise self._classify(refusal) from None
 
     def revisions(self) -> Iterator[Revision]:
         """Yield all revisions of the package."""
         selector = f"spec.repository={self.place.repository},spec.packageName={self.name}"
-        with self._asked():
+        with self._translate_refusals():
             for document in self.client.items(self._path("packagerevisions"), fieldSelector=selector):
                 spec = mapping(document.get("spec"))
                 if (spec.get("repository"), spec.get("packageName")) == (self.place.repository, self.name):
@@ -163,12 +163,12 @@ class _Package:
                 "tasks": [task],
             },
         }
-        with self._asked():
+        with self._translate_refusals():
             return self._supported(self.client.create(self._path("packagerevisions"), document))
 
     def contents(self, revision: Revision) -> tuple[Fields, Mapping[str, str]]:
         """Return the PackageRevisionResources of ``revision`` and the files in it by name."""
-        with self._asked():
+        with self._translate_refusals():
             document = self.client.get(self._path("packagerevisionresources", revision.name))
         return document, mapping(at(document, "spec", "resources"))
 
@@ -183,7 +183,7 @@ class _Package:
 
     def _replace(self, kind: str, document: Fields, changes: Fields, subresource: str = "") -> Fields:
         path = self._path(kind, text(at(document, "metadata", "name")), subresource)
-        with self._asked():
+        with self._translate_refusals():
             return self.client.replace(path, {**document, "spec": {**mapping(document.get("spec")), **changes}})
 
     def _supported(self, document: Fields) -> Revision:
@@ -204,13 +204,13 @@ class _Package:
         return "/".join((f"/apis/{_GROUP}/namespaces/{self.place.namespace}/{kind}", *filter(None, names)))
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _translate_refusals(self) -> Iterator[None]:
         try:
             yield
         except Refusal as refusal:
-            raise self._meant(refusal) from None
+            raise self._classify(refusal) from None
 
-    def _meant(self, refusal: Refusal) -> Exception:
+    def _classify(self, refusal: Refusal) -> Exception:
         is_conflict = refusal.status == _INTERNAL and any(words in refusal.message for words in _CONFLICTS)
         if refusal.status == _CONFLICT or is_conflict:
             return Conflict(refusal.words)
@@ -233,9 +233,9 @@ def _merge(present: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str
     Other files stay, and so does what Porch and people wrote into the Kptfile: a pipeline, upstream, conditions. A file
     with the same content keeps its spelling, since Porch formats what it is given.
     """
-    files = {name: present[name] if _same(present.get(name), text) else text for name, text in ours.items()}
+    files = {name: present[name] if _has_same_content(present.get(name), text) else text for name, text in ours.items()}
     if kptfile := _read(present.get(_KPTFILE)):
-        wanted = _overlaid(kptfile, mapping(_read(ours[_KPTFILE])))
+        wanted = _overlay(kptfile, mapping(_read(ours[_KPTFILE])))
         files[_KPTFILE] = present[_KPTFILE] if wanted == kptfile else yaml.safe_dump(wanted, sort_keys=False)
     return {**present, **files}
 
@@ -245,7 +245,7 @@ def _is_current(present: Mapping[str, str], ours: Mapping[str, str]) -> bool:
     return _merge(present, ours) == present
 
 
-def _overlaid(present: Fields, ours: Fields) -> dict[str, object]:
+def _overlay(present: Fields, ours: Fields) -> dict[str, object]:
     # The name stays Porch's: it is the package's, where ours is that of one version.
     metadata = {**mapping(present.get("metadata"))}
     metadata["annotations"] = {**mapping(metadata.get("annotations")), **mapping(at(ours, "metadata", "annotations"))}
@@ -253,7 +253,7 @@ def _overlaid(present: Fields, ours: Fields) -> dict[str, object]:
     return {**present, "metadata": metadata, "info": info}
 
 
-def _same(present: str | None, text: str) -> bool:
+def _has_same_content(present: str | None, text: str) -> bool:
     return present == text or (present is not None and _read(present) == _read(text))
 
 
@@ -264,7 +264,7 @@ def _read(text: str | None) -> Fields | None:
         return None  # not what porch would have written, and not porch's to correct
 
 
-def bring(client: Client, place: Place, change: Change) -> Outcome:
+def submit(client: Client, place: Place, change: Change) -> Outcome:
     """Bring the package of ``change`` into the repository.
 
     Raises ``PorchError`` when Porch refuses (3, 76, 78), does not answer (4), or others are faster every time (4).
@@ -284,7 +284,7 @@ def bring(client: Client, place: Place, change: Change) -> Outcome:
 def _choose(package: _Package) -> Revision:
     """Return this intent's revision: its own, the one that says the same, one to take over, or a new one."""
     if own := package.find(package.workspace):
-        return _kept(package, own)
+        return _reuse(package, own)
     revisions = list(package.revisions())
     published = [each for each in revisions if each.is_published]
     if published:
@@ -294,12 +294,12 @@ def _choose(package: _Package) -> Revision:
             return latest
         return package.create({"type": "edit", "edit": {"sourceRef": {"name": latest.name}}})
     if revisions:
-        return _to_take_over(package, revisions)
+        return _take_over(package, revisions)
     description = f"Replicas of Deployment {package.intent.namespace}/{package.intent.target}"
     return package.create({"type": "init", "init": {"description": description}})
 
 
-def _kept(package: _Package, own: Revision) -> Revision:
+def _reuse(package: _Package, own: Revision) -> Revision:
     # Its workspace is taken until it is deleted, so there is no second one to make for this package.
     if own.lifecycle != _DELETION_PROPOSED:
         return own
@@ -312,7 +312,7 @@ def _kept(package: _Package, own: Revision) -> Revision:
     )
 
 
-def _to_take_over(package: _Package, revisions: list[Revision]) -> Revision:
+def _take_over(package: _Package, revisions: list[Revision]) -> Revision:
     # Until one is published, Porch makes no second revision of a package: "init" finds the package there, "edit" has
     # nothing to start from. The one that is there is an older intent's, which this one replaces, or not ours to touch.
     only = revisions[0]
