@@ -38,8 +38,8 @@ def is_name(name: object) -> bool:
     return isinstance(name, str) and len(name) <= _NAME_LENGTH and ".." not in name and bool(_NAME.fullmatch(name))
 
 
-def build_package(files: Mapping[str, bytes], said: str | None) -> Package:
-    """Make a package of what lay in ``out/``; ``said`` is its name, if porch said one.
+def build_package(files: Mapping[str, bytes], printed: str | None) -> Package:
+    """Make a package of what lay in ``out/``; ``printed`` is its name, if porch printed one.
 
     If everything lies in one directory of the package's name, that directory is the package; otherwise all of ``out/``
     is. Raises `Unusable`: PACKAGE_MISSING if there is no file, PORCH_OUTPUT_INVALID if neither porch nor a single
@@ -48,7 +48,7 @@ def build_package(files: Mapping[str, bytes], said: str | None) -> Package:
     if not files:
         raise Unusable(Cause.PACKAGE_MISSING, "porch ended well, but wrote no package")
     top = _only_directory(files)
-    name = said or top
+    name = printed or top
     if name is None:
         raise Unusable(Cause.PORCH_OUTPUT_INVALID, "porch did not say what its package is called")
     if not is_name(name):

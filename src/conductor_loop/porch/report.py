@@ -92,7 +92,7 @@ _NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
 _MAY_ADVISE = {_EXITS[code][0] for code in range(2, 6)}
 _ADVICE = re.compile(r"Error: .+: .+")
 
-_SAID_LENGTH = 500  # characters of porch's last words in a message
+_QUOTED_LENGTH = 500  # characters of porch's last words in a message
 
 
 def check_exit(ended: Ended, limits: Limits) -> None:
@@ -121,7 +121,7 @@ def _cause_of_exit(exit_code: int, stderr: str) -> tuple[Cause, str]:
 
 def start_failure(error: OSError | ValueError) -> Unusable:
     """Name the cause of a failure to start porch."""
-    if not isinstance(error, OSError):  # whose words may quote what porch was to be given
+    if not isinstance(error, OSError):  # whose words may quote an argument or a variable
         what = "porch could not be started: a name or a value of its environment is none that a program can be given"
         return Unusable(Cause.PORCH_PERMISSION_DENIED, what)
     otherwise = (Cause.PORCH_PERMISSION_DENIED, "porch could not be executed")
@@ -132,10 +132,10 @@ def start_failure(error: OSError | ValueError) -> Unusable:
 def explain(problem: Unusable, stderr: str) -> str:
     """Say what happened, what porch said last, and what to do next, in one line."""
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
-    said = f", it said last: {last[:_SAID_LENGTH]!r}" if last else ""
-    if problem.cause in _MAY_ADVISE and len(last) <= _SAID_LENGTH and _ADVICE.fullmatch(last):
-        return f"{problem}{said}."
-    return f"{problem}{said}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
+    quoted = f", it said last: {last[:_QUOTED_LENGTH]!r}" if last else ""
+    if problem.cause in _MAY_ADVISE and len(last) <= _QUOTED_LENGTH and _ADVICE.fullmatch(last):
+        return f"{problem}{quoted}."
+    return f"{problem}{quoted}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +190,8 @@ def parse_document(stdout: bytes, intent: Mapping[str, Any]) -> Mapping[str, Any
         raise _invalid('has no usable "package_name"')
     deployment = report.get("deployment")
     wanted = {"namespace": intent["namespace"], "name": intent["target"], "new_replicas": intent["replicas"]}
-    given = {key: deployment.get(key) for key in wanted} if isinstance(deployment, dict) else {}
-    if given != wanted or isinstance(given["new_replicas"], bool):  # True equals 1 in Python, but not in JSON
+    named = {key: deployment.get(key) for key in wanted} if isinstance(deployment, dict) else {}
+    if named != wanted or isinstance(named["new_replicas"], bool):  # True equals 1 in Python, but not in JSON
         raise _invalid('has a "deployment" that is not the one of the intent')
     if report.get("delivery", PACKAGE) not in DELIVERIES:
         raise _invalid(f'has a "delivery" that is none of {", ".join(DELIVERIES)}')

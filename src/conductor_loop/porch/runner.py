@@ -192,7 +192,7 @@ class Porch:
         command = self.command(request, space)
         try:
             return execute(replace(command, argv=(command.argv[0], *(arguments or command.argv[1:]))), self.limits)
-        except (OSError, ValueError) as error:  # the latter for arguments and variables that no program can be given
+        except (OSError, ValueError) as error:  # the latter for arguments and variables with a null byte
             raise start_failure(error) from error
 
     def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
@@ -221,10 +221,8 @@ class Porch:
         files = space.read(self.limits)
         if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
-        is_document = self.mode is Mode.STRUCTURED
-        report = (
-            parse_document(ended.stdout, request.document) if is_document else parse_text(strip_controls(ended.stdout))
-        )
+        is_document, text = self.mode is Mode.STRUCTURED, strip_controls(ended.stdout)
+        report = parse_document(ended.stdout, request.document) if is_document else parse_text(text)
         name = report["package_name"]
         # A short password may be a word of the intent, so of a name only long secrets are masked.
         package = build_package(files, mask.text(name) if name and mask.is_in(name.encode(errors="replace")) else name)

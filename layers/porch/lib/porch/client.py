@@ -210,7 +210,7 @@ class Client:
         return words if len(words) <= _MAX_SHOWN else f"{words[:_MAX_SHOWN]}..."
 
     def _content(self, response: BaseHTTPResponse) -> bytes:
-        # As it comes: porch asked for no compression, and a small answer must not unfold to a large one.
+        # As it comes: porch accepts no compression, and a small answer must not unfold to a large one.
         content = response.read(MAX_ANSWER_BYTES + 1, decode_content=False)
         if len(content) > MAX_ANSWER_BYTES:
             raise self._unreachable(f"its answer is larger than {MAX_ANSWER_BYTES} bytes")

@@ -21,7 +21,7 @@ _DNS = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 class Intent:
-    """A checked intent. ``id`` is "" when the file's name has none, and so is each optional text that was not given."""
+    """A checked intent. ``id`` is "" when the file's name has none, and so is each optional text that is missing."""
 
     def __init__(self, fields: dict[str, object], intent_id: str) -> None:
         self.id = intent_id

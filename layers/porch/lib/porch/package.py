@@ -69,7 +69,7 @@ def previous_replicas() -> int | None:
 
 
 def package_name(target: str, version: str) -> str:
-    """Return ``<target>-<version>``; a target too long for that is cut and told apart by its digest."""
+    """Return ``<target>-<version>``; a target too long for that is cut, and its digest distinguishes it."""
     room = _MAX_NAME - len(f"-{version}")
     if len(target) <= room:
         return f"{target}-{version}"
@@ -83,13 +83,13 @@ def package_name(target: str, version: str) -> str:
 def files(change: Change) -> dict[str, str]:
     """Return the text of each file of the package by its name."""
     intent, package = change.intent, quote(change.package)
-    given = {
+    annotations = {
         "intent-id": intent.id,
         "reason": intent.reason,
         "source": intent.source,
         "correlation-id": intent.correlation_id,
     }
-    lines = [f"          nephoran.com/{name}: {quote(value)}\n" for name, value in given.items() if value]
+    lines = [f"          nephoran.com/{name}: {quote(value)}\n" for name, value in annotations.items() if value]
     description = f"Sets spec.replicas of Deployment {intent.namespace}/{intent.target} to {intent.replicas}"
     return {
         "Kptfile": _KPTFILE.format(package=package, description=quote(description)),

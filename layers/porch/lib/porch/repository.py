@@ -231,7 +231,7 @@ def _merge(present: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str
     """Return all files of the revision with ours in place.
 
     Other files stay, and so does what Porch and people wrote into the Kptfile: a pipeline, upstream, conditions. A file
-    with the same content keeps its spelling, since Porch formats what it is given.
+    with the same content keeps its spelling, since Porch formats what it receives.
     """
     files = {name: present[name] if _has_same_content(present.get(name), text) else text for name, text in ours.items()}
     if kptfile := _read(present.get(_KPTFILE)):
