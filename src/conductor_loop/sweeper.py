@@ -29,15 +29,15 @@ _LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends wi
 class ObjectCounts:
     """Counts the files of the root, ``processed/`` and ``failed/`` into the row ``gauge#directories``.
 
-    The row has the last whole count of each directory, ``files_…``, and how far the next one is: ``counted_…`` files up
-    to the key ``behind_…``; and what the last sweep has measured. Two at once may count a page twice, which the next
-    count corrects.
+    The row has the last whole count of each directory, ``directory_…``, and how far the next one is: ``counted_…``
+    files up to the key ``behind_…``; and what the last sweep has measured. Two at once may count a page twice, which
+    the next count corrects.
     """
 
     def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
         self._s3, self._dynamodb, self._table = s3, dynamodb, table
 
-    def go_on(self, bucket: str, gauges: Mapping[str, float]) -> None:
+    def count_page(self, bucket: str, gauges: Mapping[str, float]) -> None:
         """Count one page more of each directory, and note what a sweep has measured: values by attribute."""
         wanted: Any = {self._table: {"Keys": [_ROW.item], "ConsistentRead": True}}
         answer = self._dynamodb.batch_get_item(RequestItems=wanted)
@@ -61,7 +61,7 @@ class ObjectCounts:
         keys = [one["Key"] for one in page.get("Contents", [])]
         files = number(len(keys) + (int(row[f"counted_{name}"]["N"]) if behind else 0))
         if not page["IsTruncated"]:
-            return {f"files_{name}": files, f"counted_{name}": None, f"behind_{name}": None}
+            return {f"directory_{name}": files, f"counted_{name}": None, f"behind_{name}": None}
         keys += [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
         return {f"counted_{name}": files, f"behind_{name}": text(max(keys))}
 
@@ -74,7 +74,7 @@ def measure(config: Config, gauges: Mapping[str, float]) -> Mapping[str, float]:
         gauges: What a sweep has just measured, by name; kept beside the files.
 
     """
-    ObjectCounts(client("s3"), client("dynamodb"), config.state_table).go_on(config.handoff_bucket, gauges)
+    ObjectCounts(client("s3"), client("dynamodb"), config.state_table).count_page(config.handoff_bucket, gauges)
     active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
     most = config.serving.max_workers
     return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})

@@ -60,9 +60,7 @@ def _values(services: Services) -> dict[str, float]:
     counts, most, vitals = asked.result(), services.config.serving.max_workers, services.local.vitals()
     return {
         **counts.counters,
-        **counts.oldest,
-        **{f"directory_{name}": files for name, files in counts.directories.items()},
-        **({} if counts.overdue is None else {counting.OVERDUE: counts.overdue}),
+        **counts.gauges,
         **{f"queue_{name}": waiting for name, waiting in depths.result().items()},
         **({} if most is None else {counting.MAX_WORKERS: most}),
         counting.ACTIVE_WORKERS: counts.counters.get(counting.RUNNING, 0),

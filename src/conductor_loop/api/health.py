@@ -23,7 +23,7 @@ _BAD = b'{"intent_type": "scaling", "target": "../../etc", "namespace": "b", "re
 _MEGABYTE = 1024 * 1024
 
 
-def live(services: Services, request: Request) -> Response:
+def liveness(services: Services, request: Request) -> Response:
     """Say that the process lives; asks no service."""
     del request
     vitals = services.local.vitals()
@@ -37,7 +37,7 @@ def live(services: Services, request: Request) -> Response:
     return Response(HTTPStatus.OK, body)
 
 
-def ready(services: Services, request: Request) -> Response:
+def readiness(services: Services, request: Request) -> Response:
     """Say whether work can be taken: every check side by side, and one that hangs has failed."""
     serving, now = services.config.serving, services.clock()
     found = _run(
@@ -70,7 +70,7 @@ def ready(services: Services, request: Request) -> Response:
     return Response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
 
-def healthy(services: Services, request: Request) -> Response:
+def health(services: Services, request: Request) -> Response:
     """Say whether everything is as it should be, security included."""
     now = services.clock()
     checks = {"counts": lambda: services.state.counts(now), "encryption": services.state.encryption_status}

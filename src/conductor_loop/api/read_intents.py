@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 _MAX_KEY_BYTES = 1024  # of a sort key, and of a name in S3
 
 
-def look(services: Services, request: Request) -> Response:
+def read_intent(services: Services, request: Request) -> Response:
     """Return the state of the newest version of a name.
 
     Raises:
@@ -47,7 +47,7 @@ def look(services: Services, request: Request) -> Response:
     return _state(answered.listed, status)
 
 
-def search(services: Services, request: Request) -> Response:
+def list_intents(services: Services, request: Request) -> Response:
     """List intents, newest first.
 
     A page may have fewer intents than its limit, or none, and still be followed by another.

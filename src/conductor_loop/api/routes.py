@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from operator import attrgetter
 
-from conductor_loop.api import health, openapi, read_intents, submit_intent
+from conductor_loop.api import openapi, read_intents, submit_intent
 from conductor_loop.api.exposition import metrics
+from conductor_loop.api.health import health, liveness, readiness
 from conductor_loop.api.http import Problem, Request, Response
 from conductor_loop.api.services import Services
 from conductor_loop.config.typed import Serving
@@ -35,9 +36,9 @@ def _asks_for_liveness(serving: Serving) -> bool:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/healthz", Scope.HEALTH, health.healthy, _asks_for_health, _has_health, is_health=True),
-    Route("GET", "/readyz", Scope.HEALTH, health.ready, _asks_for_health, _has_health, is_health=True),
-    Route("GET", "/livez", Scope.HEALTH, health.live, _asks_for_liveness, _has_health, is_local=True, is_health=True),
+    Route("GET", "/healthz", Scope.HEALTH, health, _asks_for_health, _has_health, is_health=True),
+    Route("GET", "/readyz", Scope.HEALTH, readiness, _asks_for_health, _has_health, is_health=True),
+    Route("GET", "/livez", Scope.HEALTH, liveness, _asks_for_liveness, _has_health, is_local=True, is_health=True),
     Route(
         "GET",
         "/metrics",
@@ -46,9 +47,9 @@ ROUTES: tuple[Route, ...] = (
         attrgetter("metrics_authenticated"),
         attrgetter("metrics_enabled"),
     ),
-    Route("POST", "/intents", Scope.INTENTS_WRITE, submit_intent.send),
-    Route("GET", "/intents", Scope.INTENTS_READ, read_intents.search),
-    Route("GET", "/intents/{name}", Scope.INTENTS_READ, read_intents.look),
+    Route("POST", "/intents", Scope.INTENTS_WRITE, submit_intent.submit),
+    Route("GET", "/intents", Scope.INTENTS_READ, read_intents.list_intents),
+    Route("GET", "/intents/{name}", Scope.INTENTS_READ, read_intents.read_intent),
     Route("POST", "/intents/{name}/retry", Scope.INTENTS_WRITE, submit_intent.retry),
     Route("GET", "/openapi.json", None, lambda *_: Response(HTTPStatus.OK, openapi.document())),
     Route("GET", "/docs", None, lambda *_: openapi.page(), exists=attrgetter("docs")),

@@ -20,7 +20,7 @@ _RETRIED = frozenset({Phase.FAILED.value, Phase.TIMED_OUT.value})
 _PARAMETERS = frozenset({"name", "replace"})
 
 
-def send(services: Services, request: Request) -> Response:
+def submit(services: Services, request: Request) -> Response:
     """Take an intent: 202 once it lies in the bucket, from where it goes the way of all intents.
 
     Raises:

@@ -40,7 +40,7 @@ _OUTCOMES = {one: f"{FILES}{one}" for one in ("success", "failed", "timeout", "s
     "all decided": DECIDED,
     "tried again": RETRIED,
 }
-_DIRECTORIES = {"handoff": "waiting", "processed": "processed", "failed": "failed"}
+_DIRECTORIES = {"directory_handoff": "waiting", "directory_processed": "processed", "directory_failed": "failed"}
 _LOOK_BACK_SECONDS = 2 * 86_400.0  # for the latest intents
 _RATE_SECONDS = 60.0  # of watching, of which the rates are
 _MOST_LINES = 200  # of latest intents, however high the terminal is
@@ -210,11 +210,8 @@ class View:
 
     def _bucket(self) -> Text:
         counts = self.found.counts
-        counted = [
-            f"{int(counts.directories[name])} {word}"
-            for name, word in _DIRECTORIES.items()
-            if name in counts.directories
-        ]
+        gauges = counts.gauges
+        counted = [f"{int(gauges[name])} {word}" for name, word in _DIRECTORIES.items() if name in gauges]
         shown = f"{', '.join(counted)} (the sweeper's last whole count)" if counted else "not counted yet"
         late = f"; outcomes are {counts.lag:.0f} s behind" if counts.lag >= _LATE_SECONDS else ""
         return Text(f"intents in the bucket: {shown}{late}", style="dim", no_wrap=True, overflow="ellipsis")

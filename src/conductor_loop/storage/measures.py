@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Shard
-from conductor_loop.counting import OLDEST, OVERDUE, RUNNING, SWEPT_AT
+from conductor_loop.counting import RUNNING, SWEPT_AT
 from conductor_loop.errors import NotAnswering
 from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key
@@ -18,18 +18,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
-_KEY, _FILES = {"pk", "sk"}, "files_"
+_KEY = {"pk", "sk"}
 _SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what is counted: the one before it is not
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Every counter since the stack was made, and the last count of the directories."""
+    """Every counter since the stack was made, and what the last sweep measured."""
 
     counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
-    directories: Mapping[str, float] = field(default_factory=dict)  # files, by directory
-    overdue: float | None = None  # inputs that had waited for too long at the last sweep; None: there was none
-    oldest: Mapping[str, float] = field(default_factory=dict)  # as ``counting`` names them, of the last sweep; seconds
+    gauges: Mapping[str, float] = field(default_factory=dict)  # of the last sweep, likewise; and files, by directory
     lag: float = 0.0  # seconds that the counters are behind what happens
     security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
 
@@ -93,9 +91,7 @@ class StateMeasures:
         gauges = next(map(_numbers, answer["Responses"].get(self._table, [])), {})
         return Counts(
             counters=totals.counters,
-            overdue=gauges.get(OVERDUE),
-            oldest={name: seconds for name, seconds in gauges.items() if name.startswith(OLDEST)},
-            directories={name.removeprefix(_FILES): files for name, files in gauges.items() if name.startswith(_FILES)},
+            gauges=gauges,
             lag=_lag(totals, gauges.get(SWEPT_AT, 0.0), now),
             security_at=totals.security_at,
         )

@@ -49,12 +49,12 @@ SPECIFIED = {
     'conductor_errors_total{code="E001"}',
     'conductor_errors_total{code="E012"}',
 }
-DIRECTORIES = {"handoff": 3, "processed": 150, "failed": 5}
+DIRECTORIES = {"directory_handoff": 3, "directory_processed": 150, "directory_failed": 5}
 
 
 @pytest.fixture
 def api() -> Api:
-    api = Api(counts=Counts(directories=DIRECTORIES))
+    api = Api(counts=Counts(gauges=DIRECTORIES))
     api.serve(max_workers=4)
     return api
 
@@ -129,7 +129,7 @@ def test_every_sample_has_the_labels_of_the_configuration(api: Api) -> None:
 
 
 def test_what_is_told_is_what_the_catalogue_names(api: Api) -> None:
-    api.counts = Counts({}, DIRECTORIES, overdue=0, oldest={f"oldest_{one}": 0 for one in ("high", "normal", "low")})
+    api.counts = Counts({}, DIRECTORIES | dict.fromkeys(("overdue", "oldest_high", "oldest_normal", "oldest_low"), 0))
     found = families(api)
     assert found.keys() == {one.prometheus for one in CATALOGUE if one.prometheus} | {BUILD_INFO, *OF_LIBRARY}
     for metric in CATALOGUE:
