@@ -43,7 +43,9 @@ def _below(path: str, command: click.Command, context: click.Context) -> Iterato
 
 def help_of(path: str, command: click.Command) -> str:
     """Give the help of a command as it is printed in 100 columns."""
-    context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100, color=False)
+    context = click.Context(
+        command, info_name=path, max_content_width=100, terminal_width=100, color=False, show_default=True
+    )
     context.help_option_names = ["-h", "--help"]
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 

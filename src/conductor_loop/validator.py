@@ -5,8 +5,8 @@ Exit codes: 0 every file is valid, 1 at least one is not, 2 usage (an unreadable
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,40 +43,16 @@ Exit codes:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file to validate; ``-`` is standard input."""
-
-    name: str
-
-    def read(self, limit_bytes: int) -> bytes:
-        """Read one byte more than the limit at most: enough to see that the file is too large. Raises OSError."""
-        if self.name == "-":
-            return sys.stdin.buffer.read(limit_bytes + 1)
-        with Path(self.name).open("rb") as file:
-            return file.read(limit_bytes + 1)
-
-    @property
-    def called(self) -> str:
-        """The file's name for people; what does not print is escaped."""
-        if self.name == "-":
-            return "standard input"
-        return self.name if self.name.isprintable() else shown(self.name)
-
-    @property
-    def file(self) -> str | None:
-        """The name that the service would see; standard input has none."""
-        return None if self.name == "-" else Path(self.name).name
-
-
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.command(
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120, "show_default": True},
+)
 @click.argument("files", nargs=-1)
 @click.option("--file", "more_files", multiple=True, metavar="FILE", help="A file to validate; may be repeated.")
 @click.option(
     "--security-mode",
     type=click.Choice([mode.value for mode in SecurityMode]),
     default=SecurityMode.STRICT.value,
-    show_default=True,
     help="strict: blocked characters, keywords and paths are refused in every string. "
     "standard: in names, ids and keys only, so that reason and metadata may be prose.",
 )
@@ -85,14 +61,12 @@ class Source:
     "--max-replicas",
     type=click.IntRange(*BOUNDS["max_replicas"]),
     default=Rules().max_replicas,
-    show_default=True,
     help="The most replicas an intent may ask for.",
 )
 @click.option(
     "--max-file-size",
     type=click.IntRange(*BOUNDS["max_file_bytes"]),
     default=Rules().max_file_bytes,
-    show_default=True,
     metavar="BYTES",
     help="The most bytes a file may have.",
 )
@@ -107,7 +81,6 @@ class Source:
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
-    show_default=True,
     help="text: for people. json: one JSON object per file and line.",
 )
 @click.version_option(__version__)
@@ -117,8 +90,8 @@ def main(**options: Any) -> None:  # noqa: ANN401 - click passes each option by 
     FILES are names of files, or - for standard input, which has no name to check. The rules and the messages are those
     of the service itself, and everything that must change is named at once.
     """
-    sources = [Source(name) for name in (*options["more_files"], *options["files"])]
-    if not sources:
+    names = (*options["more_files"], *options["files"])
+    if not names:
         raise click.UsageError("name at least one file, or - for standard input")
     rules = Rules(  # every limit that a deployment can set has its option
         mode=SecurityMode(options["security_mode"]),
@@ -127,54 +100,7 @@ def main(**options: Any) -> None:  # noqa: ANN401 - click passes each option by 
         system_namespaces=(*SYSTEM_NAMESPACES, *options["system_namespaces"]),
         schema=_schema(options["schema"]) if options["schema"] else None,
     )
-    sys.exit(_run(sources, rules, as_json=options["output"] == "json"))
-
-
-def _run(sources: Iterable[Source], rules: Rules, *, as_json: bool) -> int:
-    code = VALID
-    for source in sources:
-        try:
-            report = inspect(source.read(rules.max_file_bytes), rules, source.file)
-        except OSError as error:
-            click.echo(f"{source.called}: cannot be read: {error.strerror}; check its name and permissions", err=True)
-            code = USAGE
-            continue
-        except BrokenSchema as error:
-            raise click.UsageError(f"--schema: {error}") from None
-        code = max(code, VALID if report.valid else INVALID)
-        _print(source, report, as_json=as_json)
-    return code
-
-
-def _print(source: Source, report: Report, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(document_of(source, report)))
-        return
-    for line in lines(source, report):
-        click.echo(line)
-
-
-def document_of(source: Source, report: Report) -> dict[str, Any]:
-    """Tell a program of a file: its name, whether it is valid, and every rule that it breaks."""
-    return {"file": source.name, **report.as_json()}
-
-
-def lines(source: Source, report: Report) -> Iterator[str]:
-    """Say of a file whether it is valid, and every rule that it breaks."""
-    if report.cause is None:
-        yield f"{source.called}: {click.style('valid', fg='green')}"
-        return
-    verdict = click.style("invalid", fg="red", bold=True)
-    threat = f"threat level {report.threat_level.name}"
-    yield f"{source.called}: {verdict}, {report.cause.code} {report.cause}, {threat}, {_number(report)}"
-    yield from (f"  {violation.message}" for violation in report.violations)
-
-
-def _number(report: Report) -> str:
-    number = len(report.violations)
-    if number > MAX_VIOLATIONS:
-        return f"more than {MAX_VIOLATIONS} violations"
-    return "1 violation" if number == 1 else f"{number} violations"
+    sys.exit(max(_validate(name, rules, as_json=options["output"] == "json") for name in names))
 
 
 def _schema(name: str) -> str:
@@ -187,3 +113,48 @@ def _schema(name: str) -> str:
     except ValueError as error:
         raise click.UsageError(f"--schema {shown(name)} cannot be used: {error}") from None
     return text
+
+
+def _validate(name: str, rules: Rules, *, as_json: bool) -> int:
+    try:
+        report = inspect(read(name, rules.max_file_bytes), rules, None if name == "-" else Path(name).name)
+    except OSError as error:
+        click.echo(f"{_called(name)}: cannot be read: {error.strerror}; check its name and permissions", err=True)
+        return USAGE
+    except BrokenSchema as error:
+        raise click.UsageError(f"--schema: {error}") from None
+    for line in [json.dumps(document_of(name, report))] if as_json else lines(name, report):
+        click.echo(line)
+    return VALID if report.valid else INVALID
+
+
+def read(name: str, limit_bytes: int) -> bytes:
+    """Read a file, ``-`` for standard input: one byte more than the limit at most, to see that it is too large."""
+    if name == "-":
+        return sys.stdin.buffer.read(limit_bytes + 1)
+    with Path(name).open("rb") as file:
+        return file.read(limit_bytes + 1)
+
+
+def document_of(name: str, report: Report) -> dict[str, Any]:
+    """Describe a file to a program: its name, whether it is valid, and every rule that it breaks."""
+    return {"file": name, **report.as_json()}
+
+
+def lines(name: str, report: Report) -> Iterator[str]:
+    """Describe a file: whether it is valid, and every rule that it breaks."""
+    if report.cause is None:
+        yield f"{_called(name)}: {click.style('valid', fg='green')}"
+        return
+    verdict = click.style("invalid", fg="red", bold=True)
+    threat, number = f"threat level {report.threat_level.name}", len(report.violations)
+    many = "1 violation" if number == 1 else f"{number} violations"
+    many = many if number <= MAX_VIOLATIONS else f"more than {MAX_VIOLATIONS} violations"
+    yield f"{_called(name)}: {verdict}, {report.cause.code} {report.cause}, {threat}, {many}"
+    yield from (f"  {violation.message}" for violation in report.violations)
+
+
+def _called(name: str) -> str:
+    if name == "-":
+        return "standard input"
+    return name if name.isprintable() else shown(name)

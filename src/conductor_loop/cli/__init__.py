@@ -80,7 +80,7 @@ class Program(Group):
 
 @click.group(
     cls=Program,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
     invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="conductor-loop")

@@ -49,7 +49,7 @@ def audit() -> None:
 @audit.command()
 @name_argument
 @stack_option
-@click.option("--since", type=_SINCE, default="90d", show_default=True, help="How far to look back.")
+@click.option("--since", type=_SINCE, default="90d", help="How far to look back.")
 @output_option
 @speaks_to_aws
 def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
@@ -78,10 +78,8 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
 
 @audit.command("verify")
 @stack_option
-@click.option("--since", type=_SINCE, default="24h", show_default=True, help="How far to look back.")
-@click.option(
-    "--grace", type=Duration(), default="5m", show_default=True, help="How long an entry may be on its way to the log."
-)
+@click.option("--since", type=_SINCE, default="24h", help="How far to look back.")
+@click.option("--grace", type=Duration(), default="5m", help="How long an entry may be on its way to the log.")
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from http import HTTPStatus
 from typing import Any
 
@@ -14,14 +14,6 @@ from conductor_loop.cli import aws
 
 _MOST_WAITING = 200  # intents in the root that are read
 _MOST_BYTES = 1024**2  # of one that is read
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest version of an object."""
-
-    version_id: str
-    modified: datetime  # to the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,7 @@ def standing(bucket: str, file: str) -> Standing:
     """
     s3 = aws.client("s3")
     root = _head(s3, bucket, file)
-    waiting = root.version_id if root else None
+    waiting = root["VersionId"] if root else None
     try:
         found = s3.get_object(Bucket=bucket, Key=f"status/{file}.status")
     except s3.exceptions.NoSuchKey:
@@ -51,7 +43,7 @@ def standing(bucket: str, file: str) -> Standing:
     if not document:
         return Standing(waiting)
     put = found["Metadata"].get("order", "")[:19]  # the version that it is about; see intents.model.order
-    older = root is not None and f"{root.modified.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" < put
+    older = root is not None and f"{root['LastModified'].astimezone(UTC):%Y-%m-%dT%H:%M:%S}" < put
     return Standing(waiting, text, document, older=older)
 
 
@@ -69,24 +61,22 @@ def kept(bucket: str, file: str) -> str | None:
     return next((key for key in (f"failed/{file}", f"processed/{file}") if _head(s3, bucket, key)), None)
 
 
-def _head(s3: Any, bucket: str, key: str) -> Head | None:  # noqa: ANN401 - a client
-    """Look up the newest version of an object; ``None`` where there is none.
+def _head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:  # noqa: ANN401 - a client
+    """Look up the newest version of an object, its VersionId and LastModified; ``None`` where there is none.
 
     S3 refuses HeadObject with 400 for an object that is encrypted with its sender's own key (SSE-C). The listing of
     versions, which takes the permission s3:ListBucketVersions, names it all the same.
     """
     try:
-        found = s3.head_object(Bucket=bucket, Key=key)
+        return {"VersionId": "null", **s3.head_object(Bucket=bucket, Key=key)}
     except ClientError as error:
         match error.response["ResponseMetadata"]["HTTPStatusCode"]:
             case HTTPStatus.NOT_FOUND:
                 return None
             case HTTPStatus.BAD_REQUEST:  # of each key the newest version is first: the first is it, or there is none
                 versions = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1).get("Versions", [])
-                heads = [Head(one["VersionId"], one["LastModified"]) for one in versions if one["Key"] == key]
-                return heads[0] if heads else None
+                return next((one for one in versions if one["Key"] == key), None)
         raise
-    return Head(found.get("VersionId", "null"), found["LastModified"])
 
 
 def waiting(bucket: str, target: str) -> tuple[list[str], bool]:

@@ -32,7 +32,6 @@ output_option = click.option(
     "as_json",
     type=click.Choice(["text", "json"]),
     default="text",
-    show_default=True,
     callback=lambda _, __, value: value == "json",
     help="text: for people. json: for programs.",
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from botocore.exceptions import ClientError
 
+from conductor_loop import validator
 from conductor_loop.aws import configuring
 from conductor_loop.cli import aws, console
 from conductor_loop.cli.common import WrongUsage
@@ -19,7 +20,6 @@ from conductor_loop.config.schema import seconds
 from conductor_loop.intent import Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.validation import BOUNDS, Rules, SecurityMode, inspect
-from conductor_loop.validator import Source, document_of, lines
 
 _STRICT = (
     "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
@@ -44,7 +44,7 @@ def read(files: Sequence[Path]) -> dict[str, bytes]:
         if file.name in bodies:
             problems.append(f"two files are called {file.name}, and the later would replace the other: rename one")
         try:
-            bodies[file.name] = Source(str(file)).read(BOUNDS["max_file_bytes"][1])  # more is too large anywhere
+            bodies[file.name] = validator.read(str(file), BOUNDS["max_file_bytes"][1])  # more is too large anywhere
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}; check its name and permissions")
     if problems:
@@ -85,9 +85,9 @@ def validate(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> Non
     if not broken:
         return
     if as_json:
-        console.print_json([document_of(Source(name), report) for name, report in broken.items()])
+        console.print_json([validator.document_of(name, report) for name, report in broken.items()])
     for name, report in broken.items() if not as_json else ():
-        for line in lines(Source(name), report):
+        for line in validator.lines(name, report):
             click.echo(line, err=True)
     standard = replace(rules, mode=SecurityMode.STANDARD)  # which the operator of the stack can choose
     if prose := [name for name in broken if inspect(bodies[name], standard, name).valid]:

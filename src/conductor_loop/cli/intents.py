@@ -31,9 +31,7 @@ _ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its send
 
 @click.command()
 @name_argument
-@click.option(
-    "--wait", type=Duration(most=DAY_SECONDS), default="0s", show_default=True, help="How long to wait for the answer."
-)
+@click.option("--wait", type=Duration(most=DAY_SECONDS), default="0s", help="How long to wait for the answer.")
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),

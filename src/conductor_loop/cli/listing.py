@@ -42,8 +42,8 @@ class _State(click.Choice[str]):
     "--priority", type=click.Choice([*map(str, Priority)]), help="Only those treated with it; known once it is read."
 )
 @click.option("--namespace", help="Only those of this namespace; known once the intent is read.")
-@click.option("--since", type=Duration(), default="7d", show_default=True, help="Only those that arrived since.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest ones.")
+@click.option("--since", type=Duration(), default="7d", help="Only those that arrived since.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="The newest ones.")
 @stack_command
 def list_(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options, by name
     """List intents, newest first.

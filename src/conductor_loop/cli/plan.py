@@ -41,21 +41,9 @@ class _Plan:
         return next((one for one in ("refused", "failed", "untried") if one in self.found), "applied")
 
     @property
-    def error(self) -> Mapping[str, Any] | None:
-        """Why it would be refused or fail."""
-        return self.found.get("refused") or self.found.get("failed")
-
-    @property
-    def delivered(self) -> Mapping[str, Any]:
-        """What porch says of the delivery, if it was run."""
-        found: Mapping[str, Any] = self.found.get("delivered", {})
-        return found
-
-    @property
     def previous(self) -> int | None:
         """The replicas before: the cluster's, where it was asked, else those of the last applied intent."""
-        applied = self.found.get("applied") or {}
-        known = self.delivered.get("previous_replicas")
+        applied, known = self.found.get("applied") or {}, self.found.get("delivered", {}).get("previous_replicas")
         return applied.get("replicas") if known is None else known
 
 
@@ -93,7 +81,7 @@ def plan(file: Path, stack: str, *, as_json: bool) -> None:
         console.print_json(_document(made))
     else:
         _print(made, file)
-    raise click.exceptions.Exit(0 if made.error is None else FAILED)
+    raise click.exceptions.Exit(FAILED if made.verdict in {"refused", "failed"} else 0)
 
 
 def _invoke(function: str, file: str, body: bytes) -> Mapping[str, Any]:
@@ -135,17 +123,18 @@ def _compare(made: _Plan, place: str) -> None:
 
 
 def _document(made: _Plan) -> dict[str, Any]:
+    found = made.found
     keys = ("target", "replicas", "applied", "busy", "priority", "delivery")
     return {
         "file": made.name,
         "verdict": made.verdict,
-        **{key: made.found[key] for key in keys if key in made.found},
+        **{key: found[key] for key in keys if key in found},
         "previous_replicas": made.previous,
-        "notes": [*made.delivered.get("notes", []), *made.remarks],
+        "notes": [*found.get("delivered", {}).get("notes", []), *made.remarks],
         "waiting": made.waiting,
-        "error": made.error,
-        "untried": made.found.get("untried"),
-        "package": (made.found.get("package") or {}).get("name"),
+        "error": found.get("refused") or found.get("failed"),
+        "untried": found.get("untried"),
+        "package": (found.get("package") or {}).get("name"),
         "previous_package": made.old.name if made.old else None,
         "changes": changes(made.old, made.new) if made.old and made.new else {},
     }
@@ -154,7 +143,7 @@ def _document(made: _Plan) -> dict[str, Any]:
 def _print(made: _Plan, file: Path) -> None:
     words, colour = _VERDICTS[made.verdict]
     click.echo(f"{console.printable(made.name)}  {click.style(words, fg=colour, bold=True)}")
-    for key, text in (*_errors(made), *_facts(made)):
+    for key, text in _facts(made):
         click.echo(f"  {key:11}  {console.printable(text)}")
     for remark in made.remarks:
         console.note("note     ", f" {console.printable(remark)}", "yellow")
@@ -167,33 +156,29 @@ def _print(made: _Plan, file: Path) -> None:
     click.echo(f"nothing was changed; send it with: conductor-loop submit {shlex.quote(str(file))} --wait", err=True)
 
 
-def _errors(made: _Plan) -> Iterator[tuple[str, str]]:
-    if (error := made.error) is None:
-        return
-    yield "error", f"{error['code']} {error['error_code']}"
-    again = "; it would be tried again" if error.get("retried") else ""
-    yield from (("", one["message"]) for one in error.get("violations") or [{"message": error["message"] + again}])
-
-
 def _facts(made: _Plan) -> Iterator[tuple[str, str]]:
+    found, delivered = made.found, made.found.get("delivered", {})
+    if error := found.get("refused") or found.get("failed"):
+        yield "error", f"{error['code']} {error['error_code']}"
+        again = "; it would be tried again" if error.get("retried") else ""
+        yield from (("", one["message"]) for one in error.get("violations") or [{"message": error["message"] + again}])
     if made.verdict == "refused":
         return
-    found, priority = made.found, made.found["priority"]
+    priority = found["priority"]
     yield "target", found["target"]
-    yield "replicas", _change(made)
+    yield "replicas", _change(made.previous, found["replicas"], found["applied"])
     yield "priority", priority["granted"] + (f" ({priority['note']})" if priority["note"] else "")
-    yield "delivery", (made.delivered or found)["delivery"]
+    yield "delivery", (delivered or found)["delivery"]
     if package := found.get("package"):
         yield "package", package["name"] + ("" if package["files"] is not None else " (too large to compare)")
-    yield from (("note", note) for note in made.delivered.get("notes", []))
+    yield from (("note", note) for note in delivered.get("notes", []))
     if "untried" in found:
         yield "porch", found["untried"]
 
 
-def _change(made: _Plan) -> str:
-    wanted, applied = made.found["replicas"], made.found["applied"]
-    text = f"{'unknown' if made.previous is None else made.previous} -> {wanted}"
-    text += " (as they are)" if made.previous == wanted else ""
-    if applied and applied["replicas"] != made.previous:
+def _change(previous: int | None, wanted: int, applied: Mapping[str, Any] | None) -> str:
+    text = f"{'unknown' if previous is None else previous} -> {wanted}"
+    text += " (as they are)" if previous == wanted else ""
+    if applied and applied["replicas"] != previous:
         text += f" (the cluster's; {applied['file']}, applied last, wanted {applied['replicas']})"
     return text

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,42 +12,39 @@ import click
 from conductor_loop import porch_check as suite
 from conductor_loop.cli.common import Duration, output_option
 from conductor_loop.errors import NoCredentials
-from conductor_loop.porch import RESERVED, Kubeconfig, read_kubeconfig
+from conductor_loop.porch import RESERVED, read_kubeconfig
 from conductor_loop.porch_check import Finding
 
 
-def _document(_: click.Context, __: click.Parameter, file: BinaryIO | None) -> dict[str, Any] | None:
-    if file is None:
-        return None
-    try:
-        with file:  # click leaves it open where a callback raises
-            document = json.load(file)
-    except ValueError as error:
-        raise click.BadParameter(f"not JSON ({error})", param_hint="--intent") from None
+def _file(parse: Callable[[bytes], Any]) -> dict[str, Any]:
+    """Give the settings of an option for a file that is parsed; its ValueError is wrong usage."""
+
+    def callback(context: click.Context, option: click.Parameter, file: BinaryIO | None) -> Any:  # noqa: ANN401
+        if file is None:
+            return None
+        try:
+            with file:  # click leaves it open where a callback raises
+                return parse(file.read())
+        except (ValueError, NoCredentials) as error:
+            raise click.BadParameter(str(error), context, option) from None
+
+    return {"type": click.File("rb"), "callback": callback}
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    document = json.loads(text)
     if not isinstance(document, dict) or not {"namespace", "target", "replicas"} <= document.keys():
-        raise click.BadParameter("an object with namespace, target and replicas is wanted", param_hint="--intent")
+        raise ValueError("an object with namespace, target and replicas is wanted")
     return document
 
 
-def _variables(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    return dict(map(_variable, texts))
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals) or name in RESERVED:
-        raise click.BadParameter(f"{text!a}: NAME=VALUE is wanted, and a name that is not ours", param_hint="--env")
-    return name, value
-
-
-def _kubeconfig(_: click.Context, __: click.Parameter, file: BinaryIO | None) -> Kubeconfig | None:
-    if file is None:
-        return None
-    try:
-        with file:
-            return read_kubeconfig(file.read(), "the file")
-    except NoCredentials as error:
-        raise click.BadParameter(str(error), param_hint="--kubeconfig") from None
+def _variables(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    given = [text.partition("=") for text in texts]
+    for text, (name, equals, _) in zip(texts, given, strict=True):
+        if not (name and equals) or name in RESERVED:
+            wanted = f"{text!a}: NAME=VALUE is wanted, and a name that is not ours"
+            raise click.BadParameter(wanted, context, option)
+    return {name: value for name, _, value in given}
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
@@ -55,24 +53,18 @@ def _as_json(finding: Finding) -> dict[str, Any]:
     return found | ({"next": rule.next_step} if finding.kept is False else {})
 
 
-_FILE = click.File("rb")
-
-
 @click.command("porch-check")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, executable=True))
-@click.option("--intent", type=_FILE, callback=_document, help="A valid intent that it can fulfil; ours by default.")
+@click.option("--intent", **_file(_document), help="A valid intent that it can fulfil; ours by default.")
 @click.option(
     "--env", "environment", multiple=True, callback=_variables, metavar="NAME=VALUE", help="A variable for it."
 )
-@click.option("--kubeconfig", type=_FILE, callback=_kubeconfig, help="A kubeconfig for it, given as the function does.")
 @click.option(
-    "--timeout",
-    "timeout_seconds",
-    type=Duration(0.1, 900),
-    default="30s",
-    show_default=True,
-    help="How long one run may take.",
+    "--kubeconfig",
+    **_file(lambda text: read_kubeconfig(text, "the file")),
+    help="A kubeconfig for it, given as the function does.",
 )
+@click.option("--timeout", "timeout_seconds", type=Duration(0.1, 900), default="30s", help="How long one run may take.")
 @click.option("--only", multiple=True, metavar="RULE", help="Try only this rule and those it rests on; repeatable.")
 @output_option
 def porch_check(

@@ -13,7 +13,7 @@ from conductor_loop.cli.common import Duration, stack_command
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--wait", is_flag=True, help="Follow each to its end, and say what became of it.")
-@click.option("--timeout", type=Duration(), default="10m", show_default=True, help="With --wait: how long, at most.")
+@click.option("--timeout", type=Duration(), default="10m", help="With --wait: how long, at most.")
 @click.option("--dry-run", is_flag=True, help="Validate, say what would be sent, and send nothing.")
 @stack_command
 def submit(  # noqa: PLR0913 - the options

@@ -45,10 +45,8 @@ def token() -> None:
 @click.option(
     "--scope", "scopes", multiple=True, required=True, type=click.Choice([*map(str, Scope)]), help="Repeatable."
 )
-@click.option("--name", default="unnamed", show_default=True, help="Who or what uses it.")
-@click.option(
-    "--expires", type=Duration(most=math.inf), default="90d", show_default=True, help="How long it is good, e.g. 12h."
-)
+@click.option("--name", default="unnamed", help="Who or what uses it.")
+@click.option("--expires", type=Duration(most=math.inf), default="90d", help="How long it is good, e.g. 12h.")
 @_document_option
 @stack_command
 def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_json: bool, **about: Any) -> None:  # noqa: ANN401 - the options, by name

@@ -26,7 +26,7 @@ _LONGEST = 150  # characters of an identifier that are kept; a name has at most 
 @click.command()
 @name_argument
 @click.option("--wait", is_flag=True, help="Follow it to its end, and say what became of it.")
-@click.option("--timeout", type=Duration(), default="10m", show_default=True, help="With --wait: how long, at most.")
+@click.option("--timeout", type=Duration(), default="10m", help="With --wait: how long, at most.")
 @stack_command
 def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) -> None:
     """Put the target of the intent NAME back to the replicas that it had before.

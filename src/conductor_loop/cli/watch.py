@@ -72,9 +72,7 @@ type Look = Callable[[], Snapshot]
 
 
 @click.command()
-@click.option(
-    "--interval", type=Duration(0.5, 3600), default="2s", show_default=True, help="How long to wait between two looks."
-)
+@click.option("--interval", type=Duration(0.5, 3600), default="2s", help="How long to wait between two looks.")
 @click.option("--once", is_flag=True, help="Look once, print it, and end.")
 @stack_command
 def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
