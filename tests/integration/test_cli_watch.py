@@ -112,6 +112,14 @@ def test_a_picture_says_when_its_counts_are_behind(
     assert any("outcomes are 75 s behind" in line for line in terminal.last) is shown
 
 
+def test_a_picture_says_what_is_counted_in_the_bucket_and_when(look: Callable[[], watch.Snapshot]) -> None:
+    """Files of other names are not: the sweeper counts intent-* in the root."""
+    terminal, found = Terminal(120, 40), look()
+    counted = replace(found, counts=Counts(gauges={"directory_handoff": 3.0, "directory_processed": 60.0}))
+    live(terminal.console, "a-stack", lambda: counted, interval=1, looks=1)
+    assert "intents in the bucket: 3 waiting, 60 processed (the sweeper's last whole count)" in "\n".join(terminal.last)
+
+
 @pytest.mark.parametrize(("columns", "rows"), first(*SIZES))
 def test_a_picture_fills_the_terminal_and_nothing_wraps(
     look: Callable[[], watch.Snapshot], columns: int, rows: int, monkeypatch: pytest.MonkeyPatch

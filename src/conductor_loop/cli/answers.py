@@ -9,7 +9,7 @@ import click
 
 from conductor_loop.cli import bucket
 from conductor_loop.cli.bucket import Standing
-from conductor_loop.cli.common import FAILED, NOT_YET, WrongUsage, suggest
+from conductor_loop.cli.common import NOT_YET, WrongUsage, suggest
 from conductor_loop.errors import Cause, Reaction
 from conductor_loop.intent import FILE_NAME
 
@@ -45,13 +45,6 @@ def stage(name: str, found: Standing) -> Stage:
     if not status:
         return Stage.ABSENT
     return Stage.WITHDRAWN if "next_retry" in status else Stage.ANSWERED
-
-
-def exit_code(name: str, found: Standing) -> int:
-    """Give the exit code of ``conductor-loop status``: that of the status, unless an answer is still to come."""
-    if not stage(name, found).over:
-        return NOT_YET
-    return 0 if found.document["status"] in GOOD else FAILED
 
 
 def remark(name: str, place: str, found: Standing) -> str:

@@ -14,6 +14,8 @@ from conductor_loop.cli.answers import Stage
 from conductor_loop.cli.bucket import Standing
 from conductor_loop.cli.common import (
     DAY_SECONDS,
+    FAILED,
+    NOT_YET,
     Duration,
     WrongUsage,
     bucket_command,
@@ -69,7 +71,9 @@ def status(name: str, bucket: str, wait: float, output: str | None) -> None:
             click.echo(found.status, nl=False)
     if (remark := answers.remark(name, bucket, found)) not in {"", said}:
         click.echo(console.printable(remark), err=True)
-    raise click.exceptions.Exit(answers.exit_code(name, found))
+    if not stage.over:
+        raise click.exceptions.Exit(NOT_YET)
+    raise click.exceptions.Exit(0 if found.document["status"] in answers.GOOD else FAILED)
 
 
 def _await(name: str, bucket: str, seconds: float) -> tuple[Standing, str]:

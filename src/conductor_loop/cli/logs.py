@@ -46,7 +46,8 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
     found = [(line, text) for line, text in read if text is not None]
     for line, text in found:
         at = f"{datetime.fromtimestamp(line.at, UTC):%Y-%m-%dT%H:%M:%S}Z"
-        click.echo(json.dumps({"at": at, **_fields(line.text)}) if as_json else f"{at} {console.printable(text)}")
+        fields = _parse(line.text) or {"message": line.text}
+        click.echo(json.dumps({"at": at, **fields}) if as_json else f"{at} {console.printable(text)}")
     if not found and name:
         more = f"look further back with --since 30d, or see: {suggest('status', name)}"
         raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{answers.correction(name)}"))
@@ -77,11 +78,10 @@ def group(name: str, word: str | None, since: float) -> Iterator[Line]:
 
 def readable(text: str, name: str | None) -> str | None:
     """Put an event into one line; ``None`` for one that tells nothing: metrics, invocations that went well."""
-    try:
-        event = json.loads(text)
-    except ValueError:
+    event = _parse(text)
+    if event is None:
         return None if name or text.startswith(("START ", "END ", "REPORT ")) else " ".join(text.split())
-    if not isinstance(event, dict) or "_aws" in event:
+    if "_aws" in event:
         return None
     if "level" not in event:
         return None if name else _of_lambda(event)
@@ -94,13 +94,13 @@ def readable(text: str, name: str | None) -> str | None:
     return " ".join([f"{event['level']:7}", about or "-", str(event.get("message")), *rest])
 
 
-def _fields(text: str) -> dict[str, Any]:
-    """Give the fields of an event; of one that is not JSON, its text."""
+def _parse(text: str) -> dict[str, Any] | None:
+    """Parse an event; ``None`` for a line that is none."""
     try:
         event = json.loads(text)
     except ValueError:
-        return {"message": text}
-    return event if isinstance(event, dict) else {"message": text}
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _of_lambda(event: dict[str, Any]) -> str | None:

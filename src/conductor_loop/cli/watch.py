@@ -178,28 +178,23 @@ class View:
         yield Group(self._heading(options.max_width), Text(), tables, Text(), self._bucket(), Text())
         yield self._latest(room, pad=bool(options.height))
 
-    @property
-    def found(self) -> Snapshot:
-        """What is shown."""
-        return self.seen[-1]
-
     def _heading(self, width: int) -> Text:
-        right = Text(f"{datetime.fromtimestamp(self.found.at, UTC):%H:%M:%S}Z  {self.hint}", style="dim")
+        right = Text(f"{datetime.fromtimestamp(self.seen[-1].at, UTC):%H:%M:%S}Z  {self.hint}", style="dim")
         left = Text(printable(self.trouble), style="bold red") if self.trouble else Text(self.title, style="bold")
         left.truncate(max(width - len(right) - 1, 0), overflow="ellipsis", pad=True)
         return Text.assemble(left, " ", right, no_wrap=True, overflow="crop")
 
     def _queues(self) -> Table:
         table = _table("queue", "waiting", "in flight", "later")
-        for name, depth in self.found.queues.items():
+        for name, depth in self.seen[-1].queues.items():
             style = "bold red" if name in _ALARMING and depth.visible else ""
             table.add_row(name, str(depth.visible), str(depth.in_flight), str(depth.delayed), style=style)
-        table.add_row("being worked on", str(self.found.working))
+        table.add_row("being worked on", str(self.seen[-1].working))
         return table
 
     def _outcomes(self) -> Table:
         table = _table("outcome", "total", "a minute")
-        first, last = self.seen[0], self.found
+        first, last = self.seen[0], self.seen[-1]
         for name, counter in _OUTCOMES.items():
             total, before = (one.counts.counters.get(counter, 0) for one in (last, first))
             rate = f"{max(total - before, 0) * 60 / (last.at - first.at):.1f}" if last.at > first.at else "-"
@@ -207,7 +202,7 @@ class View:
         return table
 
     def _bucket(self) -> Text:
-        counts = self.found.counts
+        counts = self.seen[-1].counts
         gauges = counts.gauges
         counted = [f"{int(gauges[name])} {word}" for name, word in _DIRECTORIES.items() if name in gauges]
         shown = f"{', '.join(counted)} (the sweeper's last whole count)" if counted else "not counted yet"
@@ -220,13 +215,13 @@ class View:
             table.add_column(name.upper(), no_wrap=True, width=width)
         table.add_column("INTENT", no_wrap=True, overflow="ellipsis", ratio=3)
         table.add_column("NAMESPACE", no_wrap=True, overflow="ellipsis", ratio=1)
-        for one in self.found.latest[:room]:
+        for one in self.seen[-1].latest[:room]:
             state = Text(word(one.state), style=STYLES.get(word(one.state), ""))
             names = (
                 Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-")
             )
             table.add_row(f"{one.arrived[11:19]}Z", state, one.priority or "-", str(one.attempts), *names)
-        for _ in range(room - len(self.found.latest) if pad else 0):
+        for _ in range(room - len(self.seen[-1].latest) if pad else 0):
             table.add_row()
         return table
 
