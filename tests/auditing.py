@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
-from conductor_loop.audit.entries import Batch, Shard, add, last_change
+from conductor_loop.audit.entries import Batch, Change, Shard, add, last_change
 from conductor_loop.audit.handler import Auditor
-from conductor_loop.audit.verify import Known, Status, Verdict, read_status, verify
+from conductor_loop.audit.verify import Known, Verdict, read_status, verify
 from tests.memory_state import MemoryState, Written
 
 type Records = list[dict[str, Any]]
@@ -109,7 +109,7 @@ def known(state: MemoryState, bucket: Any) -> Known:
     return Known(rows, statuses(bucket.objects))
 
 
-def statuses(objects: Mapping[str, Any]) -> list[Status]:
+def statuses(objects: Mapping[str, Any]) -> list[Change]:
     """Read the statuses of a bucket in memory."""
     found = [read_status(versions[-1].body) for key, versions in objects.items() if key.startswith("status/")]
     return [one for one in found if one is not None]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop.audit.entries import Change, Entry, Shard, last_change, link, read
-from conductor_loop.audit.verify import Finding, Known, Status, Verdict, verify
+from conductor_loop.audit.verify import Finding, Known, Verdict, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -27,6 +27,10 @@ def change(name: str, seq: int, **fields: Any) -> Change:
     return Change(f"intent/{name}/v1", seq, said)
 
 
+def status(digest: str) -> Change:
+    return Change("intent/intent-a.json/v1", 0, {"at": "2026", "status_sha256": digest})
+
+
 def end(entry: Entry) -> Shard:
     """Give where a chain ends, with an entry."""
     at = str(entry.document["at"])
@@ -40,7 +44,7 @@ class Trail:
     entries: list[Entry] = field(default_factory=list)
     ends: defaultdict[str, Shard] = field(default_factory=lambda: defaultdict(Shard))
     rows: dict[str, Change] = field(default_factory=dict)
-    statuses: list[Status] = field(default_factory=list)
+    statuses: list[Change] = field(default_factory=list)
 
     def add(self, name: str, *, shard: str = "shard", **fields: Any) -> Entry:
         """Publish the next entry about a handoff."""
@@ -229,14 +233,14 @@ def test_a_row_that_was_made_anew_goes_on_behind_what_it_had() -> None:
 def test_a_status_is_held_against_the_entry_about_it(digest: str) -> None:
     trail = Trail()
     trail.add("intent-a.json", event="failed", status_sha256="its")
-    trail.statuses.append(Status("intent/intent-a.json/v1", digest, "2026"))
+    trail.statuses.append(status(digest))
     found = [str(finding) for finding in trail.verified(trail.lines).findings]
     named = "intent-a.json (version v1): entry 1 is another one than its status knows: it was replaced"
     assert found == ([] if digest == "its" else [named])
 
 
 def test_a_status_that_no_entry_is_about_is_found() -> None:
-    trail = Trail(statuses=[Status("intent/intent-a.json/v1", "its", "2026")])
+    trail = Trail(statuses=[status("its")])
     assert [str(one) for one in trail.verified([]).findings] == [
         "intent-a.json (version v1): the entry about its status is missing"
     ]

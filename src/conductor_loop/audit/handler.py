@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 SERVICE = "conductor-loop"
 
-type Publish = Callable[[Batch, float], None]
-"""Takes a batch, and the time (epoch seconds); raises where some of its entries may not have arrived."""
-
 
 def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, Any]:
     """Publish and count what a batch of the state table's stream has added.
@@ -60,19 +57,13 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, An
 class Auditor:
     """Publishes and counts.
 
-        read ── publish ── advance         killed before the advance: delivered again, the same lines
-                              |            killed behind it: the records are counted, and passed over
-
-    Args:
-        read: How far a shard is.
-        publish: To the export, if there is one, and to the log.
-        advance: Replaces what is known of a shard, in one write. Raises where it is not as it was read.
-
+    read ── publish ── advance         killed before the advance: delivered again, the same lines
+                          |            killed behind it: the records are counted, and passed over
     """
 
     read: Callable[[str], Shard]
-    publish: Sequence[Publish]
-    advance: Callable[[Batch], None]
+    publish: Sequence[Callable[[Batch, float], None]]  # raise where some of the entries may not have arrived
+    advance: Callable[[Batch], None]  # raises where the shard is not as it was read
 
     def take(self, shard: str, records: Sequence[Mapping[str, Any]], now: float) -> Batch | None:
         """Take a batch of records of a shard, of which any may have been taken before; ``None`` where all have."""

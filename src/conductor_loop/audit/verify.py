@@ -23,20 +23,11 @@ type Places = dict[tuple[str, int], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """A status object: which version of which handoff it is about, its digest, and when that was decided."""
-
-    chain: str
-    digest: str
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
 class Known:
     """What the state table and the statuses say of a time; read after the lines."""
 
     rows: Sequence[Change] = ()  # their last changes
-    statuses: Sequence[Status] = ()
+    statuses: Sequence[Change] = ()  # what the status objects say of the entries about them
     shards: Mapping[str, Shard] = field(default_factory=dict)
     since: str = ""  # what was published before is not among the lines
     until: str = "~"  # what happened since may still be on its way to them
@@ -76,15 +67,16 @@ class Verdict:
         return len(self.findings) + self.illegible
 
 
-def read_status(body: bytes) -> Status | None:
-    """Read a status object; ``None`` if it is corrupt, or of a retry, whose status is replaced."""
+def read_status(body: bytes) -> Change | None:
+    """Return what a status object says of its entry; ``None`` if it is corrupt, or of a retry, and replaced later."""
     try:
         status = json.loads(body)
         at = timestamp(datetime.fromisoformat(status["timestamp"]).timestamp())
         chain = f"intent/{status['intent_file']}/{status['version_id']}"
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return None if "next_retry" in status else Status(chain, hashlib.sha256(body).hexdigest(), at)
+    fields = {"at": at, "status_sha256": hashlib.sha256(body).hexdigest()}
+    return None if "next_retry" in status else Change(chain, 0, fields)
 
 
 def verify(lines: Iterable[str], known: Known) -> Verdict:
@@ -120,7 +112,7 @@ def _check_rows(entries: Iterable[Entry], rows: Mapping[str, Change], known: Kno
         found[one.chain].append(one)
     for status in known.statuses:
         if known.has(status.at):
-            statuses[status.chain].append(status.digest)
+            statuses[status.chain].append(status.fields["status_sha256"])
     return {
         (chain, seq): what
         for chain in {*found, *rows, *statuses}

@@ -14,21 +14,11 @@ import click
 
 from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
-from conductor_loop.audit.verify import Known, Status, Verdict, read_status, verify
-from conductor_loop.cli import Group, answers, aws, console
-from conductor_loop.cli.common import (
-    DAY_SECONDS,
-    FAILED,
-    Duration,
-    WrongUsage,
-    name_argument,
-    output_option,
-    speaks_to_aws,
-    stack_option,
-)
+from conductor_loop.audit.verify import Known, Verdict, read_status, verify
+from conductor_loop.cli import Group, answers, aws, common, console
 from conductor_loop.cli.logs import group
 
-_SINCE = Duration(most=3653 * DAY_SECONDS)  # the longest retention of CloudWatch Logs
+_SINCE = common.Duration(most=3653 * common.DAY_SECONDS)  # the longest retention of CloudWatch Logs
 _FIRST = ("at", "event", "status_sha256")  # at the beginning of a line, or not shown
 _READERS = 16  # of statuses, side by side
 _BATCH = 100  # rows of one call
@@ -47,11 +37,11 @@ def audit() -> None:
 
 
 @audit.command()
-@name_argument
-@stack_option
+@common.name_argument
+@common.stack_option
 @click.option("--since", type=_SINCE, default="90d", help="How far to look back.")
-@output_option
-@speaks_to_aws
+@common.output_option
+@common.speaks_to_aws
 def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     """Print what the audit trail tells of the intent NAME, all of its versions and calls of the API.
 
@@ -73,20 +63,20 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     if not entries:
         when = "entries appear there a few seconds after the event"
         wrong = f"no entry of {name} is in the audit trail yet; {when}"
-        raise WrongUsage(console.printable(wrong + answers.correction(name)))
+        raise common.WrongUsage(console.printable(wrong + answers.correction(name)))
 
 
 @audit.command("verify")
-@stack_option
+@common.stack_option
 @click.option("--since", type=_SINCE, default="24h", help="How far to look back.")
-@click.option("--grace", type=Duration(), default="5m", help="How long an entry may be on its way to the log.")
+@click.option("--grace", type=common.Duration(), default="5m", help="How long an entry may be on its way to the log.")
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Verify these lines, e.g. of the export, in place of the log's.",
 )
-@output_option
-@speaks_to_aws
+@common.output_option
+@common.speaks_to_aws
 def check(stack: str, since: float, grace: float, file: Path | None, *, as_json: bool) -> None:
     """Hold every entry against the one before it, the state table and the statuses.
 
@@ -102,14 +92,14 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
     lines = file.read_text(errors="replace").splitlines() if file else _lines(stack, begin)
     chains = {found.chain for line in lines if (found := read(line))}
     if file and lines and not chains:
-        raise WrongUsage(f"{file}: no line of it is an entry of an audit trail; name the lines of an export")
+        raise common.WrongUsage(f"{file}: no line of it is an entry of an audit trail; name the lines of an export")
     verdict = verify(lines, _known(stack, chains, begin, grace))
     if as_json:
         console.print_json(asdict(verdict))
     else:
         _print(verdict)
     if verdict.wrong:
-        raise click.exceptions.Exit(FAILED)
+        raise click.exceptions.Exit(common.FAILED)
 
 
 def _print(verdict: Verdict) -> None:
@@ -168,7 +158,7 @@ def _keys(chains: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _keys_since(table: str, since: float, now: float) -> Iterator[tuple[str, str]]:
     """List the rows that were made since, by the days of their arrival; clocks may differ by a day."""
     pages = aws.client("dynamodb").get_paginator("query")
-    day, last = (datetime.fromtimestamp(at, UTC) for at in (since - DAY_SECONDS, now + DAY_SECONDS))
+    day, last = (datetime.fromtimestamp(at, UTC) for at in (since - common.DAY_SECONDS, now + common.DAY_SECONDS))
     while day.date() <= last.date():
         for partition in (f"{day.date()}", f"audit#{day.date()}"):
             asked: Any = {
@@ -193,13 +183,13 @@ def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Change]:
             wanted = answer.get("UnprocessedKeys")
 
 
-def _statuses(bucket: str, since: float) -> Iterator[Status]:
+def _statuses(bucket: str, since: float) -> Iterator[Change]:
     client = aws.client("s3")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="status/")
     found = (one for page in pages for one in page.get("Contents", []))
     keys = [one["Key"] for one in found if since <= one["LastModified"].timestamp()]
 
-    def read_one(key: str) -> Status | None:
+    def read_one(key: str) -> Change | None:
         try:
             return read_status(client.get_object(Bucket=bucket, Key=key)["Body"].read())
         except client.exceptions.NoSuchKey:
