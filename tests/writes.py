@@ -49,7 +49,7 @@ def ends(claim: Write, outcome: Outcome = OUTCOME, *, at: float = NOW + 1, **tar
     after = claim.after.next(state=State.DONE, outcome=outcome, due_at=0.0, packages=claim.after.packages[:-1])
     freed = claim.lease.after.next(at, lease_expires_at=0.0, **target)
     return Write(
-        claim.handoff, claim.after, after, at, {"journey": {}}, Lease(claim.lease.target, claim.lease.after, freed)
+        claim.handoff, claim.after, after, at, {"tally": {}}, Lease(claim.lease.target, claim.lease.after, freed)
     )
 
 
@@ -64,7 +64,7 @@ def retries(claim: Write, *, at: float = NOW + 1, due: float = NOW + 60, **chang
 def concludes(handoff: Handoff = HANDOFF, before: Row = NEW, outcome: Outcome = OUTCOME, *, newest: str = "") -> Write:
     """Decide without a claim."""
     after = before.next(state=State.DONE, outcome=outcome, order=order(handoff))
-    return Write(handoff, before, after, NOW, {"journey": {}}, newest=newest)
+    return Write(handoff, before, after, NOW, {"tally": {}}, newest=newest)
 
 
 def made(world: World, *writes: Write) -> None:

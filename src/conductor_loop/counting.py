@@ -5,9 +5,9 @@ The names of a tally are attributes of the counter rows; ``catalogue`` says whic
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
@@ -69,19 +69,6 @@ class Journey:
     priority: Priority = Priority.NORMAL  # that it had
     demoted: bool = False  # whether the intent asks for another one
     asked: Priority = Priority.NORMAL  # which that is
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Give it as a row keeps it; ``read`` reads it there."""
-        waited = None if self.waited is None or math.isinf(self.waited) else self.waited
-        return {name: value for name, value in (asdict(self) | {"waited": waited}).items() if value is not None}
-
-    @classmethod
-    def read(cls, facts: Mapping[str, Any]) -> "Journey":
-        """Read it. Raises KeyError, TypeError or ValueError if it is corrupt."""
-        run = PorchRun(**facts["run"]) if "run" in facts else None
-        priorities = {name: Priority(facts[name]) for name in ("priority", "asked")}
-        return cls(**{**facts, **priorities, "run": run})
 
 
 def decided(outcome: "Outcome", journey: Journey) -> Counted:

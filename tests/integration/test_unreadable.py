@@ -158,7 +158,7 @@ def test_a_handoff_that_is_reset_is_counted_once_and_has_an_entry(world: World, 
     spoil_handoff(table, handoff)
     error = world.state.read([handoff])[handoff]
     assert isinstance(error, Unreadable)
-    last = {"because": "E009", "set_aside": "failed/state/somewhere.json"}
+    last = {"because": "E009", "set_aside": "failed/state/somewhere.json", "tally": {STATE_CORRUPTED: 1}}
     assert world.state.reset(error, world.clock(), last) is True
     assert world.state.reset(error, world.clock(), last) is False, "it was done already"
     audit = stream.follow()

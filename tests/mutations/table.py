@@ -139,8 +139,8 @@ TABLE = [
     _life(
         "name: noted with a decision that has no claim",
         "attempt.py",
-        'now, {"journey": journey.facts}, newest=seen_newest)',
-        'now, {"journey": journey.facts})',
+        "now, last, newest=seen_newest)",
+        "now, last)",
     ),
     _life(
         "order: that of a late event is kept",

@@ -368,7 +368,7 @@ def test_what_the_sweeper_finds_has_an_entry() -> None:
         ("phase", {"S": "nothing"}),
         ("outcome", {"S": "{"}),
         ("outcome", {"S": '{"status": 7, "archive": []}'}),
-        ("last", {"S": '{"journey": 7}'}),
+        ("last", {"S": '{"tally": {"decided": "7"}}'}),
         ("last", {"S": "[]"}),
         ("last", {"N": "7"}),
     ],

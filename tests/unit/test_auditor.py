@@ -178,13 +178,10 @@ def test_a_number_that_no_counter_takes_keeps_no_entry_back(seconds: str) -> Non
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
     image = state.written[-1].image
-    image["last"] = {"S": json.dumps(json.loads(image["last"]["S"]) | {"journey": {}}).replace("{}", _journey(seconds))}
+    last = json.dumps(json.loads(image["last"]["S"]) | {"tally": {}})
+    image["last"] = {"S": last.replace("{}", f'{{"decided": 1, "processing_sum": {seconds}}}')}
     record = {"SequenceNumber": "1", "ApproximateCreationDateTime": 1, "NewImage": image}
     batch = unseen("shard", Shard(), [{"dynamodb": record}], 2.0)
     assert batch is not None
     assert len(batch.entries) == 1
     assert all(by < 1e12 for by in batch.after.counters.values())
-
-
-def _journey(seconds: str) -> str:
-    return f'{{"seconds": {seconds}, "priority": "normal", "asked": "normal"}}'

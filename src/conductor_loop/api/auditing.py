@@ -5,7 +5,8 @@ from http import HTTPStatus
 
 from conductor_loop.api.http import Request, Response
 from conductor_loop.api.services import Services
-from conductor_loop.errors import NotAnswering, Rejected
+from conductor_loop.counting import refused
+from conductor_loop.errors import Cause, NotAnswering, Rejected
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.rates import Rate
 from conductor_loop.tokens import Client
@@ -43,11 +44,12 @@ def about(request: Request, response: Response, client: Client | None) -> Fields
 
 
 def _refusal(rejection: Rejected | None) -> Fields:
-    """Say for what an intent was refused; the counters are made of it."""
+    """Say for what an intent was refused, and what that counts."""
     if rejection is None:
         return {}
-    rules = [*dict.fromkeys(one.rule for one in rejection.violations)]
-    return {"code": rejection.cause.code, "error_code": rejection.cause.value, "rules": rules[:_MOST_RULES]}
+    cause, rules = rejection.cause, [*dict.fromkeys(one.rule for one in rejection.violations)]
+    counted = refused(cause.code, attack=cause is Cause.SECURITY_VIOLATION, rules=rules)
+    return {"code": cause.code, "error_code": cause.value, "rules": rules[:_MOST_RULES], "tally": counted.tally}
 
 
 def is_noted(services: Services, response: Response, client: Client | None) -> bool:

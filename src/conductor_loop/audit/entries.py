@@ -18,12 +18,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.counting import RUNNING, SECURITY, STATE_CORRUPTED, Journey, Tally, decided, refused, retried
+from conductor_loop.counting import RUNNING, SECURITY, Tally
 from conductor_loop.errors import Cause
 from conductor_loop.intents.model import Outcome, Phase, State
 
-type Image = Mapping[str, Mapping[str, Any]]
-"""A row, as DynamoDB's stream has it."""
+type Image = Mapping[str, Mapping[str, Any]]  # a row, as DynamoDB's stream has it
 
 _PLACE = {"chain": str, "seq": int, "shard": str, "n": int, "prev": str, "hash": str}
 _MOST_RULES = 20  # of a rejection that are named
@@ -114,8 +113,7 @@ def _add_record(name: str, shard: Shard, record: Mapping[str, Any]) -> tuple[Sha
     old, new = record.get("OldImage", {}), record.get("NewImage", {})
     before, after = (image.get("state", {}).get("S") == State.RUNNING for image in (old, new))
     mine, created_at = change(old, new), float(record["ApproximateCreationDateTime"])
-    tally = {name: by for name, by in mine.tally.items() if abs(by) < _MOST} if mine else {}
-    counters = add([shard.counters, {RUNNING: after - before}, tally])
+    counters = add([shard.counters, {RUNNING: after - before}, mine.tally if mine else {}])
     shard = replace(shard, sequence=record["SequenceNumber"], created_at=created_at, counters=counters)
     if mine is None:
         return shard, None
@@ -198,34 +196,27 @@ def last_change(image: Image) -> Change | None:
     path += [image["sk"]["S"]] if image["sk"]["S"] != "-" else []
     try:
         last = json.loads(image["last"]["S"])
-        row = {one: _plain(value) for one, value in image.items()}
-        fields, tally = _event(last) if kind == "audit" else _handoff(row, last)
+        tally = {counter: by for counter, by in last.get("tally", {}).items() if abs(by) < _MOST}
+        if kind == "audit":
+            fields = {one: value for one, value in last.items() if one != "tally"}
+        else:
+            fields = _handoff({one: _plain(value) for one, value in image.items()}, last)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         fields, tally = {"event": "unreadable"}, {}
     return Change("/".join(path), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
 
 
-def _event(last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
-    """Read what happened to something else than a handoff: a call of the API, a row, the configuration."""
-    if last["event"] == "reset":
-        return last, {STATE_CORRUPTED: 1}
-    if "code" not in last:
-        return last, {}
-    attack = last["error_code"] == Cause.SECURITY_VIOLATION
-    return last, refused(last["code"], attack=attack, rules=last.get("rules", [])).tally
-
-
-def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tally]:
+def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     phase = Phase(row["phase"])
-    who = {name: last.get(name) for name in ("by", "address", "put", "bytes")}
+    details = {name: last.get(name) for name in ("by", "address", "put", "bytes")}
     if phase.done:
-        details, tally = _decided(json.loads(row["outcome"]), Journey.read(last["journey"]))
-    elif phase is Phase.RETRYING and "journey" in last:
-        details, tally = _retrying(row, last)
+        details |= _decided(json.loads(row["outcome"]))
+    elif phase is Phase.RETRYING and "tally" in last:
+        details |= _retrying(row, last)
     else:
-        details, tally = _undecided(phase, row, last), {STATE_CORRUPTED: 1} if "set_aside" in last else {}
-    said = {name: value for name, value in (who | details).items() if value not in (None, "", [])}
-    return {"at": last["at"], "event": phase.value, **said}, tally
+        details |= _undecided(phase, row, last)
+    said = {name: value for name, value in details.items() if value not in (None, "", [])}
+    return {"at": last["at"], "event": phase.value, **said}
 
 
 def _undecided(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,18 +232,17 @@ def _undecided(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) ->
     return details
 
 
-def _retrying(row: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[dict[str, Any], Tally]:
+def _retrying(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     cause = Cause(json.loads(row["failure"])["cause"])
     due = f"{datetime.fromtimestamp(row['due_at'], UTC):%Y-%m-%dT%H:%M:%SZ}"
-    details = {"attempt": last["attempt"], "next_retry": due, "code": cause.code, "error_code": cause.value}
-    return details, retried(Outcome({"error_details": details}, ""), Journey.read(last["journey"])).tally
+    return {"attempt": last["attempt"], "next_retry": due, "code": cause.code, "error_code": cause.value}
 
 
-def _decided(document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, Any], Tally]:
+def _decided(document: Mapping[str, Any]) -> dict[str, Any]:
     outcome = Outcome(document["status"], document["archive"])
     status, error = outcome.status, outcome.status.get("error_details", {})
     rules = dict.fromkeys(one["rule"] for one in error.get("validation_errors", []))
-    details = {
+    return {
         "attempt": status["attempt"] or None,
         "because": status["message"] if outcome.phase is Phase.SKIPPED else None,
         "moved_to": outcome.archive,
@@ -263,7 +253,6 @@ def _decided(document: Mapping[str, Any], journey: Journey) -> tuple[dict[str, A
         "rules": [*rules][:_MOST_RULES],
         "status_sha256": hashlib.sha256(outcome.document).hexdigest(),
     }
-    return details, decided(outcome, journey).tally
 
 
 def _entries(image: Image) -> int | None:

@@ -399,19 +399,20 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
     """Record the outcome and release the target, once: a worker whose lease was taken over changes nothing."""
     now, outcome = app.clock(), decision.outcome
     journey = _journey(app, delivery, attempt.intent, decision.run, attempt.waited)
+    counted = counting.decided(outcome, journey)
     write = Write(
         handoff=attempt.handoff,
         before=attempt.row,
         after=done(attempt.row, outcome, attempt.earlier, now),
         at=now,
-        last={"journey": journey.facts},
+        last={"tally": counted.tally},
         lease=replace(attempt.lease, before=attempt.lease.after, after=decision.target),
     )
     conflict = app.state.write(write)
     if conflict is not None and (conflict.row is None or conflict.row.outcome != outcome):
         return _make_way(app, attempt, conflict)
     # Refused with this very outcome, it was made by a call whose response was lost.
-    app.observe(Measured(attempt.handoff, outcome, counting.decided(outcome, journey), journey.seconds))
+    app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds))
     return apply_new(app, attempt.handoff, outcome, decision.component)
 
 
@@ -450,10 +451,11 @@ def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: Porc
     journey = _journey(app, delivery, attempt.intent, run, attempt.waited)
     waiting = _waiting(delivery, row, now + plan.delay_seconds)
     waiting = replace(waiting, timeout_multiplier=plan.timeout_multiplier, failure=_failure(attempt, failure))
-    conflict = _release(app, attempt, waiting, now, {"attempt": row.attempt, "journey": journey.facts})
+    counted = counting.retried(outcome, journey)
+    conflict = _release(app, attempt, waiting, now, {"attempt": row.attempt, "tally": counted.tally})
     if conflict is not None:
         return _make_way(app, attempt, conflict)
-    app.observe(Measured(attempt.handoff, outcome, counting.retried(outcome, journey), journey.seconds, final=False))
+    app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds, final=False))
     app.bucket.put_status(attempt.handoff, fitting(attempt.handoff.file), outcome.document, final=False)
     return Deferred(plan.delay_seconds)
 
@@ -537,7 +539,8 @@ def conclude(
         mine = newest(handoff) if seen_newest == handoff.version_id else handoff
         outcomes.append(tell(author(app, delivery.of(mine), row.attempt, row.failure)))
         after = replace(done(row, outcomes[-1], row.packages, now), order=order(mine))
-        return Write(mine, row, after, now, {"journey": journey.facts}, newest=seen_newest)
+        last = {"tally": counting.decided(outcomes[-1], journey).tally}
+        return Write(mine, row, after, now, last, newest=seen_newest)
 
     written = commit(app, delivery, propose)
     if isinstance(written, Superseded):  # a newer version was seen: there is nothing to note of the name

@@ -258,6 +258,7 @@ def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
     key = f"failed/state/{fitting(error.name)}.json"
     logger.error("E009: a corrupt state row was set aside", extra={"aside": key})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
-    last = {"because": "E009: its row made no sense", "set_aside": key}
+    counted = Counted({STATE_CORRUPTED: 1})
+    last = {"because": "E009: its row made no sense", "set_aside": key, "tally": counted.tally}
     if app.state.reset(error, app.clock(), last):
-        app.note(Counted({STATE_CORRUPTED: 1}))
+        app.note(counted)
