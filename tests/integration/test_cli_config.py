@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,9 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.aws import configuring
-from conductor_loop.cli import aws, main
-from conductor_loop.config import report
+from conductor_loop.cli import aws, configuration, main
 
 DATA = Path(__file__).parents[1] / "data"
 ENVIRONMENT = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_CONFIG_MAX_AGE": "9s", "CONDUCTOR_MAX_WORKERS": "8"}
@@ -26,7 +23,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
     monkeypatch.setattr(aws, "outputs", lambda _: outputs)
-    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
+    monkeypatch.setattr(configuration, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/stack/config", Value='{"log_level": "debug"}', Type="String")
         yield
@@ -151,7 +148,7 @@ def test_a_stack_without_a_document_goes_by_its_defaults_and_the_first_push_make
 
 def test_push_seals_the_document_with_the_key_of_the_stack(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-    monkeypatch.setattr(configuring, "_function", lambda _: {"KMSKeyArn": key})
+    monkeypatch.setattr(configuration, "_function", lambda _: {"KMSKeyArn": key})
     boto3.client("ssm").delete_parameter(Name="/stack/config")
     document.write_text('{"mode": "direct"}')
     assert run("push", document).exit_code == 0
@@ -191,19 +188,12 @@ def test_whether_porch_can_be_run_is_what_the_stack_says(
 ) -> None:
     layers = [{"Arn": "arn:aws:lambda:us-east-1:1:layer:porch:1"}]
     function = {"Environment": {"Variables": {"CONDUCTOR_PORCH_PATH": "/opt/bin/porch"}}, "Layers": layers}
-    monkeypatch.setattr(configuring, "_function", lambda _: function)
+    monkeypatch.setattr(configuration, "_function", lambda _: function)
     Ready.answer = (status, text)
     with HTTPServer(("127.0.0.1", 0), Ready) as server:
         Thread(target=server.handle_request).start()
         api = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setattr(aws, "outputs", lambda _: {"ConductorFunction": "conductor", "ApiUrl": api})
-        probes = configuring.probes("stack")
-        line = next(
-            one for one in report.inspect("{}", {}, replace(_blind(), porch=probes.porch)).lines if "Porch" in one
-        )
-    assert says in line
-
-
-def _blind() -> report.Probes:
-    seen = lambda: "looked at"  # noqa: E731
-    return report.Probes(seen, seen, seen, seen, seen)
+        probes = configuration.probes("stack")
+        found = configuration.inspect("{}", {}, {"porch_path": probes["porch_path"]})
+    assert says in next(line for line in found.lines if "Porch" in line)

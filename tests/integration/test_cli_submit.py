@@ -16,8 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import configuring
-from conductor_loop.cli import main
+from conductor_loop.cli import configuration, main
 from conductor_loop.cli.sending import Follower, Sent
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
@@ -33,7 +32,7 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     """Deploy a stack whose pipeline works whenever somebody waits for it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
-    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment, "Timeout": 120})
+    monkeypatch.setattr(configuration, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
         "StateTable": TABLE,

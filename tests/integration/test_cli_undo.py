@@ -8,8 +8,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop.aws import configuring
-from conductor_loop.cli import bucket, main
+from conductor_loop.cli import bucket, configuration, main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -25,7 +24,7 @@ from tests.integration.conftest import TABLE
 def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE, "CONDUCTOR_PROCESSING_PRIORITY_QUEUES": "false"}}
-    monkeypatch.setattr(configuring, "_function", lambda _: {"Environment": environment, "Timeout": 120})
+    monkeypatch.setattr(configuration, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
         "StateTable": TABLE,

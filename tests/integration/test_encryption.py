@@ -7,10 +7,10 @@ from typing import Any
 
 import boto3
 import pytest
+from conductor_loop.cli.configuration import inspect
 from moto import mock_aws
 
 from conductor_loop.aws.encryption import STATE, Stores, look
-from conductor_loop.config.report import Probes, inspect
 from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
 
@@ -59,8 +59,7 @@ def made(key: str = "", *, managed_queue: str = "true", logs_key: str | None = N
 
 def report(flag: bool, stores: Callable[[], Stores]) -> tuple[bool, str]:
     """Inspect a document that says whether the state is to be encrypted; the verdict, and the line about it."""
-    seen = lambda: "looked at"  # noqa: E731
-    probes = Probes(seen, seen, seen, state=lambda: stores().verdict(STATE), logs=seen)
+    probes = {"security.encryption.state_encryption": lambda: stores().verdict(STATE)}
     found = inspect(json.dumps({"security": {"encryption": {"state_encryption": flag}}}), {}, probes)
     return found.passed, next(line for line in found.lines if line.startswith("- State encryption"))
 

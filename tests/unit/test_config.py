@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conductor_loop.cli.configuration import inspect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop.config import Config, InvalidConfig, load
-from conductor_loop.config.report import inspect
 from conductor_loop.config.schema import Leaf, get, leaves, mistakes, parse, put, seconds, size
 from conductor_loop.config.sources import Source, effective
 from conductor_loop.config.typed import TokenSource, VaultAccess
@@ -182,7 +182,7 @@ def test_vault_is_spoken_to_in_private(address: str) -> None:
     document = {"secrets": {"vault": {"enabled": True, "address": address}}}
     with pytest.raises(InvalidConfig, match=r"\$\.secrets\.vault\.address"):
         load(document, TABLE)
-    assert not inspect(json.dumps(document), TABLE, None).passed
+    assert not inspect(json.dumps(document), TABLE, {}).passed
 
 
 def _values(leaf: Leaf) -> st.SearchStrategy[Any]:

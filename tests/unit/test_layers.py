@@ -32,7 +32,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
         *("bootstrap.py", "sweeper.py", "audit/"),
     ),
     "conductor_loop.api": "api/",
-    "conductor_loop.cli": ("cli/", "aws/configuring.py", "aws/encryption.py"),
+    "conductor_loop.cli": ("cli/", "aws/encryption.py"),
     "conductor_loop.bootstrap": ("handlers.py", "api/handler.py"),
     "prometheus_client": "api/exposition.py",
     "conductor_loop.handlers": (),

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from conductor_loop.aws import configuring
-from conductor_loop.cli import Group, console
+from conductor_loop.cli import Group, configuration, console
 from conductor_loop.cli.common import FAILED, WrongUsage, speaks_to_aws, stack_command
-from conductor_loop.config import Stored, report
+from conductor_loop.config import Stored
 from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
 from conductor_loop.config.sources import Effective, effective
 
@@ -45,7 +44,7 @@ def show(version: int | None, stack: str, *, as_json: bool) -> None:
       conductor-loop config show
       conductor-loop config show --output json
     """  # noqa: D301 - click wants the control character
-    deployed = configuring.deployed(stack)
+    deployed = configuration.deployed(stack)
     if version is not None:
         click.echo(_version(deployed, version), nl=False)
         return
@@ -69,7 +68,7 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     text = _read(file)
     with _refusing():  # before any call to AWS
         document = parse(text)
-    deployed = configuring.deployed(stack)
+    deployed = configuration.deployed(stack)
     with _refusing():
         effective(document, deployed.environment)
     newest = deployed.newest
@@ -95,7 +94,7 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
     text = _read(file)
     with _refusing():  # before any call to AWS
         document = parse(text)
-    deployed = configuring.deployed(stack)
+    deployed = configuration.deployed(stack)
     _, now = in_force(deployed)
     with _refusing():
         then = effective(document, deployed.environment)
@@ -112,15 +111,13 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
 def validate(file: Path, stack: str | None) -> int:
     """Print the report on a document (specification, "Configuration Validation"); the exit code."""
     text = _read(file)
-    environment, probes = dict(os.environ), None
-    if stack is not None:
-        environment, probes = dict(configuring.deployed(stack).environment), configuring.probes(stack)
-    found = report.inspect(text, environment, probes)
+    environment = os.environ if stack is None else configuration.deployed(stack).environment
+    found = configuration.inspect(text, environment, {} if stack is None else configuration.probes(stack))
     click.echo(str(found))
     return 0 if found.passed else FAILED
 
 
-def in_force(deployed: configuring.Deployed) -> tuple[Stored, Effective]:
+def in_force(deployed: configuration.Deployed) -> tuple[Stored, Effective]:
     """Find the newest version that is good, as the functions do."""
     for stored in (deployed.newest, *deployed.parameter.earlier()):
         try:
@@ -135,7 +132,7 @@ def in_force(deployed: configuring.Deployed) -> tuple[Stored, Effective]:
         ) from None
 
 
-def _version(deployed: configuring.Deployed, version: int) -> str:
+def _version(deployed: configuration.Deployed, version: int) -> str:
     """Find the document of a version; end the command where there is none."""
     kept = {stored.version: stored.text for stored in (*deployed.parameter.earlier(), deployed.newest)}
     if str(version) in kept:

@@ -11,8 +11,7 @@ import click
 from botocore.exceptions import ClientError
 
 from conductor_loop import validator
-from conductor_loop.aws import configuring
-from conductor_loop.cli import aws, console
+from conductor_loop.cli import aws, configuration, console
 from conductor_loop.cli.common import WrongUsage
 from conductor_loop.cli.config import in_force
 from conductor_loop.config import typed
@@ -58,7 +57,7 @@ def limits(stack: str) -> tuple[Rules, float]:
     Without the permission to read them: the built-in rules, with a word about it, and no limit.
     """
     try:
-        deployed = configuring.deployed(stack)
+        deployed = configuration.deployed(stack)
         _, known = in_force(deployed)
     except ClientError as error:
         if not aws.is_denied(error):

@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.aws import configuring
-from conductor_loop.cli import Group, aws, console
+from conductor_loop.cli import Group, aws, configuration, console
 from conductor_loop.cli.common import Duration, WrongUsage, stack_command
 from conductor_loop.cli.config import in_force
 from conductor_loop.tokens import Document, Scope, UnreadableTokens, mint
@@ -120,7 +119,7 @@ def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool)
 def _store(stack: str, document: Path | None) -> TokensFile | TokensSecret:
     if document is not None:
         return TokensFile(document)
-    _, known = in_force(configuring.deployed(stack))
+    _, known = in_force(configuration.deployed(stack))
     if known.values["secrets"]["vault"]["enabled"]:
         raise click.ClickException(
             "this stack reads its tokens from Vault: change a file with --document, and put it there"

@@ -1,8 +1,8 @@
-"""What an operator does with the configuration of a deployed stack."""
+"""The configuration of a deployed stack: what is in force, and what `--validate-config` looks at there."""
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from http.client import HTTPException
@@ -14,12 +14,26 @@ from botocore.exceptions import ClientError
 
 from conductor_loop.aws import encryption
 from conductor_loop.cli import aws
-from conductor_loop.config import Stored
-from conductor_loop.config.report import Probes
+from conductor_loop.config import InvalidConfig, Stored
+from conductor_loop.config.schema import get, leaves, parse
+from conductor_loop.config.sources import effective
 from conductor_loop.storage.parameters import ConfigParameter
+
+type Probe = Callable[[], str]
+"""Looks at one thing of a stack; what it found, in a few words. Raises OSError, saying what is wrong with it."""
 
 _MOST_SECONDS = 900  # that Lambda gives any function
 _ANSWER_SECONDS = 30  # API Gateway waits for 29
+_UNCHECKED = "not checked: name a stack with --stack"
+_CHECKS = (  # the specification's labels, each with its key and what is said where no stack is given
+    ("Handoff directory", "handoff_dir", _UNCHECKED),
+    ("Porch path", "porch_path", _UNCHECKED),
+    ("Output directory", "out_dir", _UNCHECKED),
+    ("Log level", "log_level", "valid"),
+    ("Workers", "max_workers", "within limits"),
+    ("State encryption", "security.encryption.state_encryption", ""),
+    ("Log encryption", "security.encryption.log_encryption", ""),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +61,61 @@ def deployed(stack: str) -> Deployed:
     return Deployed(parameter, parameter.newest(), variables, key, timeout)
 
 
-def probes(stack: str) -> Probes:
-    """Give what looks at a stack."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Whether a configuration is good, and a line for each thing that was looked at."""
+
+    passed: bool
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Write it as the specification does ("Configuration Validation")."""
+        return "\n".join((f"Configuration validation: {'PASSED' if self.passed else 'FAILED'}", *self.lines))
+
+
+def inspect(text: str, environment: Mapping[str, str], probes: Mapping[str, Probe]) -> Report:
+    """Look at a document: by itself, and with ``probes``, by key, at the stack that it is meant for."""
+    try:
+        document = parse(text)
+        values = effective(document, environment).values
+    except InvalidConfig as error:
+        return Report(passed=False, lines=tuple(f"- {problem}" for problem in error.problems))
+    shown = [(label, get(values, tuple(key.split("."))), probes.get(key), said) for label, key, said in _CHECKS]
+    checks = [_check(f"- {label}", value, probe or said) for label, value, probe, said in shown if probe or said]
+    return Report(all(good for good, _ in checks), (*(line for _, line in checks), *_without_effect(document)))
+
+
+def _check(label: str, value: object, probe: Probe | str) -> tuple[bool, str]:
+    shown = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return True, f"{label}: {shown} ({probe if isinstance(probe, str) else probe()})"
+    except OSError as error:
+        if value is False:  # it was not asked for
+            return True, f"{label}: {shown} ({error})"
+        return False, f"{label}: {shown} (FAILED: {error})"
+
+
+def _without_effect(document: object) -> Iterator[str]:
+    """Name every key of the document that something else governs here."""
+    named = [leaf for leaf in leaves() if leaf.governed_by and get(document, leaf.path) is not None]
+    if named:
+        yield "Without effect on Lambda, and what governs it there:"
+    yield from (f"- {leaf.dotted}: {leaf.governed_by}" for leaf in named)
+
+
+def probes(stack: str) -> Mapping[str, Probe]:
+    """Return what looks at a stack, by key."""
     outputs = aws.outputs(stack)
     stores = cache(partial(encryption.stores, stack))
-    return Probes(
-        bucket=lambda: _bucket(outputs["HandoffBucket"]),
-        porch=lambda: _porch(outputs["ConductorFunction"], outputs["ApiUrl"]),
-        workers=lambda: _workers(outputs["ConductorFunction"]),
-        state=lambda: stores().verdict(encryption.STATE),
-        logs=lambda: stores().verdict(("log group",)),
-    )
+    bucket = partial(_bucket, outputs["HandoffBucket"])
+    return {
+        "handoff_dir": bucket,
+        "out_dir": bucket,
+        "porch_path": partial(_porch, outputs["ConductorFunction"], outputs["ApiUrl"]),
+        "max_workers": partial(_workers, outputs["ConductorFunction"]),
+        "security.encryption.state_encryption": lambda: stores().verdict(encryption.STATE),
+        "security.encryption.log_encryption": lambda: stores().verdict(("log group",)),
+    }
 
 
 def _function(name: str) -> Any:  # noqa: ANN401 - the response of Lambda
@@ -87,7 +145,7 @@ def _porch(function: str, api: str) -> str:
 def _can_be_run(path: str, url: str) -> str:
     """Ask the stack, whose function has the file before it; its response is reported as it is."""
     try:
-        checks = json.loads(_answer(url))["checks"]
+        checks = json.loads(_get(url))["checks"]
     except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         return f"whether it can be run was not seen, since {url} does not say ({error!r})"
     if checks.get("porch_available") != "ok":
@@ -95,11 +153,11 @@ def _can_be_run(path: str, url: str) -> str:
     return f"executable, says {url}"
 
 
-def _answer(url: str) -> bytes:
-    """Get what a URL answers, whatever the status: 503 tells as much. Raises OSError."""
+def _get(url: str) -> bytes:
+    """Return the body of a response, whatever its status: 503 says as much. Raises OSError."""
     try:
-        with urlopen(url, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310 - an output of the stack
-            return bytes(answer.read())
+        with urlopen(url, timeout=_ANSWER_SECONDS) as response:  # noqa: S310 - an output of the stack
+            return bytes(response.read())
     except HTTPError as error:
         return error.read()
 
