@@ -7,10 +7,10 @@ from typing import Any
 
 import boto3
 import pytest
-from conductor_loop.cli.configuration import inspect
 from moto import mock_aws
 
-from conductor_loop.aws.encryption import STATE, Stores, look
+from conductor_loop.cli.configuration import inspect
+from conductor_loop.cli.encryption import STATE, Stores, look
 from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
 

@@ -18,7 +18,7 @@ from tests.helps import ROOT, examples, offices
 
 COMMANDS_OF_ALL = dict(commands.leaves())
 HEAVY = ("boto3", "botocore", "jsonschema", "rich", "yaml", "prometheus_client", "aws_lambda_powertools")
-OURS = ("conductor_loop.config", "conductor_loop.validation", "conductor_loop.porch", "conductor_loop.aws")
+OURS = ("conductor_loop.config", "conductor_loop.validation", "conductor_loop.porch", "conductor_loop.storage")
 
 
 def test_the_reference_is_that_of_the_commands() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conductor_loop.cli.configuration import inspect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conductor_loop.cli.configuration import inspect
 from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.schema import Leaf, get, leaves, mistakes, parse, put, seconds, size
 from conductor_loop.config.sources import Source, effective

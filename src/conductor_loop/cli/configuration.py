@@ -12,8 +12,7 @@ from urllib.request import urlopen
 
 from botocore.exceptions import ClientError
 
-from conductor_loop.aws import encryption
-from conductor_loop.cli import aws
+from conductor_loop.cli import aws, encryption
 from conductor_loop.config import InvalidConfig, Stored
 from conductor_loop.config.schema import get, leaves, parse
 from conductor_loop.config.sources import effective

@@ -1,1 +1,0 @@
-"""The adapters: boto3 lives here and nowhere else, and its errors are translated here."""
