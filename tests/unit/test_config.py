@@ -140,6 +140,7 @@ def test_the_settings_reach_the_typed_configuration() -> None:
     assert (config.processing_timeout_seconds, config.porch_timeout_seconds) == (45, 45)
     assert (config.porch_memory_bytes, config.log_level) == (2**30, "WARNING")
     assert config.queues == {"normal": "https://sqs/normal", "high": "https://sqs/high"}
+    assert load({}, TABLE | {"KMS_KEY": "of another program"}).kms_key == ""
 
 
 def test_tokens_come_from_the_secret_or_from_vault() -> None:

@@ -147,16 +147,9 @@ class Config:
 
 
 def load(document: object, environment: Mapping[str, str], version: str = "") -> Config:
-    """Make the configuration of a document and an environment.
+    """Make the configuration of a parsed document (``{}`` for none), whose version goes into logs and statuses.
 
-    Args:
-        document: A parsed JSON document; ``{}`` for none.
-        environment: ``CONDUCTOR_…`` variables.
-        version: Of the document, for logs and statuses.
-
-    Raises:
-        InvalidConfig: naming everything that is wrong, with what to write instead.
-
+    Raises InvalidConfig, naming everything that is wrong in it and in the environment, with what to write instead.
     """
     found, problems = merge(document, environment)
     if not environment.get(f"{PREFIX}STATE_TABLE"):
@@ -165,7 +158,8 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
         problems += (f"{PREFIX}QUEUE_NORMAL is not set: name the queue, or set processing.priority_queues to false",)
     if problems:
         raise InvalidConfig(problems)
-    wiring = {name.removeprefix(PREFIX): value for name, value in environment.items() if value}
+    own = ((name, value) for name, value in environment.items() if value and name.startswith(PREFIX))
+    wiring = {name.removeprefix(PREFIX): value for name, value in own}
     return _typed(found.values, wiring, version)
 
 

@@ -76,8 +76,8 @@ def live(
 
     Args:
         environment: Of the function.
-        refused: Called with the problems of a broken version, each time that it is found in force.
-        profiles: Of the first read, of later ones, and of reads of earlier versions.
+        refused: As in ``Live``.
+        profiles: Of the client for the first read, for later ones, and for reads of earlier versions.
         seconds: Returns how long the first read may take.
 
     """

@@ -149,15 +149,12 @@ def _not_json(text: str, error: json.JSONDecodeError) -> Unparsable:
         return Unparsable("json", "the file is empty", "write one JSON object (RFC 8259)")
     where = f"line {error.lineno}, column {error.colno}"
     char = text[error.pos : error.pos + 1]
-    if _is_invisible(char) or error.msg.startswith("Invalid control character"):
+    is_invisible = char.strip(" \t\r\n") and not (char.isprintable() and bare(char))
+    if is_invisible or error.msg.startswith("Invalid control character"):
         problem = f"{where} holds {named(char)}, which does not show and has no place there ({error.msg})"
         return Unparsable("json", problem, "delete it: many editors can show invisible characters")
     said = f"{error.msg}, not {named(char)}" if char and not char.isascii() else error.msg
     return Unparsable("json", f"{where}: {said}", "write one JSON object (RFC 8259), and check it with a JSON linter")
-
-
-def _is_invisible(char: str) -> bool:
-    return bool(char) and char not in " \t\r\n" and (not char.isprintable() or not bare(char))
 
 
 @dataclass(slots=True)
