@@ -19,12 +19,12 @@ from conductor_loop.config.sources import effective
 from conductor_loop.storage.parameters import ConfigParameter
 
 type Probe = Callable[[], str]
-"""Looks at one thing of a stack; what it found, in a few words. Raises OSError, saying what is wrong with it."""
+"""Checks one thing of a stack; what it found, in a few words. Raises OSError, with what is wrong."""
 
 _MOST_SECONDS = 900  # that Lambda gives any function
 _ANSWER_SECONDS = 30  # API Gateway waits for 29
 _UNCHECKED = "not checked: name a stack with --stack"
-_CHECKS = (  # the specification's labels, each with its key and what is said where no stack is given
+_CHECKS = (  # the specification's labels, each with its key and the result where no stack is given
     ("Handoff directory", "handoff_dir", _UNCHECKED),
     ("Porch path", "porch_path", _UNCHECKED),
     ("Output directory", "out_dir", _UNCHECKED),
@@ -73,14 +73,14 @@ class Report:
 
 
 def inspect(text: str, environment: Mapping[str, str], probes: Mapping[str, Probe]) -> Report:
-    """Look at a document: by itself, and with ``probes``, by key, at the stack that it is meant for."""
+    """Check a document: by itself, and with ``probes``, by key, against the stack that it is meant for."""
     try:
         document = parse(text)
         values = effective(document, environment).values
     except InvalidConfig as error:
         return Report(passed=False, lines=tuple(f"- {problem}" for problem in error.problems))
-    shown = [(label, get(values, tuple(key.split("."))), probes.get(key), said) for label, key, said in _CHECKS]
-    checks = [_check(f"- {label}", value, probe or said) for label, value, probe, said in shown if probe or said]
+    shown = [(label, get(values, tuple(key.split("."))), probes.get(key) or default) for label, key, default in _CHECKS]
+    checks = [_check(f"- {label}", value, probe) for label, value, probe in shown if probe]
     return Report(all(good for good, _ in checks), (*(line for _, line in checks), *_without_effect(document)))
 
 
@@ -106,12 +106,11 @@ def probes(stack: str) -> Mapping[str, Probe]:
     """Return what looks at a stack, by key."""
     outputs = aws.outputs(stack)
     stores = cache(partial(encryption.stores, stack))
-    bucket = partial(_bucket, outputs["HandoffBucket"])
     return {
-        "handoff_dir": bucket,
-        "out_dir": bucket,
-        "porch_path": partial(_porch, outputs["ConductorFunction"], outputs["ApiUrl"]),
-        "max_workers": partial(_workers, outputs["ConductorFunction"]),
+        "handoff_dir": lambda: _bucket(outputs["HandoffBucket"]),
+        "out_dir": lambda: _bucket(outputs["HandoffBucket"]),
+        "porch_path": lambda: _porch(outputs["ConductorFunction"], outputs["ApiUrl"]),
+        "max_workers": lambda: _workers(outputs["ConductorFunction"]),
         "security.encryption.state_encryption": lambda: stores().verdict(encryption.STATE),
         "security.encryption.log_encryption": lambda: stores().verdict(("log group",)),
     }

@@ -67,7 +67,7 @@ class Mistake:
 
 
 def seconds(text: str) -> float:
-    """Read a duration, e.g. ``500ms``, ``30s``, ``1.5m``, ``168h``. Raises ValueError, saying what to write."""
+    """Read a duration, e.g. ``500ms``, ``30s``, ``1.5m``, ``168h``. Raises ValueError, with what to write."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("write a duration such as 500ms, 30s, 5m, 168h or 7d")
@@ -75,7 +75,7 @@ def seconds(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Read a number of bytes, e.g. ``64KB``, ``10MB``, in powers of 1024. Raises ValueError, saying what to write."""
+    """Read a number of bytes, e.g. ``64KB``, ``10MB``, in powers of 1024. Raises ValueError, with what to write."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("write a size such as 64KB, 10MB or 1GB")

@@ -49,7 +49,7 @@ class Effective:
 
 
 def effective(document: object, environment: Mapping[str, str]) -> Effective:
-    """Put a configuration together.
+    """Merge the layers of a configuration.
 
     Args:
         document: A parsed JSON document.
@@ -66,7 +66,7 @@ def effective(document: object, environment: Mapping[str, str]) -> Effective:
 
 
 def merge(document: object, environment: Mapping[str, str]) -> tuple[Effective, tuple[str, ...]]:
-    """Put a configuration together of what is good; and everything that is wrong, contradictions as well."""
+    """Merge what is good of all layers; also return everything that is wrong, contradictions as well."""
     found = Effective({}, {leaf.dotted: Source.DEFAULT for leaf in leaves()})
     for leaf in leaves():
         put(found.values, leaf.path, leaf.schema["default"])
@@ -110,8 +110,8 @@ def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
         yield keys, "$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false"
     subjects = [one["subject"] for one in found.values["api"]["client_certificates"]]
     if len(set(subjects)) < len(subjects):
-        said = "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
-        yield ("api.client_certificates",), said
+        problem = "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
+        yield ("api.client_certificates",), problem
 
 
 def _undeliverable(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -124,14 +124,14 @@ def _undeliverable(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
         setters = " and ".join(found.sources[way] for way in ways)
         yield tuple(ways), f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one"
     if delivery != "package" and not has_cluster:
-        said = f"{delivery} needs a cluster, and none is named; write kubeconfig_secret or eks_cluster, or package here"
-        yield (key, *ways), f"$.{key}: {said}"
+        text = f"{delivery} needs a cluster, and none is named; write kubeconfig_secret or eks_cluster, or package here"
+        yield (key, *ways), f"$.{key}: {text}"
     if delivery == "repository" and not cluster["repository"]:
         yield (key, repository), f"$.{key}: repository needs to know which one; write {repository}"
     is_chosen = found.sources[key] in {Source.DOCUMENT, Source.ENVIRONMENT}
     if delivery == "package" and not is_chosen and (has_cluster or cluster["repository"]):
-        said = "a cluster or repository is named, and nothing says what for; write check, scale, repository or package"
-        yield (key, *ways, repository), f"$.{key}: {said}"
+        text = "a cluster or repository is named, and nothing says what for; write check, scale, repository or package"
+        yield (key, *ways, repository), f"$.{key}: {text}"
 
 
 def _overrides(environment: Mapping[str, str], values: Document, problems: list[str]) -> Document:

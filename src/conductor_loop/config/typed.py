@@ -47,7 +47,7 @@ class Metering:
     environment: str = _NAMELESS  # the stack's name: two stacks of an account are two environments
 
     def has(self, group: str) -> bool:
-        """Say whether the metrics of a group are written; those without a group always are."""
+        """Whether the metrics of a group are written; those without a group always are."""
         return self.enabled and (not group or group in self.groups)
 
 
@@ -187,7 +187,7 @@ def _typed(values: Document, wiring: Mapping[str, str], version: str) -> Config:
 
 
 def _wired(wiring: Mapping[str, str]) -> dict[str, Any]:
-    """Give the fields that a stack is made of."""
+    """Read the fields that are variables of a stack."""
     return {
         "state_table": wiring["STATE_TABLE"],
         "handoff_bucket": wiring.get("HANDOFF_BUCKET", ""),
@@ -199,7 +199,7 @@ def _wired(wiring: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
-    """Give porch what its delivery needs; what is not set here, `porch.environment` may say."""
+    """Return the variables of porch for a delivery; `porch.environment` may set the others."""
     settings = {
         SCALE: {
             "PORCH_OBSERVE_SECONDS": f"{seconds(cluster['observe']):.0f}",
@@ -215,7 +215,7 @@ def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
 
 
 def rules(values: Mapping[str, Any]) -> Rules:
-    """Give the rules of a whole configuration, by its values."""
+    """Read the rules of validation from the values of all keys."""
     limits, security = values["validation"], values["security"]["validation"]
     return Rules(
         mode=SecurityMode.STRICT if security["strict_mode"] else SecurityMode.STANDARD,

@@ -132,7 +132,7 @@ def _is_throttled(error: Exception) -> bool:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Say whether it makes sense to ask again: not for a permission that is missing."""
+    """Whether a retry makes sense: not for a permission that is missing."""
     if not isinstance(error, ClientError):
         return True
     return _is_throttled(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] >= _SERVER_ERROR

@@ -63,7 +63,7 @@ def validate_file(name: str, body: bytes, rules: Rules = DEFAULT_RULES) -> Inten
 
 
 def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Report:
-    """Say everything there is to say about a file, and about its name if it has one.
+    """Report everything that a file breaks, and its name if it has one.
 
     Raises BrokenSchema if ``rules.schema`` cannot be used.
     """

@@ -87,7 +87,7 @@ def oversize(size_bytes: int, rules: Rules) -> Iterator[Finding]:
 
 
 def _recognize(body: bytes) -> None:
-    """Say what a file is, if its first bytes are those of something else than a JSON object in UTF-8."""
+    """Name what a file is, if its first bytes are not those of a JSON object in UTF-8. Raises Unparsable."""
     for sign, problem, remedy in _SIGNS:
         if re.compile(sign, re.DOTALL).match(body):
             raise Unparsable("require_utf8", problem, remedy)
@@ -153,8 +153,8 @@ def _not_json(text: str, error: json.JSONDecodeError) -> Unparsable:
     if is_invisible or error.msg.startswith("Invalid control character"):
         problem = f"{where} holds {named(char)}, which does not show and has no place there ({error.msg})"
         return Unparsable("json", problem, "delete it: many editors can show invisible characters")
-    said = f"{error.msg}, not {named(char)}" if char and not char.isascii() else error.msg
-    return Unparsable("json", f"{where}: {said}", "write one JSON object (RFC 8259), and check it with a JSON linter")
+    what = f"{error.msg}, not {named(char)}" if char and not char.isascii() else error.msg
+    return Unparsable("json", f"{where}: {what}", "write one JSON object (RFC 8259), and check it with a JSON linter")
 
 
 @dataclass(slots=True)
