@@ -9,13 +9,13 @@ from typing import Any
 
 from conductor_loop.api import openapi
 from conductor_loop.api.dispatch import answer
-from conductor_loop.api.services import Services, Vitals
+from conductor_loop.api.services import Services
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import ConditionFailed, NotAnswering
 from conductor_loop.rates import Memory
 from conductor_loop.storage.listing import Answered, Listed, Page, Wanted
-from conductor_loop.storage.measures import Counts, TableSize
+from conductor_loop.storage.measures import Counts
 from conductor_loop.tokens import Client, Scope
 from tests.factories import Clock
 
@@ -106,13 +106,19 @@ class Api:
         state: Any = SimpleNamespace(
             active_workers=self.active_workers,
             counts=lambda _: self.counts,
-            table_size=lambda: TableSize(1250, 245_760),
+            table_size=lambda: {"state_entries": 1250, "state_bytes": 245_760},
             encryption_status=self.encryption,
         )
         local: Any = SimpleNamespace(
             writable=lambda: self.writable,
             executable=lambda _: self.porch,
-            vitals=lambda: Vitals(12345, 47_395_635, 15, 8_388_608, 655_360, 8130.0),
+            vitals=lambda: {
+                "threads": 15,
+                "memory_bytes": 47_395_635,
+                "heap_bytes": 8_388_608,
+                "stack_bytes": 655_360,
+                "uptime_seconds": 8130.0,
+            },
             take=self.own_buckets.take,
         )
         intents: Any = self.intents

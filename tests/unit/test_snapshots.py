@@ -81,5 +81,5 @@ def test_a_copy_is_as_old_as_its_first_request(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     local = services.Local()
     monkeypatch.setattr(time, "monotonic", lambda: 105.0)
-    assert local.vitals().uptime_seconds == 5
+    assert local.vitals()["uptime_seconds"] == 5
     services._started.cache_clear()

@@ -57,20 +57,16 @@ def _values(services: Services) -> dict[str, float]:
     with ThreadPoolExecutor(max_workers=3) as pool:
         asked = pool.submit(services.state.counts, services.clock())
         table, depths = pool.submit(services.state.table_size), pool.submit(services.queues.each)
-    counts, most, vitals = asked.result(), services.config.serving.max_workers, services.local.vitals()
+    counts, most = asked.result(), services.config.serving.max_workers
     return {
         **counts.counters,
         **counts.gauges,
+        **table.result(),
+        **services.local.vitals(),
         **{f"queue_{name}": waiting for name, waiting in depths.result().items()},
         **({} if most is None else {counting.MAX_WORKERS: most}),
         counting.ACTIVE_WORKERS: counts.counters.get(counting.RUNNING, 0),
         counting.LAG: counts.lag,
-        "state_entries": table.result().entries,
-        "state_bytes": table.result().bytes,
-        "memory_bytes": vitals.memory_bytes,
-        "heap_bytes": vitals.heap_bytes,
-        "stack_bytes": vitals.stack_bytes,
-        "threads": vitals.threads,
     }
 
 

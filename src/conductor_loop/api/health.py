@@ -1,6 +1,7 @@
 """Health: whether the process lives, whether work can be taken, whether everything is as it should be."""
 
 import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -30,9 +31,9 @@ def liveness(services: Services, request: Request) -> Response:
     body = {
         "status": "live",
         "timestamp": timestamp(services.clock()),
-        "pid": vitals.pid,
-        "memory_usage": f"{vitals.memory_bytes / _MEGABYTE:.1f}MB",
-        "goroutines": vitals.threads,
+        "pid": os.getpid(),
+        "memory_usage": f"{vitals['memory_bytes'] / _MEGABYTE:.1f}MB",
+        "goroutines": vitals["threads"],
     }
     return Response(HTTPStatus.OK, body)
 
@@ -83,7 +84,7 @@ def health(services: Services, request: Request) -> Response:
         "status": "healthy" if good else "unhealthy",
         "timestamp": timestamp(now),
         "version": __version__,
-        "uptime": duration(services.local.vitals().uptime_seconds),
+        "uptime": duration(services.local.vitals()["uptime_seconds"]),
         "security": {
             "encryption_status": str(encryption),
             "validation_status": "active" if validating else "inactive",

@@ -18,18 +18,6 @@ from conductor_loop.storage.measures import QueueDepths, StateMeasures
 from conductor_loop.tokens import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
-    """What the process is like, now."""
-
-    pid: int
-    memory_bytes: int
-    threads: int
-    heap_bytes: int
-    stack_bytes: int
-    uptime_seconds: float
-
-
 class Local:
     """What needs no service; the first one is made as this copy starts, which an import before a snapshot is not."""
 
@@ -46,12 +34,17 @@ class Local:
         """Say whether there is a program of that path."""
         return Path(path).is_file() and os.access(path, os.X_OK)
 
-    def vitals(self) -> Vitals:
-        """Measure the process."""
+    def vitals(self) -> dict[str, float]:
+        """Measure the process: threads, memory, seconds since its start; by the names that the catalogue has."""
         lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines()]  # of Linux, as Lambda is
         sizes = {line[0]: int(line[1]) * 1024 for line in lines if line[-1] == "kB"}
-        memory, heap, stack = (sizes.get(name, 0) for name in ("VmRSS:", "VmData:", "VmStk:"))
-        return Vitals(os.getpid(), memory, threading.active_count(), heap, stack, time.monotonic() - _started())
+        return {
+            "threads": threading.active_count(),
+            "memory_bytes": sizes.get("VmRSS:", 0),
+            "heap_bytes": sizes.get("VmData:", 0),
+            "stack_bytes": sizes.get("VmStk:", 0),
+            "uptime_seconds": time.monotonic() - _started(),
+        }
 
 
 @cache

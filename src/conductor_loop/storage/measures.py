@@ -32,14 +32,6 @@ class Counts:
     security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
 
 
-@dataclass(frozen=True, slots=True)
-class TableSize:
-    """How large the state table is."""
-
-    entries: int
-    bytes: int
-
-
 class QueueDepths:
     """How many messages wait.
 
@@ -96,10 +88,10 @@ class StateMeasures:
             security_at=totals.security_at,
         )
 
-    def table_size(self) -> TableSize:
-        """Return how large the table is; DynamoDB counts every six hours or so. Raises NotAnswering."""
+    def table_size(self) -> dict[str, int]:
+        """Return how many rows and bytes the table has; DynamoDB counts every six hours or so. Raises NotAnswering."""
         found = self._describe()
-        return TableSize(found.get("ItemCount", 0), found.get("TableSizeBytes", 0))
+        return {"state_entries": found.get("ItemCount", 0), "state_bytes": found.get("TableSizeBytes", 0)}
 
     def encryption_status(self) -> str:
         """Return "enabled"; or "impaired": the site's own key is out of reach, and nothing can be read.
