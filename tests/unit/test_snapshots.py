@@ -13,7 +13,7 @@ from conductor_loop.api import services
 from conductor_loop.config import load
 
 SOURCE = Path(__file__).parents[2] / "src/conductor_loop"
-DEPLOYED = sorted(path for path in SOURCE.rglob("*.py") if not {"cli", "porch_check"} & set(path.parts))
+DEPLOYED = sorted(path for path in SOURCE.rglob("*.py") if "cli" not in path.relative_to(SOURCE).parts)
 MODULES = {"boto3", "datetime", "os", "random", "secrets", "socket", "tempfile", "time", "uuid"}
 NAMES = {"now", "session", "Session", "client", "uuid4"}
 HARMLESS = {"os.environ", "os.path", "tempfile.gettempdir"}  # the same for every copy
