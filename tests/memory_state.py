@@ -9,7 +9,7 @@ from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest, order
-from conductor_loop.storage.rows import last_of, last_value, listed_values, row_values, text
+from conductor_loop.storage.rows import attributes, last_of, last_value, listed_values, text
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class MemoryState:
         self.rows[_id(handoff)] = row
         before = self.newest.get(_id(handoff))
         old = before.image if before else {}
-        image = {"pk": text(f"intent#{handoff.key}"), "sk": text(handoff.version_id), **row_values(row)}
+        image = {"pk": text(f"intent#{handoff.key}"), "sk": text(handoff.version_id), **attributes(row)}
         image |= {name: old.get(name, value) for name, value in listed_values(handoff, 0.0).items()}
         image |= {"last": old["last"]} if "last" in old else {}
         image |= {"last": last_of(write)} if write is not None and write.last is not None else {}

@@ -45,7 +45,7 @@ NONSENSE: dict[str, dict[str, Any]] = {  # of the right type each, and as imposs
     "attempts below 0": SOUND | {"attempt": {"N": "-5"}},
     "a timeout below 0": SOUND | {"timeout_multiplier": {"N": "-1"}},
     "a time without end": SOUND | {"due_at": {"N": "1" + "0" * 30}},
-    "an order without a time": SOUND | {"handoff_order": {"S": "zzz"}},
+    "an order without a time": SOUND | {"order": {"S": "zzz"}},
     "a failure too deep to read": written("failure", "[" * 100_000),
     "a failure of no attempt": written("failure", FAILURE | {"attempt": "x"}) | {"attempt": {"N": "9"}},
     "a failure of no time": written("failure", FAILURE | {"seconds": None}),

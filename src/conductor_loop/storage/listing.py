@@ -187,7 +187,7 @@ def _outcome(item: Mapping[str, Any]) -> Outcome | None:
 
 def _put_at(item: Mapping[str, Any]) -> str:
     """Return when a version was put: its order, which only a corrupt row may lack."""
-    put: str = item.get("handoff_order", item.get("arrived", {})).get("S", "")
+    put: str = item.get("order", item.get("arrived", {})).get("S", "")
     return put
 
 

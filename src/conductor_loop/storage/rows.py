@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 from conductor_loop.audit.entries import timestamp
@@ -13,9 +15,10 @@ from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Tar
 
 type Value = Mapping[str, Any]
 type Values = dict[str, Value]
+type Parser = Callable[[Any], Any]
+"""Makes a field of an attribute's value, or raises."""
 
 CLEAN_UP = "yes"  # in the index of rows to clean up after: decided, and due at ``due_at``
-_ARCHIVES = {"processed", "failed"}
 _NONSENSE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)  # what reading it raises
 _LATEST_SECONDS = 1e11  # epoch: a time that is later is none of ours
 _MOST = 10**15  # of a number that counts, or is a time in milliseconds
@@ -63,87 +66,33 @@ def number(value: float) -> Value:
     return {"N": f"{value:.3f}" if isinstance(value, float) else str(value)}
 
 
-# -- a handoff's row
+# -- our nouns → attributes
 
 
-def row_values(row: Row) -> Values:
-    """Write a row: all of its attributes, but for those that say nothing. Without a revision, it has none."""
-    if not row.rev:
+def attributes(record: Row | Target) -> Values:
+    """Write a row: all of its fields, but for those that say nothing. Without a revision, it has none."""
+    if not record.rev:
         return {}
-    optional: dict[str, tuple[object, Value]] = {
-        "reconciled": (row.reconciled, number(row.reconciled)),
-        "queued": (row.queued, {"BOOL": True}),
-        "timeout_multiplier": (row.timeout_multiplier > 1, number(row.timeout_multiplier)),
-        "priority": (row.priority, text(row.priority)),
-        "target": (row.target, text(row.target)),
-        "namespace": (row.target, text(row.target.partition("/")[0])),
-        "packages": (row.packages, {"L": [number(one) for one in row.packages]}),
-        "handoff_order": (row.order, text(row.order)),
-        "clean_up": (row.state is State.DONE and row.due_at, text(CLEAN_UP)),
-    }
-    values: Values = {
-        "state": text(row.state),
-        "phase": text(row.phase),
-        "rev": number(row.rev),
-        "entries": number(row.entries),
-        "attempt": number(row.attempt),
-        "due_at": number(float(row.due_at)),
-        "reconcile_at": number(float(row.reconcile_at)),
-        **{name: value for name, (says, value) in optional.items() if says},
-    }
-    if row.failure is not None:
-        values["failure"] = text(_json(asdict(row.failure)))
-    if row.outcome is not None:
-        values["outcome"] = text(_json(asdict(row.outcome)))
-    return values
+    given = ((one, getattr(record, one.name)) for one in fields(record))
+    written = {one.name: _attribute(value) for one, value in given if one.name in _ALWAYS or value != one.default}
+    if isinstance(record, Row):
+        written["phase"] = text(record.phase)
+        written |= {"namespace": text(record.target.partition("/")[0])} if record.target else {}
+        written |= {"clean_up": text(CLEAN_UP)} if record.state is State.DONE and record.due_at else {}
+    return written
 
 
-def read_row(item: Mapping[str, Any]) -> Row:
-    """Read a handoff's row.
-
-    Raises:
-        Unreadable: it is corrupt; the exception has it as it is.
-
-    """
-    try:
-        state = State(item["state"]["S"])
-        row = Row(
-            state=state,
-            rev=_whole(item, "rev", least=1),
-            entries=_whole(item, "entries"),
-            due_at=_moment(item, "due_at"),
-            reconcile_at=_moment(item, "reconcile_at"),
-            reconciled=_whole(item, "reconciled", "0"),
-            queued=bool(_get(item, "queued", "BOOL", default=False)),
-            attempt=_whole(item, "attempt"),
-            timeout_multiplier=_whole(item, "timeout_multiplier", "1", least=1),
-            priority=Priority(item["priority"]["S"]) if "priority" in item else "",
-            target=str(_get(item, "target", "S", "")),
-            packages=tuple(_whole({"package": one}, "package") for one in _get(item, "packages", "L", [])),
-            order=_order(item, "handoff_order"),
-            failure=_failure(item["failure"]["S"]) if "failure" in item else None,
-            outcome=_outcome(item["outcome"]["S"]) if state is State.DONE else None,
-        )
-    except _NONSENSE as error:
-        raise Unreadable(path(item), item) from error
-    return row
-
-
-def _failure(written: str) -> Failure:
-    document = json.loads(written)
-    failure = Failure(**{**document, "cause": Cause(document["cause"]), "seconds": float(document["seconds"])})
-    if not all(isinstance(getattr(failure, one.name), one.type) for one in fields(failure)):  # type: ignore[arg-type]
-        raise TypeError
-    return failure
-
-
-def _outcome(written: str) -> Outcome:
-    outcome = Outcome(**json.loads(written))
-    _ = outcome.phase, outcome.document
-    known = outcome.archive in _ARCHIVES and type(outcome.withdrawn) is bool and type(outcome.live_generation) is int
-    if not known or (outcome.live_generation and not outcome.status["package"]["prefix"].startswith("packages/")):
-        raise ValueError
-    return outcome
+def _attribute(value: Any) -> Value:  # noqa: ANN401 - of a field of any type
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return number(value)
+        case tuple():
+            return {"L": [number(one) for one in value]}
+        case Failure() | Outcome():
+            return text(_json(asdict(value)))
+    return text(value)
 
 
 def listed_values(handoff: Handoff, now: float) -> Values:
@@ -178,61 +127,34 @@ def event_item(name: str, last: Last, entries: int = 1) -> Values:
     }
 
 
-# -- a target's row, and others
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
-def target_values(target: Target) -> Values:
-    """Write a target's row: all of its attributes, but for those that say nothing."""
-    if not target.rev:
-        return {}
-    optional: dict[str, tuple[object, Value]] = {
-        "lease_expires_at": (target.lease_expires_at, number(float(target.lease_expires_at))),
-        "last_order": (target.last_order, text(target.last_order)),
-        "last_file": (target.last_file, text(target.last_file)),
-        "version": (target.version, text(target.version or "")),
-        "replicas": (target.replicas is not None, number(target.replicas or 0)),
-    }
-    values: Values = {"rev": number(target.rev), "number": number(target.number)}
-    return values | {name: value for name, (says, value) in optional.items() if says}
+# -- attributes → our nouns
+
+
+def read_row(item: Mapping[str, Any]) -> Row:
+    """Read a handoff's row. Raises Unreadable: it is corrupt; the exception has it as it is."""
+    row = Row(**_read(item, _ROW, _ALWAYS - {"number"}))
+    if (row.outcome is None) is (row.state is State.DONE) or not row.rev:
+        raise Unreadable(path(item), item)
+    return row
 
 
 def read_target(item: Mapping[str, Any]) -> Target:
     """Read a target's row; without one, nothing is known of it. Raises Unreadable."""
     if not item:
         return Target()
-    try:
-        return Target(
-            rev=_whole(item, "rev", least=1),
-            lease_expires_at=_moment(item, "lease_expires_at", "0"),
-            number=_whole(item, "number"),
-            last_order=_order(item, "last_order"),
-            last_file=str(_get(item, "last_file", "S", "")),
-            version=_version(item["version"]["S"]) if "version" in item else None,
-            replicas=_whole(item, "replicas") if "replicas" in item else None,
-        )
-    except _NONSENSE as error:
-        raise Unreadable(path(item), item) from error
-
-
-def _version(written: str) -> str:
-    if not _VERSION.fullmatch(written):
-        raise ValueError
-    return written
+    target = Target(**_read(item, _TARGET, {"rev", "number"}))
+    if not target.rev:
+        raise Unreadable(path(item), item)
+    return target
 
 
 def read_text(item: Mapping[str, Any], name: str) -> str:
     """Read a text attribute that a row must have. Raises Unreadable."""
-    try:
-        return str(item[name]["S"])
-    except (KeyError, TypeError) as error:
-        raise Unreadable(path(item), item) from error
-
-
-def read_order(item: Mapping[str, Any], name: str) -> str:
-    """Read an order that a row must have. Raises Unreadable."""
-    if not _TIME.match(written := read_text(item, name)):
-        raise Unreadable(path(item), item)
-    return written
+    return str(_read(item, {name: _order if name == "last_order" else _text}, {name})[name])
 
 
 def path(item: Mapping[str, Any]) -> str:
@@ -241,32 +163,99 @@ def path(item: Mapping[str, Any]) -> str:
     return name if item["sk"]["S"] == "-" else f"{name}/{item['sk']['S']}"
 
 
-def _whole(item: Mapping[str, Any], name: str, default: str | None = None, *, least: int = 0) -> int:
-    """Read a whole number that can be true: what comes of others would fail again and again, or never."""
-    found = int(item[name]["N"] if default is None else _get(item, name, "N", default))
-    if not least <= found <= _MOST:
+def _read(item: Mapping[str, Any], parsers: Mapping[str, Parser], required: AbstractSet[str]) -> dict[str, Any]:
+    """Parse the attributes of a row that have a parser."""
+    try:
+        if not required <= item.keys():
+            raise KeyError
+        return {name: parse(_plain(item[name])) for name, parse in parsers.items() if name in item}
+    except _NONSENSE as error:
+        raise Unreadable(path(item), item) from error
+
+
+def _plain(value: Value) -> Any:  # noqa: ANN401 - whatever an attribute holds
+    kind, content = next(iter(value.items()))
+    if kind == "L":
+        return [_plain(one) for one in content]
+    if kind != "N":
+        return content
+    return int(content) if content.lstrip("-").isdecimal() else float(content)
+
+
+def _count(value: Any, least: int = 0) -> int:  # noqa: ANN401 - likewise
+    """Parse a whole number that can be true: what comes of others would fail again and again, or never."""
+    if type(value) is not int or not least <= value <= _MOST:
         raise ValueError
-    return found
+    return value
 
 
-def _moment(item: Mapping[str, Any], name: str, default: str | None = None) -> float:
-    found = float(item[name]["N"] if default is None else _get(item, name, "N", default))
-    if not 0 <= found <= _LATEST_SECONDS:
+def _moment(value: Any) -> float:  # noqa: ANN401 - likewise
+    if not 0 <= value <= _LATEST_SECONDS:
         raise ValueError
-    return found
+    return float(value)
 
 
-def _order(item: Mapping[str, Any], name: str) -> str:
-    """Read an order; one that begins with no time would stand behind all others, for ever."""
-    found = str(_get(item, name, "S", ""))
-    if found and not _TIME.match(found):
+def _text(value: Any) -> str:  # noqa: ANN401 - likewise
+    if type(value) is not str:
+        raise TypeError
+    return value
+
+
+def _order(value: Any) -> str:  # noqa: ANN401 - likewise
+    """Parse an order; one that begins with no time would stand behind all others, for ever."""
+    if not _TIME.match(value):
         raise ValueError
-    return found
+    return str(value)
 
 
-def _get(item: Mapping[str, Any], name: str, kind: str, default: Any) -> Any:  # noqa: ANN401 - an attribute as it is
-    return item[name][kind] if name in item else default
+def _version(value: Any) -> str:  # noqa: ANN401 - likewise
+    if not _VERSION.fullmatch(value):
+        raise ValueError
+    return str(value)
 
 
-def _json(document: Mapping[str, Any] | Sequence[Any]) -> str:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+def _failure(written: str) -> Failure:
+    document = json.loads(written)
+    failure = Failure(**{**document, "cause": Cause(document["cause"]), "seconds": float(document["seconds"])})
+    if not all(isinstance(getattr(failure, one.name), one.type) for one in fields(failure)):  # type: ignore[arg-type]
+        raise TypeError
+    return failure
+
+
+def _outcome(written: str) -> Outcome:
+    outcome = Outcome(**json.loads(written))
+    _ = outcome.phase, outcome.document
+    known = outcome.archive in _ARCHIVES and type(outcome.withdrawn) is bool and type(outcome.live_generation) is int
+    if not known or (outcome.live_generation and not outcome.status["package"]["prefix"].startswith("packages/")):
+        raise ValueError
+    return outcome
+
+
+_ARCHIVES = {"processed", "failed"}
+_ALWAYS = {"state", "rev", "entries", "attempt", "due_at", "reconcile_at", "number"}  # written, whatever they say
+_ROW: Mapping[str, Parser] = {
+    "state": State,
+    "rev": _count,
+    "entries": _count,
+    "due_at": _moment,
+    "reconcile_at": _moment,
+    "reconciled": _count,
+    "queued": bool,
+    "attempt": _count,
+    "timeout_multiplier": partial(_count, least=1),
+    "priority": Priority,
+    "target": _text,
+    "packages": lambda ones: tuple(map(_count, ones)),
+    "order": _order,
+    "failure": _failure,
+    "outcome": _outcome,
+}
+_TARGET: Mapping[str, Parser] = {
+    "rev": _count,
+    "lease_expires_at": _moment,
+    "number": _count,
+    "last_order": _order,
+    "last_file": _text,
+    "version": _version,
+    "replicas": _count,
+}

@@ -14,19 +14,17 @@ from conductor_loop.storage.rows import (
     CLEAN_UP,
     Key,
     Values,
+    attributes,
     event_item,
     intent_key,
     last_of,
     last_value,
     listed_values,
     number,
-    read_order,
     read_row,
     read_target,
     read_text,
-    row_values,
     target_key,
-    target_values,
     text,
 )
 
@@ -43,6 +41,7 @@ _TRIES = 4  # of a name whose newest version changes meanwhile
 _CONFLICT_TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
 _READS = 100  # rows of one call
+_MOST_COMPARED = 100  # attributes of a corrupt row: an expression has at most 4 KB
 _DIGITS = 15  # of a revision: more make no sense
 
 type Update = dict[str, Any]
@@ -79,7 +78,7 @@ class StateTable:
         updates = {"intent": self._row(write)}
         if write.lease is not None:
             key, before, after = target_key(write.lease.target), write.lease.before, write.lease.after
-            values = _changes(target_values(before), target_values(after))
+            values = _changes(attributes(before), attributes(after))
             updates["target"] = self._update(key, values, *_unchanged(before.rev))
         if write.newest:
             updates["name"] = self._name(write.handoff, write.newest, write.handoff.version_id, write.at)
@@ -89,7 +88,7 @@ class StateTable:
         return None if refused is None else _conflict(refused)
 
     def _row(self, write: Write) -> Update:
-        values = _changes(row_values(write.before), row_values(write.after))
+        values = _changes(attributes(write.before), attributes(write.after))
         expires = write.at + max(self._keep_seconds, self._audit_seconds)
         values |= {"expires_at": number(int(expires))}
         values |= {} if write.last is None else {"last": last_of(write)}
@@ -141,7 +140,7 @@ class StateTable:
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
             rev, entries = (_next(error.row, name, now) for name in ("rev", "entries"))
-            anew: Values = row_values(Row(rev=rev, entries=entries)) | {"last": last_value(facts)} | expires
+            anew: Values = attributes(Row(rev=rev, entries=entries)) | {"last": last_value(facts)} | expires
             writes: list[Any] = [{"Put": {"Item": kept | anew, **as_read}}]
         else:
             name = f"E009/{error.name}/{now:.3f}"
@@ -273,8 +272,8 @@ def _changes(before: Values, after: Values) -> dict[str, Any]:
 
 
 def _as_read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the condition that each attribute of a row is as it was read."""
-    fields = {f"f{n}": name for n, name in enumerate(row.keys() - {"pk", "sk"})}
+    """Give the condition that the attributes of a row are as they were read."""
+    fields = {f"f{n}": name for n, name in enumerate(sorted(row.keys() - {"pk", "sk"})[:_MOST_COMPARED])}
     condition = " AND ".join(["attribute_exists(pk)", *(f"#{alias} = :{alias}" for alias in fields)])
     if not fields:  # DynamoDB refuses an empty map
         return {"ConditionExpression": condition}
@@ -294,7 +293,7 @@ def _conflict(refused: Mapping[str, Mapping[str, Any]]) -> Conflict:
     """Read the rows whose conditions failed. Raises Unreadable, for a condition that may never hold."""
     row, name = refused.get("intent"), refused.get("name")
     if name:
-        read_order(name, "last_order")  # that conditions compare
+        read_text(name, "last_order")  # that conditions compare
     return Conflict(
         row=None if row is None else read_row(row) if row else Row(),
         target=read_target(refused["target"]) if "target" in refused else None,
