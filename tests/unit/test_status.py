@@ -4,15 +4,18 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
+from conductor_loop.app import Message
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Delivered, Mode, PorchFailed, Run
 from conductor_loop.porch.report import Revision
-from tests.factories import INTENT
+from tests.factories import INTENT, World
 
+CONFIG = replace(World().config, mode=Mode.DIRECT, porch_path="/p")
 AUTHOR = status.Author(
-    Handoff("b", "intent-a.json", "v1"), worker_id=7, mode=Mode.DIRECT, porch_path="/p", started=1000.0, now=1002.5
+    replace(World().app, config=CONFIG, clock=lambda: 1002.5),
+    status.Delivery(Message(Handoff("b", "intent-a.json", "v1")), started=1000.0, deadline=2000.0),
 )
 PUBLISHED = status.Published("cnf-simulator-v1.0.0", "packages/x/", ("Kptfile",))
 
@@ -70,7 +73,7 @@ def test_a_failure_says_how_far_it_got() -> None:
 
 def test_a_document_that_breaks_its_schema_is_never_written() -> None:
     with pytest.raises(jsonschema.ValidationError):
-        status.succeeded(replace(AUTHOR, worker_id="seven"), Intent(INTENT), PUBLISHED)  # type: ignore[arg-type]
+        status.succeeded(replace(AUTHOR, attempt="seven"), Intent(INTENT), PUBLISHED)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", ["not a time", "2026-11-23T03:00:00"])

@@ -48,7 +48,7 @@ from conductor_loop.intents.model import (
     newest,
     order,
 )
-from conductor_loop.intents.outcome import Answer, Delivery, apply_new, apply_outcome, author, fitting
+from conductor_loop.intents.outcome import Answer, Author, Delivery, apply_new, apply_outcome, fitting
 from conductor_loop.porch import SCALE, Delivered, Package, PorchFailed, Request
 
 logger = logging.getLogger("conductor-loop")
@@ -333,7 +333,7 @@ def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
     if delivered.previous_replicas is None:  # without a cluster porch knows what it was given
         delivered = replace(delivered, previous_replicas=previous)
     component = status.component(result.package.files) if app.config.live_tree else None
-    who = author(app, delivery, attempt.row.attempt)
+    who = Author(app, delivery, attempt.row.attempt)
     outcome = status.succeeded(who, attempt.intent, package, delivered, attempt.note)
     outcome = replace(outcome, live_generation=after.rev if component is not None else 0)
     run = PorchRun(app.config.mode, result.run.duration_seconds)
@@ -444,7 +444,7 @@ def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: Porc
         failure.delivered = Delivered(kept.delivery, kept.previous_replicas)
     plan = retry.decide(failure.cause, row.attempt, row.timeout_multiplier, app.config.retry, app.jitter)
     next_retry = now + plan.delay_seconds if isinstance(plan, retry.Again) else None
-    outcome = status.failed(author(app, delivery, row.attempt), attempt.intent, failure, next_retry, attempt.note)
+    outcome = status.failed(Author(app, delivery, row.attempt), attempt.intent, failure, next_retry, attempt.note)
     run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
     if isinstance(plan, retry.GiveUp):
         return _decide(app, delivery, attempt, Decision(outcome, _released(attempt, now, attempt.number), run))
@@ -537,7 +537,7 @@ def conclude(
 
     def propose(now: float, row: Row, handoff: Handoff) -> Write:
         mine = newest(handoff) if seen_newest == handoff.version_id else handoff
-        outcomes.append(tell(author(app, delivery.of(mine), row.attempt, row.failure)))
+        outcomes.append(tell(Author(app, delivery.of(mine), row.attempt, row.failure)))
         after = replace(done(row, outcomes[-1], row.packages, now), order=order(mine))
         last = {"tally": counting.decided(outcomes[-1], journey).tally}
         return Write(mine, row, after, now, last, newest=seen_newest)

@@ -26,7 +26,7 @@ from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.model import Failure, Outcome
-from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Mode, PorchFailed, Run
+from conductor_loop.porch import REPOSITORY, SCALE, Delivered, PorchFailed, Run
 
 logger = logging.getLogger("conductor-loop")
 
@@ -157,17 +157,11 @@ def _is_component(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes a status, and about which attempt. Times are epoch seconds."""
+    """Who writes a status, and about which attempt."""
 
-    handoff: Handoff
-    worker_id: int
-    mode: Mode
-    porch_path: str
-    started: float
-    now: float
-    config_version: str = ""
+    app: App
+    delivery: Delivery
     attempt: int = 0
-    note: str = ""  # clauses for the message: what is done otherwise than the sender asked
     failure: Failure | None = None  # of the last attempt that reported anything
 
 
@@ -178,22 +172,6 @@ class Published:
     name: str
     prefix: str
     files: tuple[str, ...]  # paths below the prefix
-
-
-def author(app: App, delivery: Delivery, attempt: int, failure: Failure | None = None) -> Author:
-    """Say who writes a status now, after which attempt, and how the last one that reported anything failed."""
-    return Author(
-        handoff=delivery.handoff,
-        worker_id=app.worker_id,
-        mode=app.config.mode,
-        porch_path=app.config.porch_path,
-        started=delivery.started,
-        now=app.clock(),
-        config_version=app.config.version,
-        attempt=attempt,
-        note=delivery.message.note,
-        failure=failure,
-    )
 
 
 def succeeded(
@@ -253,7 +231,8 @@ def _goes_on(author: Author, next_retry: float | None) -> str:
         return "; it is retried"
     if author.attempt == 1:
         return ""
-    return f"; no attempt is left, of {author.attempt}: conductor-loop retry {author.handoff.file}, once that is fixed"
+    again = f"conductor-loop retry {author.delivery.handoff.file}"
+    return f"; no attempt is left, of {author.attempt}: {again}, once that is fixed"
 
 
 def exhausted(author: Author, intent: Intent) -> Outcome:
@@ -313,22 +292,23 @@ def timestamp(epoch_seconds: float) -> str:
 
 
 def _document(author: Author, status: str, message: str, intent: Intent | None = None) -> dict[str, Any]:
+    app, delivery, now = author.app, author.delivery, author.app.clock()
     document = {
-        "intent_file": author.handoff.file,
+        "intent_file": delivery.handoff.file,
         "status": status,
-        "message": message + author.note,
-        "timestamp": timestamp(author.now),
+        "message": message + delivery.message.note,
+        "timestamp": timestamp(now),
         "processed_by": "conductor-loop",
-        "worker_id": author.worker_id,
-        "processing_duration": f"{max(author.now - author.started, 0):.2f}s",
-        "mode": author.mode.value,
-        "porch_path": author.porch_path,
+        "worker_id": app.worker_id,
+        "processing_duration": f"{max(now - delivery.started, 0):.2f}s",
+        "mode": app.config.mode.value,
+        "porch_path": app.config.porch_path,
         "retry_count": max(author.attempt - 1, 0),
-        "version_id": author.handoff.version_id,
+        "version_id": delivery.handoff.version_id,
         "attempt": author.attempt,
     }
-    if author.config_version:
-        document["config_version"] = author.config_version
+    if app.config.version:
+        document["config_version"] = app.config.version
     if intent is not None and intent.correlation_id is not None:
         document["correlation_id"] = intent.correlation_id
     return document
