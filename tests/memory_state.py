@@ -1,6 +1,6 @@
 """The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -124,6 +124,14 @@ class MemoryState:
         if (path := f"target/{name}") in self.corrupt:
             raise self.corrupt[path]
         return self.targets.get(name, Target())
+
+    def ahead(self, name: str) -> Callable[[], Target]:
+        """Read it at once: until the result is asked for, others write."""
+        try:
+            found = self.target(name)
+        except Unreadable:
+            return lambda: self.target(name)
+        return lambda: found
 
     def correlated(self, correlation_id: str, now: float) -> str | None:
         del now  # none of them expires

@@ -21,6 +21,7 @@ class Message:
     handoff: Handoff
     priority: Priority = Priority.NORMAL
     note: str = ""  # a clause for the status
+    target: str = ""  # "namespace/name" that the intent names
     swept: bool = False  # sent by the sweeper, which has not read the intent
 
 
@@ -68,6 +69,7 @@ class StateTable(Protocol):
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102
+    def ahead(self, name: str) -> Callable[[], Target]: ...  # noqa: D102
     def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
     def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]: ...  # noqa: D102
     def cursor(self) -> Cursor | None: ...  # noqa: D102

@@ -176,6 +176,16 @@ def test_a_file_keeps_its_correlation_id_when_it_is_sent_again(world: World) -> 
     assert world.status()["status"] == "success"
 
 
+def test_a_message_names_its_target_which_is_read_beside_the_input(world: World) -> None:
+    arrive(world, world.drop())
+    state: Any = world.state
+    asked: list[str] = []
+    ahead = state.ahead
+    state.ahead = lambda name: asked.append(name) or ahead(name)
+    world.drain()
+    assert (asked, world.status()["status"]) == (["oran-sim/cnf-simulator"], "success")
+
+
 def test_without_priority_queues_a_retry_waits_in_the_queue_of_its_priority(world: World) -> None:
     world.configure(priority_queues=False, retry=Policy(attempts=3, delay_seconds=300))
     world.porch.script = [Cause.NETWORK_ERROR, None]

@@ -115,6 +115,8 @@ def _answer(app: App, delivery: Delivery) -> Answer | Deferred:
 
 
 def _work(app: App, delivery: Delivery) -> Answer | Deferred:
+    if name := delivery.message.target:
+        delivery = replace(delivery, target=app.state.ahead(name))
     opened = _open(app, delivery)
     if not isinstance(opened, tuple):
         return opened
@@ -283,7 +285,8 @@ def _learn(app: App, handoff: Handoff, row: Row) -> None:
 def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer | Deferred:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
     handoff, message = newest(delivery.handoff), delivery.message
-    app.queues.send(replace(message, handoff=handoff), intent.namespace, delay_seconds)
+    target = f"{intent.namespace}/{intent.target}"
+    app.queues.send(replace(message, handoff=handoff, target=target), intent.namespace, delay_seconds)
     last = {"asked": intent.priority, "note": message.note}
 
     def propose(now: float, row: Row, mine: Handoff) -> Write:

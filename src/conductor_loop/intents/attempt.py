@@ -13,9 +13,11 @@ never touched again, however late a worker of another attempt writes:
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
+from itertools import chain, repeat
 
 from conductor_loop import counting, retry
 from conductor_loop.app import App, Measured
@@ -187,6 +189,9 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, alone: bool) -> Attem
 
     """
     attempts: list[Attempt] = []
+    name = f"{intent.namespace}/{intent.target}"
+    read = partial(app.state.target, name)
+    reads: Iterator[Callable[[], Target]] = chain([delivery.target or read], repeat(read))
 
     def propose(now: float, row: Row, handoff: Handoff) -> Write | Unplanned | Blocked:
         if row.attempt > app.config.retry.attempts:
@@ -195,8 +200,7 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, alone: bool) -> Attem
             return Unplanned.NOT_ALONE
         if now + least_seconds(app, delivery, intent, row.timeout_multiplier) > delivery.deadline:
             return Unplanned.NO_TIME
-        handoff, name = newest(handoff), f"{intent.namespace}/{intent.target}"
-        target = app.state.target(name)
+        handoff, target = newest(handoff), next(reads)()
         if app.config.supersede_older and target.last_order > latest(order(handoff)):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,7 +25,7 @@ from conductor_loop.app import App, Message
 from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.intents.model import Failure, Outcome
+from conductor_loop.intents.model import Failure, Outcome, Target
 from conductor_loop.porch import REPOSITORY, SCALE, Delivered, PorchFailed, Run
 
 logger = logging.getLogger("conductor-loop")
@@ -60,6 +60,7 @@ class Delivery:
     deadline: float  # when the invocation ends
     queued: bool = False  # whether it came from a queue
     newest: str = ""  # the newest version of its name, as the bucket was read; empty if unknown
+    target: Callable[[], Target] | None = None  # that is read beside the input, where its message names it
 
     @property
     def handoff(self) -> Handoff:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ _TRIES = 4  # of a name whose newest version changes meanwhile
 _CONFLICT_TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
 _READS = 100  # rows of one call
+_READERS = 10  # as many as messages in a batch
 _MOST_COMPARED = 100  # attributes of a corrupt row: an expression has at most 4 KB
 _DIGITS = 15  # of a revision: more make no sense
 
@@ -70,6 +72,7 @@ class StateTable:
         self._client, self._table, self._jitter = client, table, jitter
         self._keep_seconds = keep_seconds + EXPIRES_AFTER_SECONDS
         self._audit_seconds = audit_seconds
+        self._pool = ThreadPoolExecutor(max_workers=_READERS)
 
     # -- writes
 
@@ -227,6 +230,10 @@ class StateTable:
         """Read what is known of the target ``namespace/name``. Raises Unreadable."""
         answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
         return read_target(answer.get("Item", {}))
+
+    def ahead(self, name: str) -> Callable[[], Target]:
+        """Begin to read a target beside other calls; the result waits for it."""
+        return self._pool.submit(self.target, name).result
 
     def correlated(self, correlation_id: str, now: float) -> str | None:
         """Give the file that uses a correlation id; ``None`` if none does, or its row has expired."""
