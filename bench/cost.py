@@ -21,7 +21,7 @@ MILLION = 1_000_000
 FULL_PROCESSOR = 1769  # MB of a function that come with one
 MEMORY_SIZES = (768, 1024, 1769, 3008)
 DEFAULT_MEMORY = 1024  # MB: the template's MemorySize
-MOST_DOLLARS = 30.0
+MOST_DOLLARS = 42.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The queued path, retries, priorities and sweeps, over in-memory parts."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -181,7 +182,12 @@ def test_a_message_names_its_target_which_is_read_beside_the_input(world: World)
     state: Any = world.state
     asked: list[str] = []
     ahead = state.ahead
-    state.ahead = lambda name: asked.append(name) or ahead(name)
+
+    def noted(name: str) -> Any:
+        asked.append(name)
+        return ahead(name)
+
+    state.ahead = noted
     world.drain()
     assert (asked, world.status()["status"]) == (["oran-sim/cnf-simulator"], "success")
 
