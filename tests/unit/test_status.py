@@ -73,7 +73,7 @@ def test_a_failure_says_how_far_it_got() -> None:
 
 def test_a_document_that_breaks_its_schema_is_never_written() -> None:
     with pytest.raises(jsonschema.ValidationError):
-        status.succeeded(replace(AUTHOR, attempt="seven"), Intent(INTENT), PUBLISHED)  # type: ignore[arg-type]
+        status.succeeded(AUTHOR, Intent(INTENT), replace(PUBLISHED, name=7))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", ["not a time", "2026-11-23T03:00:00"])
