@@ -18,8 +18,7 @@ _TWICE = "is there twice, and differs: one was put in"
 _PUT_IN = "is not known to the state table: it was put in"
 _NOT_NEXT = "does not follow the one before it: one of them was replaced"
 
-type Places = dict[tuple[str, int], str]
-"""What is wrong, by chain and position."""
+type Places = dict[tuple[str, int], str]  # what is wrong, by chain and position
 
 
 @dataclass(frozen=True, slots=True)
