@@ -62,6 +62,9 @@ class Provoked:
     def package_in_the_way(self) -> None:
         prefix = f"packages/e2e/{self.name}/{self.name}-v1.0.0"
         self.deployed.s3.put_object(Bucket=self.deployed.bucket, Key=f"{prefix}/Kptfile", Body=b"old")
+        key = {"pk": {"S": f"target#e2e/{self.name}"}, "sk": {"S": "-"}}
+        row = {"rev": {"N": "1"}, "number": {"N": "0"}}  # older than the bucket
+        self.deployed.dynamodb.put_item(TableName=self.deployed.outputs["StateTable"], Item=key | row)
         self.good()
 
     def older_version(self) -> None:
