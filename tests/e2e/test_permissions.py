@@ -15,7 +15,7 @@ POLICY = "intents"
 _HELD_BY_TEST_ROLES = {
     ("CompareArchives", "s3:GetObject"),  # for If-Match: S3 asks for it, the embedded AWS does not
     ("BeToldWhatIsGone", "s3:ListBucket"),  # likewise, for 404
-    ("MendUnreadableRows", "dynamodb:DeleteItem"),  # of a name's row
+    ("ResetCorruptRows", "dynamodb:DeleteItem"),  # of a name's row
     ("ReadConfiguration", "ssm:GetParameterHistory"),  # of a function that starts while the newest version is broken
 }
 
@@ -89,7 +89,7 @@ PROVOCATIONS: dict[tuple[str, str, int], Callable[[Provoked], None]] = {
     ("WriteAnswers", "s3:PutObject", 4): Provoked.bad,  # failed/
     ("SeeNewerVersions", "s3:ListBucketVersions", 0): Provoked.older_version,
     ("KnowAgain", "dynamodb:BatchGetItem", 0): Provoked.gone,
-    ("MendUnreadableRows", "dynamodb:PutItem", 0): Provoked.unreadable_row,
+    ("ResetCorruptRows", "dynamodb:PutItem", 0): Provoked.unreadable_row,
     ("QueueIntents", "sqs:SendMessage", 0): partial(Provoked.prioritised, priority="high"),
     ("QueueIntents", "sqs:SendMessage", 1): partial(Provoked.prioritised, priority="normal"),
     ("QueueIntents", "sqs:SendMessage", 2): partial(Provoked.prioritised, priority="low"),

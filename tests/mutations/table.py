@@ -276,11 +276,10 @@ TABLE = [
     _life(
         "handing over: the message is sent before it is noted",
         "reconcile.py",
-        "    queued = app.config.priority_queues\n    if queued:",
-        "    queued = app.config.priority_queues\n"
-        "    noted = row.next(queued=queued, reconcile_at=app.clock() + QUEUE_KEEPS_SECONDS)\n"
+        "    app.queues.send(Message(handoff, swept=True), _GROUP)\n",
+        "    noted = row.next(queued=True, reconcile_at=app.clock() + QUEUE_KEEPS_SECONDS)\n"
         "    app.state.write(Write(handoff, row, noted, 0.0))\n"
-        "    if queued:",
+        "    app.queues.send(Message(handoff, swept=True), _GROUP)\n",
     ),
     _life(
         "cleaning up: it is noted as done when it is",

@@ -104,7 +104,7 @@ def _who() -> Iterator[Any]:
         yield "sqs:ChangeMessageVisibility", queue, {C}
     yield "sqs:SendMessage", "DeadLetterQueue", set()  # SQS itself moves messages there
     yield "sqs:ReceiveMessage", "DeadLetterQueue", set()
-    yield "lambda:InvokeFunction", "ConductorFunction", {S}
+    yield "lambda:InvokeFunction", "ConductorFunction", set()
     yield "s3:PutObject", "AuditBucket/audit/1.jsonl", {T}
     yield "logs:PutLogEvents", "AuditLogs", {T}
 
