@@ -13,7 +13,7 @@ import boto3  # noqa: F401 - while the function starts: with its first event, it
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from conductor_loop import bootstrap, counting, messages, metrics
+from conductor_loop import bootstrap, counting, metrics
 from conductor_loop.app import App, Measured, Message, Queues
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.counting import Counted
@@ -22,6 +22,7 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.reconcile import Swept, take_turn
+from conductor_loop.storage.queues import read_message
 
 SERVICE = "conductor-loop"
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
@@ -165,7 +166,7 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     """Work on one message; whether it is done with. Whatever happens to it, its neighbours never notice."""
     received = int(record["attributes"]["ApproximateReceiveCount"])
     try:
-        message = messages.read(record["body"])
+        message = read_message(record["body"])
         result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
         if isinstance(result, Deferred) and received >= _RENEWED_AFTER:
             _renew(app, record, message, result)

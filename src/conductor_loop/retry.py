@@ -16,29 +16,13 @@ class Policy:
     delay_seconds: float = 30.0  # before the first retry; doubled for each later one
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Try again after a delay; ``timeout_multiplier`` multiplies the timeout of the next attempt."""
-
-    delay_seconds: float
-    timeout_multiplier: int
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The outcome is final."""
-
-
-def decide(
-    cause: Cause, attempt: int, timeout_multiplier: int, policy: Policy, jitter: Callable[[], float]
-) -> Again | GiveUp:
-    """Decide after attempt number ``attempt`` (from 1) failed for ``cause``.
+def delay_seconds(cause: Cause, attempt: int, policy: Policy, jitter: Callable[[], float]) -> float | None:
+    """Return how long after attempt number ``attempt`` (from 1) the next one is due; ``None``: there is none.
 
     Full jitter: evenly spread between a second and the exponential bound, so that intents that failed together do not
-    come back together. After a timeout the next attempt has twice the time (specification, "Porch Error Codes").
+    come back together.
     """
     if cause.reaction not in {Reaction.RETRY, Reaction.ALERT} or attempt > policy.attempts:
-        return GiveUp()
-    bound = min(policy.delay_seconds * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
-    longer = 2 if cause is Cause.PROCESSING_TIMEOUT else 1
-    return Again(max(1.0, bound * jitter()), timeout_multiplier * longer)
+        return None
+    bound = min(policy.delay_seconds * 2.0 ** (attempt - 1), LONGEST_DELAY_SECONDS)
+    return max(1.0, bound * jitter())

@@ -65,7 +65,7 @@ _ARCHIVE = """    try:
         return Answer.LEFT  # as its status says: nothing is lost
 """
 _REMOVE = "    app.bucket.remove(handoff)\n"
-_SEND = "    app.queues.send(replace(message, handoff=handoff), intent.namespace, delay_seconds)\n"
+_SEND = "    app.queues.send(replace(message, handoff=handoff, target=target), intent.namespace, delay_seconds)\n"
 
 TABLE = [
     _upon("row: there is none", "write.before.rev", new=True),
@@ -74,8 +74,8 @@ TABLE = [
     _upon("target: its revision is the one that was read", "before.rev", new=False),
     _state(
         "row: fields that the write does not change stay",
-        "_changes(row_values(write.before), row_values(write.after))",
-        "_changes({}, row_values(write.after))",
+        "_changes(attributes(write.before), attributes(write.after))",
+        "_changes({}, attributes(write.after))",
     ),
     _state(
         "name: no newer version was seen",
@@ -221,7 +221,7 @@ TABLE = [
     _bucket(
         "a package's file: none is there (If-None-Match)", "files[key], _as_seen(None) | given", "files[key], given"
     ),
-    _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") != token', "False"),
+    _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") == token', "True"),
     _bucket(
         "an input that is removed: this version of it",
         "Key=handoff.key, VersionId=handoff.version_id)\n\n    def set_aside",

@@ -14,6 +14,7 @@ never touched again, however late a worker of another attempt writes:
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -290,23 +291,16 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
         return _give_back(app, delivery, attempt)
     try:
         return _run(app, delivery, attempt)
-    except NumberTaken:
-        _give_back(app, delivery, attempt, _next_number(app, attempt))
-        return Deferred(1.0)
     except LeaseLost:
         raise
-    except Exception:
-        _give_back(app, delivery, attempt, attempt.number + 1)
-        raise
-
-
-def _next_number(app: App, attempt: Attempt) -> int:
-    """Give the number after the newest package in the bucket; the next one, while S3 cannot be asked."""
-    try:
-        return app.bucket.next_number(attempt.handoff, attempt.lease.target)
-    except Exception:
-        logger.exception("the packages of the target cannot be listed: the next attempt looks again")
-        return attempt.number + 1
+    except Exception as error:
+        number = attempt.number + 1
+        if not isinstance(error, NumberTaken):
+            _give_back(app, delivery, attempt, number)
+            raise
+        with suppress(Exception):  # while packages cannot be listed, the next attempt tries the next number
+            number = app.bucket.next_number(attempt.handoff, attempt.lease.target)
+        return _give_back(app, delivery, attempt, number)
 
 
 def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
@@ -446,22 +440,23 @@ def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: Porc
     row, now, kept = attempt.row, app.clock(), attempt.row.failure
     if failure.delivered is None and kept is not None and kept.delivery is not None:  # what it has set stays set
         failure.delivered = Delivered(kept.delivery, kept.previous_replicas)
-    plan = retry.decide(failure.cause, row.attempt, row.timeout_multiplier, app.config.retry, app.jitter)
-    next_retry = now + plan.delay_seconds if isinstance(plan, retry.Again) else None
+    delay = retry.delay_seconds(failure.cause, row.attempt, app.config.retry, app.jitter)
+    next_retry = None if delay is None else now + delay
     outcome = status.failed(Author(app, delivery, row.attempt), attempt.intent, failure, next_retry, attempt.note)
     run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
-    if isinstance(plan, retry.GiveUp):
+    if delay is None:
         return _decide(app, delivery, attempt, Decision(outcome, _released(attempt, now, attempt.number), run))
     journey = _journey(app, delivery, attempt.intent, run, attempt.waited)
-    waiting = _waiting(delivery, row, now + plan.delay_seconds)
-    waiting = replace(waiting, timeout_multiplier=plan.timeout_multiplier, failure=_failure(attempt, failure))
+    longer = 2 if run.timed_out else 1  # specification, "Porch Error Codes"
+    waiting = _waiting(delivery, row, now + delay)
+    waiting = replace(waiting, timeout_multiplier=row.timeout_multiplier * longer, failure=_failure(attempt, failure))
     counted = counting.retried(outcome, journey)
     conflict = _release(app, attempt, waiting, now, {"attempt": row.attempt, "tally": counted.tally})
     if conflict is not None:
         return _make_way(app, attempt, conflict)
     app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds, final=False))
     app.bucket.put_status(attempt.handoff, fitting(attempt.handoff.file), outcome.document, final=False)
-    return Deferred(plan.delay_seconds)
+    return Deferred(delay)
 
 
 def _waiting(delivery: Delivery, row: Row, due: float) -> Row:

@@ -41,10 +41,6 @@ _CONTENT_TYPES = {
 }
 
 
-class InConflict(Exception):  # noqa: N818 - reads as what it is
-    """Another conditional write of the same key was under way (409): to be made again."""
-
-
 class Bucket:
     """Objects of one handoff bucket; which bucket, each handoff says.
 
@@ -106,13 +102,16 @@ class Bucket:
         metadata = {"handoff": handoff.version_id, "owner": token}
 
         def upload(key: str) -> None:
-            try:
-                given = {"ContentType": _content_type(key), "Metadata": metadata}
-                self._put(handoff, key, files[key], _as_seen(None) | given)
-            except ConditionFailed:
-                theirs, _ = self._metadata(handoff, key)
-                if theirs.get("owner") != token:  # else written by a call whose answer was lost
-                    raise NumberTaken from None
+            for _ in range(_TRIES):
+                with suppress(ConditionFailed):
+                    given = {"ContentType": _content_type(key), "Metadata": metadata}
+                    return self._put(handoff, key, files[key], _as_seen(None) | given)
+                theirs, seen = self._metadata(handoff, key)
+                if theirs.get("owner") == token:  # written by a call whose response was lost
+                    return None
+                if seen is not None:
+                    raise NumberTaken
+            raise ConditionFailed
 
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             list(pool.map(upload, files))
@@ -210,7 +209,7 @@ class Bucket:
         for _ in range(_TRIES):
             try:
                 self._copy(handoff, f"{folder}/{name}", seen)
-            except (ConditionFailed, InConflict):
+            except ConditionFailed:
                 _, seen = self._metadata(handoff, f"{folder}/{name}")
                 theirs, _ = self._metadata(handoff, f"status/{name}.status")  # after the look: who comes now is seen
                 if theirs.get("version", handoff.version_id) != handoff.version_id:
@@ -286,17 +285,11 @@ class Bucket:
                 self._client.copy_object(Bucket=handoff.bucket, Key=key, **given)
 
     def _put(self, handoff: Handoff, key: str, body: bytes, given: Any) -> None:  # noqa: ANN401 - boto3's arguments
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                with _translated():
-                    self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
-            except Gone as error:  # what it was to replace
-                raise ConditionFailed from error
-            except InConflict as error:  # another write of the key was under way: only now it can be compared
-                if not tries_left:
-                    raise ConditionFailed from error
-            else:
-                return
+        try:
+            with _translated():
+                self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
+        except Gone as error:  # what it was to replace
+            raise ConditionFailed from error
 
     def _newer_version(self, handoff: Handoff) -> str | None:
         """Find out whether the name was put again after the handoff; the newest version that was."""
@@ -362,10 +355,8 @@ def _translated() -> Iterator[None]:
             raise Illegible(error.response["Error"].get("Message", code)) from error
         if _is_about_a_key(error):
             raise KeyUnavailable(error.response["Error"].get("Message", code)) from error
-        if status == HTTPStatus.PRECONDITION_FAILED:
+        if status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}:  # 409: another write of it is under way
             raise ConditionFailed from error
-        if status == HTTPStatus.CONFLICT:
-            raise InConflict from error
         raise
 
 
