@@ -32,7 +32,6 @@ from conductor_loop import handlers, metrics
 from conductor_loop.intents import admit
 from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Package, Result, Run
-from conductor_loop.storage import queues
 from conductor_loop.storage.bucket import Bucket
 from conductor_loop.storage.queues import Queues
 from conductor_loop.storage.state import StateTable
@@ -182,7 +181,6 @@ def _parts(one: Callable[[], None]) -> dict[str, float]:
     wrap("state", StateTable, "write", "target")
     wrap("bucket", Bucket, "read", "publish", "put_status", "archive", "remove")
     wrap("JSON and status", status, "succeeded", "encode")
-    wrap("JSON and status", queues, "read_message", "write_message")
     wrap("queue", Queues, "send")
     wrap("logging and metrics", metrics, "emit")
     wrap("logging and metrics", handlers._logger(), "info")  # noqa: SLF001

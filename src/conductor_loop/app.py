@@ -1,8 +1,9 @@
 """The adapters that an intent's life uses, and what it needs of each; ``bootstrap`` makes an ``App``."""
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
@@ -23,6 +24,21 @@ class Message:
     note: str = ""  # a clause for the status
     target: str = ""  # "namespace/name" that the intent names
     swept: bool = False  # sent by the sweeper, which has not read the intent
+
+    @property
+    def body(self) -> str:
+        """Write it as a queue has it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, body: str) -> "Message":
+        """Read it. Raises ValueError: it is none of ours."""
+        try:
+            document = dict(json.loads(body))
+            handoff, priority = Handoff(**document["handoff"]), Priority(document["priority"])
+            return cls(**document | {"handoff": handoff, "priority": priority})
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"not a message of ours: {body[:200]!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.reconcile import Swept, take_turn
-from conductor_loop.storage.queues import read_message
 
 SERVICE = "conductor-loop"
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
@@ -166,7 +165,7 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     """Work on one message; whether it is done with. Whatever happens to it, its neighbours never notice."""
     received = int(record["attributes"]["ApproximateReceiveCount"])
     try:
-        message = read_message(record["body"])
+        message = Message.parse(record["body"])
         result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
         if isinstance(result, Deferred) and received >= _RENEWED_AFTER:
             _renew(app, record, message, result)

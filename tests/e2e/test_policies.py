@@ -17,7 +17,6 @@ import pytest
 
 from conductor_loop.app import Message
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.storage.queues import write_message
 from dev.commands import leaves
 from dev.stack import LOCAL, REGION, ROOT
 from tests import transcripts
@@ -146,7 +145,7 @@ def settings(deployed: Deployed) -> Iterator[None]:
 def test_an_operator_needs_what_the_table_says_and_no_more(deployed: Deployed, tmp_path: Path) -> None:
     deployed.s3.put_object(Bucket=deployed.bucket, Key="intent-no-such-deployment.json", Body=b"not JSON")
     deployed.wait_for("intent-no-such-deployment.json")
-    letter = write_message(Message(Handoff(deployed.bucket, "intent-withdrawn.json", "v1"), Priority.NORMAL))
+    letter = Message(Handoff(deployed.bucket, "intent-withdrawn.json", "v1"), Priority.NORMAL).body
     sqs = deployed.stack.session().client("sqs", endpoint_url=deployed.stack.endpoint)
     sqs.send_message(QueueUrl=deployed.outputs["DeadLetterQueue"], MessageBody=letter)
     operator = user(deployed, "operator", OPERATOR, tmp_path)

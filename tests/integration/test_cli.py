@@ -13,7 +13,6 @@ from conductor_loop.cli import main, redrive
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
-from conductor_loop.storage.queues import write_message
 from tests.factories import BUCKET, World
 from tests.long import first
 
@@ -375,9 +374,7 @@ def test_dead_letters_are_looked_at_without_being_moved(
 ) -> None:
     client: Any = aws.client("sqs")
     url = client.create_queue(QueueName="dead")["QueueUrl"]
-    client.send_message(
-        QueueUrl=url, MessageBody=write_message(Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH))
-    )
+    client.send_message(QueueUrl=url, MessageBody=Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH).body)
     odd = ["nonsense", "[1, 2]", '"text"', "3"]
     for body in odd:
         client.send_message(QueueUrl=url, MessageBody=body)
@@ -419,7 +416,7 @@ def test_looking_at_dead_letters_ends_where_the_first_are_visible_again(
 def test_dead_letters_go_back_to_their_queues(aws: boto3.session.Session) -> None:
     client: Any = aws.client("sqs")
     urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in ("dead", "high", "normal", "low")}
-    body = write_message(Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH))
+    body = Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH).body
     client.send_message(QueueUrl=urls["dead"], MessageBody=body)
     queues = {Priority(name): url for name, url in urls.items() if name != "dead"}
     moved = redrive.move(client, urls["dead"], queues)  # moto, like the embedded AWS, has no message-move task

@@ -11,9 +11,9 @@ import pytest
 
 from conductor_loop.api import http
 from conductor_loop.api.routes import ROUTES
+from conductor_loop.app import Message
 from conductor_loop.audit.entries import Shard, read, unseen
 from conductor_loop.intents.admit import handoffs
-from conductor_loop.storage.queues import read_message
 from tests import transcripts
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_an_intent_that_arrived_is_one_of_the_examples() -> None:
 def test_the_messages_of_a_batch_are_ours() -> None:
     (record,) = EVENTS["queue-batch.json"]["Records"]
     assert record["eventSource"] == "aws:sqs"
-    assert read_message(record["body"]).handoff.key == EXAMPLE
+    assert Message.parse(record["body"]).handoff.key == EXAMPLE
 
 
 def test_a_row_that_changed_has_one_entry() -> None:

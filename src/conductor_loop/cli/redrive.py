@@ -7,10 +7,10 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
+from conductor_loop.app import Message
 from conductor_loop.cli import aws, console
 from conductor_loop.cli.common import stack_command
 from conductor_loop.intent import Priority
-from conductor_loop.storage.queues import read_message
 
 # What an endpoint returns that does not know the message-move task: emulators do not, AWS does.
 _UNKNOWN_ACTION = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "404"}
@@ -89,7 +89,7 @@ def _read(queue: str) -> tuple[list[str], int]:
 
 def _about(body: str) -> str:
     try:
-        message = read_message(body)
+        message = Message.parse(body)
     except ValueError:
         return f"not a message of ours: {body[:200]!r}"
     return f"{message.handoff.file} {message.priority} {message.handoff.version_id}"
@@ -121,6 +121,6 @@ def move(sqs: Any, dead: str, queues: Mapping[Priority, str]) -> int:  # noqa: A
 
 def _priority(body: str) -> Priority:
     try:
-        return read_message(body).priority
+        return Message.parse(body).priority
     except ValueError:  # not ours: it becomes a dead letter again, for the operator
         return Priority.NORMAL

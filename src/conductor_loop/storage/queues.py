@@ -1,33 +1,16 @@
 """The queues in SQS: one for each priority, and the dead letters of all."""
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Message
-from conductor_loop.intent import Handoff, Priority
+from conductor_loop.intent import Priority
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _LONGEST_DELAY_SECONDS = 900
-
-
-def write_message(message: Message) -> str:
-    """Return the body of a message."""
-    return json.dumps(asdict(message))
-
-
-def read_message(body: str) -> Message:
-    """Read the body of a message. Raises ValueError: it is none of ours."""
-    try:
-        document = dict(json.loads(body))
-        handoff, priority = Handoff(**document["handoff"]), Priority(document["priority"])
-        return Message(**document | {"handoff": handoff, "priority": priority})
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"not a message of ours: {body[:200]!r}") from error
 
 
 class Queues:
@@ -45,7 +28,7 @@ class Queues:
             raise LookupError(f"there is no queue: set CONDUCTOR_QUEUE_{message.priority.upper()} to its URL")
         self._client.send_message(
             QueueUrl=url,
-            MessageBody=write_message(message),
+            MessageBody=message.body,
             MessageGroupId=group,
             DelaySeconds=math.ceil(min(delay_seconds, _LONGEST_DELAY_SECONDS)),
         )
