@@ -42,10 +42,10 @@ import time
 from conductor_loop import handlers
 from conductor_loop import bootstrap, metrics
 from conductor_loop.counting import OVERDUE, REDELIVERED, UNSETTLED, Counted
-from conductor_loop.validation import validate_file
+from conductor_loop.validation import validate
 app = handlers._app("bench")
 bootstrap.client("ssm")
-validate_file("intent-a.json", {_INTENT.encode()!r}, app.config.rules)
+validate({_INTENT.encode()!r}, app.config.rules, "intent-a.json")
 handlers._logger().info("answered")
 metrics.emit(Counted({{UNSETTLED: 1, OVERDUE: 0, REDELIVERED: 0}}), app.config.metering, time.time())
 """

@@ -177,7 +177,7 @@ def _parts(one: Callable[[], None]) -> dict[str, float]:
 
     for client in clients():
         wrap("SDK", client, "_make_api_call")
-    wrap("validation", admit, "validate_file")
+    wrap("validation", admit, "validate")
     wrap("state", StateTable, "write", "target")
     wrap("bucket", Bucket, "read", "publish", "put_status", "archive", "remove")
     wrap("JSON and status", status, "succeeded", "encode")

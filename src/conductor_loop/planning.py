@@ -12,7 +12,7 @@ from conductor_loop.intents.admit import HIGH, high_rate, route
 from conductor_loop.intents.attempt import used_already
 from conductor_loop.intents.model import Target
 from conductor_loop.porch import Delivered, NoDryRun, Package, PorchFailed, Request
-from conductor_loop.validation import validate_file
+from conductor_loop.validation import validate
 
 _ANSWER_SECONDS = 5.0  # of the invocation, kept for the answer
 _MOST_BYTES = 4 * 1024**2  # of a package's files: an answer of Lambda has 6 MB, and these grow by a third
@@ -51,7 +51,7 @@ def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
 
     """
     try:
-        intent = validate_file(draft.file, draft.body, app.config.rules)
+        intent = validate(draft.body, app.config.rules, draft.file)
         _check_id(app, draft, intent)
     except Rejected as error:
         return {"refused": _refusal(error)}

@@ -1,7 +1,6 @@
 import ssl
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,9 @@ def test_without_the_extra_it_says_what_to_install(vault: server.Vault, monkeypa
         reader(vault).read()
 
 
-def test_mount_and_path_are_told_apart() -> None:
-    access = VaultAccess("https://vault", "aws", "r", "kv/teams/conductor-loop")
-    assert (access.mount, access.path) == ("kv", "teams/conductor-loop")
-    assert replace(access, secrets_path="secret/one").path == "one"
+def test_mount_and_path_are_told_apart(vault: server.Vault) -> None:
+    vault.secrets["kv/data/teams/one"] = {"tokens": [ENTRY]}
+    access = VaultAccess(vault.url, "token", "", "kv/teams/one")
+    vault.valid.add("hvs.mine")
+    assert VaultTokens(access, lambda: None, lambda: "hvs.mine", NOWHERE).read().tokens() == (TOKEN,)
+    assert vault.asked == ["GET /v1/kv/data/teams/one 200"]

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from conductor_loop.cli.configuration import inspect
 from conductor_loop.config import Config, InvalidConfig, load
-from conductor_loop.config.schema import Leaf, get, leaves, mistakes, parse, put, seconds, size
-from conductor_loop.config.sources import Source, effective
+from conductor_loop.config.schema import Leaf, Source, effective, get, leaves, mistakes, parse, put, seconds, size
 from conductor_loop.config.typed import TokenSource, VaultAccess
 from conductor_loop.porch import Mode
 

@@ -34,7 +34,7 @@ def test_the_configuration_for_vault_in_the_documentation_is_valid() -> None:
     _, example = blocks(SECRETS, "json")
     vault = load(json.loads(example), WIRING).token_source.vault
     assert vault is not None
-    assert (vault.mount, vault.path) == ("secret", "conductor-loop")
+    assert vault.secrets_path == "secret/conductor-loop"
     assert str(CA_FILE) in SECRETS
 
 

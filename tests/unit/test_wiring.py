@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.config import load
-from conductor_loop.config.schema import leaves
-from conductor_loop.config.sources import WIRING
+from conductor_loop.config.schema import leaves, schema
 from conductor_loop.validation import SecurityMode
 from tests.unit.test_template import RESOURCES, TEMPLATE
 
@@ -20,8 +19,9 @@ FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction")
 
 def test_the_configuration_knows_every_variable_of_the_template() -> None:
     given = {name for one in FUNCTIONS for name in _variables(one) if name.startswith("CONDUCTOR_")}
-    assert given <= WIRING | {leaf.variable for leaf in leaves()}
-    assert given >= WIRING
+    wiring = schema()["variables"].keys()
+    assert given <= wiring | {leaf.variable for leaf in leaves()}
+    assert given >= wiring
 
 
 def test_the_defaults_of_the_template_are_a_good_configuration() -> None:

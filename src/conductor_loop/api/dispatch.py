@@ -99,10 +99,10 @@ def _identify(services: Services, request: Request) -> Client | NotAnswering | N
 
     """
     if (token := _token(request)) is None:
-        known = {one.subject: one for one in services.config.serving.certificates}
-        if (found := known.get(request.certificate or "")) is None:
+        subject = request.certificate or ""
+        if (scopes := services.config.serving.certificates.get(subject)) is None:
             return None
-        return Client(f"certificate:{found.subject}", found.subject, frozenset(map(Scope, found.scopes)))
+        return Client(f"certificate:{subject}", subject, frozenset(map(Scope, scopes)))
     try:
         return services.verify(token, services.clock())
     except NotAnswering as error:

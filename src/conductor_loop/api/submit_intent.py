@@ -14,7 +14,7 @@ from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Phase
 from conductor_loop.storage.listing import RECEIVED
 from conductor_loop.tokens import Scope
-from conductor_loop.validation import check_size, validate_file
+from conductor_loop.validation import check_size, validate
 
 _RETRIED = frozenset({Phase.FAILED.value, Phase.TIMED_OUT.value})
 _PARAMETERS = frozenset({"name", "replace"})
@@ -97,7 +97,7 @@ def _validated(services: Services, name: str, request: Request) -> bytes:
     try:
         check_size(request.size, rules)  # before it is decoded or parsed
         body = request.body()
-        intent = validate_file(name, body, rules)
+        intent = validate(body, rules, name)
     except Rejected as rejection:
         attack = rejection.cause is Cause.SECURITY_VIOLATION
         broken = [violation.rule for violation in rejection.violations]

@@ -11,8 +11,7 @@ import click
 from conductor_loop.cli import Group, configuration, console
 from conductor_loop.cli.common import FAILED, WrongUsage, speaks_to_aws, stack_command
 from conductor_loop.config import Stored
-from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
-from conductor_loop.config.sources import Effective, effective
+from conductor_loop.config.schema import Effective, InvalidConfig, effective, get, leaves, parse
 
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 

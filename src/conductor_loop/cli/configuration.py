@@ -14,8 +14,7 @@ from botocore.exceptions import ClientError
 
 from conductor_loop.cli import aws, encryption
 from conductor_loop.config import InvalidConfig, Stored
-from conductor_loop.config.schema import get, leaves, parse
-from conductor_loop.config.sources import effective
+from conductor_loop.config.schema import effective, get, leaves, parse
 from conductor_loop.storage.parameters import ConfigParameter
 
 type Probe = Callable[[], str]

@@ -3,5 +3,3 @@
 from conductor_loop.config.live import Live, Stored
 from conductor_loop.config.schema import InvalidConfig
 from conductor_loop.config.typed import Config, load
-
-__all__ = ["Config", "InvalidConfig", "Live", "Stored", "load"]

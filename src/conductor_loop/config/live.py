@@ -4,8 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from conductor_loop.config.schema import InvalidConfig, parse
-from conductor_loop.config.sources import PREFIX
+from conductor_loop.config.schema import PREFIX, InvalidConfig, parse
 from conductor_loop.config.typed import Config, Metering, load
 
 logger = logging.getLogger("conductor-loop")
@@ -34,13 +33,8 @@ class Stored:
 class Live:
     """Keeps the last good configuration.
 
-    Args:
-        environment: Of the function.
-        newest: Reads the newest version of the document; one call.
-        earlier: Reads the versions before it, newest first; only when the newest is broken.
-        refused: Called with the problems of a broken version, each time that it is found in force.
-        clock: Seconds that never go back.
-
+    ``newest`` reads the newest version of the document with one call; ``earlier``, used only when that is broken, those
+    before it, newest first. ``refused`` takes a broken version's problems, each time that it is found in force.
     """
 
     def __init__(
@@ -61,13 +55,9 @@ class Live:
         self._read_at = 0.0
 
     def config(self) -> Config:
-        """Return the configuration in force.
-
-        Raises:
-            InvalidConfig: the environment itself is wrong.
-
-        """
-        if self._config is None or (self._is_stored and self._clock() - self._read_at >= self._max_age(self._config)):
+        """Return the configuration in force. Raises InvalidConfig if the environment itself is wrong."""
+        age, most = self._clock() - self._read_at, self._config.max_age_seconds if self._config else 0.0
+        if self._config is None or (self._is_stored and age >= min(most, _REFUSED_SECONDS if self._broken else most)):
             self._config = self._read()
         return self._config
 
@@ -79,7 +69,7 @@ class Live:
 
     @property
     def has_started(self) -> bool:
-        """Whether there is a configuration in force."""
+        """Whether a configuration is in force."""
         return self._config is not None
 
     def known(self) -> Config:
@@ -89,10 +79,6 @@ class Live:
         if self._alone is None:
             self._alone = load({}, self._environment)
         return self._alone
-
-    def _max_age(self, config: Config) -> float:
-        """Return the seconds until the next read: less than an alarm's period while what is stored is refused."""
-        return min(config.max_age_seconds, _REFUSED_SECONDS) if self._broken else config.max_age_seconds
 
     def _read(self) -> Config:
         """Read what is stored. Where that is impossible, a function does not start: defaults may be laxer."""

@@ -1,10 +1,14 @@
-"""The contract of a configuration: ``schemas/config.schema.json``, and what a document breaks of it."""
+"""The keys of a configuration (``schemas/config.schema.json``), what a document breaks, and where values come from.
+
+Defaults ← template ← document ← environment: the last one that has a key wins.
+"""
 
 import difflib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -25,6 +29,14 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,9})(B|KB|MB|GB)")
+PREFIX = "CONDUCTOR_"
+_WRITES = {
+    "string": "UTF-8",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "values with commas between them, or a JSON list",
+    "object": "a JSON object",
+}
 
 
 class InvalidConfig(Exception):  # noqa: N818 - reads as what it is
@@ -83,12 +95,9 @@ def size(text: str) -> int:
 
 
 @cache
-def schema() -> Document:
+def schema() -> Any:  # noqa: ANN401 - a JSON document
     """Read the published schema."""
-    document: Document = json.loads(
-        files("conductor_loop").joinpath("schemas", "config.schema.json").read_text("utf-8")
-    )
-    return document
+    return json.loads(files("conductor_loop").joinpath("schemas", "config.schema.json").read_text("utf-8"))
 
 
 @cache
@@ -126,16 +135,17 @@ def parse(text: str) -> object:
     """Parse a document as strictly as an intent. Raises InvalidConfig."""
     body = text.encode(errors="surrogateescape")
     if len(body) > MOST_BYTES:
-        raise InvalidConfig(
-            (f"$: has more than {MOST_BYTES} bytes, which SSM does not take; leave out what is default",)
-        )
+        problem = f"$: has more than {MOST_BYTES} bytes, which SSM does not take; leave out what is default"
+        raise InvalidConfig((problem,))
+    document: object = None
     try:
         parsed = parsing.parse(body, _LIMITS)
+        document, findings = parsed.document, parsed.findings
     except parsing.Unparsable as error:
-        raise InvalidConfig((_problem(error.finding),)) from None
-    if parsed.findings:
-        raise InvalidConfig(tuple(map(_problem, parsed.findings)))
-    return parsed.document
+        findings = [error.finding]
+    if findings:
+        raise InvalidConfig(tuple(map(_problem, findings)))
+    return document
 
 
 def _problem(finding: Finding) -> str:
@@ -148,10 +158,8 @@ def mistakes(document: object, contract: Document | None = None) -> tuple[Mistak
     """List everything that a document breaks of its contract: the published schema, if no other is given."""
     validator = _dialect()(contract or schema())
     found = sorted(validator.iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
-    return tuple(
-        Mistake(tuple(error.absolute_path), f"{shown_path(tuple(error.absolute_path))}: {_says(error)}")
-        for error in found
-    )
+    paths = (tuple(error.absolute_path) for error in found)
+    return tuple(Mistake(path, f"{shown_path(path)}: {_says(error)}") for path, error in zip(paths, found, strict=True))
 
 
 @cache
@@ -177,7 +185,9 @@ def _bounded(read: Callable[[str], float]) -> Callable[..., Iterator[ValidationE
 def _says(error: Any) -> str:  # noqa: ANN401 - in its types, every attribute may be unset
     match error.validator:
         case "additionalProperties":
-            return f"is not known; {_nearest(error.path[-1], error.schema['properties'])}"
+            known = error.schema["properties"]
+            close = difflib.get_close_matches(error.path[-1].lower(), known, n=1, cutoff=0.5)
+            return "is not known; " + (f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}")
         case "duration" | "size":
             return f"{_shown(error)} does not fit; {error.message}"
         case "pattern" if "means" in error.schema:
@@ -191,6 +201,131 @@ def _shown(error: Any) -> str:  # noqa: ANN401 - see above
     return shown(error.instance) if is_name and "secrets" not in error.absolute_path else "what is there"
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+class Source(StrEnum):
+    """Who set a value."""
+
+    DEFAULT = "default"
+    TEMPLATE = "template"
+    DOCUMENT = "document"
+    ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A whole configuration: a value for every key, and who set it, by dotted key."""
+
+    values: Document
+    sources: dict[str, Source]
+
+
+def effective(document: object, environment: Mapping[str, str]) -> Effective:
+    """Merge the layers of a configuration: a parsed document, and the ``CONDUCTOR_…`` variables of an environment.
+
+    Raises InvalidConfig, naming everything that is wrong in them.
+    """
+    found, problems = merge(document, environment)
+    if problems:
+        raise InvalidConfig(problems)
+    return found
+
+
+def merge(document: object, environment: Mapping[str, str]) -> tuple[Effective, tuple[str, ...]]:
+    """Merge what is good of all layers; also return everything that is wrong, contradictions as well."""
+    found = Effective({}, {leaf.dotted: Source.DEFAULT for leaf in leaves()})
+    for leaf in leaves():
+        put(found.values, leaf.path, leaf.schema["default"])
+    problems: list[str] = []
+    try:
+        template = parse(environment.get(f"{PREFIX}DEFAULTS") or "{}")
+    except InvalidConfig as error:
+        template = {}
+        problems += (f"{PREFIX}DEFAULTS: {problem}" for problem in error.problems)
+    broken = _add(found, Source.TEMPLATE, template, problems, f"{PREFIX}DEFAULTS: ")
+    broken |= _add(found, Source.DOCUMENT, document, problems)
+    overrides = _overrides(environment, found.values, problems)
+    broken |= _add(found, Source.ENVIRONMENT, overrides, problems, "environment: ")
+    problems += (text for keys, text in _contradictions(found) if not broken.intersection(keys))
+    return found, tuple(problems)
+
+
+def _add(found: Effective, source: Source, layer: object, problems: list[str], prefix: str = "") -> set[str]:
+    """Add the good values of a layer, and what is wrong with the others to ``problems``; the keys of those."""
+    wrong = mistakes(layer)
+    problems += (f"{prefix}{mistake.text}" for mistake in wrong)
+    broken = set()
+    for leaf in leaves():
+        pairs = (zip(mistake.path, leaf.path, strict=False) for mistake in wrong)
+        if any(all(one == other for one, other in pair) for pair in pairs):  # a mistake in it, or in what it lies in
+            broken.add(leaf.dotted)
+        elif (value := get(layer, leaf.path)) is not None:
+            put(found.values, leaf.path, value)
+            found.sources[leaf.dotted] = source
+    return broken
+
+
+def _contradictions(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find values that are good by themselves and do not go together: their keys, and what to write instead."""
+    yield from _undeliverable(found)
+    if found.values["secrets"]["vault"]["enabled"] and not found.values["secrets"]["vault"]["address"]:
+        keys = ("secrets.vault.enabled", "secrets.vault.address")
+        yield keys, "$.secrets.vault.address: is empty; write Vault's URL, or set enabled to false"
+    subjects = [one["subject"] for one in found.values["api"]["client_certificates"]]
+    if len(set(subjects)) < len(subjects):
+        problem = "$.api.client_certificates: a subject is named twice; name it once, with all its scopes"
+        yield ("api.client_certificates",), problem
+
+
+def _undeliverable(found: Effective) -> Iterator[tuple[tuple[str, ...], str]]:
+    cluster = found.values["porch"]["cluster"]
+    key, repository, *ways = (
+        f"porch.cluster.{name}" for name in ("delivery", "repository", "kubeconfig_secret", "eks_cluster")
+    )
+    delivery, has_cluster = cluster["delivery"], bool(cluster["kubeconfig_secret"] or cluster["eks_cluster"])
+    if cluster["kubeconfig_secret"] and cluster["eks_cluster"]:
+        setters = " and ".join(found.sources[way] for way in ways)
+        yield tuple(ways), f"$.porch.cluster: kubeconfig_secret and eks_cluster are both set ({setters}); keep one"
+    if delivery != "package" and not has_cluster:
+        text = f"{delivery} needs a cluster, and none is named; write kubeconfig_secret or eks_cluster, or package here"
+        yield (key, *ways), f"$.{key}: {text}"
+    if delivery == "repository" and not cluster["repository"]:
+        yield (key, repository), f"$.{key}: repository needs to know which one; write {repository}"
+    is_chosen = found.sources[key] in {Source.DOCUMENT, Source.ENVIRONMENT}
+    if delivery == "package" and not is_chosen and (has_cluster or cluster["repository"]):
+        text = "a cluster or repository is named, and nothing says what for; write check, scale, repository or package"
+        yield (key, *ways, repository), f"$.{key}: {text}"
+
+
+def _overrides(environment: Mapping[str, str], values: Document, problems: list[str]) -> Document:
+    """Read every variable that overrides a key, and look at the others.
+
+    A member of a free object has a variable of its own, ``CONDUCTOR_PORCH_ENVIRONMENT_TOKEN_URL``, and stands beside
+    those of ``values``.
+    """
+    document: Document = {}
+    left = {name: text for name, text in environment.items() if name.startswith(PREFIX) and text}
+    for leaf in leaves():
+        kind, text = leaf.schema["type"], left.pop(leaf.variable, None)
+        try:
+            if text is not None:
+                put(document, leaf.path, _read(kind, text))
+        except (ValueError, InvalidConfig):
+            problems.append(f"{leaf.variable}: does not fit; write {_WRITES[kind]}")
+        members = [name for name in left if kind == "object" and name.startswith(f"{leaf.variable}_")]
+        if members:
+            own = {name.removeprefix(f"{leaf.variable}_"): left.pop(name) for name in members}
+            put(document, leaf.path, {**(get(document, leaf.path) or get(values, leaf.path)), **own})
+    for name in sorted(left.keys() - schema()["variables"].keys()):
+        close = difflib.get_close_matches(name, [leaf.variable for leaf in leaves()], n=1)
+        problems.append(f"{name}: is not known; " + (f"did you mean {close[0]}?" if close else "remove it"))
+    problems += (mistake.text.removeprefix("$.") for mistake in mistakes(left, {"properties": schema()["variables"]}))
+    return document
+
+
+def _read(kind: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Read the text of a variable; its type is for the schema to check. Raises ValueError or InvalidConfig."""
+    text.encode()  # what is no UTF-8 in a process's environment is half a surrogate pair here
+    if kind == "string":
+        return text
+    if kind == "array" and not text.lstrip().startswith("["):
+        return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+    return parse(text.lower() if kind == "boolean" else text)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from conductor_loop.config.schema import Document, InvalidConfig, Leaf, get, leaves, seconds, size
-from conductor_loop.config.sources import PREFIX, merge
+from conductor_loop.config.schema import PREFIX, Document, InvalidConfig, Leaf, get, leaves, merge, seconds, size
 from conductor_loop.intent import Priority
 from conductor_loop.porch import REPOSITORY, SCALE, Mode
 from conductor_loop.retry import Policy
@@ -52,14 +51,6 @@ class Metering:
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
-    """A client certificate that is known, by its subject."""
-
-    subject: str  # as API Gateway writes it: CN=scraper,O=example
-    scopes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Serving:
     """Who may ask the API what, and how often."""
 
@@ -75,7 +66,7 @@ class Serving:
     burst: int = _key("api.burst")  # requests at once, of either
     max_queue_size: int = _key("api.max_queue_size")  # messages that wait, from which on no more are taken
     docs: bool = _key("api.docs")  # whether there is a page at /docs
-    certificates: tuple[Certificate, ...] = ()
+    certificates: Mapping[str, frozenset[str]] = field(default_factory=dict)  # CN=scraper,O=example → its scopes
     max_workers: int | None = None  # intents at once; None: Lambda alone limits them
 
 
@@ -87,16 +78,6 @@ class VaultAccess:
     auth_method: str  # aws or token
     role: str
     secrets_path: str  # mount/path
-
-    @property
-    def mount(self) -> str:
-        """The KV store's mount: the path's first name."""
-        return self.secrets_path.strip("/").partition("/")[0]
-
-    @property
-    def path(self) -> str:
-        """The secret's path in the store."""
-        return self.secrets_path.strip("/").partition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +145,21 @@ def load(document: object, environment: Mapping[str, str], version: str = "") ->
 
 
 def _typed(values: Document, wiring: Mapping[str, str], version: str) -> Config:
-    processing, porch = values["processing"], values["porch"]
+    processing, porch, vault = values["processing"], values["porch"], values["secrets"]["vault"]
     is_limited = values["security"]["access_control"]["rate_limiting"]
     trusted = [wiring["API_PRINCIPAL"]] if "API_PRINCIPAL" in wiring else []  # it puts no critical intent without scope
+    method = "token" if vault["auth_method"] == "token" else "aws"
+    access = VaultAccess(vault["address"], method, vault["role"], vault["secrets_path"]) if vault["enabled"] else None
+    groups = frozenset(group for group in GROUPS if values["metrics"][group])
+    stack = wiring.get("STACK", _NAMELESS)
     return Config(
-        **_wired(wiring),
         **_read(Config, values),
+        state_table=wiring["STATE_TABLE"],
+        handoff_bucket=wiring.get("HANDOFF_BUCKET", ""),
+        kms_key=wiring.get("KMS_KEY", ""),
+        dead_letters=wiring.get("QUEUE_DEAD", ""),
+        queues={one: url for one in Priority if (url := wiring.get(f"QUEUE_{one.upper()}"))},
+        max_age_seconds=seconds(wiring.get("CONFIG_MAX_AGE", "60s")),
         version=version,
         porch_environment=porch["environment"] | _delivery(porch["cluster"]),
         mode=Mode(values["mode"]),
@@ -180,38 +170,18 @@ def _typed(values: Document, wiring: Mapping[str, str], version: str) -> Config:
         rules=rules(values),
         audit_seconds=values["audit"]["retention_days"] * 86_400.0,
         log_level={"warn": "WARNING"}.get(values["log_level"], values["log_level"].upper()),
-        metering=_metering(values, wiring.get("STACK", _NAMELESS)),
+        metering=Metering(**_read(Metering, values), groups=groups, environment=stack),
         serving=_serving(values, wiring.get("WORKERS", "")),
-        token_source=TokenSource(wiring.get("TOKENS_SECRET", ""), _vault(values["secrets"]["vault"])),
+        token_source=TokenSource(wiring.get("TOKENS_SECRET", ""), access),
     )
-
-
-def _wired(wiring: Mapping[str, str]) -> dict[str, Any]:
-    """Read the fields that are variables of a stack."""
-    return {
-        "state_table": wiring["STATE_TABLE"],
-        "handoff_bucket": wiring.get("HANDOFF_BUCKET", ""),
-        "kms_key": wiring.get("KMS_KEY", ""),
-        "dead_letters": wiring.get("QUEUE_DEAD", ""),
-        "queues": {one: url for one in Priority if (url := wiring.get(f"QUEUE_{one.upper()}"))},
-        "max_age_seconds": seconds(wiring.get("CONFIG_MAX_AGE", "60s")),
-    }
 
 
 def _delivery(cluster: Mapping[str, Any]) -> dict[str, str]:
     """Return the variables of porch for a delivery; `porch.environment` may set the others."""
-    settings = {
-        SCALE: {
-            "PORCH_OBSERVE_SECONDS": f"{seconds(cluster['observe']):.0f}",
-            "PORCH_READY": "true" if cluster["ready"] else "",
-        },
-        REPOSITORY: {
-            "PORCH_REPOSITORY": cluster["repository"],
-            "PORCH_NAMESPACE": cluster["namespace"],
-            "PORCH_PUBLISH": "true" if cluster["publish"] else "",
-        },
-    }
-    return {name: value for name, value in settings.get(cluster["delivery"], {}).items() if value}
+    keys = {SCALE: ("ready",), REPOSITORY: ("repository", "namespace", "publish")}.get(cluster["delivery"], ())
+    found = {f"PORCH_{key.upper()}": "true" if cluster[key] is True else cluster[key] for key in keys if cluster[key]}
+    observed = {"PORCH_OBSERVE_SECONDS": f"{seconds(cluster['observe']):.0f}"}
+    return found | observed if cluster["delivery"] == SCALE else found
 
 
 def rules(values: Mapping[str, Any]) -> Rules:
@@ -228,25 +198,12 @@ def rules(values: Mapping[str, Any]) -> Rules:
     )
 
 
-def _metering(values: Document, stack: str) -> Metering:
-    groups = frozenset(group for group in GROUPS if values["metrics"][group])
-    return Metering(**_read(Metering, values), groups=groups, environment=stack)
-
-
 def _serving(values: Document, workers: str) -> Serving:
     """Read what the API needs; ``workers`` are batches at once of the queues high, normal and low, and their size."""
     *batches, batch_size = map(int, (workers or "0").split())
     is_bounded = workers and values["processing"]["priority_queues"]
-    known = values["api"]["client_certificates"]
     return Serving(
         **_read(Serving, values),
-        certificates=tuple(Certificate(one["subject"], frozenset(one["scopes"])) for one in known),
+        certificates={one["subject"]: frozenset(one["scopes"]) for one in values["api"]["client_certificates"]},
         max_workers=sum(batches) * batch_size if is_bounded else None,
     )
-
-
-def _vault(vault: Mapping[str, Any]) -> VaultAccess | None:
-    if not vault["enabled"]:
-        return None
-    method = "token" if vault["auth_method"] == "token" else "aws"
-    return VaultAccess(vault["address"], method, vault["role"], vault["secrets_path"])

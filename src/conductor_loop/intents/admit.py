@@ -44,7 +44,7 @@ from conductor_loop.intents.model import (
 from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome
 from conductor_loop.intents.reconcile import resetting
 from conductor_loop.rates import Rate
-from conductor_loop.validation import check_name, check_size, validate_file
+from conductor_loop.validation import check_name, check_size, validate
 
 logger = logging.getLogger("conductor-loop")
 
@@ -166,7 +166,7 @@ def validated(app: App, found: Found) -> Intent:
     if found.body is None:
         check_name(found.handoff.file)
         check_size(found.handoff.size, app.config.rules)
-    return validate_file(found.handoff.file, found.body or b"", app.config.rules)
+    return validate(found.body or b"", app.config.rules, found.handoff.file)
 
 
 def _outrank(app: App, handoff: Handoff) -> None:

@@ -5,26 +5,3 @@ from conductor_loop.porch.package import Package
 from conductor_loop.porch.process import Limits
 from conductor_loop.porch.report import DELIVERIES, PACKAGE, REPOSITORY, SCALE, Delivered
 from conductor_loop.porch.runner import RESERVED, Mode, NoDryRun, Porch, PorchFailed, Request, Result, Run, Slots
-
-__all__ = [
-    "DELIVERIES",
-    "PACKAGE",
-    "REPOSITORY",
-    "RESERVED",
-    "SCALE",
-    "Credentials",
-    "Delivered",
-    "Kubeconfig",
-    "Limits",
-    "Mode",
-    "NoDryRun",
-    "Package",
-    "Porch",
-    "PorchFailed",
-    "Request",
-    "Result",
-    "Run",
-    "Slots",
-    "read_kubeconfig",
-    "with_token",
-]

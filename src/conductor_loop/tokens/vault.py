@@ -73,8 +73,9 @@ class VaultTokens:
         return document
 
     def _read(self, client: "Client") -> Document:
+        mount, _, path = self._access.secrets_path.strip("/").partition("/")
         answer: Any = client.secrets.kv.v2.read_secret_version(
-            path=self._access.path, mount_point=self._access.mount, raise_on_deleted_version=True
+            path=path, mount_point=mount, raise_on_deleted_version=True
         )
         return Document.of(answer["data"]["data"])
 

@@ -1,42 +1,21 @@
 """Untrusted bytes → an Intent, or every reason why they are none (specification, "Validation Rules").
 
     parsing    bytes → a JSON document: E001, E002
-    schema     the published contract: E003
+    schema     the published contract, and what this installation allows: E003
     security   the specification's list, on every string: E003
-    business   what this installation allows: E003
 
 Parsing comes first; whatever parses is then held to all the other stages, so that one run reports everything.
 """
 
 from collections.abc import Iterable, Iterator
 from threading import Lock
-from typing import Any
 
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.intent import FILE_NAME, Intent
-from conductor_loop.validation import business, parsing, schema, security
+from conductor_loop.validation import parsing, schema, security
 from conductor_loop.validation.report import CHECKS, MAX_VIOLATIONS, Finding, Report, ThreatLevel, shown, summarize
 from conductor_loop.validation.rules import BOUNDS, DEFAULT_RULES, SYSTEM_NAMESPACES, Rules, SecurityMode
 from conductor_loop.validation.schema import BrokenSchema
-
-__all__ = [
-    "BOUNDS",
-    "CHECKS",
-    "DEFAULT_RULES",
-    "MAX_NAME_BYTES",
-    "MAX_VIOLATIONS",
-    "SYSTEM_NAMESPACES",
-    "BrokenSchema",
-    "Report",
-    "Rules",
-    "SecurityMode",
-    "ThreatLevel",
-    "check_name",
-    "check_size",
-    "inspect",
-    "validate",
-    "validate_file",
-]
 
 _ONE_AT_A_TIME = Lock()  # a batch's files are no faster side by side, and would need the memory of each at once
 MAX_NAME_BYTES = 200
@@ -44,12 +23,11 @@ MAX_NAME_BYTES = 200
 
 
 def validate(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Intent:
-    """Return the intent that a file holds.
+    """Return the intent that a file holds, with every string in NFC and ``replicas`` an int.
 
-    Its document is the file's, with every string in NFC and ``replicas`` an int. Raises Rejected with every violation,
-    of a wrong name, too: INVALID_NAME (E001), FILE_TOO_LARGE (E002), INVALID_FORMAT (E001), SCHEMA_VIOLATION,
-    SECURITY_VIOLATION or POLICY_VIOLATION (E003), after the first stage that found one. Raises BrokenSchema if
-    ``rules.schema`` cannot be used.
+    Raises Rejected with every violation, of a wrong name, too: INVALID_NAME (E001), FILE_TOO_LARGE (E002),
+    INVALID_FORMAT (E001), SCHEMA_VIOLATION, SECURITY_VIOLATION or POLICY_VIOLATION (E003), after the first stage that
+    found one. Raises BrokenSchema if ``rules.schema`` cannot be used.
     """
     report = inspect(body, rules, name)
     if report.intent is None:
@@ -57,16 +35,8 @@ def validate(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None)
     return report.intent
 
 
-def validate_file(name: str, body: bytes, rules: Rules = DEFAULT_RULES) -> Intent:
-    """Return the intent that a file of this name holds, as ``validate`` does."""
-    return validate(body, rules, name)
-
-
 def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Report:
-    """Report everything that a file breaks, and its name if it has one.
-
-    Raises BrokenSchema if ``rules.schema`` cannot be used.
-    """
+    """Report everything that a file breaks, and its name if it has one. Raises BrokenSchema, as ``validate`` does."""
     with _ONE_AT_A_TIME:
         return _inspect(body, rules, name)
 
@@ -86,9 +56,12 @@ def _inspect(body: bytes, rules: Rules, name: str | None) -> Report:
         (Cause.INVALID_FORMAT, parsed.findings),
         (Cause.SCHEMA_VIOLATION, schema.findings(document, rules)),
         (Cause.SECURITY_VIOLATION, security.findings(parsed.inspected, rules)),
-        (Cause.POLICY_VIOLATION, business.findings(document, rules)),
+        (Cause.POLICY_VIOLATION, schema.policy_findings(document, rules)),
     ]
-    return summarize(stages, intent=Intent(_with_whole_replicas(document)))
+    replicas = document.get("replicas") if isinstance(document, dict) else None
+    if isinstance(replicas, float) and replicas.is_integer():  # 3.0 and 1e1 are integers to a JSON Schema, not to porch
+        document = {**document, "replicas": int(replicas)}
+    return summarize(stages, intent=Intent(document))
 
 
 def check_size(size_bytes: int, rules: Rules = DEFAULT_RULES) -> None:
@@ -104,18 +77,9 @@ def check_name(key: str) -> None:
 
 
 def _misnamed(name: str) -> Iterator[Finding]:
+    problem, remedy = f"the file's name {shown(name)} ", "shorten the identifier"
     if not FILE_NAME.fullmatch(name):
-        problem = f"the file's name {shown(name)} is not intent-<identifier>.json"
         remedy = "use letters, digits, hyphens and underscores for the identifier, and no folder"
-        yield Finding((), "name", problem, remedy)
+        yield Finding((), "name", f"{problem}is not intent-<identifier>.json", remedy)
     elif len(name) > MAX_NAME_BYTES:  # it is ASCII by now
-        problem = f"the file's name {shown(name)} has {len(name)} bytes, more than {MAX_NAME_BYTES}"
-        yield Finding((), "name", problem, "shorten the identifier")
-
-
-def _with_whole_replicas(document: Any) -> Any:  # noqa: ANN401 - a document may be anything
-    """Write 3.0 and 1e1, which are integers to a JSON Schema, as the integers that porch expects."""
-    replicas = document.get("replicas") if isinstance(document, dict) else None
-    if isinstance(replicas, float) and replicas.is_integer():
-        return {**document, "replicas": int(replicas)}
-    return document
+        yield Finding((), "name", f"{problem}has {len(name)} bytes, more than {MAX_NAME_BYTES}", remedy)

@@ -7,12 +7,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 from conductor_loop.validation.report import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.rules import Rules
-from conductor_loop.validation.text import MAX_MARKS, bare, is_plain, is_stackable, named
+from conductor_loop.validation.security import MAX_MARKS, Place, bare, is_plain, is_stackable, named
 
 _AS_UTF8 = "save the file as UTF-8 without a byte order mark"
 _PACKED = "unpack it, and send the JSON text itself; the upload must not compress it"
@@ -54,14 +55,6 @@ class BadNumber:
     rule: str = "number_range"
 
 
-class Place(NamedTuple):
-    """A string of a document: where it is, and whether it is a key."""
-
-    path: Path
-    text: str
-    is_key: bool
-
-
 class _Pairs(list[tuple[str, Any]]):
     """An object as it was written: with every one of its keys."""
 
@@ -74,7 +67,12 @@ def parse(body: bytes, rules: Rules) -> "Parsed":
     _recognize(body)
     _scan(body, rules)
     parsed = Parsed(rules)
-    parsed.document = parsed.build(_read(_decode(body)), ())
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problem = f"byte {error.start} is 0x{body[error.start]:02x}: {error.reason}"
+        raise Unparsable("require_utf8", problem, _AS_UTF8) from None
+    parsed.document = parsed.build(_read(text), ())
     return parsed
 
 
@@ -113,23 +111,12 @@ def _scan(body: bytes, rules: Rules) -> None:
         raise Unparsable("max_values", problem, "an intent needs about ten", ThreatLevel.MEDIUM)
 
 
-def _decode(body: bytes) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"byte {error.start} is 0x{body[error.start]:02x}: {error.reason}"
-        raise Unparsable("require_utf8", problem, _AS_UTF8) from None
-
-
 def _read(text: str) -> Any:  # noqa: ANN401 - a JSON document may be anything
     """Read JSON with Python's parser, and take its liberties away: NaN, repeated keys and unbounded numbers."""
+    constant = partial(BadNumber, rule="json")
     try:
         return json.loads(
-            text,
-            object_pairs_hook=_Pairs,
-            parse_int=_number,
-            parse_float=_number,
-            parse_constant=lambda literal: BadNumber(literal, "json"),
+            text, object_pairs_hook=_Pairs, parse_int=_number, parse_float=_number, parse_constant=constant
         )
     except json.JSONDecodeError as error:
         raise _not_json(text, error) from None
@@ -178,9 +165,17 @@ class Parsed:
             case _Pairs():
                 return self._object(value, path)
             case list():
-                return self._array(value, path)
-            case BadNumber():
-                self._number(value, path)
+                if len(value) > (most := self.rules.max_array_length):
+                    problem = f"the array has {len(value):,} elements, more than {most:,}"
+                    self._find(path, "max_array_length", problem, "shorten it, or split the intent", ThreatLevel.LOW)
+                return [self.build(inner, (*path, index)) for index, inner in enumerate(value)]
+            case BadNumber(literal, "json"):
+                problem, remedy = f"{shown(literal)} is no JSON number", "write a finite number or leave it out"
+                self._find(path, "json", problem, remedy, ThreatLevel.NONE)
+            case BadNumber(literal, rule):
+                limit = "a whole number must fit into 64 bits, any other into a double of at most 128 characters"
+                problem = f"{shown(literal)} is out of range: {limit}"
+                self._find(path, rule, problem, "write a number in that range")
         return value
 
     def _object(self, pairs: _Pairs, path: Path) -> dict[str, Any]:
@@ -195,21 +190,6 @@ class Parsed:
                 self._find((*path, name), "unique_keys", f"{problem} value they take", "keep one of them")
             fields[name] = self.build(value, (*path, name))
         return fields
-
-    def _array(self, values: list[Any], path: Path) -> list[Any]:
-        if len(values) > self.rules.max_array_length:
-            problem = f"the array has {len(values):,} elements, more than {self.rules.max_array_length:,}"
-            self._find(path, "max_array_length", problem, "shorten it, or split the intent", ThreatLevel.LOW)
-        return [self.build(value, (*path, index)) for index, value in enumerate(values)]
-
-    def _number(self, value: BadNumber, path: Path) -> None:
-        literal = shown(value.literal)
-        if value.rule == "json":
-            problem, remedy = f"{literal} is no JSON number", "write a finite number or leave it out"
-            self._find(path, "json", problem, remedy, ThreatLevel.NONE)
-            return
-        limit = "a whole number must fit into 64 bits, any other into a double of at most 128 characters"
-        self._find(path, value.rule, f"{literal} is out of range: {limit}", "write a number in that range")
 
     def _string(self, text: str, path: Path, *, is_key: bool = False) -> str:
         """Put a string into NFC, or refuse it for what makes that costly."""

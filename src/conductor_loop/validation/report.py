@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -18,15 +18,8 @@ MAX_VIOLATIONS = 100
 CHECKS: Mapping[str, frozenset[str]] = {
     "require_utf8": frozenset({"require_utf8"}),
     "size_limits": frozenset(
-        {
-            "max_file_size",
-            "max_field_length",
-            "max_array_length",
-            "max_nesting_depth",
-            "max_values",
-            "max_inspected_characters",
-            "number_range",
-        }
+        {"max_file_size", "max_field_length", "max_array_length", "max_nesting_depth"}
+        | {"max_values", "max_inspected_characters", "number_range"}
     ),
     "path_traversal": frozenset({"path_traversal", "max_depth"}),
     "command_injection": frozenset({"blocked_characters", "blocked_keywords"}),
@@ -37,8 +30,7 @@ CHECKS: Mapping[str, frozenset[str]] = {
 """The specification's security checks, by its names, and the rules that each stands for."""
 
 _SHOWN = 48  # characters of an offending value in a message: enough to recognise it
-_SHOWN_PATH = 160
-_SHOWN_MESSAGE = 800
+_SHOWN_PATH, _SHOWN_MESSAGE = 160, 800  # likewise
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}")
 
 
@@ -98,39 +90,33 @@ class Report:
 def summarize(
     stages: Iterable[tuple[Cause, Iterable[Finding]]], ran: Collection[str] = CHECKS, intent: Intent | None = None
 ) -> Report:
-    """Add up the findings of all stages, in the specification's order: the first finding's stage is the cause.
+    """Add up what each stage found, in the specification's order; ``ran`` are the checks of ``CHECKS`` that were made.
 
-    Args:
-        stages: What each stage found, and its cause.
-        ran: The checks of ``CHECKS`` that were made.
-        intent: What the file holds if nothing was found.
-
+    The first finding's stage is the cause; if there is none, the file holds ``intent``.
     """
     found = [(cause, finding) for cause, findings in stages for finding in findings]
     broken = {finding.rule for _, finding in found}
+    violations = tuple(finding.violation() for _, finding in found[:MAX_VIOLATIONS])
+    if more := len(found) - len(violations):
+        message = f"$ breaks and_more: {more:,} further violations are not listed; fix these first"
+        violations = (*violations, Violation("$", "and_more", message))
     return Report(
         valid=not found,
         security_checks={check: check in ran and not rules & broken for check, rules in CHECKS.items()},
-        violations=_violations([finding for _, finding in found]),
+        violations=violations,
         threat_level=max((finding.threat for _, finding in found), default=ThreatLevel.NONE),
         cause=found[0][0] if found else None,
         intent=None if found else intent,
     )
 
 
-def _violations(found: Sequence[Finding]) -> tuple[Violation, ...]:
-    words = tuple(finding.violation() for finding in found[:MAX_VIOLATIONS])
-    if more := len(found) - len(words):
-        message = f"$ breaks and_more: {more:,} further violations are not listed; fix these first"
-        return (*words, Violation("$", "and_more", message))
-    return words
-
-
 def shown(value: Any) -> str:  # noqa: ANN401 - a value of a JSON document may be anything
     """Word an offending value: shortened, quoted, and every character that does not print as an escape."""
     match value:
-        case str():
-            return f'"{_escaped(value[:_SHOWN])}{"..." if len(value) > _SHOWN else ""}"'
+        case str():  # as JSON, but an umlaut stays readable
+            few, dots = value[:_SHOWN], "..." if len(value) > _SHOWN else ""
+            chars = (char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in few)
+            return f'"{"".join(chars)}{dots}"'
         case dict():
             return f"an object of {len(value)}"
         case list():
@@ -152,8 +138,3 @@ def _step(step: str | int) -> str:
 
 def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[:length] + "..."
-
-
-def _escaped(text: str) -> str:
-    """Escape as JSON does, but only what does not print: an umlaut stays readable, a terminal sequence is inert."""
-    return "".join(char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in text)

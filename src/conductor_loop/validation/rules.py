@@ -34,7 +34,6 @@ SYSTEM_NAMESPACES = (
 
 
 def _limit(default: int, least: int, most: int) -> Any:  # noqa: ANN401 - a field
-    """Declare a limit, with the least and the most that it may be set to."""
     return field(default=default, metadata={"bounds": (least, most)})
 
 

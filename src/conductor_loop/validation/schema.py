@@ -7,6 +7,7 @@ line feed, and one error stands for all unknown fields.
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -16,7 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from conductor_loop.validation.parsing import BadNumber
-from conductor_loop.validation.report import Finding, shown
+from conductor_loop.validation.report import Finding, ThreatLevel, shown
 from conductor_loop.validation.rules import Rules
 
 _DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
@@ -48,23 +49,25 @@ _WORDS = {  # of a keyword: what is wrong, and what to do
     "uniqueItems": ("{value} has a value twice", "name each once"),
 }
 
+_TIMEOUT = re.compile(r"([0-9]+)([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_LONGEST = 9  # digits of a timeout worth multiplying
+# What another schema may not allow: these keywords of the packaged one, for these fields, and the rule that each is.
+_POLICY_KEYWORDS = {"pattern", "minLength", "maxLength", "enum", "minimum", "maximum"}
+_FIELDS = {"target": "dns_1123", "namespace": "dns_1123", "replicas": "max_replicas", "priority": "priority"}
+
 
 class BrokenSchema(ValueError):  # noqa: N818 - reads as what it is
     """The schema itself cannot be used; the message says why."""
 
 
-def packaged_schema() -> dict[str, Any]:
+def packaged_schema() -> Any:  # noqa: ANN401 - a JSON document
     """Read the published contract, ``intent.schema.json``."""
-    text = resources.files("conductor_loop").joinpath("schemas", "intent.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return json.loads(resources.files("conductor_loop").joinpath("schemas", "intent.schema.json").read_text("utf-8"))
 
 
 def findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 - a document may be anything
-    """Find every rule of the schema that the document breaks, in document order where the schema decides one.
-
-    Raises BrokenSchema if the rules name a schema that cannot be used.
-    """
+    """Find every rule of the schema that the document breaks, in document order. Raises BrokenSchema."""
     for error in errors(document, compiled(rules.schema, rules.max_replicas)):
         problem, remedy = words(error, shown(error.instance))
         yield Finding(tuple(error.absolute_path), error.validator or "false", problem, remedy)
@@ -82,25 +85,26 @@ def errors(document: Any, validator: Any) -> Iterator[Any]:  # noqa: ANN401 - in
 
 @lru_cache(maxsize=8)
 def compiled(text: str | None, max_replicas: int) -> Any:  # noqa: ANN401 - jsonschema makes the class at run time
-    """Make a schema ready for use, once per process.
-
-    ``text`` is the schema to use instead of the packaged one; ``max_replicas`` replaces the packaged schema's maximum
-    only. Raises BrokenSchema.
-    """
-    if text is None:
-        schema = packaged_schema()
-        schema["properties"]["replicas"]["maximum"] = max_replicas
-    else:
-        schema = _load(text)
+    """Compile ``text``, or the packaged schema with another maximum of replicas. Raises BrokenSchema."""
+    try:
+        schema = packaged_schema() if text is None else json.loads(text)
+        if text is None:
+            schema["properties"]["replicas"]["maximum"] = max_replicas
+        else:
+            Draft7Validator.check_schema(schema, format_checker=Draft7Validator.FORMAT_CHECKER)  # patterns, too
+    except SchemaError as error:
+        raise BrokenSchema(f"{error.json_path}: {error.message}") from None
+    except (ValueError, RecursionError) as error:
+        raise BrokenSchema(f"it is no JSON document: {error}") from None
     return DIALECT(schema, registry=Registry())  # an empty registry: a $ref never opens a connection
 
 
-def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+def _pattern(_: object, pattern: str, instance: object, __: object) -> Iterator[ValidationError]:
     if isinstance(instance, str) and not ecma_pattern(pattern).search(instance):
         yield ValidationError("")
 
 
-def _required(_: Any, names: list[str], instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+def _required(_: object, names: list[str], instance: object, __: object) -> Iterator[ValidationError]:
     if isinstance(instance, dict):
         yield from (ValidationError("", path=[name]) for name in names if name not in instance)
 
@@ -123,26 +127,17 @@ def ecma_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(_DOLLAR.sub(lambda match: match[1] or r"\Z", pattern), re.ASCII)
 
 
-def _load(text: str) -> Any:  # noqa: ANN401 - a schema may be true or false, too
-    try:
-        schema = json.loads(text)
-        Draft7Validator.check_schema(schema, format_checker=Draft7Validator.FORMAT_CHECKER)  # patterns, too
-    except SchemaError as error:
-        raise BrokenSchema(f"{error.json_path}: {error.message}") from None
-    except (ValueError, RecursionError) as error:
-        raise BrokenSchema(f"it is no JSON document: {error}") from None
-    return schema
-
-
 def words(error: Any, value: str) -> tuple[str, str]:  # noqa: ANN401 - see above
     """Word an error of the dialect: what is wrong with ``value``, as it is shown, and what to do."""
     limit = error.validator_value
     match error.validator:
         case "additionalProperties" if limit is False:
-            return "the field is unknown", f"remove it, or move it into metadata; known are {_known(error.schema)}"
+            known = ", ".join(map(str, error.schema.get("properties", {}))) or "none"
+            return "the field is unknown", f"remove it, or move it into metadata; known are {known}"
         case "type":
             quoted = ", without quotes" if isinstance(error.instance, str) else ""
-            return f"{value} is not {_kinds(limit)}", f"write {_kinds(limit)}{quoted}"
+            kinds = " or ".join(_KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit))
+            return f"{value} is not {kinds}", f"write {kinds}{quoted}"
         case "enum":
             return f"{value} is not allowed", f"write one of {', '.join(map(shown, limit))}"
         case "pattern":
@@ -154,9 +149,29 @@ def words(error: Any, value: str) -> tuple[str, str]:  # noqa: ANN401 - see abov
     return problem.format(**given), remedy.format(**given)
 
 
-def _kinds(limit: Any) -> str:  # noqa: ANN401 - a type's name, or a list of them
-    return " or ".join(_KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit))
+def policy_findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: ANN401 - see above
+    """Find every business rule that the document breaks; a field of the wrong type is the schema's to report."""
+    if not isinstance(document, dict):
+        if rules.schema is not None:
+            yield Finding((), "type", f"{shown(document)} is no intent", "write one JSON object")
+        return
+    namespace, patterns = document.get("namespace"), ("kube-*", *rules.system_namespaces)
+    if isinstance(namespace, str) and any(fnmatchcase(namespace, pattern) for pattern in patterns):
+        problem, remedy = f"{shown(namespace)} is a system namespace", "name the namespace of your own workload"
+        yield Finding(("namespace",), "system_namespaces", problem, remedy, ThreatLevel.MEDIUM)
+    yield from _timeout(document.get("timeout"), rules)
+    for error in errors(document, compiled(None, rules.max_replicas)) if rules.schema is not None else ():
+        field = error.absolute_path[0]  # the packaged schema, where it is used, says these itself
+        if field in _FIELDS and error.validator in _POLICY_KEYWORDS:
+            yield Finding((field,), _FIELDS[field], *words(error, shown(error.instance)))
 
 
-def _known(schema: dict[str, Any]) -> str:
-    return ", ".join(map(str, schema.get("properties", {}))) or "none"
+def _timeout(timeout: object, rules: Rules) -> Iterator[Finding]:
+    match = _TIMEOUT.fullmatch(timeout) if isinstance(timeout, str) else None
+    if match is None:
+        return
+    digits, unit = match[1].lstrip("0") or "0", match[2]
+    seconds = int(digits) * _SECONDS[unit] if len(digits) <= _LONGEST else rules.max_timeout_seconds + 1
+    if not 0 < seconds <= rules.max_timeout_seconds:
+        problem = f"{shown(timeout)} is not from 1 second to {rules.max_timeout_seconds:,} seconds"
+        yield Finding(("timeout",), "timeout", problem, "write such as 30s, or leave it out")

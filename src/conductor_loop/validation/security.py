@@ -2,17 +2,24 @@
 
 The list is a courtesy, not the wall: porch is started with an argument list and without a shell, and names that become
 paths are held to strict patterns by the schema. The list catches what other programs might do with the text.
+
+Characters that do not show: names, ids and keys need none of these. Prose does: a joiner between the letters of a
+script that joins (Persian, Hindi), a directional mark beside letters that are written from right to left, and what
+emoji and ideographs are made of. The library ``regex`` carries Unicode's own data.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from conductor_loop.validation.parsing import Place
-from conductor_loop.validation.report import Finding, ThreatLevel, shown
+from conductor_loop.validation.report import Finding, Path, ThreatLevel, shown
 from conductor_loop.validation.rules import Rules, SecurityMode
-from conductor_loop.validation.text import bare, hidden_characters, is_stackable, is_unassigned, named
+
+if TYPE_CHECKING:
+    import regex
 
 PROSE = frozenset({"reason", "metadata"})  # fields whose values reach no path and no argument list
 
@@ -32,9 +39,36 @@ _RELAXED = (
     "configuration)"
 )
 _DECODED = ", percent-encoded"
-
 type Readings = dict[str, str]
 """What a text may be read as, each with how; the last one is what is left when everything is decoded."""
+
+MAX_MARKS = 30
+"""Combining marks in a row: the bound of Unicode's Stream-Safe Text Format (UAX #15, section 13).
+
+No language needs more, and sorting a long run of them costs quadratic time.
+"""
+
+# Three Tibetan vowel signs count as starters, but decompose into combining marks.
+_DISGUISED_MARKS = "\u0f73\u0f75\u0f81"
+_CONTROL_NAMES = {"\0": "NULL", "\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\x1b": "ESCAPE"}
+_LONG_RUN = b"\x01" * (MAX_MARKS + 1)
+# Default_Ignorable_Code_Point (Unicode 18): what a program may ignore, and a reader never sees.
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
+
+# A text without any other, without two dots and without a part of such a word, holds nothing that any rule refuses.
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _.,:='\"!?+*@#<>~^-"
+
+
+class Place(NamedTuple):
+    """A string of a document: where it is, and whether it is a key."""
+
+    path: Path
+    text: str
+    is_key: bool
 
 
 def findings(inspected: Iterable[Place], rules: Rules) -> Iterator[Finding]:
@@ -143,3 +177,91 @@ def _names(word: str) -> int:
 def _listing(chars: list[str]) -> str:
     few = ", ".join(map(named, chars[:3]))
     return f"{few} and {len(chars) - 3} more" if len(chars) > 3 else few  # noqa: PLR2004 - three are enough to go by
+
+
+def is_plain(text: str) -> bool:
+    """Whether a glance is enough: ASCII, with nothing to decode or to fold, no path, and no word of the list."""
+    if not text.isascii() or text.encode().translate(None, _PLAIN) or ".." in text:
+        return False
+    lower = text.lower()
+    has_short = "rm" in lower or "nc" in lower or "del" in lower  # "format" holds "rm", and "ncat" holds "nc"
+    return not (has_short or "curl" in lower or "wget" in lower)
+
+
+def is_stackable(text: str) -> bool:
+    """Whether no more than ``MAX_MARKS`` combining marks follow each other, so that normalising takes linear time."""
+    if text.isascii():
+        return True
+    for disguised in _DISGUISED_MARKS:
+        text = text.replace(disguised, "\u0f71")
+    return _LONG_RUN not in bytes(map(bool, map(unicodedata.combining, text)))
+
+
+def bare(text: str) -> str:
+    """Take out what does not show: what a reader sees, and what a program that ignores the rest would read."""
+    return _IGNORABLE.sub("", text)
+
+
+def named(char: str) -> str:
+    """Word a character: its code point and its name, such as ``U+200B ZERO WIDTH SPACE``."""
+    name = unicodedata.name(char, _CONTROL_NAMES.get(char, ""))
+    return f"U+{ord(char):04X} {name}".rstrip()
+
+
+# Format, private-use and unassigned characters, separators of lines and paragraphs, and what programs may ignore. The
+# marks over numbers that Arabic and Syriac write (U+0600) are of category Cf, too, but show.
+_HIDDEN = (
+    r"[[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]--[\p{Prepended_Concatenation_Mark}]]"
+)
+# Unassigned by now. Emoji of tomorrow have their code points set aside already, and are emoji today.
+_UNASSIGNED = r"[\p{Cn}--[\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]]"
+# A letter or sign of a script whose letters take another form beside each other: Arabic, Mongolian, the Indic scripts.
+_JOINING = r"[\p{jt=D}\p{jt=L}\p{jt=R}[[\p{L}\p{M}]--[\p{InSC=Other}]]]"
+_RIGHT_TO_LEFT = r"[[\p{bc=R}\p{bc=AL}]&&\p{L}]"
+_PICTOGRAPH = r"\p{Extended_Pictographic}"
+_HONEST = rf"""
+    # a joiner, and no second one, beside a letter that joins; no word of another script is parted by it
+    (?: (?<= {_JOINING} \p{{Mn}}{{0,4}}) | (?<= [\p{{L}}\p{{N}}\p{{Pe}}\p{{Pf}}]) (?= [\u200c\u200d] {_JOINING}) )
+    [\u200c\u200d] (?! [\u200c\u200d])
+    # a directional mark, and no second one, whose nearest letter is written from right to left
+  | (?<! [\u200e\u200f\u061c]) [\u200e\u200f\u061c] (?! [\u200e\u200f\u061c])
+    (?: (?<= {_RIGHT_TO_LEFT} \P{{L}}{{1,16}}) | (?= \P{{L}}{{0,16}} {_RIGHT_TO_LEFT}) )
+    # the text or the emoji form of a sign, and the keys of a telephone
+  | (?<= [[\p{{Emoji}}\p{{So}}]--[0-9\#*]]) [\ufe0e\ufe0f]
+  | (?<= [0-9\#*]) \ufe0f (?= \u20e3)
+    # several emoji as one, such as an astronaut or a rainbow flag
+  | (?<= {_PICTOGRAPH} [\ufe0f\p{{Emoji_Modifier}}]{{0,2}}) \u200d (?= {_PICTOGRAPH})
+    # the flags of England, Scotland and Wales
+  | (?<= \U0001f3f4) \U000e0067\U000e0062 (?: \U000e0065\U000e006e\U000e0067 | \U000e0073\U000e0063\U000e0074
+      | \U000e0077\U000e006c\U000e0073 ) \U000e007f
+    # one form of an ideograph, or of a Mongolian letter
+  | (?<= \p{{Unified_Ideograph}}) [\ufe00-\ufe02\U000e0100-\U000e01ef]
+  | (?<= \p{{Script=Mongolian}}) [\u180b-\u180f] (?! [\u180b-\u180f])
+    # the emoji of tomorrow
+  | [{_PICTOGRAPH}&&\p{{Cn}}]
+"""
+
+
+@cache
+def _compiled(pattern: str) -> "regex.Pattern[str]":
+    import regex  # noqa: PLC0415 - 3 % of a start, and most text has no such character
+
+    return regex.compile(pattern, regex.V1 | regex.VERBOSE)
+
+
+def hidden_characters(text: str, *, prose: bool) -> list[str]:
+    """List the characters that do not show, reorder what is shown, or have no agreed meaning; each once.
+
+    In ``prose`` those count that are where no honest text has them. Surrogates are the parser's.
+    """
+    # Nearly always, a glance is enough; Python's own data is older, and a braille blank counts as printable there.
+    if text.isascii() or (text.isprintable() and "\u2800" not in text and not _IGNORABLE.search(text)):
+        return []
+    if prose:
+        text = _compiled(_HONEST).sub("", text)
+    return sorted(set(_compiled(_HIDDEN).findall(text)))
+
+
+def is_unassigned(char: str) -> bool:
+    """Whether Unicode has given a code point no character yet: newer text may have one there."""
+    return bool(_compiled(_UNASSIGNED).match(char))

@@ -1,6 +1,5 @@
 import pytest
 
-from conductor_loop.config.typed import Certificate
 from conductor_loop.tokens import Scope
 from tests.serving import Api, body
 
@@ -35,7 +34,7 @@ def test_a_scope_that_is_lacking_is_named() -> None:
 
 def test_a_known_client_certificate_has_its_scopes() -> None:
     api = Api()
-    api.serve(certificates=(Certificate("CN=scraper", frozenset({"metrics"})),))
+    api.serve(certificates={"CN=scraper": frozenset({"metrics"})})
     certificate = {"clientCert": {"subjectDN": "CN=scraper"}}
     assert api.ask("GET", "/metrics", identity=certificate)["statusCode"] == 200
     assert api.ask("GET", "/intents", identity=certificate)["statusCode"] == 403

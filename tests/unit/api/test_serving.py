@@ -1,5 +1,4 @@
 from conductor_loop.config import load
-from conductor_loop.config.typed import Certificate
 
 BASE = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_QUEUE_NORMAL": "https://sqs/normal"}
 
@@ -19,7 +18,7 @@ def test_the_most_workers_are_those_of_all_queues_times_the_batch() -> None:
 
 def test_client_certificates_have_the_scopes_that_the_document_gives_them() -> None:
     document = {"api": {"client_certificates": [{"subject": "CN=scraper", "scopes": ["metrics"]}]}}
-    assert load(document, BASE).serving.certificates == (Certificate("CN=scraper", frozenset({"metrics"})),)
+    assert load(document, BASE).serving.certificates == {"CN=scraper": frozenset({"metrics"})}
 
 
 def test_the_role_of_the_api_may_put_critical_intents_beside_those_that_the_configuration_names() -> None:

@@ -6,7 +6,7 @@ import pytest
 import regex
 
 from conductor_loop.validation import Rules, SecurityMode, ThreatLevel, inspect
-from conductor_loop.validation.text import bare
+from conductor_loop.validation.security import bare
 from tests.unit.validation.intents import STANDARD, body, broken_rules
 
 HONEST = {

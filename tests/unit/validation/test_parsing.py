@@ -3,7 +3,7 @@ import json
 import pytest
 
 from conductor_loop.errors import Cause, Rejected
-from conductor_loop.validation import Rules, check_name, check_size, inspect, validate, validate_file
+from conductor_loop.validation import Rules, check_name, check_size, inspect, validate
 from tests.unit.validation.intents import body, broken_rules
 
 
@@ -180,7 +180,7 @@ def test_a_key_that_breaks_the_naming_convention_is_e001(key: str) -> None:
 
 
 def test_a_file_of_a_good_name_is_the_intent_that_it_holds() -> None:
-    assert validate_file("intent-a.json", body(), Rules()) == validate(body())
+    assert validate(body(), Rules(), "intent-a.json") == validate(body())
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,14 @@ def test_a_file_of_a_good_name_is_the_intent_that_it_holds() -> None:
 )
 def test_a_file_of_a_wrong_name_is_refused_for_that_and_for_its_content(content: bytes, rules: list[str]) -> None:
     with pytest.raises(Rejected) as caught:
-        validate_file("a.json", content, Rules())
+        validate(content, Rules(), "a.json")
     assert caught.value.cause is Cause.INVALID_NAME
     assert [violation.rule for violation in caught.value.violations] == rules
 
 
 def test_a_file_that_is_too_large_is_refused_for_its_name_as_well() -> None:
     with pytest.raises(Rejected) as caught:
-        validate_file("a.json", body(), Rules(max_file_bytes=1))
+        validate(body(), Rules(max_file_bytes=1), "a.json")
     assert [violation.rule for violation in caught.value.violations] == ["name", "max_file_size"]
 
 
