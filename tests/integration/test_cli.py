@@ -9,7 +9,7 @@ from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
 from conductor_loop.app import Message
-from conductor_loop.cli import main, redrive
+from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
@@ -413,13 +413,15 @@ def test_looking_at_dead_letters_ends_where_the_first_are_visible_again(
     assert len(set(result.stdout.splitlines())) >= 10
 
 
-def test_dead_letters_go_back_to_their_queues(aws: boto3.session.Session) -> None:
+def test_dead_letters_go_back_to_their_queues(aws: boto3.session.Session, stacks: dict[str, dict[str, str]]) -> None:
     client: Any = aws.client("sqs")
     urls = {name: client.create_queue(QueueName=name)["QueueUrl"] for name in ("dead", "high", "normal", "low")}
+    stacks["another"] = {f"{name.title()}Queue": url for name, url in urls.items()} | {"DeadLetterQueue": urls["dead"]}
     body = Message(Handoff(BUCKET, "intent-a.json", "v1"), Priority.HIGH).body
-    client.send_message(QueueUrl=urls["dead"], MessageBody=body)
-    queues = {Priority(name): url for name, url in urls.items() if name != "dead"}
-    moved = redrive.move(client, urls["dead"], queues)  # moto, like the embedded AWS, has no message-move task
-    assert moved == 1
+    for letter in (body, "nonsense"):
+        client.send_message(QueueUrl=urls["dead"], MessageBody=letter)
+    result = run("redrive", "--stack", "another", "--output", "json")
+    assert (json.loads(result.stdout), result.stderr) == ({"moved": 2}, "2 moved back\n")
     assert client.receive_message(QueueUrl=urls["high"])["Messages"][0]["Body"] == body
+    assert client.receive_message(QueueUrl=urls["normal"])["Messages"][0]["Body"] == "nonsense"
     assert "Messages" not in client.receive_message(QueueUrl=urls["dead"])

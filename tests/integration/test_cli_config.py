@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.cli import aws, configuration, main
+from conductor_loop.cli import aws, config, main
 
 DATA = Path(__file__).parents[1] / "data"
 ENVIRONMENT = {"CONDUCTOR_STATE_TABLE": "state", "CONDUCTOR_CONFIG_MAX_AGE": "9s", "CONDUCTOR_MAX_WORKERS": "8"}
@@ -23,7 +23,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
     monkeypatch.setattr(aws, "outputs", lambda _: outputs)
-    monkeypatch.setattr(configuration, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
+    monkeypatch.setattr(config, "_function", lambda _: {"Environment": {"Variables": ENVIRONMENT}})
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/stack/config", Value='{"log_level": "debug"}', Type="String")
         yield
@@ -148,7 +148,7 @@ def test_a_stack_without_a_document_goes_by_its_defaults_and_the_first_push_make
 
 def test_push_seals_the_document_with_the_key_of_the_stack(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-    monkeypatch.setattr(configuration, "_function", lambda _: {"KMSKeyArn": key})
+    monkeypatch.setattr(config, "_function", lambda _: {"KMSKeyArn": key})
     boto3.client("ssm").delete_parameter(Name="/stack/config")
     document.write_text('{"mode": "direct"}')
     assert run("push", document).exit_code == 0
@@ -188,12 +188,12 @@ def test_whether_porch_can_be_run_is_what_the_stack_says(
 ) -> None:
     layers = [{"Arn": "arn:aws:lambda:us-east-1:1:layer:porch:1"}]
     function = {"Environment": {"Variables": {"CONDUCTOR_PORCH_PATH": "/opt/bin/porch"}}, "Layers": layers}
-    monkeypatch.setattr(configuration, "_function", lambda _: function)
+    monkeypatch.setattr(config, "_function", lambda _: function)
     Ready.answer = (status, text)
     with HTTPServer(("127.0.0.1", 0), Ready) as server:
         Thread(target=server.handle_request).start()
         api = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setattr(aws, "outputs", lambda _: {"ConductorFunction": "conductor", "ApiUrl": api})
-        probes = configuration.probes("stack")
-        found = configuration.inspect("{}", {}, {"porch_path": probes["porch_path"]})
-    assert says in next(line for line in found.lines if "Porch" in line)
+        probes = config.probes("stack")
+        _, lines = config.inspect("{}", {}, {"porch_path": probes["porch_path"]})
+    assert says in next(line for line in lines if "Porch" in line)

@@ -16,8 +16,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from click.testing import CliRunner, Result
 
-from conductor_loop.cli import configuration, main
-from conductor_loop.cli.sending import Follower, Sent
+from conductor_loop.cli import config, main
+from conductor_loop.cli.submit import Sent, look
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -32,7 +32,7 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     """Deploy a stack whose pipeline works whenever somebody waits for it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
-    monkeypatch.setattr(configuration, "_function", lambda _: {"Environment": environment, "Timeout": 120})
+    monkeypatch.setattr(config, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
         "StateTable": TABLE,
@@ -291,13 +291,13 @@ def test_what_s3_does_not_take_is_said_and_exits_with_4(tmp_path: Path, stacks: 
 
 @pytest.mark.long
 def test_an_intent_is_followed_until_its_input_was_moved_and_not_only_decided(world: World) -> None:
-    handoff, follower = world.drop(), Follower(TABLE)
+    handoff = world.drop()
     sent = Sent("intent-a.json", handoff)
     remove, world.bucket.remove = world.bucket.remove, lambda _: None
     admit.answer(world.app, handoff, world.deadline)
-    assert follower.look([sent]) == [sent]
+    assert look([sent], TABLE) == [sent]
     assert sent.document, "decided"
     world.drop()  # a newer version of the name is another intent
-    assert follower.look([sent]) == [sent]
+    assert look([sent], TABLE) == [sent]
     remove(handoff)
-    assert follower.look([sent]) == []
+    assert look([sent], TABLE) == []

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from conductor_loop.cli import aws, configuration, main
+from conductor_loop.cli import aws, config, main
 from conductor_loop.storage import sdk
 from conductor_loop.tokens import Document, Scope, Tokens, UnreadableTokens, mint
 from conductor_loop.tokens.secretsmanager import TokensSecret
@@ -28,7 +28,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     outputs = {"TokensSecret": SECRET, "ConfigParameter": "/stack/config", "ConductorFunction": "conductor"}
     monkeypatch.setattr(aws, "outputs", lambda _: outputs)
-    monkeypatch.setattr(configuration, "_function", lambda _: {})
+    monkeypatch.setattr(config, "_function", lambda _: {})
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/stack/config", Value="{}", Type="String")
         boto3.client("secretsmanager").create_secret(Name=SECRET, SecretString='{"tokens": []}')

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from conductor_loop.cli import bucket, configuration, main
+from conductor_loop.cli import config, intents, main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -24,7 +24,7 @@ from tests.integration.conftest import TABLE
 def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE, "CONDUCTOR_PROCESSING_PRIORITY_QUEUES": "false"}}
-    monkeypatch.setattr(configuration, "_function", lambda _: {"Environment": environment, "Timeout": 120})
+    monkeypatch.setattr(config, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
         "StateTable": TABLE,
@@ -163,7 +163,7 @@ def test_where_not_all_that_waits_can_be_looked_at_nothing_is_sent(
 ) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
-    monkeypatch.setattr(bucket, "_MOST_WAITING", 1)
+    monkeypatch.setattr(intents, "_MOST_WAITING", 1)
     for file in ("intent-c.json", "intent-d.json"):
         world.drop(file, intent(target="other"))
     result = run("intent-b.json")

@@ -9,8 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from conductor_loop.cli.configuration import inspect
-from conductor_loop.cli.encryption import STATE, Stores, look
+from conductor_loop.cli.config import STATE, Store, encryption_status, find_stores, inspect
 from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
 
@@ -57,36 +56,36 @@ def made(key: str = "", *, managed_queue: str = "true", logs_key: str | None = N
     ]
 
 
-def report(flag: bool, stores: Callable[[], Stores]) -> tuple[bool, str]:
+def report(flag: bool, stores: Callable[[], list[Store]], key: str = "") -> tuple[bool, str]:
     """Inspect a document that says whether the state is to be encrypted; the verdict, and the line about it."""
-    probes = {"security.encryption.state_encryption": lambda: stores().verdict(STATE)}
-    found = inspect(json.dumps({"security": {"encryption": {"state_encryption": flag}}}), {}, probes)
-    return found.passed, next(line for line in found.lines if line.startswith("- State encryption"))
+    probes = {"security.encryption.state_encryption": lambda: encryption_status(stores(), key, STATE)}
+    passed, lines = inspect(json.dumps({"security": {"encryption": {"state_encryption": flag}}}), {}, probes)
+    return passed, next(line for line in lines if line.startswith("- State encryption"))
 
 
 def test_without_a_key_of_its_own_the_stack_is_encrypted_with_those_of_aws() -> None:
-    found = look(made(), "")
+    found = find_stores(made(), "")
     told = "1 bucket, 1 table, 1 queue, 1 secret: encrypted with keys of AWS"
     assert report(flag=True, stores=lambda: found) == (True, f"- State encryption: true ({told})")
 
 
 def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
     key = new_key()
-    found = look(made(key), key)
-    assert found.verdict(STATE).endswith(f"encrypted with {key}")
-    assert found.verdict(["log group"]) == f"1 log group: encrypted with {key}"
+    found = find_stores(made(key), key)
+    assert encryption_status(found, key, STATE).endswith(f"encrypted with {key}")
+    assert encryption_status(found, key, ["log group"]) == f"1 log group: encrypted with {key}"
 
 
 def test_a_configuration_is_a_store_once_it_was_pushed_and_pushed_again_it_has_the_key() -> None:
     key, client = new_key(), boto3.client("ssm")
-    assert look([NAMES], key).found == ()
+    assert find_stores([NAMES], key) == []
     parameter = ConfigParameter(lambda: client, NAMES[1])
     parameter.put("{}", "")
-    assert look([NAMES], "").verdict(STATE) == "1 parameter: encrypted with keys of AWS"
+    assert encryption_status(find_stores([NAMES], ""), "", STATE) == "1 parameter: encrypted with keys of AWS"
     with pytest.raises(OSError, match=f"not with {key}: parameter /stack/config; push the configuration again"):
-        look([NAMES], key).verdict(STATE)
+        encryption_status(find_stores([NAMES], key), key, STATE)
     parameter.put('{"mode": "direct"}', key)
-    assert look([NAMES], key).verdict(STATE) == f"1 parameter: encrypted with {key}"
+    assert encryption_status(find_stores([NAMES], key), key, STATE) == f"1 parameter: encrypted with {key}"
     assert (parameter.newest().text, parameter.newest().version) == ('{"mode": "direct"}', "2")
     assert [one.text for one in parameter.earlier()] == ["{}"]
 
@@ -94,11 +93,11 @@ def test_a_configuration_is_a_store_once_it_was_pushed_and_pushed_again_it_has_t
 def test_stores_with_another_key_are_named() -> None:
     key = new_key()
     with pytest.raises(OSError, match=f"not with {key}: log group /logs; deploy the stack again"):
-        look(made(key, logs_key=""), key).verdict(["log group"])
+        encryption_status(find_stores(made(key, logs_key=""), key), key, ["log group"])
 
 
 def test_a_store_in_the_clear_fails_where_encryption_was_asked_for_and_is_told_where_not() -> None:
-    found = look(made(managed_queue="false"), "")
+    found = find_stores(made(managed_queue="false"), "")
     told = "not encrypted: queue high; deploy the stack again"
     assert report(flag=True, stores=lambda: found) == (False, f"- State encryption: true (FAILED: {told})")
     assert report(flag=False, stores=lambda: found) == (True, f"- State encryption: false ({told})")
@@ -108,7 +107,7 @@ def test_a_key_that_is_switched_off_fails() -> None:
     key = new_key()
     resources = made(key)
     boto3.client("kms").disable_key(KeyId=key.rpartition("/")[2])
-    passed, line = report(flag=True, stores=lambda: look(resources, key))
+    passed, line = report(flag=True, stores=lambda: find_stores(resources, key))
     assert not passed
     assert f"{key} is Disabled: nothing can be read until it is enabled again" in line
 

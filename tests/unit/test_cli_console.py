@@ -14,9 +14,9 @@ console.print_rows(("state", "name"), rows, flexible="name")
 console.note("failed", " " + "why " * 100, "red")
 """
 BAR = """
-from conductor_loop.cli.console import Progress
-with Progress("answered", 200) as bar:
-    bar.show(120, "3 failed, 10 processing, 67 queued")
+from conductor_loop.cli.console import bar
+with bar("answered", 200) as show:
+    show(120, "3 failed, 10 processing, 67 queued")
 """
 WIDTHS = [40, 80, 160]
 

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from conductor_loop.cli import answers, main
+from conductor_loop.cli import intents, main
 from conductor_loop.cli.common import Duration, suggest
 from dev import commands
 from tests.terminals import shown
@@ -82,12 +82,12 @@ def test_both_spellings_of_a_state_are_taken_and_one_is_shown(word: str, other: 
     ],
 )
 def test_a_name_that_is_nearly_one_is_suggested(typed: str, meant: str) -> None:
-    assert answers.correction(typed) == f"; did you mean {meant}?"
+    assert intents.correction(typed) == f"; did you mean {meant}?"
 
 
 @pytest.mark.parametrize("name", ["intent-a.json", "read me.txt", "\x1b[2J"])
 def test_nothing_is_suggested_for_a_good_name_nor_for_a_hopeless_one(name: str) -> None:
-    assert answers.correction(name) == ""
+    assert intents.correction(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_command_that_is_like_none_leads_to_the_help() -> None:
 @pytest.mark.parametrize("name", ["intent-bad name.json", "intent-$HOME.json", "it's.json"])
 def test_a_command_to_be_typed_next_is_quoted_for_the_shell(name: str) -> None:
     assert shlex.split(suggest("status", name, "--wait", 30)) == ["conductor-loop", "status", name, "--wait", "30"]
-    typed = answers.misnamed(name, "bucket", f"failed/{name}").partition("another: ")[2]
+    typed = intents.misnamed(name, "bucket", f"failed/{name}").partition("another: ")[2]
     assert shlex.split(typed)[:4] == ["aws", "s3", "cp", f"s3://bucket/failed/{name}"]
 
 

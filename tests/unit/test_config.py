@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor_loop.cli.configuration import inspect
+from conductor_loop.cli.config import inspect
 from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.schema import Leaf, Source, effective, get, leaves, mistakes, parse, put, seconds, size
 from conductor_loop.config.typed import TokenSource, VaultAccess
@@ -182,7 +182,7 @@ def test_vault_is_spoken_to_in_private(address: str) -> None:
     document = {"secrets": {"vault": {"enabled": True, "address": address}}}
     with pytest.raises(InvalidConfig, match=r"\$\.secrets\.vault\.address"):
         load(document, TABLE)
-    assert not inspect(json.dumps(document), TABLE, {}).passed
+    assert not inspect(json.dumps(document), TABLE, {})[0]
 
 
 def _values(leaf: Leaf) -> st.SearchStrategy[Any]:

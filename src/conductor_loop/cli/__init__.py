@@ -12,7 +12,7 @@ from conductor_loop import __version__
 INTERRUPTED = 130  # an exit code
 COMMANDS = {  # in the order of their first use: module:attribute, and the first sentence of the help
     "validate": ("validator:main", "Say of each intent in FILES whether it will be accepted, and why not."),
-    "plan": ("cli.plan:plan", "Say what the intent in FILE would change, and change nothing."),
+    "plan": ("cli.packages:plan", "Say what the intent in FILE would change, and change nothing."),
     "submit": ("cli.submit:submit", "Validate the intents in FILES, send them, and follow them to the end."),
     "status": ("cli.intents:status", "Print the status of the intent NAME."),
     "list": ("cli.listing:list_", "List intents, newest first."),

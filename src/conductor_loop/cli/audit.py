@@ -15,7 +15,7 @@ import click
 from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
 from conductor_loop.audit.verify import Known, Verdict, read_status, verify
-from conductor_loop.cli import Group, answers, aws, common, console
+from conductor_loop.cli import Group, aws, common, console, intents
 from conductor_loop.cli.logs import group
 
 _SINCE = common.Duration(most=3653 * common.DAY_SECONDS)  # the longest retention of CloudWatch Logs
@@ -63,7 +63,7 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     if not entries:
         when = "entries appear there a few seconds after the event"
         wrong = f"no entry of {name} is in the audit trail yet; {when}"
-        raise common.WrongUsage(console.printable(wrong + answers.correction(name)))
+        raise common.WrongUsage(console.printable(wrong + intents.correction(name)))
 
 
 @audit.command("verify")

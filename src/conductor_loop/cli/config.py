@@ -1,18 +1,43 @@
-"""``conductor-loop config``: see and change the configuration of a stack."""
+"""``conductor-loop config``: see, check and change the configuration of a stack; whether its stores are encrypted."""
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import click
+from botocore.exceptions import ClientError
 
-from conductor_loop.cli import Group, configuration, console
+from conductor_loop.cli import Group, aws, console
 from conductor_loop.cli.common import FAILED, WrongUsage, speaks_to_aws, stack_command
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import Effective, InvalidConfig, effective, get, leaves, parse
+from conductor_loop.storage.parameters import ConfigParameter
 
+type Probe = Callable[[], str]
+"""Checks one thing of a stack; what it found, in a few words. Raises OSError, with what is wrong."""
+
+_MOST_SECONDS = 900  # that Lambda gives any function
+_ANSWER_SECONDS = 30  # API Gateway waits for 29
+_UNCHECKED = "not checked: name a stack with --stack"
+_CHECKS = (  # the specification's labels, each with its key and the result where no stack is given
+    ("Handoff directory", "handoff_dir", _UNCHECKED),
+    ("Porch path", "porch_path", _UNCHECKED),
+    ("Output directory", "out_dir", _UNCHECKED),
+    ("Log level", "log_level", "valid"),
+    ("Workers", "max_workers", "within limits"),
+    ("State encryption", "security.encryption.state_encryption", ""),
+    ("Log encryption", "security.encryption.log_encryption", ""),
+)
+STATE = ("bucket", "table", "queue", "secret", "parameter")  # kinds of stores, all but log lines
+_GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
@@ -43,15 +68,28 @@ def show(version: int | None, stack: str, *, as_json: bool) -> None:
       conductor-loop config show
       conductor-loop config show --output json
     """  # noqa: D301 - click wants the control character
-    deployed = configuration.deployed(stack)
+    known = deployed(stack)
+    name = known.parameter.name
     if version is not None:
-        click.echo(_version(deployed, version), nl=False)
+        kept = {stored.version: stored.text for stored in (*known.parameter.earlier(), known.newest)}
+        if str(version) not in kept:
+            numbers = [int(number) for number in kept if number]
+            there = f"{min(numbers)} to {max(numbers)} are kept" if numbers else "it was never pushed"
+            raise WrongUsage(f"there is no version {version} of {name}: {there}")
+        click.echo(kept[str(version)], nl=False)
         return
-    stored, known = in_force(deployed)
-    name = deployed.parameter.name
+    stored, found = in_force(known)
     said = f"version {stored.version} of {name}" if stored.version else f"{name} has no good document: defaults"
     click.echo(said, err=True)
-    click.echo(json.dumps(known.values, indent=2) if as_json else "\n".join(_rows(known)))
+    click.echo(json.dumps(found.values, indent=2) if as_json else "\n".join(_rows(found)))
+
+
+def _rows(found: Effective) -> Iterator[str]:
+    wide = max(len(leaf.dotted) for leaf in leaves())
+    for leaf in leaves():
+        value = json.dumps(get(found.values, leaf.path))
+        effect = f"  no effect; see {leaf.governed_by}" if leaf.governed_by else ""
+        yield f"{leaf.dotted:{wide}}  {value}  ({found.sources[leaf.dotted]}){effect}"
 
 
 @config.command()
@@ -64,18 +102,12 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config push config.json
     """  # noqa: D301 - click wants the control character
-    text = _read(file)
-    with _refusing():  # before any call to AWS
-        document = parse(text)
-    deployed = configuration.deployed(stack)
-    with _refusing():
-        effective(document, deployed.environment)
-    newest = deployed.newest
-    same = bool(newest.version) and text == newest.text
-    version = newest.version if same else deployed.push(text)
+    text, known, _ = _checked(file, stack)
+    same = bool(known.newest.version) and text == known.newest.text
+    version = known.newest.version if same else known.parameter.put(text, known.key)
     if as_json:
         console.print_json({"version": str(version), "changed": not same})
-    age = deployed.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
+    age = known.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     done = f"version {version} is in force within {age}; see it with: conductor-loop config show"
     click.echo(f"version {version} says the same: nothing to do" if same else done, err=True)
 
@@ -90,13 +122,8 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config diff config.json
     """  # noqa: D301 - click wants the control character
-    text = _read(file)
-    with _refusing():  # before any call to AWS
-        document = parse(text)
-    deployed = configuration.deployed(stack)
-    _, now = in_force(deployed)
-    with _refusing():
-        then = effective(document, deployed.environment)
+    _, known, then = _checked(file, stack)
+    _, now = in_force(known)
     found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
     changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
     if as_json:
@@ -106,39 +133,17 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
         click.echo(f"{key}: {json.dumps(change['now'])} -> {json.dumps(change['then'])}")
 
 
-@speaks_to_aws
-def validate(file: Path, stack: str | None) -> int:
-    """Print the report on a document (specification, "Configuration Validation"); the exit code."""
+def _checked(file: Path, stack: str) -> "tuple[str, Deployed, Effective]":
+    """Read a document, and what would be in force with it; end the command, with every problem of a broken one."""
     text = _read(file)
-    environment = os.environ if stack is None else configuration.deployed(stack).environment
-    found = configuration.inspect(text, environment, {} if stack is None else configuration.probes(stack))
-    click.echo(str(found))
-    return 0 if found.passed else FAILED
-
-
-def in_force(deployed: configuration.Deployed) -> tuple[Stored, Effective]:
-    """Find the newest version that is good, as the functions do."""
-    for stored in (deployed.newest, *deployed.parameter.earlier()):
-        try:
-            return stored, effective(parse(stored.text), deployed.environment)
-        except InvalidConfig as error:
-            click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
     try:
-        return Stored("{}", ""), effective({}, deployed.environment)
+        document = parse(text)  # before any call to AWS
+        known = deployed(stack)
+        return text, known, effective(document, known.environment)
     except InvalidConfig as error:
-        raise click.ClickException(
-            f"the function's own variables are wrong, and no document can correct them: {error}"
-        ) from None
-
-
-def _version(deployed: configuration.Deployed, version: int) -> str:
-    """Find the document of a version; end the command where there is none."""
-    kept = {stored.version: stored.text for stored in (*deployed.parameter.earlier(), deployed.newest)}
-    if str(version) in kept:
-        return kept[str(version)]
-    numbers = [int(number) for number in kept if number]
-    there = f"{min(numbers)} to {max(numbers)} are kept" if numbers else "it was never pushed"
-    raise WrongUsage(f"there is no version {version} of {deployed.parameter.name}: {there}")
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        raise click.ClickException("the document is refused; nothing was changed") from None
 
 
 def _read(file: Path) -> str:
@@ -152,20 +157,252 @@ def _read(file: Path) -> str:
         raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Print what is wrong with a document, and end the command."""
+# -- what is deployed
+
+
+class Deployed(NamedTuple):
+    """The configuration of a stack: the newest version of its document, and the environment of its function."""
+
+    parameter: ConfigParameter
+    newest: Stored
+    environment: Mapping[str, str]
+    key: str  # ARN of the key that the stack is encrypted with; empty: AWS's
+    function_seconds: float  # that an invocation has
+
+
+def deployed(stack: str) -> Deployed:
+    """Read what is in force."""
+    outputs = aws.outputs(stack)
+    parameter = ConfigParameter(partial(aws.client, "ssm"), outputs["ConfigParameter"])
+    function = _function(outputs["ConductorFunction"])
+    variables = function.get("Environment", {}).get("Variables", {})
+    key, timeout = function.get("KMSKeyArn", ""), function.get("Timeout", _MOST_SECONDS)
+    return Deployed(parameter, parameter.newest(), variables, key, timeout)
+
+
+def _function(name: str) -> Any:  # noqa: ANN401 - the response of Lambda
+    return aws.client("lambda").get_function_configuration(FunctionName=name)
+
+
+def in_force(known: Deployed) -> tuple[Stored, Effective]:
+    """Find the newest version that is good, as the functions do."""
+    for stored in (known.newest, *known.parameter.earlier()):
+        try:
+            return stored, effective(parse(stored.text), known.environment)
+        except InvalidConfig as error:
+            click.echo(f"version {stored.version} is broken, and not in force: {error}", err=True)
     try:
-        yield
+        return Stored("{}", ""), effective({}, known.environment)
     except InvalidConfig as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        raise click.ClickException("the document is refused; nothing was changed") from None
+        raise click.ClickException(
+            f"the function's own variables are wrong, and no document can correct them: {error}"
+        ) from None
 
 
-def _rows(found: Effective) -> Iterator[str]:
-    wide = max(len(leaf.dotted) for leaf in leaves())
-    for leaf in leaves():
-        value = json.dumps(get(found.values, leaf.path))
-        effect = f"  no effect; see {leaf.governed_by}" if leaf.governed_by else ""
-        yield f"{leaf.dotted:{wide}}  {value}  ({found.sources[leaf.dotted]}){effect}"
+# -- --validate-config
+
+
+@speaks_to_aws
+def validate(file: Path, stack: str | None) -> int:
+    """Print the report on a document (specification, "Configuration Validation"); the exit code."""
+    text = _read(file)
+    environment = os.environ if stack is None else deployed(stack).environment
+    passed, lines = inspect(text, environment, {} if stack is None else probes(stack))
+    click.echo("\n".join((f"Configuration validation: {'PASSED' if passed else 'FAILED'}", *lines)))
+    return 0 if passed else FAILED
+
+
+def inspect(text: str, environment: Mapping[str, str], probes: Mapping[str, Probe]) -> tuple[bool, list[str]]:
+    """Check a document: by itself, and with ``probes``, by key, against a stack; a line for each thing checked."""
+    try:
+        document = parse(text)
+        values = effective(document, environment).values
+    except InvalidConfig as error:
+        return False, [f"- {problem}" for problem in error.problems]
+    shown = [(label, get(values, tuple(key.split("."))), probes.get(key) or default) for label, key, default in _CHECKS]
+    checks = [_check(f"- {label}", value, probe) for label, value, probe in shown if probe]
+    lines = [line for _, line in checks]
+    named = [leaf for leaf in leaves() if leaf.governed_by and get(document, leaf.path) is not None]
+    if named:
+        lines.append("Without effect on Lambda, and what governs it there:")
+    return all(good for good, _ in checks), lines + [f"- {leaf.dotted}: {leaf.governed_by}" for leaf in named]
+
+
+def _check(label: str, value: object, probe: Probe | str) -> tuple[bool, str]:
+    shown = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return True, f"{label}: {shown} ({probe if isinstance(probe, str) else probe()})"
+    except OSError as error:
+        if value is False:  # it was not asked for
+            return True, f"{label}: {shown} ({error})"
+        return False, f"{label}: {shown} (FAILED: {error})"
+
+
+def probes(stack: str) -> Mapping[str, Probe]:
+    """Return what checks a stack, by key."""
+    outputs = aws.outputs(stack)
+    stores = cache(partial(_stores, stack))
+    return {
+        "handoff_dir": lambda: _bucket(outputs["HandoffBucket"]),
+        "out_dir": lambda: _bucket(outputs["HandoffBucket"]),
+        "porch_path": lambda: _porch(outputs["ConductorFunction"], f"{outputs['ApiUrl']}/readyz"),
+        "max_workers": lambda: _workers(outputs["ConductorFunction"]),
+        "security.encryption.state_encryption": lambda: encryption_status(*stores(), STATE),
+        "security.encryption.log_encryption": lambda: encryption_status(*stores(), ("log group",)),
+    }
+
+
+def _bucket(bucket: str) -> str:
+    """Write, and delete again, an object that no rule of the bucket looks at."""
+    client, key = aws.client("s3"), f"processed/.probe-{uuid.uuid4().hex}"
+    try:
+        version = client.put_object(Bucket=bucket, Key=key, Body=b"").get("VersionId", "null")
+        client.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    except ClientError as error:
+        raise OSError(f"s3://{bucket} cannot be written: {error}") from None
+    return f"s3://{bucket} takes its place: reachable, writable"
+
+
+def _porch(function: str, url: str) -> str:
+    """Ask the stack, whose function has the file before it; its response is reported as it is."""
+    found = _function(function)
+    path = found["Environment"]["Variables"]["CONDUCTOR_PORCH_PATH"]
+    layers = [layer["Arn"].split(":layer:")[-1] for layer in found.get("Layers", [])]
+    if not layers:
+        raise OSError(f"{function} has no layer that could hold {path}")
+    place = f"{path} of the layers {', '.join(layers)} takes its place"
+    try:
+        checks = json.loads(_get(url))["checks"]
+        missing = checks.get("porch_available") != "ok"
+    except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"{place}: whether it can be run was not seen, since {url} does not say ({error!r})"
+    if missing:
+        raise OSError(f"{path} is not there, or not executable, says {url}")
+    return f"{place}: executable, says {url}"
+
+
+def _get(url: str) -> bytes:
+    """Return the body of a response, whatever its status: 503 says as much. Raises OSError."""
+    try:
+        with urlopen(url, timeout=_ANSWER_SECONDS) as response:  # noqa: S310 - an output of the stack
+            return bytes(response.read())
+    except HTTPError as error:
+        return error.read()
+
+
+def _workers(function: str) -> str:
+    pages = aws.client("lambda").get_paginator("list_event_source_mappings").paginate(FunctionName=function)
+    mappings = [mapping for page in pages for mapping in page["EventSourceMappings"]]
+    idle = [one["EventSourceArn"] for one in mappings if one.get("State") not in {"Enabled", "Creating"}]
+    if idle:
+        raise OSError(f"no function receives messages of {', '.join(idle)}: enable the event source mapping")
+    most = sum(int(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0)) for mapping in mappings)
+    return f"the stack's queues may have {most} in all"
+
+
+# -- whether what a stack stores is encrypted, and with whose key: as AWS describes it, not as the template meant it
+
+
+class Store(NamedTuple):
+    """One place where a stack stores something."""
+
+    kind: str  # one of STATE, or "log group"
+    name: str
+    key: str  # ARN or alias in KMS; empty for one that AWS owns
+    encrypted: bool = True
+
+
+def encryption_status(stores: Sequence[Store], key: str, kinds: Collection[str]) -> str:
+    """Say how these kinds of stores are encrypted; ``key`` is the stack's own, empty for those of AWS.
+
+    Raises:
+        OSError: one of them is not, or not with that key; the message names each, and the next step.
+
+    """
+    wanted = [store for kind in kinds for store in stores if store.kind == kind]
+    bare = [f"{one.kind} {one.name}" for one in wanted if not one.encrypted]
+    other = [f"{one.kind} {one.name}" for one in wanted if one.encrypted and key and one.key != key]
+    if bare or other:
+        said = [f"not encrypted: {', '.join(bare)}"] if bare else []
+        said += [f"not with {key}: {', '.join(other)}"] if other else []
+        pushed = all(store.startswith("parameter ") for store in bare + other)
+        raise OSError("; ".join((*said, "push the configuration again" if pushed else "deploy the stack again")))
+    numbers = Counter(store.kind for store in wanted).items()
+    count = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in numbers)
+    return f"{count}: encrypted with {key or 'keys of AWS'}"
+
+
+def _stores(stack: str) -> tuple[list[Store], str]:
+    """Read what a stack stores, and the key that it was deployed with."""
+    client = aws.client("cloudformation")
+    described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    given = {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
+    key = given.get("KmsKeyArn", "")
+    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
+    resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    found = [(one["ResourceType"], one.get("PhysicalResourceId", "")) for one in resources]
+    beside = [one["OutputValue"] for one in described.get("Outputs", []) if one["OutputKey"] == "ConfigParameter"]
+    return find_stores(found + [("AWS::SSM::Parameter", name) for name in beside], key), key
+
+
+def find_stores(resources: Iterable[tuple[str, str]], key: str) -> list[Store]:
+    """Read those of some resources (CloudFormation's types, physical ids) that store something.
+
+    Raises:
+        OSError: ``key``, the ARN of the stack's own one if any, cannot be used.
+
+    """
+    if key:
+        try:
+            state = aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+        except ClientError as error:
+            raise OSError(f"{key} cannot be looked at: {error}") from None
+        if state not in _GOOD_KEY_STATES:
+            raise OSError(f"{key} is {state}: nothing can be read until it is enabled again")
+    readable = ((_READERS[kind], name) for kind, name in resources if kind in _READERS and name)
+    return [store for read, name in readable for store in read(name)]
+
+
+def _read_bucket(name: str) -> Iterator[Store]:
+    rules = aws.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    yield Store("bucket", name, rules[0]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", ""))
+
+
+def _read_table(name: str) -> Iterator[Store]:
+    found = aws.client("dynamodb").describe_table(TableName=name)["Table"].get("SSEDescription", {})
+    # Without a description: with DynamoDB's own key, as every table by default.
+    yield Store("table", name, "" if found.get("Status") == "DISABLED" else found.get("KMSMasterKeyArn", ""))
+
+
+def _read_queue(url: str) -> Iterator[Store]:
+    found = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
+    key, managed = found.get("KmsMasterKeyId", ""), found.get("SqsManagedSseEnabled") == "true"
+    yield Store("queue", url.rpartition("/")[2], key, encrypted=managed or bool(key))
+
+
+def _read_log_group(name: str) -> Iterator[Store]:
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    keys = [one.get("kmsKeyId", "") for one in groups if one["logGroupName"] == name]
+    if not keys:
+        raise OSError(f"the log group {name} is not there; deploy the stack again")
+    yield Store("log group", name, keys[0])
+
+
+def _read_secret(name: str) -> Iterator[Store]:
+    yield Store("secret", name, aws.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
+
+
+def _read_parameter(name: str) -> Iterator[Store]:
+    """Read the parameter of the configuration, which is missing until one is pushed."""
+    found = aws.client("ssm").describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])
+    yield from (Store("parameter", name, one.get("KeyId", "")) for one in found["Parameters"][:1])
+
+
+_READERS: Mapping[str, Callable[[str], Iterator[Store]]] = {
+    "AWS::S3::Bucket": _read_bucket,
+    "AWS::DynamoDB::Table": _read_table,
+    "AWS::SQS::Queue": _read_queue,
+    "AWS::Logs::LogGroup": _read_log_group,
+    "AWS::SecretsManager::Secret": _read_secret,
+    "AWS::SSM::Parameter": _read_parameter,
+}

@@ -3,12 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
-from rich import progress as bars
+from rich import progress
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -40,11 +40,7 @@ def print_json(found: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def print_rows(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    flexible: str = "",
-    least: Collection[str] = (),
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, flexible: str = "", least: Collection[str] = ()
 ) -> None:
     """Print a table: in a terminal aligned, headed and never wider than it; in a pipe one line a row, tabs between.
 
@@ -55,47 +51,38 @@ def print_rows(
         least: Columns that a narrow terminal goes without, the first ones first, where the flexible one needs room.
 
     """
-    clean = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _print_table(columns, clean, flexible, least)
+    clean = [[printable(str(cell)) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in clean:
+            click.echo("\t".join(row))
         return
-    for row in clean:
-        click.echo("\t".join(row))
+    _print_table(columns, clean, flexible, least)
 
 
 def _print_table(columns: Sequence[str], rows: list[list[str]], flexible: str, least: Collection[str]) -> None:
-    terminal = screen()
-    widths = {name: max(len(name), *(len(row[at]) for row in rows)) if rows else 0 for at, name in enumerate(columns)}
-    shown = _fitting(widths, flexible, least, terminal.width)
+    terminal, dropped = screen(), set[str]()
+    widths = {name: max(len(name), *(len(row[at]) for row in rows), 0) for at, name in enumerate(columns)}
+    needed = sum(widths.values()) + _GAP * (len(columns) - 1) - max(widths.get(flexible, 0) - _READABLE, 0)
+    for name in least:
+        if needed > terminal.width:
+            dropped.add(name)
+            needed -= widths[name] + _GAP
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in shown:
+    for name in columns:
         if name == flexible:  # rich makes narrower what could be wrapped; its cells then say that they are cut
             table.add_column(name.upper(), overflow="ellipsis")
-        else:
+        elif name not in dropped:
             table.add_column(name.upper(), no_wrap=True, min_width=widths[name])
     for row in rows:
         cells = [Text(one, style=STYLES.get(one, ""), no_wrap=True, overflow="ellipsis") for one in row]
-        table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name in shown))
+        table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name not in dropped))
     terminal.print(table)
-
-
-def _fitting(widths: Mapping[str, int], flexible: str, least: Collection[str], width: int) -> list[str]:
-    """Give the columns that a terminal shows: without the ``least``, until the flexible one can be read."""
-    shown, wanted = [*widths], min(widths.get(flexible, 0), _READABLE)
-    for name in least:
-        room = width - sum(widths[one] + _GAP for one in shown if one != flexible)
-        if room >= wanted:
-            break
-        shown.remove(name)
-    return shown
 
 
 def note(word: str, text: str, colour: str) -> None:
     """Say something on standard error: one line, which a terminal shows as far as it is wide."""
     if sys.stderr.isatty():
-        screen(stderr=True).print(
-            Text(word, style=colour).append(text, style="default"), no_wrap=True, overflow="ellipsis"
-        )
+        screen(stderr=True).print(Text.assemble((word, colour), text), no_wrap=True, overflow="ellipsis")
     else:
         click.echo(word + text, err=True)
 
@@ -105,38 +92,29 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def lines_of(text: str, style: Callable[[str], str] | None = None) -> None:
+def print_lines(text: str, style: Callable[[str], str] = str) -> None:
     """Print untrusted text of many lines."""
     for line in text.splitlines():
-        clean = "\t".join(map(printable, line.split("\t")))
-        click.echo(style(clean) if style else clean)
+        click.echo(style("\t".join(map(printable, line.split("\t")))))
 
 
-class Progress:
-    """How many of all are done, and a word about the others: a bar on standard error; in a pipe, a line at the end."""
+@contextmanager
+def bar(doing: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Draw how many of all are done, and a word about the others, on standard error; in a pipe, a line at the end."""
+    others = progress.TextColumn(
+        "{task.fields[others]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    )
+    shown = (progress.TextColumn("{task.description:8}"), progress.BarColumn(24), progress.MofNCompleteColumn())
+    times, disable = progress.TimeElapsedColumn(), not sys.stderr.isatty()
+    began, done = time.monotonic(), 0
 
-    def __init__(self, doing: str, total: int) -> None:
-        self._doing, self._total, self._done, self._began = doing, total, 0, time.monotonic()
-        words = bars.TextColumn(
-            "{task.fields[others]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        )
-        shown = (bars.TextColumn("{task.description:8}"), bars.BarColumn(24), bars.MofNCompleteColumn())
-        times = bars.TimeElapsedColumn()
-        self._bar = bars.Progress(*shown, times, words, console=screen(stderr=True), expand=True)
-        self._bar.disable = not sys.stderr.isatty()
-        self._task = self._bar.add_task(doing, total=total, others="")
+    def show(number: int, about: str = "") -> None:
+        nonlocal done
+        done = number
+        drawn.update(task, completed=number, others=about)
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def show(self, done: int, others: str = "") -> None:
-        """Draw how far it is."""
-        self._done = done
-        self._bar.update(self._task, completed=done, others=others)
-
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        self._bar.stop()
-        if self._bar.disable:
-            seconds = time.monotonic() - self._began
-            click.echo(f"{self._doing}: {self._done} of {self._total} in {seconds:.1f} s", err=True)
+    with progress.Progress(*shown, times, others, console=screen(stderr=True), expand=True, disable=disable) as drawn:
+        task = drawn.add_task(doing, total=total, others="")
+        yield show
+    if disable:
+        click.echo(f"{doing}: {done} of {total} in {time.monotonic() - began:.1f} s", err=True)

@@ -1,17 +1,21 @@
-"""``conductor-loop status`` and ``retry``: what became of an intent, and sending it again."""
+"""``conductor-loop status`` and ``retry``: where the name of an intent stands, what to say of it, sending it again."""
 
+import json
+import shlex
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC
+from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import click
 from botocore.exceptions import ClientError
 
-from conductor_loop.cli import answers, aws, console
-from conductor_loop.cli import bucket as reading
-from conductor_loop.cli.answers import Stage
-from conductor_loop.cli.bucket import Standing
+from conductor_loop.cli import aws, console
 from conductor_loop.cli.common import (
     DAY_SECONDS,
     FAILED,
@@ -23,12 +27,15 @@ from conductor_loop.cli.common import (
     output_option,
     suggest,
 )
-from conductor_loop.errors import ConditionFailed
+from conductor_loop.errors import Cause, ConditionFailed, Reaction
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.storage import inbox
 
+GOOD = {"success", "skipped"}
 _POLL_SECONDS = 0.5
 _ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
+_MOST_WAITING = 200  # intents in the root that are read
+_MOST_BYTES = 1024**2  # of one that is read
 
 
 @click.command()
@@ -59,42 +66,40 @@ def status(name: str, bucket: str, wait: float, output: str | None) -> None:
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
     found, said = _await(name, bucket, wait)
-    stage = answers.stage(name, found)
-    if stage is Stage.ABSENT and not FILE_NAME.fullmatch(name):
+    if found.stage is Stage.ABSENT and not FILE_NAME.fullmatch(name):
         rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
         wrong = f"{name} is no intent's name, and nothing of that name was answered: {rule}"
-        raise WrongUsage(console.printable(wrong + answers.correction(name)))
-    if found.status is not None and not (stage is Stage.REPLACED and wait):
+        raise WrongUsage(console.printable(wrong + correction(name)))
+    if found.text is not None and not (found.stage is Stage.REPLACED and wait):
         if output == "text" or (output is None and sys.stdout.isatty()):
-            _print(found.document)
+            _print(found.status)
         else:
-            click.echo(found.status, nl=False)
-    if (remark := answers.remark(name, bucket, found)) not in {"", said}:
-        click.echo(console.printable(remark), err=True)
-    if not stage.over:
+            click.echo(found.text, nl=False)
+    if found.remark not in {"", said}:
+        click.echo(console.printable(found.remark), err=True)
+    if not found.stage.over:
         raise click.exceptions.Exit(NOT_YET)
-    raise click.exceptions.Exit(0 if found.document["status"] in answers.GOOD else FAILED)
+    raise click.exceptions.Exit(0 if found.status["status"] in GOOD else FAILED)
 
 
-def _await(name: str, bucket: str, seconds: float) -> tuple[Standing, str]:
+def _await(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
     """Wait until nothing more comes, or for so long; where the name stands then, and the last remark meanwhile."""
     deadline, said = time.monotonic() + seconds, ""
     while True:
-        found = reading.standing(bucket, name)
-        stage = answers.stage(name, found)
-        hopeless = stage is Stage.ABSENT and not FILE_NAME.fullmatch(name)
-        if stage.over or hopeless or not time.monotonic() < deadline:  # not a number, either
+        found = standing(bucket, name)
+        hopeless = found.stage is Stage.ABSENT and not FILE_NAME.fullmatch(name)
+        if found.stage.over or hopeless or time.monotonic() >= deadline:
             return found, said
-        if stage is Stage.RETRYING and (remark := answers.remark(name, bucket, found)) != said:
-            click.echo(console.printable(remark), err=True)
-            said = remark
+        if found.stage is Stage.RETRYING and found.remark != said:
+            said = found.remark
+            click.echo(console.printable(said), err=True)
         time.sleep(_POLL_SECONDS)
 
 
 def _print(document: Mapping[str, Any]) -> None:
     """Print what a reader of a status looks for first."""
     details, package = document.get("error_details", {}), document.get("package", {})
-    colour = "green" if document["status"] in answers.GOOD else "red"
+    colour = "green" if document["status"] in GOOD else "red"
     name, status = (console.printable(str(document.get(key, "-"))) for key in ("intent_file", "status"))
     click.echo(f"{name}  {click.style(status, fg=colour, bold=True)}")
     fields = {
@@ -128,19 +133,22 @@ def retry(name: str, bucket: str, *, as_json: bool) -> None:
 
     Exit codes: 0 sent again, 1 it is not to be, 2 nothing of that name, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
-    kept = reading.kept(bucket, name)
+    keys = (f"failed/{name}", f"processed/{name}")  # that of an input which could be sent again on purpose
+    kept = next((key for key in keys if _head(aws.client("s3"), bucket, key)), None)
     if not FILE_NAME.fullmatch(name):
-        raise WrongUsage(answers.misnamed(name, bucket, kept))
-    found = reading.standing(bucket, name)
-    if refusal := answers.refusal(name, bucket, found, kept):
-        nothing = answers.stage(name, found) is Stage.ABSENT
-        raise WrongUsage(refusal) if nothing else click.ClickException(refusal)
+        raise WrongUsage(misnamed(name, bucket, kept))
+    found = standing(bucket, name)
+    if refusal := _refusal(found, kept):
+        raise WrongUsage(refusal) if found.stage is Stage.ABSENT else click.ClickException(refusal)
     _resubmit(bucket, name)
-    if warning := answers.warning(found):
+    details, warning = found.status.get("error_details", {}), ""
+    if details.get("error_code") in {cause for cause in Cause if cause.reaction is Reaction.REJECT}:
+        again = "and will be again unless the file is corrected"
+        warning = f"it was rejected ({details['code']} {details['error_code']}), {again}"
         click.echo(warning, err=True)
     if as_json:
         console.print_json({"file": name, "sent": True, "warning": warning or None})
-    click.echo(f"{name} is sent again; follow it with: {suggest('status', name, '--wait', 30)}", err=True)
+    click.echo(f"{name} is sent again; {follow(name)}", err=True)
 
 
 def _resubmit(bucket: str, name: str) -> None:
@@ -150,16 +158,210 @@ def _resubmit(bucket: str, name: str) -> None:
         body = s3.get_object(Bucket=bucket, Key=f"failed/{name}")["Body"].read()
         inbox.put(s3, bucket, name, body, replace=False)
     except s3.exceptions.NoSuchKey:
-        raise click.ClickException(
-            f"failed/{name} is gone, as it is kept for a time only: copy the file again"
-        ) from None
+        wrong = f"failed/{name} is gone, as it is kept for a time only: copy the file again"
     except ConditionFailed:
-        follow = f"follow it with: {suggest('status', name, '--wait', 30)}"
-        raise click.ClickException(f"{name} was sent again just now, and is left as it is; {follow}") from None
+        wrong = f"{name} was sent again just now, and is left as it is; {follow(name)}"
     except ClientError as error:
         if error.response["Error"]["Code"] not in _ILLEGIBLE:
             raise
         reason = error.response["Error"]["Message"]
-        raise click.ClickException(
-            f"failed/{name} cannot be read ({reason}): its sender has to send it again"
-        ) from None
+        wrong = f"failed/{name} cannot be read ({reason}): its sender has to send it again"
+    else:
+        return
+    raise click.ClickException(wrong)
+
+
+def misnamed(name: str, place: str, kept: str | None) -> str:
+    """Refuse to send again what no intent is called; ``kept`` is the key of its input, if there is one."""
+    rule = f"{name} is no intent's name"
+    if kept is None:
+        return f"{rule}, and nothing of it is kept in {place}: see {suggest('list --state failed')}{correction(name)}"
+    renamed = f"{_copy(place, kept)} s3://{place}/intent-<letters, digits, - or _>.json"
+    return f"{rule}, and would be rejected again; send it under another: {renamed}"
+
+
+def _refusal(found: "Standing", kept: str | None) -> str:
+    """Refuse to send a name again; nothing where its newest answer is a failure that is over."""
+    name, place, status = found.name, found.bucket, found.status
+    purpose = f"; to send an input again on purpose: {_copy(place, kept)} s3://{place}/{name}" if kept else ""
+    match found.stage:
+        case Stage.ABSENT:
+            return f"{name} never failed: nothing of that name is in {place}, and nothing of it was answered"
+        case Stage.STRAY | Stage.WAITING | Stage.REPLACED:
+            return f"{name} waits in the root already; {follow(name)}"
+        case Stage.RETRYING:
+            return f"{name} is tried again by itself at {status['next_retry']}; {follow(name)}"
+        case Stage.WITHDRAWN:
+            return f"{name} was withdrawn while it was being retried: copy the file to s3://{place}/ again"
+        case Stage.ANSWERED if status["status"] in GOOD:
+            newest = f"{status['status']} at {status['timestamp']} ({status['message']})"
+            return f"the newest answer to {name} is {newest}: there is nothing to retry{purpose}"
+        case Stage.ANSWERED if found.older:
+            left = f"an older {name} lies in the root still, and would be in the way"
+            return f"{left}: wait until it is gone, or remove it: aws s3 rm s3://{place}/{name}"
+        case Stage.ANSWERED if found.waiting is not None:
+            return f"{name} has failed just now, or cannot be read: its input still lies in the root; see its status"
+        case _:
+            return ""
+
+
+def follow(name: str) -> str:
+    """Give the end of a message about a name that waits."""
+    return f"follow it with: {suggest('status', name, '--wait', 30)}"
+
+
+def _copy(place: str, key: str) -> str:
+    return shlex.join(["aws", "s3", "cp", f"s3://{place}/{key}"])
+
+
+# -- where a name stands
+
+
+class Stage(Enum):
+    """Where a name stands, as its sender sees it."""
+
+    ABSENT = "neither an input nor a status"
+    STRAY = "in the root, under a name that is no intent's"
+    WAITING = "in the root, without any status"
+    REPLACED = "in the root, and the newest status is about another version"
+    RETRYING = "in the root; an attempt failed, and another is due"
+    WITHDRAWN = "no longer in the root, although another attempt was due"
+    ANSWERED = "the newest status is final"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self in {Stage.WITHDRAWN, Stage.ANSWERED}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a name stands: the newest version that lies in the root, if any, and the newest status, if any."""
+
+    bucket: str
+    name: str
+    waiting: str | None = None  # version id
+    text: str | None = None  # the status object, as it is
+    status: Mapping[str, Any] = field(default_factory=dict)  # parsed; empty where there is none
+    older: bool = False  # whether what lies in the root was put before the version that the status is about
+
+    @property
+    def stage(self) -> Stage:
+        """Derive where it stands."""
+        waiting = None if self.older else self.waiting
+        if waiting is not None and waiting == self.status.get("version_id"):
+            return Stage.RETRYING if "next_retry" in self.status else Stage.ANSWERED
+        if waiting is not None and not FILE_NAME.fullmatch(self.name):
+            return Stage.STRAY
+        if waiting is not None:
+            return Stage.REPLACED if self.status else Stage.WAITING
+        if not self.status:
+            return Stage.ABSENT
+        return Stage.WITHDRAWN if "next_retry" in self.status else Stage.ANSWERED
+
+    @property
+    def remark(self) -> str:
+        """What the status alone does not say, and the next step; nothing beside a final answer."""
+        name, details = self.name, self.status.get("error_details", {})
+        failure = f"attempt {self.status.get('attempt')} failed ({details.get('code')} {details.get('error_code')})"
+        match self.stage:
+            case Stage.ABSENT:
+                nothing = f"{name} is not in {self.bucket}, and nothing of that name was answered"
+                return f"{nothing}: copy it there first{correction(name)}"
+            case Stage.STRAY:
+                moved = "once it has lain there for processing.sweep_after (5m by default), a sweep moves it to failed/"
+                return f"{name} lies in {self.bucket}, but is not an intent's name; {moved}"
+            case Stage.WAITING:
+                more = f"wait longer with --wait, or see: {suggest('logs', name)}"
+                return f"{name} waits in {self.bucket} and has no answer yet: {more}"
+            case Stage.REPLACED:
+                about = f"the status is about version {self.status.get('version_id')}"
+                return f"{name} was sent again (version {self.waiting}) and waits; {about}"
+            case Stage.RETRYING:
+                return f"{failure}; the next one is due at {self.status['next_retry']}"
+            case Stage.WITHDRAWN:
+                return f"{failure}, and {name} was withdrawn since: it is not tried again"
+            case Stage.ANSWERED:
+                return ""
+
+
+def standing(bucket: str, name: str) -> Standing:
+    """Look at the root of the bucket, then at the status: an input is removed after its last status was written.
+
+    An object there that is no status counts for nothing.
+    """
+    s3 = aws.client("s3")
+    root = _head(s3, bucket, name)
+    waiting = root["VersionId"] if root else None
+    try:
+        found = s3.get_object(Bucket=bucket, Key=f"status/{name}.status")
+        text = found["Body"].read().decode(errors="replace")
+        status = json.loads(text)
+    except (s3.exceptions.NoSuchKey, ValueError, RecursionError):
+        status = None
+    if not (isinstance(status, dict) and isinstance(status.get("status"), str)):
+        return Standing(bucket, name, waiting)
+    put = found["Metadata"].get("order", "")[:19]  # the version that it is about; see intents.model.order
+    older = root is not None and f"{root['LastModified'].astimezone(UTC):%Y-%m-%dT%H:%M:%S}" < put
+    return Standing(bucket, name, waiting, text, status, older=older)
+
+
+def final(name: str, bucket: str) -> Mapping[str, Any]:
+    """Read the final status of an intent; end the command where there is none."""
+    found = standing(bucket, name)
+    if found.stage.over:
+        return found.status
+    if found.waiting is None:
+        raise WrongUsage(found.remark)
+    click.echo(found.remark, err=True)
+    raise click.exceptions.Exit(NOT_YET)
+
+
+def correction(name: str) -> str:
+    """Give the end of a message about a name of which nothing is known: the intent's name that may be meant."""
+    bare = name.removesuffix(".status").removesuffix(".json").removesuffix(".")
+    meant = next((one for one in (f"{bare}.json", f"intent-{bare}.json") if FILE_NAME.fullmatch(one)), name)
+    return f"; did you mean {meant}?" if meant != name else ""
+
+
+def _head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:  # noqa: ANN401 - a client
+    """Look up the newest version of an object, its VersionId and LastModified; ``None`` where there is none.
+
+    S3 refuses HeadObject with 400 for an object that is encrypted with its sender's own key (SSE-C). The listing of
+    versions, which takes the permission s3:ListBucketVersions, names it all the same.
+    """
+    try:
+        return {"VersionId": "null", **s3.head_object(Bucket=bucket, Key=key)}
+    except ClientError as error:
+        match error.response["ResponseMetadata"]["HTTPStatusCode"]:
+            case HTTPStatus.NOT_FOUND:
+                return None
+            case HTTPStatus.BAD_REQUEST:  # of each key the newest version is first: the first is it, or there is none
+                versions = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1).get("Versions", [])
+                return next((one for one in versions if one["Key"] == key), None)
+        raise
+
+
+def waiting(bucket: str, target: str) -> tuple[list[str], bool]:
+    """Find the intents in the root that are about the target ``namespace/name``.
+
+    Returns:
+        Their files, sorted; and whether all that lie there were read, or some of them only.
+
+    """
+    s3 = aws.client("s3")
+    page = s3.list_objects_v2(Bucket=bucket, Prefix="intent-", Delimiter="/")
+    found = sorted(page.get("Contents", []), key=lambda one: one["LastModified"], reverse=True)
+    keys = [one["Key"] for one in found[:_MOST_WAITING] if one["Size"] <= _MOST_BYTES]
+
+    def is_about(key: str) -> bool:
+        try:
+            document = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            return f"{document['namespace']}/{document['target']}" == target
+        except (ClientError, ValueError, KeyError, TypeError, RecursionError):
+            return False  # it is gone by now, or is none that can be read
+
+    with ThreadPoolExecutor(max_workers=aws.AT_ONCE) as pool:
+        about = list(pool.map(is_about, keys))
+    same = sorted(key for key, one in zip(keys, about, strict=True) if one)
+    return same, len(keys) == len(found) and not page["IsTruncated"]

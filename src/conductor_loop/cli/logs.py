@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli import answers, aws, console
+from conductor_loop.cli import aws, console, intents
 from conductor_loop.cli.common import Duration, WrongUsage, complete, file_name, stack_command, suggest
 
 _FUNCTIONS = ("conductor", "sweeper", "api")
@@ -50,7 +50,7 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
         click.echo(json.dumps({"at": at, **fields}) if as_json else f"{at} {console.printable(text)}")
     if not found and name:
         more = f"look further back with --since 30d, or see: {suggest('status', name)}"
-        raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{answers.correction(name)}"))
+        raise WrongUsage(console.printable(f"nothing is logged of {name}; {more}{intents.correction(name)}"))
 
 
 @dataclass(frozen=True, slots=True)

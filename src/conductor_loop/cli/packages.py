@@ -1,20 +1,41 @@
-"""``conductor-loop package`` and ``diff``: what porch made of an intent, and of the one before it."""
+"""``conductor-loop package``, ``diff`` and ``plan``: what porch made of an intent, of the one before, or would make."""
 
 import difflib
+import json
 import re
+import shlex
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 
-from conductor_loop.cli import answers, aws, console
-from conductor_loop.cli.common import WrongUsage, bucket_command, name_argument, output_option, suggest
+from conductor_loop.cli import aws, console, intents, submit
+from conductor_loop.cli.common import (
+    FAILED,
+    NO_AWS,
+    WrongUsage,
+    bucket_command,
+    name_argument,
+    output_option,
+    stack_command,
+    suggest,
+)
 
 _DIGITS = re.compile(r"([0-9]+)")
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_MOST_BYTES = 4 * 1024**2  # of an intent: what Lambda takes has 6 MB, and it grows by a third on its way
+_READ_SECONDS = 900  # a dry run may take as long as an invocation
+_VERDICTS = {
+    "applied": ("would be applied", "green"),
+    "refused": ("would be refused", "red"),
+    "failed": ("would fail", "red"),
+    "untried": ("is valid; what porch would make of it is unknown", "yellow"),
+}
 
 
 @click.command()
@@ -43,7 +64,7 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
     """  # noqa: D301 - click wants the control character
     if folder is not None and folder.exists():
         raise WrongUsage(f"{folder} exists: name a folder that does not, or remove it")
-    found = Packages(bucket).of(_status(name, bucket))
+    _, found = _made(name, bucket)
     if folder is not None:
         _write(found, folder)
         click.echo(f"{found.name}: {len(found.files)} files in {folder}", err=True)
@@ -51,7 +72,11 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
         files = {path: body.decode(errors="replace") for path, body in found.files.items()}
         console.print_json({"name": found.name, "prefix": found.prefix, "files": files})
     elif folder is None:
-        _show(found, bucket)
+        click.echo(f"s3://{bucket}/{found.prefix}", err=True)
+        for path, body in found.files.items():
+            click.secho(f"==> {console.printable(path)}", bold=True)
+            text = _text(body)
+            console.print_lines(f"({len(body)} bytes that are no text)" if text is None else text)
 
 
 @click.command()
@@ -68,35 +93,18 @@ def diff(name: str, bucket: str, *, as_json: bool) -> None:
 
     The exit codes are those of `conductor-loop package`; whether the two differ changes none.
     """  # noqa: D301 - click wants the control character
-    status, packages = _status(name, bucket), Packages(bucket)
-    new, old = packages.of(status), packages.before(status)
+    status, new = _made(name, bucket)
+    old = _before(bucket, status["version_id"], new)
     if as_json:
         found = {"package": new.name, "previous": old.name if old else None}
-        console.print_json(found | {"changes": changes(old, new) if old else {}})
+        console.print_json(found | {"changes": _changes(old, new) if old else {}})
     elif old is None:
         click.echo(f"{new.name} is the target's first package; see it with: {suggest('package', name)}", err=True)
     else:
-        print_changes(old, new)
+        _print_changes(old, new)
 
 
-def _status(name: str, bucket: str) -> Mapping[str, Any]:
-    """Read the status of an intent that has a package; end the command where there is none."""
-    found = answers.final(name, bucket)
-    if "package" not in found:
-        said = f"{name} has no package: it is {found['status']} ({found['message']})"
-        raise click.ClickException(f"{said}; see: {suggest('logs', name)}")
-    return found
-
-
-def _show(found: "Stored", bucket: str) -> None:
-    click.echo(f"s3://{bucket}/{found.prefix}", err=True)
-    for path, body in found.files.items():
-        click.secho(f"==> {console.printable(path)}", bold=True)
-        text = _text(body)
-        console.lines_of(f"({len(body)} bytes that are no text)" if text is None else text)
-
-
-def _write(found: "Stored", folder: Path) -> None:
+def _write(found: "Package", folder: Path) -> None:
     for path in found.files:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise click.ClickException(f"{path!a} leads out of the folder; nothing was written")
@@ -109,85 +117,72 @@ def _write(found: "Stored", folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class Package:
     """A package: where it lies, and its files, path to content."""
 
-    name: str
     prefix: str
     files: Mapping[str, bytes]
+    begun: datetime | None = None  # when its first file was put
+    handoffs: frozenset[str] = frozenset()  # version ids of the intents that it was made for
+
+    @property
+    def name(self) -> str:
+        """The last part of its prefix."""
+        return self.prefix.rstrip("/").rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    key: str
-    body: bytes
-    at: datetime
-    handoff: str  # version id of the intent that it was made for
+def _made(name: str, bucket: str) -> tuple[Mapping[str, Any], Package]:
+    """Read the final status of an intent, and its package; end the command where there is none. Raises NotFound."""
+    status = intents.final(name, bucket)
+    if "package" not in status:
+        said = f"{name} has no package: it is {status['status']} ({status['message']})"
+        raise click.ClickException(f"{said}; see: {suggest('logs', name)}")
+    prefix, files = status["package"]["prefix"], status["package"]["files"]
+    return status, _read(bucket, prefix, [prefix + path for path in files], status["version_id"])
 
 
-class Packages:
-    """The packages of a bucket."""
+def _before(bucket: str, handoff: str, new: Package) -> Package | None:
+    """Read the newest package of the target that was complete before ``new``; ``None`` where that is the first.
 
-    def __init__(self, bucket: str) -> None:
-        self._bucket, self._s3 = bucket, aws.client("s3")
+    One that another attempt at the same intent has left is passed over.
+    """
+    mine = (new.begun, _natural(new.prefix))
+    for at, natural, prefix in _sorted(bucket, new.prefix.removesuffix(f"{new.name}/")):
+        if (at, natural) < mine:
+            found = _read(bucket, prefix)
+            if handoff not in found.handoffs:
+                return found
+    return None
 
-    def of(self, status: Mapping[str, Any]) -> Stored:
-        """Read the package that a status names. Raises NotFound."""
-        return _stored(status["package"]["prefix"], self._named(status))
 
-    def before(self, status: Mapping[str, Any]) -> Stored | None:
-        """Read the target's package before the one that a status names; ``None`` where that is the first.
+def _sorted(bucket: str, target: str) -> list[tuple[datetime, list[tuple[int, str]], str]]:
+    """Give the packages below a prefix, the newest first: since when each is complete, its name, its prefix."""
+    done: dict[str, datetime] = {}
+    for key, at in _keys(bucket, target):
+        package = target + key.removeprefix(target).partition("/")[0] + "/"
+        done[package] = max(at, done.get(package, at))
+    return sorted(((at, _natural(package), package) for package, at in done.items()), reverse=True)
 
-        It is the newest one that was complete by then, and that no other attempt at the same intent has left. Raises
-        NotFound.
-        """
-        prefix: str = status["package"]["prefix"]
-        mine = (min(file.at for file in self._named(status)), _natural(prefix))
-        for package in reversed(self._sorted(prefix.rstrip("/").rpartition("/")[0] + "/")):
-            if package[:2] < mine:
-                files = self._files(package[-1])
-                if all(file.handoff != status["version_id"] for file in files):
-                    return _stored(package[-1], files)
-        return None
 
-    def newest(self, target: str) -> Stored | None:
-        """Read the newest package of a target ``namespace/name``; ``None`` where it has none."""
-        found = self._sorted(f"packages/{target}/")
-        return _stored(found[-1][-1], self._files(found[-1][-1])) if found else None
+def _keys(bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
+    for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
 
-    def _named(self, status: Mapping[str, Any]) -> list[_File]:
-        files = [self._file(status["package"]["prefix"] + path) for path in status["package"]["files"]]
-        for file in files:
-            if file.handoff != status["version_id"]:
-                raise aws.NotFound(f"s3://{self._bucket}/{file.key} was replaced by another program")
-        return files
 
-    def _files(self, prefix: str) -> list[_File]:
-        return [self._file(key) for key, _ in self._keys(prefix)]
-
-    def _sorted(self, target: str) -> list[tuple[datetime, list[tuple[int, str]], str]]:
-        """Give a target's packages, the newest last: since when each is complete, its name, its prefix."""
-        done: dict[str, datetime] = {}
-        for key, at in self._keys(target):
-            package = target + key.removeprefix(target).partition("/")[0] + "/"
-            done[package] = max(at, done.get(package, at))
-        return sorted((at, _natural(package), package) for package, at in done.items())
-
-    def _keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
-            yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
-
-    def _file(self, key: str) -> _File:
+def _read(bucket: str, prefix: str, keys: Iterable[str] = (), handoff: str | None = None) -> Package:
+    """Read a package: these keys, or all; with ``handoff``, if all are of that version. Raises NotFound."""
+    s3, files, begun, handoffs = aws.client("s3"), dict[str, bytes](), list[datetime](), set[str]()
+    for key in keys or [key for key, _ in _keys(bucket, prefix)]:
         try:
-            found = self._s3.get_object(Bucket=self._bucket, Key=key)
-        except self._s3.exceptions.NoSuchKey:
-            raise aws.NotFound(f"s3://{self._bucket}/{key} is gone") from None
-        return _File(key, found["Body"].read(), found["LastModified"], found["Metadata"].get("handoff", ""))
-
-
-def _stored(prefix: str, files: Iterable[_File]) -> Stored:
-    contents = {file.key.removeprefix(prefix): file.body for file in files}
-    return Stored(prefix.rstrip("/").rpartition("/")[2], prefix, contents)
+            found = s3.get_object(Bucket=bucket, Key=key)
+        except s3.exceptions.NoSuchKey:
+            raise aws.NotFound(f"s3://{bucket}/{key} is gone") from None
+        if handoff not in {None, found["Metadata"].get("handoff", "")}:
+            raise aws.NotFound(f"s3://{bucket}/{key} was replaced by another program")
+        files[key.removeprefix(prefix)] = found["Body"].read()
+        begun.append(found["LastModified"])
+        handoffs.add(found["Metadata"].get("handoff", ""))
+    return Package(prefix, files, min(begun), frozenset(handoffs))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -198,22 +193,21 @@ def _natural(text: str) -> list[tuple[int, str]]:
 # -- how two packages differ, as ``diff -u`` has it
 
 
-def changes(old: Stored, new: Stored) -> Mapping[str, list[str]]:
-    """Give the lines of each file that differs, by its path."""
+def _changes(old: Package, new: Package) -> Mapping[str, list[str]]:
     found = {path: list(_difference(path, old, new)) for path in sorted(old.files.keys() | new.files.keys())}
     return {path: lines for path, lines in found.items() if lines}
 
 
-def print_changes(old: Stored, new: Stored) -> None:
-    """Print the differences, and how many files have any."""
-    found = changes(old, new)
+def _print_changes(old: Package, new: Package) -> None:
+    found = _changes(old, new)
     for line in (line for lines in found.values() for line in lines):
-        console.lines_of(line, _coloured)
+        bold = line[:3] in {"+++", "---"}
+        console.print_lines(line, partial(click.style, bold=bold, fg=None if bold else _COLOURS.get(line[:1])))
     every = len(old.files.keys() | new.files.keys())
     click.echo(f"{old.name} -> {new.name}: {len(found)} of {every} files differ", err=True)
 
 
-def _difference(path: str, old: Stored, new: Stored) -> Iterator[str]:
+def _difference(path: str, old: Package, new: Package) -> Iterator[str]:
     if old.files.get(path) == new.files.get(path):
         return
     before, after = (_text(one.files.get(path, b"")) for one in (old, new))
@@ -224,12 +218,172 @@ def _difference(path: str, old: Stored, new: Stored) -> Iterator[str]:
     yield from difflib.unified_diff(before.splitlines(), after.splitlines(), was, now, lineterm="")
 
 
-def _coloured(line: str) -> str:
-    return click.style(line, bold=True) if line[:3] in {"+++", "---"} else click.style(line, fg=_COLOURS.get(line[:1]))
-
-
 def _text(body: bytes) -> str | None:
     try:
         return body.decode()
     except UnicodeDecodeError:
         return None
+
+
+# -- what would be made
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the function says of an intent, and what else is known of its name and its target."""
+
+    name: str
+    found: Mapping[str, Any]  # as ``planning.plan`` gives it
+    remarks: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)  # files for the same target
+    old: Package | None = None  # the target's newest package
+    new: Package | None = None
+
+    @property
+    def verdict(self) -> str:
+        return next((one for one in ("refused", "failed", "untried") if one in self.found), "applied")
+
+    @property
+    def previous(self) -> int | None:
+        """The replicas before: the cluster's, where it was asked, else those of the last applied intent."""
+        applied, known = self.found.get("applied") or {}, self.found.get("delivered", {}).get("previous_replicas")
+        return applied.get("replicas") if known is None else known
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@stack_command
+def plan(file: Path, stack: str, *, as_json: bool) -> None:
+    """Say what the intent in FILE would change, and change nothing.
+
+    The function looks at it: the rules, the priority that you would get (no token of a rate limit is taken), the
+    replicas before and after, and porch in a dry run, which asks the cluster where there is one. The package is
+    compared with the target's newest one. Intents that wait for the same target are named, and so is an earlier use of
+    the name.
+
+    \b
+    Examples:
+      conductor-loop plan examples/intents/intent-scale-up-001.json
+      conductor-loop plan examples/intents/intent-scale-up-001.json --output json
+
+    \b
+    Exit codes:
+      0  it would be applied, whether or not that changes anything
+      1  it would be refused, or fail
+      2  wrong usage: a file that cannot be read, no such stack
+      4  AWS refuses or does not answer
+    """  # noqa: D301 - click wants the control character
+    name, body = next(iter(submit.read([file]).items()))
+    if len(body) > _MOST_BYTES:
+        raise WrongUsage(f"{file} is too large for a plan: it has more than {_MOST_BYTES} bytes")
+    outputs = aws.outputs(stack)
+    made = _Plan(name, _invoke(outputs["ConductorFunction"], name, body))
+    if made.verdict != "refused":
+        _compare(made, outputs["HandoffBucket"])
+    if as_json:
+        console.print_json(_document(made))
+    else:
+        _print(made, file)
+    raise click.exceptions.Exit(FAILED if made.verdict in {"refused", "failed"} else 0)
+
+
+def _invoke(function: str, file: str, body: bytes) -> Mapping[str, Any]:
+    """Have the function look at an intent; end the command where it has no plan to give."""
+    principal = f"AWS:{aws.client('sts').get_caller_identity()['UserId']}"  # the caller, as S3's events name it
+    asked = {"plan": {"file": file, "body": b64encode(body).decode(), "principal": principal}}
+    # In one attempt: made again by the SDK, a dry run would run beside the first.
+    client = aws.client("lambda", read_timeout=_READ_SECONDS, retries={"total_max_attempts": 1})
+    response = client.invoke(FunctionName=function, Payload=json.dumps(asked).encode())
+    document: dict[str, Any] = json.loads(response["Payload"].read())
+    if document and "FunctionError" not in response:
+        return document
+    error = f"{document.get('errorType', 'error')}: {document.get('errorMessage', '')}"
+    why = f"the function has failed ({error}); see: conductor-loop logs"
+    older = "the stack's function makes no plans: deploy this version to it first"
+    click.echo(console.printable(why if "FunctionError" in response else older), err=True)
+    raise click.exceptions.Exit(NO_AWS)
+
+
+def _compare(made: _Plan, place: str) -> None:
+    """Look for what else is about the target and the name, and for the target's newest package."""
+    target, name, package = made.found["target"], made.name, made.found.get("package")
+    if made.found.get("busy"):
+        made.remarks.append("an intent for the same target is processed right now: what is there will change")
+    made.waiting, whole = intents.waiting(place, target)
+    if others := [one for one in made.waiting if one != name]:
+        made.remarks.append(f"{', '.join(others)}: for the same target, and not answered yet")
+    if not whole:
+        made.remarks.append("very many intents wait, and not all of them were looked at")
+    standing = intents.standing(place, name)
+    if standing.waiting is not None:
+        there = f"{name} lies in the bucket already (version {standing.waiting})"
+        made.remarks.append(f"{there}, and this one would take its place")
+    elif standing.status:
+        made.remarks.append(f"the name was used before ({standing.status['status']}): the newer file counts")
+    if package and package["files"] is not None:
+        files = {path: b64decode(body) for path, body in package["files"].items()}
+        newest = _sorted(place, f"packages/{target}/")[:1]
+        made.new = Package(package["name"], files)
+        made.old = _read(place, newest[0][-1]) if newest else None
+
+
+def _document(made: _Plan) -> dict[str, Any]:
+    found = made.found
+    keys = ("target", "replicas", "applied", "busy", "priority", "delivery")
+    return {
+        "file": made.name,
+        "verdict": made.verdict,
+        **{key: found[key] for key in keys if key in found},
+        "previous_replicas": made.previous,
+        "notes": [*found.get("delivered", {}).get("notes", []), *made.remarks],
+        "waiting": made.waiting,
+        "error": found.get("refused") or found.get("failed"),
+        "untried": found.get("untried"),
+        "package": (found.get("package") or {}).get("name"),
+        "previous_package": made.old.name if made.old else None,
+        "changes": _changes(made.old, made.new) if made.old and made.new else {},
+    }
+
+
+def _print(made: _Plan, file: Path) -> None:
+    words, colour = _VERDICTS[made.verdict]
+    click.echo(f"{console.printable(made.name)}  {click.style(words, fg=colour, bold=True)}")
+    for key, text in _facts(made):
+        click.echo(f"  {key:11}  {console.printable(text)}")
+    for remark in made.remarks:
+        console.note("note     ", f" {console.printable(remark)}", "yellow")
+    if made.new is None:
+        return
+    if made.old is None:
+        click.echo(f"{made.new.name} would be the target's first package", err=True)
+    else:
+        _print_changes(made.old, made.new)
+    click.echo(f"nothing was changed; send it with: conductor-loop submit {shlex.quote(str(file))} --wait", err=True)
+
+
+def _facts(made: _Plan) -> Iterator[tuple[str, str]]:
+    found, delivered = made.found, made.found.get("delivered", {})
+    if error := found.get("refused") or found.get("failed"):
+        yield "error", f"{error['code']} {error['error_code']}"
+        again = "; it would be tried again" if error.get("retried") else ""
+        yield from (("", one["message"]) for one in error.get("violations") or [{"message": error["message"] + again}])
+    if made.verdict == "refused":
+        return
+    priority = found["priority"]
+    yield "target", found["target"]
+    yield "replicas", _change(made.previous, found["replicas"], found["applied"])
+    yield "priority", priority["granted"] + (f" ({priority['note']})" if priority["note"] else "")
+    yield "delivery", (delivered or found)["delivery"]
+    if package := found.get("package"):
+        yield "package", package["name"] + ("" if package["files"] is not None else " (too large to compare)")
+    yield from (("note", note) for note in delivered.get("notes", []))
+    if "untried" in found:
+        yield "porch", found["untried"]
+
+
+def _change(previous: int | None, wanted: int, applied: Mapping[str, Any] | None) -> str:
+    text = f"{'unknown' if previous is None else previous} -> {wanted}"
+    text += " (as they are)" if previous == wanted else ""
+    if applied and applied["replicas"] != previous:
+        text += f" (the cluster's; {applied['file']}, applied last, wanted {applied['replicas']})"
+    return text

@@ -1,19 +1,14 @@
 """``conductor-loop redrive``: look at the dead letters, or move them back."""
 
-from collections.abc import Mapping
 from itertools import batched
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 
 from conductor_loop.app import Message
 from conductor_loop.cli import aws, console
 from conductor_loop.cli.common import stack_command
-from conductor_loop.intent import Priority
 
-# What an endpoint returns that does not know the message-move task: emulators do not, AWS does.
-_UNKNOWN_ACTION = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "404"}
 # Ten at once. Without waiting SQS asks some of its servers only, and may find none of the messages that are there.
 _RECEIVE = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
 _COUNTS = (
@@ -40,13 +35,23 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         _show(*_read(dead), as_json=as_json)
         return
-    queues: dict[Priority, str] = {
-        one: outputs[f"{one.title()}Queue"] for one in Priority if one is not Priority.CRITICAL
-    }
-    moved = _redrive(dead, queues)
+    sqs, moved = aws.client("sqs"), 0
+    while received := sqs.receive_message(QueueUrl=dead, **_RECEIVE).get("Messages"):
+        for letter in received:  # sent first, then deleted, so that a crash between doubles and loses none
+            sqs.send_message(QueueUrl=outputs[_queue(letter["Body"])], MessageBody=letter["Body"])
+            sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter["ReceiptHandle"])
+            moved += 1
     if as_json:
         console.print_json({"moved": moved})
-    click.echo("SQS is moving the dead letters back" if moved is None else f"{moved} moved back", err=True)
+    click.echo(f"{moved} moved back", err=True)
+
+
+def _queue(body: str) -> str:
+    """Return the output that names a message's queue."""
+    try:
+        return f"{Message.parse(body).priority.title()}Queue"
+    except ValueError:  # not ours: it becomes a dead letter again, for the operator
+        return "NormalQueue"
 
 
 def _show(letters: list[str], there: int, *, as_json: bool) -> None:
@@ -93,34 +98,3 @@ def _about(body: str) -> str:
     except ValueError:
         return f"not a message of ours: {body[:200]!r}"
     return f"{message.handoff.file} {message.priority} {message.handoff.version_id}"
-
-
-def _redrive(dead: str, queues: Mapping[Priority, str]) -> int | None:
-    """Move the dead letters back; how many, ``None`` where SQS has begun to move them and will say so itself."""
-    sqs = aws.client("sqs")
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    try:
-        sqs.start_message_move_task(SourceArn=arn)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in _UNKNOWN_ACTION:
-            raise
-        return move(sqs, dead, queues)
-    return None
-
-
-def move(sqs: Any, dead: str, queues: Mapping[Priority, str]) -> int:  # noqa: ANN401 - a client
-    """Move the dead letters one by one: sent first, then deleted, so that a crash between doubles and loses none."""
-    moved = 0
-    while received := sqs.receive_message(QueueUrl=dead, **_RECEIVE).get("Messages"):
-        for message in received:
-            sqs.send_message(QueueUrl=queues[_priority(message["Body"])], MessageBody=message["Body"])
-            sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-            moved += 1
-    return moved
-
-
-def _priority(body: str) -> Priority:
-    try:
-        return Message.parse(body).priority
-    except ValueError:  # not ours: it becomes a dead letter again, for the operator
-        return Priority.NORMAL

@@ -1,13 +1,38 @@
-"""``conductor-loop submit``: validate, send, follow."""
+"""``conductor-loop submit``: files are validated by the rules of the stack, put into the bucket, and followed."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import shlex
+import statistics
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
-from conductor_loop.cli import INTERRUPTED, aws, console, drafts, sending
-from conductor_loop.cli.common import Duration, stack_command
+from conductor_loop import validator
+from conductor_loop.cli import INTERRUPTED, aws, config, console
+from conductor_loop.cli.common import FAILED, NO_AWS, NOT_YET, Duration, WrongUsage, stack_command, suggest
+from conductor_loop.cli.intents import GOOD
+from conductor_loop.config import typed
+from conductor_loop.config.schema import seconds
+from conductor_loop.intent import Handoff, Intent
+from conductor_loop.intents.attempt import SETTLE_SECONDS
+from conductor_loop.intents.model import Row
+from conductor_loop.storage.state import StateTable
+from conductor_loop.validation import BOUNDS, Rules, SecurityMode, inspect
+
+_POLL_SECONDS = 0.5
+_STRICT = (
+    "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
+    "stack's operator can choose standard (template parameter SecurityMode), which allows it in reason and metadata"
+)
 
 
 @click.command()
@@ -40,29 +65,260 @@ def submit(  # noqa: PLR0913 - the options
       4  AWS refuses or does not answer; what was sent before goes on
       130  interrupted; what was sent before goes on
     """  # noqa: D301 - click wants the control character
-    bodies = drafts.read(files)
-    rules, longest = drafts.limits(stack)
-    drafts.validate(bodies, rules, as_json=as_json)
-    drafts.warn_of_cuts(bodies, longest)
+    bodies = read(files)
+    rules, longest = limits(stack)
+    validate(bodies, rules, as_json=as_json)
+    for name, body in bodies.items():
+        wanted = Intent(json.loads(body)).timeout_seconds or 0
+        if wanted > longest:
+            cut = f"timeout {wanted}s is more than this stack gives, and will be cut to {longest:.0f}s"
+            console.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
     outputs = aws.outputs(stack)
     if dry_run:
         _print_dry_run(bodies, outputs["HandoffBucket"], as_json=as_json)
         return
-    sent, interrupted = sending.send(bodies, outputs["HandoffBucket"])
+    sent, interrupted = _send(bodies, outputs["HandoffBucket"])
     if interrupted:
-        sending.print_summary(sent, waited=False, as_json=as_json)
+        _print_summary(sent, waited=False, as_json=as_json)
         done = sum(not one.unsent for one in sent)
         click.echo(f"interrupted; {done} of {len(bodies)} were sent, and go on", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
-    sending.finish(sent, outputs["StateTable"], timeout if wait else None, as_json=as_json)
+    finish(sent, outputs["StateTable"], timeout if wait else None, as_json=as_json)
+
+
+# -- files that may be sent
+
+
+def read(files: Sequence[Path]) -> dict[str, bytes]:
+    """Read the files, by name. Raises WrongUsage, naming every one that cannot be sent."""
+    bodies: dict[str, bytes] = {}
+    problems = []
+    for file in files:
+        if str(file) == "-":
+            write = "write it to a file, e.g. cat >intent-a.json, and name that"
+            alone = "to check it alone: conductor-loop validate -"
+            problems.append(f"standard input has no name, and an intent is called as its file is: {write}; {alone}")
+            continue
+        if file.is_dir():
+            named = f"conductor-loop submit {shlex.quote(str(file))}/intent-*.json"
+            problems.append(f"{file} is a folder: name its files, e.g. {named}")
+            continue
+        if file.name in bodies:
+            problems.append(f"two files are called {file.name}, and the later would replace the other: rename one")
+        try:
+            bodies[file.name] = validator.read(str(file), BOUNDS["max_file_bytes"][1])  # more is too large anywhere
+        except OSError as error:
+            problems.append(f"{file} cannot be read: {error.strerror}; check its name and permissions")
+    if problems:
+        raise WrongUsage("\n".join(problems))
+    return bodies
+
+
+def limits(stack: str) -> tuple[Rules, float]:
+    """Read the rules of the stack, and the seconds that porch has at most.
+
+    Without the permission to read them: the built-in rules, with a word about it, and no limit.
+    """
+    try:
+        deployed = config.deployed(stack)
+        _, known = config.in_force(deployed)
+    except ClientError as error:
+        if not aws.is_denied(error):
+            raise
+        click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
+        return Rules(), math.inf
+    most = seconds(known.values["porch"]["execution_timeout"])
+    return typed.rules(known.values), min(most, deployed.function_seconds - SETTLE_SECONDS)
+
+
+def validate(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> None:
+    """Validate every file; end the command, with every violation, where one breaks a rule."""
+    reports = {name: inspect(body, rules, name) for name, body in bodies.items()}
+    broken = {name: report for name, report in reports.items() if not report.valid}
+    if not broken:
+        return
+    if as_json:
+        console.print_json([validator.document_of(name, report) for name, report in broken.items()])
+    for name, report in broken.items() if not as_json else ():
+        for line in validator.lines(name, report):
+            click.echo(line, err=True)
+    standard = replace(rules, mode=SecurityMode.STANDARD)  # which the operator of the stack can choose
+    if prose := [name for name in broken if inspect(bodies[name], standard, name).valid]:
+        click.echo(_STRICT.format(", ".join(prose)), err=True)
+    why = "the file breaks a rule" if len(reports) == 1 else f"{len(broken)} of {len(reports)} files break a rule"
+    raise click.ClickException(f"nothing was sent: {why}; correct or leave out those above")
 
 
 def _print_dry_run(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -> None:
-    found = {name: json.loads(body) for name, body in bodies.items()}
     columns = ("file", "namespace", "target", "replicas", "priority")
-    rows = [[name, *(one.get(key, "normal") for key in columns[1:])] for name, one in found.items()]
+    documents = {name: json.loads(body) for name, body in bodies.items()}
+    rows = [[name, *(one.get(key, "normal") for key in columns[1:])] for name, one in documents.items()]
     if as_json:
         console.print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        console.print_rows(columns, [[str(value) for value in row] for row in rows], flexible="file")
+        console.print_rows(columns, rows, flexible="file")
     click.echo(f"{len(rows)} valid; would be sent to s3://{bucket}/; nothing was sent", err=True)
+
+
+# -- sent, followed to the end, and what became of them
+
+
+@dataclass(slots=True)
+class Sent:
+    """An intent that was sent, or could not be; and what is known of it."""
+
+    name: str
+    handoff: Handoff | None = None
+    unsent: str = ""  # why it could not be sent
+    since: float = 0.0  # monotonic seconds
+    row: Row | None = None  # None: not read yet
+    settled_after: float | None = None  # seconds
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The status; empty while there is none."""
+        return self.row.outcome.status if self.row and self.row.outcome else {}
+
+    @property
+    def state(self) -> str:
+        """A word for where it stands: its status, or what it waits for."""
+        if self.unsent:
+            return "not sent"
+        known = console.word(self.row.phase) if self.row else "received"
+        return str(self.document.get("status", known))
+
+    @property
+    def failed(self) -> bool:
+        """Whether its answer is a bad one."""
+        return bool(self.document) and self.state not in GOOD
+
+    @property
+    def why(self) -> str:
+        """What is to be said of it where it did not go well."""
+        if details := self.document.get("error_details"):
+            return f"{details['code']} {details['error_code']}: {details['error_message']}"
+        unknown = f"no answer yet; see: {suggest('logs', self.name)}"
+        return self.unsent or str(self.document.get("message", unknown))
+
+
+def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
+    """Put files into the root of the bucket, side by side.
+
+    Returns:
+        What became of each; and whether the caller has interrupted it. What was begun then has ended; the rest was not
+        begun, and is not sent.
+
+    """
+    s3, sent, interrupted = aws.client("s3"), dict[str, Sent](), False
+
+    def put(name: str) -> None:
+        try:
+            found = s3.put_object(Bucket=bucket, Key=name, Body=bodies[name], ContentType="application/json")
+        except (BotoCoreError, ClientError) as error:
+            refusal = aws.explain(error)
+            sent[name] = Sent(name, unsent=refusal.text if refusal else str(error))
+        else:
+            handoff = Handoff(bucket, name, found.get("VersionId", "null"), size=len(bodies[name]))
+            sent[name] = Sent(name, handoff, since=time.monotonic())
+
+    with console.bar("sending", len(bodies)) as show, ThreadPoolExecutor(aws.AT_ONCE) as pool:
+        try:
+            for _ in pool.map(put, bodies):
+                show(len(sent), "")
+        except KeyboardInterrupt:
+            interrupted = True
+            pool.shutdown(cancel_futures=True)
+        show(len(sent), "")
+    return [sent.get(name, Sent(name, unsent="interrupted before it was sent")) for name in bodies], interrupted
+
+
+def finish(sent: Collection[Sent], table: str, timeout: float | None, *, as_json: bool) -> None:
+    """Follow what was sent for so many seconds (``None``: not at all), print what became of it, and end the command."""
+    waited = timeout is not None
+    code = _follow(sent, table, timeout) if timeout is not None else 0
+    _print_summary(sent, waited=waited, as_json=as_json)
+    if not code and any(one.failed for one in sent):
+        code = FAILED
+    elif not code and any(one.unsent for one in sent):
+        code = NO_AWS
+    elif not code and waited and any(one.settled_after is None for one in sent):
+        code = NOT_YET
+    raise click.exceptions.Exit(code)
+
+
+def _follow(sent: Collection[Sent], table: str, timeout: float) -> int:
+    """Wait for the answers; the exit code, if the waiting itself did not end well."""
+    followed = [one for one in sent if one.handoff]
+    deadline = time.monotonic() + timeout
+    try:
+        with console.bar("answered", len(followed)) as show:
+            while True:
+                left = look(followed, table)
+                failed = sum(one.failed for one in followed)
+                words = [f"{number} {state}" for state, number in sorted(Counter(one.state for one in left).items())]
+                show(len(followed) - len(left), ", ".join([*([f"{failed} failed"] if failed else []), *words]))
+                if not left or time.monotonic() >= deadline:
+                    return 0
+                time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was sent goes on", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        if (refusal := aws.explain(error)) is None:
+            raise
+        click.echo(f"{refusal.text}; what was sent goes on", err=True)
+        return NO_AWS
+
+
+def look(sent: Collection[Sent], table: str) -> list[Sent]:
+    """Read the rows of those that are not settled, a hundred with one call; those that still are not."""
+    s3, state = aws.client("s3"), StateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
+    pending = {one.handoff: one for one in sent if one.handoff and one.settled_after is None}
+    for handoff, row in state.find(pending).items() if pending else ():
+        pending[handoff].row = row
+
+    def is_moved(handoff: Handoff) -> bool:  # the input, which is the last thing that is done
+        try:
+            s3.head_object(Bucket=handoff.bucket, Key=handoff.file, VersionId=handoff.version_id)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
+                return True
+            raise
+        return False
+
+    decided = [handoff for handoff, one in pending.items() if one.document]
+    with ThreadPoolExecutor(aws.AT_ONCE) as pool:
+        for handoff, moved in zip(decided, pool.map(is_moved, decided), strict=True):
+            one = pending[handoff]
+            one.settled_after = time.monotonic() - one.since if moved else None
+    return [one for one in pending.values() if one.settled_after is None]
+
+
+def _print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> None:
+    """Print what became of what was sent: a table, what was skipped, and the failures last, where they are seen."""
+    if as_json:
+        console.print_json([_document(one) for one in sent])
+    elif waited:
+        console.print_rows(("status", "intents", "attempts", "median", "slowest"), _by_state(sent))
+    else:
+        console.print_rows(("file", "version"), [[one.name, one.handoff.version_id] for one in sent if one.handoff])
+    left = [one for one in sent if one.unsent or (waited and one.settled_after is None and not one.failed)]
+    skipped = [one for one in sent if one.state == "skipped" and one not in left]
+    for one in [*skipped, *left, *(one for one in sent if one.failed)]:
+        colour = "red" if one.failed or one.unsent else console.STYLES.get(one.state, "yellow")
+        console.note(f"{one.state:9}", f" {one.name}  {console.printable(one.why)}", colour)
+    if not waited and sent:
+        click.echo("follow them with: conductor-loop watch, or conductor-loop status NAME --wait 30", err=True)
+
+
+def _by_state(sent: Collection[Sent]) -> Iterator[list[Any]]:
+    for state in sorted({one.state for one in sent}, key=lambda state: (state not in GOOD, state)):
+        these = [one for one in sent if one.state == state]
+        times = [one.settled_after for one in these if one.settled_after is not None]
+        spent = [f"{statistics.median(times):.1f} s", f"{max(times):.1f} s"] if times else ["-", "-"]
+        yield [state, len(these), sum(one.row.attempt for one in these if one.row), *spent]
+
+
+def _document(one: Sent) -> dict[str, Any]:
+    found = {"file": one.name, "version_id": one.handoff.version_id if one.handoff else None, "state": one.state}
+    return found | ({"error": one.unsent} if one.unsent else {}) | ({"status": one.document} if one.document else {})

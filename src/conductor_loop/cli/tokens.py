@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli import Group, aws, configuration, console
+from conductor_loop.cli import Group, aws, config, console
 from conductor_loop.cli.common import Duration, WrongUsage, stack_command
-from conductor_loop.cli.config import in_force
 from conductor_loop.tokens import Document, Scope, UnreadableTokens, mint
 from conductor_loop.tokens.file import TokensFile
 from conductor_loop.tokens.secretsmanager import TokensSecret
@@ -119,7 +118,7 @@ def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool)
 def _store(stack: str, document: Path | None) -> TokensFile | TokensSecret:
     if document is not None:
         return TokensFile(document)
-    _, known = in_force(configuration.deployed(stack))
+    _, known = config.in_force(config.deployed(stack))
     if known.values["secrets"]["vault"]["enabled"]:
         raise click.ClickException(
             "this stack reads its tokens from Vault: change a file with --document, and put it there"

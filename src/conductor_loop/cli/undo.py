@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli import answers, aws, drafts, sending
-from conductor_loop.cli.bucket import waiting
+from conductor_loop.cli import aws, intents, submit
 from conductor_loop.cli.common import Duration, name_argument, stack_command, suggest
 from conductor_loop.errors import ConditionFailed, Unreadable
 from conductor_loop.intent import Handoff
@@ -51,21 +50,40 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
     """  # noqa: D301 - click wants the control character
     outputs = aws.outputs(stack)
     bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
-    newest = answers.final(name, bucket)
+    newest = intents.final(name, bucket)
     status = _last_success(table, name) or newest  # the name may have been sent again since, and refused
     if status["status"] != "success":
         raise click.ClickException(f"{name} changed nothing: it is {status['status']} ({status['message']})")
-    _, namespace, deployment, *_ = status["package"]["prefix"].split("/")
-    target = f"{namespace}/{deployment}"
+    target = "/".join(status["package"]["prefix"].split("/")[1:3])
     _check_waiting(bucket, target)  # first: what waits now is seen here, or as the last applied one below
-    replicas = _replicas(name, status, _last_applied(table, name, target))
-    file = _file_name(name)
-    rules, _ = drafts.limits(stack)
-    body = _intent(target, replicas, name, rules)
-    drafts.validate({file: body}, rules, as_json=as_json)
-    sent = _send(bucket, file, body)
+    replicas, now = status.get("previous_replicas"), _last_applied(table, name, target)
+    if replicas is None:
+        raise click.ClickException(f"how many replicas there were before {name} is unknown: send an intent with them")
+    if replicas == now:
+        raise click.ClickException(f"there is nothing to undo: {name} found {replicas} replicas, and left them")
+    rules, _ = submit.limits(stack)
+    file, body = _intent(name, target, replicas, rules)
+    submit.validate({file: body}, rules, as_json=as_json)
+    try:
+        version = inbox.put(aws.client("s3"), bucket, file, body, replace=False)
+    except ConditionFailed:
+        raise click.ClickException(f"{file} was sent already, and waits; {intents.follow(file)}") from None
+    sent = submit.Sent(file, Handoff(bucket, file, version, size=len(body)), since=time.monotonic())
     click.echo(f"{file} puts {target} back to {replicas} replicas", err=True)
-    sending.finish([sent], table, timeout if wait else None, as_json=as_json)
+    submit.finish([sent], table, timeout if wait else None, as_json=as_json)
+
+
+def _intent(name: str, target: str, replicas: int, rules: Rules) -> tuple[str, bytes]:
+    """Write the intent that undoes another one; its name and its text."""
+    stem = name.removeprefix("intent-").removesuffix(".json")
+    if len(stem) > _LONGEST:
+        stem = f"{stem[:_LONGEST]}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
+    file, (namespace, _, deployment) = f"intent-undo-{stem}.json", target.partition("/")
+    fields = {"intent_type": "scaling", "target": deployment, "namespace": namespace, "replicas": replicas}
+    body = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
+    if not inspect(body, rules, file).valid:  # the strict list of words refuses some honest names, too
+        body = json.dumps(fields | {"source": "user"}).encode()
+    return file, body
 
 
 def _last_success(table: str, file: str) -> Mapping[str, Any] | None:
@@ -87,7 +105,7 @@ def _last_success(table: str, file: str) -> Mapping[str, Any] | None:
 
 
 def _check_waiting(bucket: str, target: str) -> None:
-    files, whole = waiting(bucket, target)
+    files, whole = intents.waiting(bucket, target)
     if files:
         follow_it = suggest("status", files[0], "--wait", 30)
         raise click.ClickException(f"{', '.join(files)} waits for the same target; see what comes of it: {follow_it}")
@@ -108,39 +126,3 @@ def _last_applied(table: str, name: str, target: str) -> int | None:
         last = f"{known.last_file} is; undo that: {suggest('undo', known.last_file)}" if known.last_file else ""
         raise click.ClickException(f"{name} is not the last applied intent of {target}: {last or 'none is known'}")
     return known.replicas
-
-
-def _replicas(name: str, status: Mapping[str, Any], now: int | None) -> int:
-    before: int | None = status.get("previous_replicas")
-    if before is None:
-        raise click.ClickException(f"how many replicas there were before {name} is unknown: send an intent with them")
-    if before == now:
-        raise click.ClickException(f"there is nothing to undo: {name} found {before} replicas, and left them")
-    return before
-
-
-def _file_name(name: str) -> str:
-    """Name the intent that undoes another one."""
-    stem = name.removeprefix("intent-").removesuffix(".json")
-    if len(stem) > _LONGEST:
-        stem = f"{stem[:_LONGEST]}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
-    return f"intent-undo-{stem}.json"
-
-
-def _intent(target: str, replicas: int, name: str, rules: Rules) -> bytes:
-    namespace, _, deployment = target.partition("/")
-    fields = {"intent_type": "scaling", "target": deployment, "namespace": namespace, "replicas": replicas}
-    written = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
-    # The strict list of words refuses some honest names, too.
-    return (
-        written if inspect(written, rules, _file_name(name)).valid else json.dumps(fields | {"source": "user"}).encode()
-    )
-
-
-def _send(bucket: str, file: str, body: bytes) -> sending.Sent:
-    try:
-        version = inbox.put(aws.client("s3"), bucket, file, body, replace=False)
-    except ConditionFailed:
-        follow_it = suggest("status", file, "--wait", 30)
-        raise click.ClickException(f"{file} was sent already, and waits; follow it with: {follow_it}") from None
-    return sending.Sent(file, Handoff(bucket, file, version, size=len(body)), since=time.monotonic())
