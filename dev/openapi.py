@@ -2,15 +2,15 @@
 
 import json
 
-from conductor_loop.api import openapi
+from conductor_loop.api import routes
 from dev.stack import ROOT
 
 
 def main() -> None:
     """Write the document."""
     path = ROOT / "docs/openapi.json"
-    path.write_text(json.dumps(openapi.document(), indent=2, ensure_ascii=False) + "\n")
-    print(f"{path.relative_to(ROOT)}: {len(openapi.document()['paths'])} paths")
+    path.write_text(json.dumps(routes.document(), indent=2, ensure_ascii=False) + "\n")
+    print(f"{path.relative_to(ROOT)}: {len(routes.document()['paths'])} paths")
 
 
 if __name__ == "__main__":

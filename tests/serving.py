@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from conductor_loop.api import openapi
+from conductor_loop.api import routes
 from conductor_loop.api.dispatch import answer
 from conductor_loop.api.services import Services
 from conductor_loop.config import Config
@@ -163,7 +163,7 @@ def request(method: str, path: str, **event: Any) -> dict[str, Any]:
 
 def schema(name: str) -> dict[str, Any]:
     """Return a schema of the OpenAPI document, with those that it refers to."""
-    return {"$ref": f"#/components/schemas/{name}", "components": openapi.document()["components"]}
+    return {"$ref": f"#/components/schemas/{name}", "components": routes.document()["components"]}
 
 
 def body(response: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conductor_loop.tokens import Tokens
-from conductor_loop.tokens.secretsmanager import TokensSecret
+from conductor_loop.tokens.stores import TokensSecret
 from dev.stack import STACK_NAME
 from tests.e2e.calling import Answer, Caller, make_token
 from tests.e2e.conftest import Deployed, until

@@ -18,7 +18,7 @@ from moto import mock_aws
 from conductor_loop.cli import aws, config, main
 from conductor_loop.storage import sdk
 from conductor_loop.tokens import Document, Scope, Tokens, UnreadableTokens, mint
-from conductor_loop.tokens.secretsmanager import TokensSecret
+from conductor_loop.tokens.stores import TokensSecret
 
 SECRET = "stack/tokens"  # noqa: S105 - its name
 

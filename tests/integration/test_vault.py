@@ -11,7 +11,7 @@ from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, VaultDown
 
 from conductor_loop.config.typed import VaultAccess
 from conductor_loop.tokens import Scope, Tokens, UnreadableTokens, mint
-from conductor_loop.tokens.vault import MissingExtraError, VaultTokens
+from conductor_loop.tokens.stores import MissingExtraError, VaultTokens
 from tests.integration import vault as server
 
 # hvac signs with a function that Python 3.12 frowns upon

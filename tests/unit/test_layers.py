@@ -9,13 +9,10 @@ from tests.imports import SOURCE, imports
 MODULES = sorted(SOURCE.rglob("*.py"))
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only place that may do so
     "boto3": ("storage/sdk.py", "cli/aws.py", "handlers.py", "api/handler.py", "audit/handler.py"),
-    "botocore": (
-        *("storage/", "cli/", "audit/events.py", "porch/sources.py"),
-        *("tokens/secretsmanager.py", "tokens/vault.py"),
-    ),
+    "botocore": (*("storage/", "cli/", "audit/events.py", "porch/sources.py", "tokens/stores.py"),),
     "subprocess": "porch/",
     "conductor_loop.storage": (
-        *("storage/", "api/", "cli/", "tokens/secretsmanager.py", "porch/sources.py"),
+        *("storage/", "api/", "cli/", "tokens/stores.py", "porch/sources.py"),
         *("bootstrap.py", "sweeper.py", "audit/"),
     ),
     "conductor_loop.api": "api/",

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conductor_loop.cli import main
 from conductor_loop.config import load
 from conductor_loop.tokens import Document, Scope
-from conductor_loop.tokens.vault import CA_FILE
+from conductor_loop.tokens.stores import CA_FILE
 from tests.unit.test_template import RESOURCES
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -27,8 +27,7 @@ from conductor_loop.storage.measures import QueueDepths, StateMeasures
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import EXPIRES_AFTER_SECONDS
 from conductor_loop.tokens import Tokens
-from conductor_loop.tokens.secretsmanager import TokensSecret
-from conductor_loop.tokens.vault import VaultTokens
+from conductor_loop.tokens.stores import TokensSecret, VaultTokens
 
 SERVICE = "conductor-loop"
 _STARTING_SECONDS = 0.5  # after which a start reads the configuration no more: /readyz has 2 s, and a read 1.5

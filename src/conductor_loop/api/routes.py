@@ -1,17 +1,59 @@
-"""Every route, and what answers it; ``schemas/openapi.json`` describes them to callers."""
+"""Every route, and what answers it; ``schemas/openapi.json`` describes them to callers, here as JSON and as a page."""
 
+import html
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPMethod, HTTPStatus
+from importlib.resources import files
 from operator import attrgetter
+from typing import Any
 
-from conductor_loop.api import openapi, read_intents, submit_intent
+from conductor_loop import __version__
+from conductor_loop.api import intents
 from conductor_loop.api.exposition import metrics
 from conductor_loop.api.health import health, liveness, readiness
 from conductor_loop.api.http import Problem, Request, Response
 from conductor_loop.api.services import Services
 from conductor_loop.config.typed import Serving
 from conductor_loop.tokens import Scope
+
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the document."""
+    whole: dict[str, Any] = _schema("openapi.json")
+    whole["info"]["version"] = __version__
+    for name, file in {"Intent": "intent.schema.json", "Status": "status.schema.json"}.items():
+        # Without what only a document of its own has.
+        schema = {key: value for key, value in _schema(file).items() if key not in {"$schema", "$id"}}
+        whole["components"]["schemas"][name] = schema
+    return whole
+
+
+def page() -> Response:
+    """Write the document for people: no script, and nothing from elsewhere."""
+    rows = "".join(
+        f"<tr><td><code>{method.upper()} {html.escape(path)}</code><td>{html.escape(operation['summary'])}"
+        f"<td>{operation.get('description', '').removeprefix('Scope: ')}<td>{', '.join(operation['responses'])}</tr>"
+        for path, operations in document()["paths"].items()
+        for method, operation in operations.items()
+    )
+    text = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>conductor-loop</title>"
+        "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left;vertical-align:top}</style>"
+        f"<h1>conductor-loop {__version__}</h1><p>The whole of it: <a href=openapi.json>openapi.json</a></p>"
+        f"<table><tr><th>Request<th>What<th>Scope<th>Answers</tr>{rows}</table></html>"
+    )
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": _PAGE_POLICY}
+    return Response(HTTPStatus.OK, text, headers)
+
+
+def _schema(file: str) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(files("conductor_loop").joinpath("schemas", file).read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +89,12 @@ ROUTES: tuple[Route, ...] = (
         attrgetter("metrics_authenticated"),
         attrgetter("metrics_enabled"),
     ),
-    Route("POST", "/intents", Scope.INTENTS_WRITE, submit_intent.submit),
-    Route("GET", "/intents", Scope.INTENTS_READ, read_intents.list_intents),
-    Route("GET", "/intents/{name}", Scope.INTENTS_READ, read_intents.read_intent),
-    Route("POST", "/intents/{name}/retry", Scope.INTENTS_WRITE, submit_intent.retry),
-    Route("GET", "/openapi.json", None, lambda *_: Response(HTTPStatus.OK, openapi.document())),
-    Route("GET", "/docs", None, lambda *_: openapi.page(), exists=attrgetter("docs")),
+    Route("POST", "/intents", Scope.INTENTS_WRITE, intents.submit),
+    Route("GET", "/intents", Scope.INTENTS_READ, intents.list_intents),
+    Route("GET", "/intents/{name}", Scope.INTENTS_READ, intents.read_intent),
+    Route("POST", "/intents/{name}/retry", Scope.INTENTS_WRITE, intents.retry),
+    Route("GET", "/openapi.json", None, lambda *_: Response(HTTPStatus.OK, document())),
+    Route("GET", "/docs", None, lambda *_: page(), exists=attrgetter("docs")),
 )
 
 

@@ -14,8 +14,7 @@ import click
 from conductor_loop.cli import Group, aws, config, console
 from conductor_loop.cli.common import Duration, WrongUsage, stack_command
 from conductor_loop.tokens import Document, Scope, UnreadableTokens, mint
-from conductor_loop.tokens.file import TokensFile
-from conductor_loop.tokens.secretsmanager import TokensSecret
+from conductor_loop.tokens.stores import TokensFile, TokensSecret
 
 _document_option = click.option(
     "--document",

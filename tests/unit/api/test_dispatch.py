@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from conductor_loop.api import openapi
+from conductor_loop.api import routes
 from conductor_loop.api.http import SECURE_HEADERS
-from conductor_loop.api.read_intents import DEFAULT_LIMIT, MAX_LIMIT
-from conductor_loop.api.routes import ROUTES
+from conductor_loop.api.intents import DEFAULT_LIMIT, MAX_LIMIT
 from conductor_loop.counting import API_FAILURES, Counted
 from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.intents.model import SPELLINGS, Phase
@@ -22,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_published_document_is_the_one_that_is_served() -> None:
     """After a change: `python -m dev.openapi`."""
-    assert json.loads((ROOT / "docs/openapi.json").read_text()) == openapi.document()
+    assert json.loads((ROOT / "docs/openapi.json").read_text()) == routes.document()
 
 
 def test_the_document_describes_every_route_with_its_scope() -> None:
@@ -31,32 +30,32 @@ def test_the_document_describes_every_route_with_its_scope() -> None:
             operation.get("description"),
             {scheme for one in operation.get("security", []) for scheme in one},
         )
-        for path, operations in openapi.document()["paths"].items()
+        for path, operations in routes.document()["paths"].items()
         for method, operation in operations.items()
     }
     assert described == {
         (route.method, route.resource): (f"Scope: {route.scope}.", {"bearer", "key", "certificate"})
         if route.scope
         else (None, set())
-        for route in ROUTES
+        for route in routes.ROUTES
     }
 
 
 def test_the_document_has_the_values_that_parameters_take() -> None:
-    operations = openapi.document()["paths"]["/intents"]
+    operations = routes.document()["paths"]["/intents"]
     search = {one["name"]: one["schema"] for one in operations["get"]["parameters"]}
     assert set(search["state"]["enum"]) == {*Phase, *SPELLINGS}
     assert set(search["priority"]["enum"]) == {*Priority}
     assert (search["limit"]["default"], search["limit"]["maximum"]) == (DEFAULT_LIMIT, MAX_LIMIT)
     for name in operations["post"]["parameters"][:2]:
         assert name["schema"] == {"type": "string", "pattern": f"^{FILE_NAME.pattern}$", "maxLength": MAX_NAME_BYTES}
-    states = openapi.document()["components"]["schemas"]["IntentSummary"]["properties"]["state"]["enum"]
+    states = routes.document()["components"]["schemas"]["IntentSummary"]["properties"]["state"]["enum"]
     assert set(states) == {RECEIVED, *Phase}
 
 
 def test_the_template_leads_every_route_to_the_function() -> None:
     events = RESOURCES["ApiFunction"]["Properties"]["Events"].values()
-    assert {event["Properties"]["Path"] for event in events} == {route.resource for route in ROUTES}
+    assert {event["Properties"]["Path"] for event in events} == {route.resource for route in routes.ROUTES}
     assert {event["Properties"]["Method"] for event in events} == {"ANY"}
 
 
