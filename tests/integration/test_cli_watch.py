@@ -28,6 +28,7 @@ from tests.integration.test_counters import batch
 from tests.long import first
 
 SIZES = [(80, 24), (160, 50)]
+NONE = {"visible": 0, "in_flight": 0, "delayed": 0}
 LONG = "intent-" + "x" * 180 + ".json"
 
 
@@ -94,7 +95,7 @@ def look() -> Callable[[], watch.Snapshot]:
         number = next(numbers)
         return watch.Snapshot(
             at=time.time(),
-            queues=dict.fromkeys(watch.QUEUES, watch.Depth()) | {"dead letters": watch.Depth(visible=1)},
+            queues=dict.fromkeys(watch.QUEUES, NONE) | {"dead letters": NONE | {"visible": 1}},
             counts=Counts(counters={"files_success": number, "decided": number}),
             latest=tuple(listed(number - at) for at in range(60)),
         )

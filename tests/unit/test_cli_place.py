@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from conductor_loop.cli import console
+from conductor_loop.cli.aws import local_variables
 from conductor_loop.cli.common import stack_option
-from conductor_loop.cli.place import local_variables
 from dev.stack import Stack, env_text
 
 WRITTEN = {

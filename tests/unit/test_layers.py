@@ -71,5 +71,5 @@ def test_only_the_configuration_and_the_handlers_read_the_environment() -> None:
         "audit/handler.py",
         "cli/__init__.py",
         "cli/config.py",
-        "cli/place.py",
+        "cli/aws.py",
     }

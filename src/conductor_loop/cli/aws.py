@@ -1,20 +1,31 @@
-"""The SDK, as the command line uses it: clients, the outputs of a stack, and what to say where a call fails.
+"""AWS, as the command line uses it: which stack, the SDK's clients, and what to say where a call fails.
 
 boto3 is imported with the first call, so that no help waits for it.
 """
 
+import os
+import re
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import click
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
+from click.core import ParameterSource
 
 from conductor_loop.errors import NotAnswering
 
+DEFAULT_STACK = "conductor-loop"
 AT_ONCE = 8  # calls of a command
+_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+_CHOSEN = ("AWS_ENDPOINT_URL", *_PROFILES, "AWS_ACCESS_KEY_ID", "HANDOFF_BUCKET")  # who sets one means that place
+_TAKEN = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "STACK_NAME")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_OF_LOCAL = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "STACK_NAME", "HANDOFF_BUCKET")  # beside the keys
+_LINE = re.compile(r"export ([A-Z_]+)='([^']*)'")
+_LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]+")
 _SILENT = (
     exceptions.HTTPClientError,
     exceptions.ConnectionError,
@@ -25,9 +36,8 @@ _SILENT = (
 _PARSERS = "botocore.parsers"
 _REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")  # one of them is in every answer of AWS
 _OWN_TYPES = ("application/x-amz-json", "application/xml")  # no page's; the embedded AWS denies calls without an id
-_OF_THE_WAY = (exceptions.SSLError, exceptions.ProxyConnectionError)  # silent, too, but for what is set here
 _NOT_AWS = "check AWS_ENDPOINT_URL, HTTPS_PROXY and the network's login page"
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((exceptions.NoRegionError, exceptions.InvalidRegionError), "set AWS_REGION, e.g. to us-east-1"),
     ((exceptions.SSLError,), "check AWS_CA_BUNDLE, and whether AWS_ENDPOINT_URL is to begin with http or https"),
@@ -41,7 +51,76 @@ _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
         (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError),
         "set AWS_PROFILE, or sign in: aws configure, aws sso login; for the local stack: . .local/env",
     ),
+    ((Exception,), "correct the AWS_ variables or ~/.aws"),
 )
+
+
+# -- which stack: the local one, where nothing else is named
+
+
+def stack_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Give the stack of --stack or the environment, else that of `make up`, else the usual one."""
+    if value is not None or context.resilient_parsing:
+        return value or ""
+    local = take_local()
+    if not local:
+        return DEFAULT_STACK
+    context.set_parameter_source(parameter.name or "", ParameterSource.ENVIRONMENT)
+    click.echo(f"the local stack on {local['AWS_ENDPOINT_URL']} (.local/env)", err=True)
+    return local["STACK_NAME"]
+
+
+def take_local() -> dict[str, str]:
+    """Take what `make up` has written into the environment, where nothing there says otherwise; what was taken."""
+    local = {} if any(os.environ.get(name) for name in _CHOSEN) else local_variables(Path.cwd())
+    os.environ.update(local)
+    return local
+
+
+def local_variables(folder: Path) -> dict[str, str]:
+    """Read what `make up` has written in this folder or one above; nothing unless it leads to this machine."""
+    path = next((found for one in (folder, *folder.parents) if (found := one / ".local/env").is_file()), None)
+    written = dict(_LINE.findall(path.read_text("utf-8", "replace"))) if path else {}
+    if not _LOOPBACK.fullmatch(written.get("AWS_ENDPOINT_URL", "")) or not written.keys() >= set(_TAKEN):
+        return {}
+    return {name: written[name] for name in _TAKEN}
+
+
+def take_region() -> None:
+    """Have AWS_REGION count before AWS_DEFAULT_REGION, the only one that botocore reads, as for AWS CLI v2."""
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
+
+
+def warn_of_profile() -> None:
+    """Name what of the environment the SDK uses before the profile that is named: its keys, its endpoint."""
+    name, endpoint, keys = _profile(), os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ACCESS_KEY_ID")
+    if not name or not (keys or endpoint):
+        return
+    unset = " ".join(one for one in (_KEYS + _OF_LOCAL if endpoint else _KEYS) if os.environ.get(one))
+    taken = f" and the endpoint {endpoint}" if endpoint else ""
+    warning = f"profile {name} is used at {endpoint}, the endpoint of the environment; for AWS: unset {unset}"
+    if keys:
+        warning = f"profile {name} is not used, but the keys{taken} of the environment; for it: unset {unset}"
+    click.echo(warning, err=True)
+
+
+def _profile() -> str | None:
+    return next((found for one in _PROFILES if (found := os.environ.get(one))), None)
+
+
+def used(stack: str | None) -> str:
+    """Name the credentials, the region, the endpoint and the stack that a command uses."""
+    try:
+        region = connect().DEFAULT_SESSION.region_name or "none"
+    except BotoCoreError:
+        region = "unknown"
+    keys = "keys of AWS_ACCESS_KEY_ID" if os.environ.get("AWS_ACCESS_KEY_ID") else f"profile {_profile() or 'default'}"
+    named = {"endpoint": os.environ.get("AWS_ENDPOINT_URL"), "stack": stack}
+    return ", ".join([keys, f"region {region}", *(f"{what} {value}" for what, value in named.items() if value)])
+
+
+# -- the SDK
 
 
 class NotFound(Exception):  # noqa: N818 - reads as what it is
@@ -65,15 +144,6 @@ class Outputs(dict[str, str]):
         raise NotFound(f"the stack has no output {name}: it is none of ours, or of another version")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a command cannot do its work, in one line."""
-
-    text: str
-    usage: bool = False  # whether the same call never succeeds
-    of_place: bool = True  # whether another profile, region or stack might help
-
-
 def connect() -> Any:  # noqa: ANN401 - boto3, whose types are there without importing it
     """Return boto3, with a session whose calls raise ForeignAnswer. Raises an error of the SDK, see ``explain``."""
     import boto3  # noqa: PLC0415 - see above
@@ -83,6 +153,15 @@ def connect() -> Any:  # noqa: ANN401 - boto3, whose types are there without imp
     session: Any = boto3.DEFAULT_SESSION
     session.events.register("before-parse", _check_origin, unique_id="conductor-loop")
     return boto3
+
+
+def _check_origin(**event: Any) -> None:  # noqa: ANN401 - what botocore passes
+    """Raise ForeignAnswer, before a page is parsed as an answer of AWS; failures of AWS itself are retried."""
+    headers, status = event["response_dict"]["headers"], event["response_dict"]["status_code"]
+    kind = headers.get("content-type", "no content type")
+    is_aws = kind.startswith(_OWN_TYPES) or any(headers.get(name) for name in _REQUEST_IDS)
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and not is_aws:
+        raise ForeignAnswer(status=status, kind=kind)
 
 
 def client(service: str, **config: Any) -> Any:  # noqa: ANN401 - any service's
@@ -107,45 +186,25 @@ def outputs(stack: str) -> Outputs:
     return Outputs({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
 
 
-def region() -> str:
-    """Return the region that the SDK uses."""
-    try:
-        return connect().DEFAULT_SESSION.region_name or "none"
-    except BotoCoreError:
-        return "unknown"
+# -- what to say where a call fails
 
 
-def is_denied(error: ClientError) -> bool:
-    """Whether the caller has no permission."""
-    return error.response["Error"]["Code"] in _DENIED
+class Refusal(NamedTuple):
+    """Why a command cannot do its work, in one line."""
+
+    text: str
+    usage: bool = False  # whether the same call never succeeds
+    of_place: bool = True  # whether another profile, region or stack might help
 
 
-def explain(error: BaseException, endpoints: Sequence[str] = ()) -> Refusal | None:
-    """Explain an error of AWS, of the way to it, or of what is set on this machine; ``None`` for a mistake of ours.
-
-    Args:
-        error: What a command has raised.
-        endpoints: Variables of the environment that set an endpoint.
-
-    """
-    if isinstance(error, NotFound):
-        return Refusal(str(error), usage=True, of_place=isinstance(error, NotFoundHere))
-    if isinstance(error, NotAnswering):
-        return explain(error.__cause__) if error.__cause__ else Refusal(f"AWS does not answer: {error}")
-    if isinstance(error, BotoCoreError | ClientError) or type(error).__module__ == _PARSERS:
-        return _explain(error, endpoints)
-    if _is_of_sdk(error, _PARSERS):
-        return Refusal(f"what answered is not AWS: its answer cannot be read; {_NOT_AWS}", usage=True)
-    is_set_wrongly = isinstance(error, ValueError | OSError) and _is_of_sdk(error, "botocore.", "boto3.")
-    return _explain(error, endpoints) if is_set_wrongly else None
-
-
-def _explain(error: BaseException, endpoints: Sequence[str]) -> Refusal:
+def explain(error: BaseException) -> Refusal | None:
+    """Explain an error of AWS, of the way to it, or of what is set on this machine; ``None`` for a mistake of ours."""
+    if isinstance(error, NotAnswering) and error.__cause__:
+        return explain(error.__cause__)
     line = " ".join(str(error).split()).rstrip(".:")
-    is_silent = type(error).__module__ == _PARSERS or (
-        isinstance(error, _SILENT) and not isinstance(error, _OF_THE_WAY) and not _is_unsendable(error)
-    )
     match error:
+        case NotFound():
+            return Refusal(str(error), usage=True, of_place=isinstance(error, NotFoundHere))
         case exceptions.ParamValidationError():
             return Refusal(f"AWS takes no such name: {line}", usage=True, of_place=False)
         case ClientError() if error.response["Error"]["Code"] in {"NoSuchBucket", "InvalidBucketName"}:
@@ -155,32 +214,30 @@ def _explain(error: BaseException, endpoints: Sequence[str]) -> Refusal:
             return Refusal(f"AWS refuses: {line}")
         case ForeignAnswer():
             return Refusal(f"{line}; {_NOT_AWS}", usage=True)
-        case _ if is_silent:
-            return Refusal(f"AWS does not answer: {line}")
-    if endpoints and (isinstance(error, ValueError) or _is_unsendable(error)):
+        case _:
+            return _explain_way(error, line)
+
+
+def _explain_way(error: BaseException, line: str) -> Refusal | None:
+    """Explain an error of the way to AWS, or of what is set on this machine."""
+    unsendable = isinstance(error, exceptions.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
+    is_set_wrongly = unsendable or isinstance(error, exceptions.SSLError | exceptions.ProxyConnectionError)
+    is_of_parsers = type(error).__module__ == _PARSERS
+    if is_of_parsers or isinstance(error, NotAnswering) or (isinstance(error, _SILENT) and not is_set_wrongly):
+        return Refusal(f"AWS does not answer: {line}")
+    if not isinstance(error, BotoCoreError):
+        if _is_of_sdk(error, (_PARSERS,)):
+            return Refusal(f"what answered is not AWS: its answer cannot be read; {_NOT_AWS}", usage=True)
+        if not (isinstance(error, ValueError | OSError) and _is_of_sdk(error, ("botocore.", "boto3."))):
+            return None
+    endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+    advice = next(text for kinds, text in _ADVICE if isinstance(error, kinds))
+    if endpoints and (isinstance(error, ValueError) or unsendable):
         advice = f"correct {' or '.join(endpoints)}, e.g. http://127.0.0.1:4566, or unset it"
-    else:
-        advice = next(
-            (text for kinds, text in _ADVICE if isinstance(error, kinds)), "correct the AWS_ variables or ~/.aws"
-        )
     return Refusal(f"{line}; {advice}", usage=True)
 
 
-def _check_origin(**event: Any) -> None:  # noqa: ANN401 - what botocore passes
-    """Raise ForeignAnswer, before a page is parsed as an answer of AWS; failures of AWS itself are retried."""
-    headers, status = event["response_dict"]["headers"], event["response_dict"]["status_code"]
-    kind = headers.get("content-type", "no content type")
-    is_aws = kind.startswith(_OWN_TYPES) or any(headers.get(name) for name in _REQUEST_IDS)
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR and not is_aws:
-        raise ForeignAnswer(status=status, kind=kind)
-
-
-def _is_unsendable(error: BaseException) -> bool:
-    """Whether the URL is none that a request could be sent to."""
-    return isinstance(error, exceptions.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
-
-
-def _is_of_sdk(error: BaseException, *modules: str) -> bool:
+def _is_of_sdk(error: BaseException, modules: tuple[str, ...]) -> bool:
     """Whether these modules of the SDK have raised it, and not we: for what is set on this machine."""
     names = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = max((at for at, name in enumerate(names) if name.startswith("conductor_loop.")), default=-1)

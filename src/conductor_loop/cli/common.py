@@ -11,20 +11,19 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from conductor_loop.cli import aws, console, place
+from conductor_loop.cli import aws, console
 from conductor_loop.config.schema import seconds
 from conductor_loop.intent import FILE_NAME
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
 DAY_SECONDS = 86_400.0
-_UNITS = (("d", DAY_SECONDS), ("h", 3600.0), ("m", 60.0))
 _COMPLETION_SECONDS = 2.0  # that a shell waits after Tab
 _MOST_NAMES = 100  # that completion gives
 
 stack_option = click.option(
     "--stack",
     envvar=["CONDUCTOR_STACK", "STACK_NAME"],
-    callback=place.stack_name,
+    callback=aws.stack_name,
     help="Stack's name; by default CONDUCTOR_STACK, the local stack, or conductor-loop.",
 )
 output_option = click.option(
@@ -44,13 +43,7 @@ class WrongUsage(click.ClickException):
 
 
 class Duration(click.ParamType[float]):
-    """A duration such as 500ms, 30s or 7d, or plain seconds; in seconds.
-
-    Args:
-        least: In seconds.
-        most: In seconds.
-
-    """
+    """A duration such as 500ms, 30s or 7d, or plain seconds; in seconds, from ``least`` to ``most``."""
 
     name = "duration"
 
@@ -66,13 +59,11 @@ class Duration(click.ParamType[float]):
         except ValueError as error:
             self.fail(f"{value!a}: {error}, or plain seconds", param, ctx)
         if not self._least <= found <= self._most:
-            self.fail(f"{value}: from {_format(self._least)} to {_format(self._most)}", param, ctx)
+            least, most = (
+                f"{one / DAY_SECONDS:g}d" if one >= DAY_SECONDS else f"{one:g}s" for one in (self._least, self._most)
+            )
+            self.fail(f"{value}: from {least} to {most}", param, ctx)
         return found
-
-
-def _format(seconds: float) -> str:
-    unit, length = next((one for one in _UNITS if seconds >= one[1]), ("s", 1.0))
-    return f"{seconds / length:g}{unit}"
 
 
 # -- the name of an intent
@@ -98,23 +89,30 @@ def suggest(command: str, *arguments: object) -> str:
 def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Give the names of inputs and statuses that begin so (click calls this); none where a call fails or is slow."""
     found: list[str] = []
+
+    def look() -> None:
+        with suppress(Exception):
+            found.extend(_names(context.params, incomplete))
+
     # A daemon thread, so that the process can end before it: credentials alone may take minutes.
-    thread = Thread(target=_complete, args=(dict(context.params), incomplete, found), daemon=True)
+    thread = Thread(target=look, daemon=True)
     thread.start()
     thread.join(_COMPLETION_SECONDS)
     return [CompletionItem(name) for name in found]
 
 
-def _complete(typed: Mapping[str, Any], incomplete: str, found: list[str]) -> None:
-    with suppress(Exception):
-        stack = typed.get("stack") or place.take_local().get("STACK_NAME", place.DEFAULT)
-        place.take_region()
-        bucket = typed.get("bucket") or aws.outputs(stack)["HandoffBucket"]
-        listing, status = aws.client("s3").list_objects_v2, "status/"
-        root = listing(Bucket=bucket, Prefix=incomplete, Delimiter="/", MaxKeys=_MOST_NAMES).get("Contents", [])
-        statuses = listing(Bucket=bucket, Prefix=status + incomplete, MaxKeys=_MOST_NAMES).get("Contents", [])
-        keys = {one["Key"].removeprefix(status).removesuffix(".status") for one in (*root, *statuses)}
-        found += sorted(key for key in keys if "@" not in key)  # behind which is a version; see Bucket.put_status
+def _names(typed: Mapping[str, Any], incomplete: str) -> list[str]:
+    stack = typed.get("stack") or aws.take_local().get("STACK_NAME", aws.DEFAULT_STACK)
+    aws.take_region()
+    bucket, s3 = typed.get("bucket") or aws.outputs(stack)["HandoffBucket"], aws.client("s3")
+    pages = (
+        s3.list_objects_v2(Bucket=bucket, Prefix=prefix + incomplete, Delimiter="/", MaxKeys=_MOST_NAMES)
+        for prefix in ("", "status/")
+    )
+    keys = {
+        one["Key"].removeprefix("status/").removesuffix(".status") for page in pages for one in page.get("Contents", [])
+    }
+    return sorted(key for key in keys if "@" not in key)  # behind which is a version; see Bucket.put_status
 
 
 name_argument = click.argument("name", type=file_name, shell_complete=complete)
@@ -128,27 +126,23 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        place.warn_of_profile()
-        place.take_region()
+        aws.warn_of_profile()
+        aws.take_region()
         try:
             aws.connect()
             return command(*args, **kwargs)
         except Exception as error:
-            refusal = aws.explain(error, place.endpoints())
+            refusal = aws.explain(error)
             if refusal is None:
                 raise
-        text = console.printable(f"{refusal.text} (used: {_used()})" if refusal.of_place else refusal.text)
+            used = aws.used(click.get_current_context().params.get("stack"))
+        text = console.printable(f"{refusal.text} (used: {used})" if refusal.of_place else refusal.text)
         if refusal.usage:
             raise WrongUsage(text)
         click.echo(text, err=True)
         raise click.exceptions.Exit(NO_AWS)
 
     return wrapped
-
-
-def _used() -> str:
-    stack = click.get_current_context().params.get("stack")
-    return place.used(aws.region()) + (f", stack {stack}" if stack else "")
 
 
 def stack_command[**P, T](command: Callable[P, T]) -> Callable[P, T]:
@@ -164,15 +158,12 @@ def bucket_command[T](command: Callable[..., T]) -> Callable[..., T]:
     @speaks_to_aws
     @functools.wraps(command)
     def wrapped(*, bucket: str | None, stack: str, **rest: Any) -> T:  # noqa: ANN401 - what the command takes
-        return command(bucket=_handoff_bucket(bucket, stack), **rest)
+        source = click.get_current_context().get_parameter_source
+        typed = {name for name in ("bucket", "stack") if source(name) is ParameterSource.COMMANDLINE}
+        if typed == {"bucket", "stack"}:
+            raise click.UsageError("--bucket and --stack both say where to look: give one of them")
+        if bucket is None or "stack" in typed:  # an option that was typed beats the environment
+            bucket = aws.outputs(stack)["HandoffBucket"]
+        return command(bucket=bucket, **rest)
 
     return wrapped
-
-
-def _handoff_bucket(bucket: str | None, stack: str) -> str:
-    """Choose the bucket: an option that was typed beats the environment."""
-    source = click.get_current_context().get_parameter_source
-    typed = {name for name in ("bucket", "stack") if source(name) is ParameterSource.COMMANDLINE}
-    if typed == {"bucket", "stack"}:
-        raise click.UsageError("--bucket and --stack both say where to look: give one of them")
-    return bucket if bucket is not None and "stack" not in typed else aws.outputs(stack)["HandoffBucket"]

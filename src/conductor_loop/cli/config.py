@@ -272,22 +272,18 @@ def _porch(function: str, url: str) -> str:
         raise OSError(f"{function} has no layer that could hold {path}")
     place = f"{path} of the layers {', '.join(layers)} takes its place"
     try:
-        checks = json.loads(_get(url))["checks"]
+        try:
+            with urlopen(url, timeout=_ANSWER_SECONDS) as response:  # noqa: S310 - an output of the stack
+                body = response.read()
+        except HTTPError as error:  # 503 says as much
+            body = error.read()
+        checks = json.loads(body)["checks"]
         missing = checks.get("porch_available") != "ok"
     except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{place}: whether it can be run was not seen, since {url} does not say ({error!r})"
     if missing:
         raise OSError(f"{path} is not there, or not executable, says {url}")
     return f"{place}: executable, says {url}"
-
-
-def _get(url: str) -> bytes:
-    """Return the body of a response, whatever its status: 503 says as much. Raises OSError."""
-    try:
-        with urlopen(url, timeout=_ANSWER_SECONDS) as response:  # noqa: S310 - an output of the stack
-            return bytes(response.read())
-    except HTTPError as error:
-        return error.read()
 
 
 def _workers(function: str) -> str:
@@ -313,12 +309,7 @@ class Store(NamedTuple):
 
 
 def encryption_status(stores: Sequence[Store], key: str, kinds: Collection[str]) -> str:
-    """Say how these kinds of stores are encrypted; ``key`` is the stack's own, empty for those of AWS.
-
-    Raises:
-        OSError: one of them is not, or not with that key; the message names each, and the next step.
-
-    """
+    """Say how these kinds of stores are encrypted; raises OSError, naming each that is not, or not with ``key``."""
     wanted = [store for kind in kinds for store in stores if store.kind == kind]
     bare = [f"{one.kind} {one.name}" for one in wanted if not one.encrypted]
     other = [f"{one.kind} {one.name}" for one in wanted if one.encrypted and key and one.key != key]
@@ -348,9 +339,7 @@ def _stores(stack: str) -> tuple[list[Store], str]:
 def find_stores(resources: Iterable[tuple[str, str]], key: str) -> list[Store]:
     """Read those of some resources (CloudFormation's types, physical ids) that store something.
 
-    Raises:
-        OSError: ``key``, the ARN of the stack's own one if any, cannot be used.
-
+    Raises OSError where ``key``, the ARN of the stack's own one if any, cannot be used.
     """
     if key:
         try:

@@ -44,12 +44,7 @@ def print_rows(
 ) -> None:
     """Print a table: in a terminal aligned, headed and never wider than it; in a pipe one line a row, tabs between.
 
-    Args:
-        columns: Their names.
-        rows: As many cells each.
-        flexible: The column that is cut, with an ellipsis, where the terminal is narrow.
-        least: Columns that a narrow terminal goes without, the first ones first, where the flexible one needs room.
-
+    A narrow terminal goes without the columns ``least``, the first ones first, and cuts the column ``flexible``.
     """
     clean = [[printable(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():

@@ -15,18 +15,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from conductor_loop.cli import aws, console
-from conductor_loop.cli.common import (
-    DAY_SECONDS,
-    FAILED,
-    NOT_YET,
-    Duration,
-    WrongUsage,
-    bucket_command,
-    name_argument,
-    output_option,
-    suggest,
-)
+from conductor_loop.cli import aws, common, console
 from conductor_loop.errors import Cause, ConditionFailed, Reaction
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.storage import inbox
@@ -39,14 +28,16 @@ _MOST_BYTES = 1024**2  # of one that is read
 
 
 @click.command()
-@name_argument
-@click.option("--wait", type=Duration(most=DAY_SECONDS), default="0s", help="How long to wait for the answer.")
+@common.name_argument
+@click.option(
+    "--wait", type=common.Duration(most=common.DAY_SECONDS), default="0s", help="How long to wait for the answer."
+)
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     help="text: a few lines for people, by default in a terminal. json: the document as it lies in the bucket.",
 )
-@bucket_command
+@common.bucket_command
 def status(name: str, bucket: str, wait: float, output: str | None) -> None:
     """Print the status of the intent NAME.
 
@@ -69,7 +60,7 @@ def status(name: str, bucket: str, wait: float, output: str | None) -> None:
     if found.stage is Stage.ABSENT and not FILE_NAME.fullmatch(name):
         rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
         wrong = f"{name} is no intent's name, and nothing of that name was answered: {rule}"
-        raise WrongUsage(console.printable(wrong + correction(name)))
+        raise common.WrongUsage(console.printable(wrong + correction(name)))
     if found.text is not None and not (found.stage is Stage.REPLACED and wait):
         if output == "text" or (output is None and sys.stdout.isatty()):
             _print(found.status)
@@ -78,8 +69,8 @@ def status(name: str, bucket: str, wait: float, output: str | None) -> None:
     if found.remark not in {"", said}:
         click.echo(console.printable(found.remark), err=True)
     if not found.stage.over:
-        raise click.exceptions.Exit(NOT_YET)
-    raise click.exceptions.Exit(0 if found.status["status"] in GOOD else FAILED)
+        raise click.exceptions.Exit(common.NOT_YET)
+    raise click.exceptions.Exit(0 if found.status["status"] in GOOD else common.FAILED)
 
 
 def _await(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
@@ -118,9 +109,9 @@ def _print(document: Mapping[str, Any]) -> None:
 
 
 @click.command()
-@name_argument
-@bucket_command
-@output_option
+@common.name_argument
+@common.bucket_command
+@common.output_option
 def retry(name: str, bucket: str, *, as_json: bool) -> None:
     """Send the failed intent NAME again, as it is.
 
@@ -136,10 +127,10 @@ def retry(name: str, bucket: str, *, as_json: bool) -> None:
     keys = (f"failed/{name}", f"processed/{name}")  # that of an input which could be sent again on purpose
     kept = next((key for key in keys if _head(aws.client("s3"), bucket, key)), None)
     if not FILE_NAME.fullmatch(name):
-        raise WrongUsage(misnamed(name, bucket, kept))
+        raise common.WrongUsage(misnamed(name, bucket, kept))
     found = standing(bucket, name)
     if refusal := _refusal(found, kept):
-        raise WrongUsage(refusal) if found.stage is Stage.ABSENT else click.ClickException(refusal)
+        raise common.WrongUsage(refusal) if found.stage is Stage.ABSENT else click.ClickException(refusal)
     _resubmit(bucket, name)
     details, warning = found.status.get("error_details", {}), ""
     if details.get("error_code") in {cause for cause in Cause if cause.reaction is Reaction.REJECT}:
@@ -175,7 +166,8 @@ def misnamed(name: str, place: str, kept: str | None) -> str:
     """Refuse to send again what no intent is called; ``kept`` is the key of its input, if there is one."""
     rule = f"{name} is no intent's name"
     if kept is None:
-        return f"{rule}, and nothing of it is kept in {place}: see {suggest('list --state failed')}{correction(name)}"
+        see = common.suggest("list --state failed")
+        return f"{rule}, and nothing of it is kept in {place}: see {see}{correction(name)}"
     renamed = f"{_copy(place, kept)} s3://{place}/intent-<letters, digits, - or _>.json"
     return f"{rule}, and would be rejected again; send it under another: {renamed}"
 
@@ -207,7 +199,7 @@ def _refusal(found: "Standing", kept: str | None) -> str:
 
 def follow(name: str) -> str:
     """Give the end of a message about a name that waits."""
-    return f"follow it with: {suggest('status', name, '--wait', 30)}"
+    return f"follow it with: {common.suggest('status', name, '--wait', 30)}"
 
 
 def _copy(place: str, key: str) -> str:
@@ -272,7 +264,7 @@ class Standing:
                 moved = "once it has lain there for processing.sweep_after (5m by default), a sweep moves it to failed/"
                 return f"{name} lies in {self.bucket}, but is not an intent's name; {moved}"
             case Stage.WAITING:
-                more = f"wait longer with --wait, or see: {suggest('logs', name)}"
+                more = f"wait longer with --wait, or see: {common.suggest('logs', name)}"
                 return f"{name} waits in {self.bucket} and has no answer yet: {more}"
             case Stage.REPLACED:
                 about = f"the status is about version {self.status.get('version_id')}"
@@ -312,9 +304,9 @@ def final(name: str, bucket: str) -> Mapping[str, Any]:
     if found.stage.over:
         return found.status
     if found.waiting is None:
-        raise WrongUsage(found.remark)
+        raise common.WrongUsage(found.remark)
     click.echo(found.remark, err=True)
-    raise click.exceptions.Exit(NOT_YET)
+    raise click.exceptions.Exit(common.NOT_YET)
 
 
 def correction(name: str) -> str:
@@ -343,12 +335,7 @@ def _head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:  # noqa: 
 
 
 def waiting(bucket: str, target: str) -> tuple[list[str], bool]:
-    """Find the intents in the root that are about the target ``namespace/name``.
-
-    Returns:
-        Their files, sorted; and whether all that lie there were read, or some of them only.
-
-    """
+    """Find the files in the root about the target ``namespace/name``, sorted; and whether all there were read."""
     s3 = aws.client("s3")
     page = s3.list_objects_v2(Bucket=bucket, Prefix="intent-", Delimiter="/")
     found = sorted(page.get("Contents", []), key=lambda one: one["LastModified"], reverse=True)

@@ -3,7 +3,7 @@
 import heapq
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -62,12 +62,16 @@ def list_(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 
     if as_json:
         console.print_json([dict(zip(_COLUMNS, cells, strict=True)) for cells in found])
         return
-    rows = [[str(value) for value in cells] for cells in found]
     if sys.stdout.isatty():  # of which the name needs more than the year
-        rows = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in rows]
-    console.print_rows(_COLUMNS, rows, flexible="name", least=("attempts", "priority", "namespace"))
+        found = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in found]
+    console.print_rows(_COLUMNS, found, flexible="name", least=("attempts", "priority", "namespace"))
     if not found:
         click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
+
+
+def _cells(one: Listed) -> list[Any]:
+    arrived = f"{one.arrived[:19]}Z" if one.arrived else "-"
+    return [arrived, console.word(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]
 
 
 def _find(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> list[Listed]:
@@ -83,7 +87,10 @@ def _find(stack: str, since: float, limit: int, state: str | None, **filters: st
     known = list(islice((one for one in recent if not states or one.state in states), limit))
     if given or (states and _RECEIVED not in states):
         return known
-    unread = _unread(table, _root(outputs["HandoffBucket"], start, limit), {one.version_id for one in known})
+    unmet = _root(outputs["HandoffBucket"], start, limit, {one.version_id for one in known})
+    with ThreadPoolExecutor(max_workers=aws.AT_ONCE) as pool:  # the table may know them as older versions of a name
+        versions = [found.versions if found else () for found in pool.map(table.newest, (one.name for one in unmet))]
+    unread = [one for one, known_ones in zip(unmet, versions, strict=True) if one.version_id not in known_ones]
     return sorted([*known, *unread], key=lambda one: one.arrived, reverse=True)[:limit]
 
 
@@ -96,28 +103,11 @@ def _rows(table: Listing, wanted: Wanted, now: float) -> Iterator[Listed]:
         wanted = replace(wanted, position=page.position)
 
 
-def _root(bucket: str, since: datetime, limit: int) -> list[Listed]:
-    """List the newest inputs of the root, at most ``limit``. S3 sorts by name, so that all of them are listed."""
+def _root(bucket: str, since: datetime, limit: int, met: Collection[str] = ()) -> list[Listed]:
+    """List the newest inputs of the root that were not met. S3 sorts by name, so that all of them are listed."""
     pages = aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Delimiter="/")
     versions = (one for page in pages for one in page.get("Versions", []) if one["IsLatest"])
-    newest = heapq.nlargest(
-        limit, (one for one in versions if one["LastModified"] >= since), lambda one: one["LastModified"]
-    )
-    return [
-        Listed(one["Key"], one["VersionId"], _RECEIVED, f"{one['LastModified'].astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z")
-        for one in newest
-    ]
-
-
-def _unread(table: Listing, root: list[Listed], met: set[str]) -> list[Listed]:
-    """Leave what the table does not know, though it may know other versions of the name."""
-    unmet = [one for one in root if one.version_id not in met]
-    with ThreadPoolExecutor(max_workers=aws.AT_ONCE) as pool:
-        answers = list(pool.map(lambda one: table.newest(one.name), unmet))
-    known = [answer.versions if answer else frozenset() for answer in answers]
-    return [one for one, versions in zip(unmet, known, strict=True) if one.version_id not in versions]
-
-
-def _cells(one: Listed) -> list[Any]:
-    arrived = f"{one.arrived[:19]}Z" if one.arrived else "-"
-    return [arrived, console.word(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]
+    recent = ((one["LastModified"].astimezone(UTC), one["Key"], one["VersionId"]) for one in versions)
+    found = heapq.nlargest(limit, (one for one in recent if one[0] >= since))
+    listed = (Listed(name, version, _RECEIVED, f"{at:%Y-%m-%dT%H:%M:%S}.000Z") for at, name, version in found)
+    return [one for one in listed if one.version_id not in met]

@@ -14,17 +14,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli import aws, console, intents, submit
-from conductor_loop.cli.common import (
-    FAILED,
-    NO_AWS,
-    WrongUsage,
-    bucket_command,
-    name_argument,
-    output_option,
-    stack_command,
-    suggest,
-)
+from conductor_loop.cli import aws, common, console, intents, submit
 
 _DIGITS = re.compile(r"([0-9]+)")
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -39,12 +29,12 @@ _VERDICTS = {
 
 
 @click.command()
-@name_argument
+@common.name_argument
 @click.option(
     "--to", "folder", type=click.Path(path_type=Path), help="Write its files into this folder, which must be new."
 )
-@bucket_command
-@output_option
+@common.bucket_command
+@common.output_option
 def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> None:
     """Show or download the package of the intent NAME.
 
@@ -63,7 +53,7 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
       4  AWS refuses or does not answer
     """  # noqa: D301 - click wants the control character
     if folder is not None and folder.exists():
-        raise WrongUsage(f"{folder} exists: name a folder that does not, or remove it")
+        raise common.WrongUsage(f"{folder} exists: name a folder that does not, or remove it")
     _, found = _made(name, bucket)
     if folder is not None:
         _write(found, folder)
@@ -80,9 +70,9 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
 
 
 @click.command()
-@name_argument
-@bucket_command
-@output_option
+@common.name_argument
+@common.bucket_command
+@common.output_option
 def diff(name: str, bucket: str, *, as_json: bool) -> None:
     """Compare the package of the intent NAME with its target's previous one.
 
@@ -99,7 +89,9 @@ def diff(name: str, bucket: str, *, as_json: bool) -> None:
         found = {"package": new.name, "previous": old.name if old else None}
         console.print_json(found | {"changes": _changes(old, new) if old else {}})
     elif old is None:
-        click.echo(f"{new.name} is the target's first package; see it with: {suggest('package', name)}", err=True)
+        click.echo(
+            f"{new.name} is the target's first package; see it with: {common.suggest('package', name)}", err=True
+        )
     else:
         _print_changes(old, new)
 
@@ -136,7 +128,7 @@ def _made(name: str, bucket: str) -> tuple[Mapping[str, Any], Package]:
     status = intents.final(name, bucket)
     if "package" not in status:
         said = f"{name} has no package: it is {status['status']} ({status['message']})"
-        raise click.ClickException(f"{said}; see: {suggest('logs', name)}")
+        raise click.ClickException(f"{said}; see: {common.suggest('logs', name)}")
     prefix, files = status["package"]["prefix"], status["package"]["files"]
     return status, _read(bucket, prefix, [prefix + path for path in files], status["version_id"])
 
@@ -252,7 +244,7 @@ class _Plan:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@stack_command
+@common.stack_command
 def plan(file: Path, stack: str, *, as_json: bool) -> None:
     """Say what the intent in FILE would change, and change nothing.
 
@@ -275,7 +267,7 @@ def plan(file: Path, stack: str, *, as_json: bool) -> None:
     """  # noqa: D301 - click wants the control character
     name, body = next(iter(submit.read([file]).items()))
     if len(body) > _MOST_BYTES:
-        raise WrongUsage(f"{file} is too large for a plan: it has more than {_MOST_BYTES} bytes")
+        raise common.WrongUsage(f"{file} is too large for a plan: it has more than {_MOST_BYTES} bytes")
     outputs = aws.outputs(stack)
     made = _Plan(name, _invoke(outputs["ConductorFunction"], name, body))
     if made.verdict != "refused":
@@ -284,7 +276,7 @@ def plan(file: Path, stack: str, *, as_json: bool) -> None:
         console.print_json(_document(made))
     else:
         _print(made, file)
-    raise click.exceptions.Exit(FAILED if made.verdict in {"refused", "failed"} else 0)
+    raise click.exceptions.Exit(common.FAILED if made.verdict in {"refused", "failed"} else 0)
 
 
 def _invoke(function: str, file: str, body: bytes) -> Mapping[str, Any]:
@@ -301,7 +293,7 @@ def _invoke(function: str, file: str, body: bytes) -> Mapping[str, Any]:
     why = f"the function has failed ({error}); see: conductor-loop logs"
     older = "the stack's function makes no plans: deploy this version to it first"
     click.echo(console.printable(why if "FunctionError" in response else older), err=True)
-    raise click.exceptions.Exit(NO_AWS)
+    raise click.exceptions.Exit(common.NO_AWS)
 
 
 def _compare(made: _Plan, place: str) -> None:

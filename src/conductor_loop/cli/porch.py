@@ -13,7 +13,6 @@ from conductor_loop import porch_check as suite
 from conductor_loop.cli.common import Duration, output_option
 from conductor_loop.errors import NoCredentials
 from conductor_loop.porch import RESERVED, read_kubeconfig
-from conductor_loop.porch_check import Finding
 
 
 def _file(parse: Callable[[bytes], Any]) -> dict[str, Any]:
@@ -45,12 +44,6 @@ def _variables(context: click.Context, option: click.Parameter, texts: tuple[str
             wanted = f"{text!a}: NAME=VALUE is wanted, and a name that is not ours"
             raise click.BadParameter(wanted, context, option)
     return {name: value for name, _, value in given}
-
-
-def _as_json(finding: Finding) -> dict[str, Any]:
-    rule = finding.rule
-    found = {"rule": rule.name, "kept": finding.kept, "promise": rule.promise, "what": finding.what or None}
-    return found | ({"next": rule.next_step} if finding.kept is False else {})
 
 
 @click.command("porch-check")
@@ -100,7 +93,10 @@ def porch_check(
         subject = suite.Subject(path=path, work_root=Path(folder) / "work", **given)
         broken = 0
         for finding in suite.check(subject, only):
-            click.echo(json.dumps(_as_json(finding)) if as_json else finding.line)
+            rule = finding.rule
+            shown = {"rule": rule.name, "kept": finding.kept, "promise": rule.promise, "what": finding.what or None}
+            shown |= {"next": rule.next_step} if finding.kept is False else {}
+            click.echo(json.dumps(shown) if as_json else finding.line)
             broken += finding.kept is False
     if broken:
         click.echo(f"{broken} broken: docs/porch-contract.md states the rules", err=True)

@@ -1,5 +1,6 @@
 """``conductor-loop redrive``: look at the dead letters, or move them back."""
 
+from functools import partial
 from itertools import batched
 from typing import Any
 
@@ -67,18 +68,12 @@ def _show(letters: list[str], there: int, *, as_json: bool) -> None:
 
 
 def _read(queue: str) -> tuple[list[str], int]:
-    """Read the dead letters, and leave them.
-
-    Returns:
-        What each is about, or its text where it is none of ours; and how many the queue has, for all that it knows.
-
-    """
+    """Read what each of the dead letters is about, and leave them; and how many the queue has, for all it knows."""
     sqs, seen = aws.client("sqs"), dict[str, Any]()  # by id: one that comes up twice is the same
     counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[*_COUNTS])["Attributes"]
+    receive = partial(sqs.receive_message, QueueUrl=queue, VisibilityTimeout=_LOOK_SECONDS, **_RECEIVE)
     try:
-        while received := sqs.receive_message(QueueUrl=queue, VisibilityTimeout=_LOOK_SECONDS, **_RECEIVE).get(
-            "Messages"
-        ):
+        while received := receive().get("Messages"):
             known = len(seen)
             seen |= {message["MessageId"]: message for message in received}
             if len(seen) == known:  # of so many that the first ones are visible again

@@ -123,7 +123,7 @@ def limits(stack: str) -> tuple[Rules, float]:
         deployed = config.deployed(stack)
         _, known = config.in_force(deployed)
     except ClientError as error:
-        if not aws.is_denied(error):
+        if error.response["Error"]["Code"] not in aws.DENIED:
             raise
         click.echo(f"the stack's rules cannot be read, so the built-in ones are checked here: {error}", err=True)
         return Rules(), math.inf
@@ -202,12 +202,9 @@ class Sent:
 
 
 def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
-    """Put files into the root of the bucket, side by side.
+    """Put files into the root of the bucket, side by side: what became of each, and whether it was interrupted.
 
-    Returns:
-        What became of each; and whether the caller has interrupted it. What was begun then has ended; the rest was not
-        begun, and is not sent.
-
+    What was begun then has ended; the rest was not begun, and is not sent.
     """
     s3, sent, interrupted = aws.client("s3"), dict[str, Sent](), False
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import click
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -32,9 +31,9 @@ QUEUES = {  # by what people call them: the stack's output
 }
 _ALARMING = {"dead letters", "unanswered"}  # queues that are empty while all is well
 _ATTRIBUTES = {
-    "visible": "ApproximateNumberOfMessages",
-    "in_flight": "ApproximateNumberOfMessagesNotVisible",
-    "delayed": "ApproximateNumberOfMessagesDelayed",
+    "visible": "ApproximateNumberOfMessages",  # not received yet
+    "in_flight": "ApproximateNumberOfMessagesNotVisible",  # taken, or hidden until their next attempt is due
+    "delayed": "ApproximateNumberOfMessagesDelayed",  # sent to be seen later
 }
 _OUTCOMES = {one: f"{FILES}{one}" for one in ("success", "failed", "timeout", "skipped")} | {
     "all decided": DECIDED,
@@ -49,20 +48,11 @@ _ABOVE = 13  # lines that the tables above the latest intents take, with the hea
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
-    """How many messages a queue has, about."""
-
-    visible: int = 0  # not received yet
-    in_flight: int = 0  # taken, or hidden until their next attempt is due
-    delayed: int = 0  # sent to be seen later
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the pipeline looks like at one moment."""
 
     at: float  # epoch seconds
-    queues: Mapping[str, Depth] = field(default_factory=dict)  # by the names of ``QUEUES``
+    queues: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by ``QUEUES``; what ``_ATTRIBUTES`` count
     working: int = 0  # claims in force
     counts: Counts = field(default_factory=Counts)
     latest: tuple[Listed, ...] = ()  # newest first
@@ -96,9 +86,13 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
         while True:
             found = look()
             if as_json:
-                click.echo(json.dumps(_document(found)))
+                document = asdict(found)
+                for one in document["latest"]:
+                    del one["position"]
+                    one["state"] = word(one["state"])
+                click.echo(json.dumps(document))
             else:
-                screen().print(View(f"conductor-loop: {stack}", [found], hint=""))
+                screen().print(_picture(screen(), f"conductor-loop: {stack}", [found], hint=""))
             if once:
                 return
             time.sleep(interval)
@@ -113,9 +107,9 @@ def _looker(outputs: Mapping[str, str]) -> Look:
     measures = StateMeasures(dynamodb, outputs["StateTable"])
     listing = Listing(dynamodb, outputs["StateTable"], _LOOK_BACK_SECONDS)
 
-    def depth(url: str) -> Depth:
+    def depth(url: str) -> dict[str, int]:
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        return Depth(**{ours: int(found.get(name, 0)) for ours, name in _ATTRIBUTES.items()})
+        return {ours: int(found.get(name, 0)) for ours, name in _ATTRIBUTES.items()}
 
     def look() -> Snapshot:
         with ThreadPoolExecutor(max_workers=len(urls)) as pool:
@@ -127,25 +121,14 @@ def _looker(outputs: Mapping[str, str]) -> Look:
     return look
 
 
-def _document(found: Snapshot) -> dict[str, Any]:
-    document = asdict(found)
-    for one in document["latest"]:
-        del one["position"]
-        one["state"] = word(one["state"])
-    return document
-
-
-def live(terminal: Console, stack: str, look: Look, interval: float, looks: int | None = None) -> None:
-    """Draw until interrupted, or so many times; a look that fails leaves the last picture, and says why.
-
-    Raises:
-        NotAnswering: the first look has failed already; or an error of the SDK.
-
-    """
+def live(
+    terminal: Console, stack: str, look: Callable[[], Snapshot], interval: float, looks: int | None = None
+) -> None:
+    """Draw until interrupted, or so many times; a look that fails, but the first, leaves the last picture."""
     seen, trouble, done = deque([look()]), "", 1
     with Live(console=terminal, screen=True, auto_refresh=False, vertical_overflow="crop") as picture:
         while True:
-            picture.update(View(f"conductor-loop: {stack}", seen, trouble), refresh=True)
+            picture.update(_picture(terminal, f"conductor-loop: {stack}", seen, trouble), refresh=True)
             if done == looks:
                 return
             time.sleep(interval)
@@ -161,69 +144,56 @@ def live(terminal: Console, stack: str, look: Look, interval: float, looks: int 
             done += 1
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """One picture of the pipeline, made for the size that the terminal has when it is drawn."""
+def _picture(
+    console: Console, title: str, seen: Sequence[Snapshot], trouble: str = "", hint: str = "Ctrl-C leaves"
+) -> Group:
+    """Draw the last of what was seen in a minute, with as many of the latest intents as there is room for.
 
-    title: str
-    seen: Sequence[Snapshot]  # of the last minute; the last one is shown
-    trouble: str = ""  # why that is an old one
-    hint: str = "Ctrl-C leaves"
+    ``trouble`` is why that is an old one.
+    """
+    last = seen[-1]
+    right = Text(f"{datetime.fromtimestamp(last.at, UTC):%H:%M:%S}Z  {hint}", style="dim")
+    left = Text(printable(trouble), style="bold red") if trouble else Text(title, style="bold")
+    left.truncate(max(console.width - len(right) - 1, 0), overflow="ellipsis", pad=True)
+    heading = Text.assemble(left, " ", right, no_wrap=True, overflow="crop")
+    queues = _table("queue", "waiting", "in flight", "later")
+    for name, depth in last.queues.items():
+        style = "bold red" if name in _ALARMING and depth["visible"] else ""
+        queues.add_row(name, *map(str, depth.values()), style=style)
+    queues.add_row("being worked on", str(last.working))
+    tables = Table.grid("", "", padding=(0, 5, 0, 0))
+    tables.add_row(queues, _outcomes(seen[0], last))
+    latest = _latest(last.latest[: max(console.height - _ABOVE, 1)])
+    return Group(heading, Text(), tables, Text(), _bucket(last.counts), Text(), latest)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw as many of the latest intents as there is room for."""
-        room = max((options.height or console.height) - _ABOVE, 1)
-        tables = Table.grid("", "", padding=(0, 5, 0, 0))
-        tables.add_row(self._queues(), self._outcomes())
-        yield Group(self._heading(options.max_width), Text(), tables, Text(), self._bucket(), Text())
-        yield self._latest(room, pad=bool(options.height))
 
-    def _heading(self, width: int) -> Text:
-        right = Text(f"{datetime.fromtimestamp(self.seen[-1].at, UTC):%H:%M:%S}Z  {self.hint}", style="dim")
-        left = Text(printable(self.trouble), style="bold red") if self.trouble else Text(self.title, style="bold")
-        left.truncate(max(width - len(right) - 1, 0), overflow="ellipsis", pad=True)
-        return Text.assemble(left, " ", right, no_wrap=True, overflow="crop")
+def _outcomes(first: Snapshot, last: Snapshot) -> Table:
+    table = _table("outcome", "total", "a minute")
+    for name, counter in _OUTCOMES.items():
+        total, before = (one.counts.counters.get(counter, 0) for one in (last, first))
+        rate = f"{max(total - before, 0) * 60 / (last.at - first.at):.1f}" if last.at > first.at else "-"
+        table.add_row(Text(name, style=STYLES.get(name, "")), str(int(total)), rate)
+    return table
 
-    def _queues(self) -> Table:
-        table = _table("queue", "waiting", "in flight", "later")
-        for name, depth in self.seen[-1].queues.items():
-            style = "bold red" if name in _ALARMING and depth.visible else ""
-            table.add_row(name, str(depth.visible), str(depth.in_flight), str(depth.delayed), style=style)
-        table.add_row("being worked on", str(self.seen[-1].working))
-        return table
 
-    def _outcomes(self) -> Table:
-        table = _table("outcome", "total", "a minute")
-        first, last = self.seen[0], self.seen[-1]
-        for name, counter in _OUTCOMES.items():
-            total, before = (one.counts.counters.get(counter, 0) for one in (last, first))
-            rate = f"{max(total - before, 0) * 60 / (last.at - first.at):.1f}" if last.at > first.at else "-"
-            table.add_row(Text(name, style=STYLES.get(name, "")), str(int(total)), rate)
-        return table
+def _bucket(counts: Counts) -> Text:
+    counted = [f"{int(counts.gauges[name])} {word}" for name, word in _DIRECTORIES.items() if name in counts.gauges]
+    shown = f"{', '.join(counted)} (the sweeper's last whole count)" if counted else "not counted yet"
+    late = f"; outcomes are {counts.lag:.0f} s behind" if counts.lag >= _LATE_SECONDS else ""
+    return Text(f"intents in the bucket: {shown}{late}", style="dim", no_wrap=True, overflow="ellipsis")
 
-    def _bucket(self) -> Text:
-        counts = self.seen[-1].counts
-        gauges = counts.gauges
-        counted = [f"{int(gauges[name])} {word}" for name, word in _DIRECTORIES.items() if name in gauges]
-        shown = f"{', '.join(counted)} (the sweeper's last whole count)" if counted else "not counted yet"
-        late = f"; outcomes are {counts.lag:.0f} s behind" if counts.lag >= _LATE_SECONDS else ""
-        return Text(f"intents in the bucket: {shown}{late}", style="dim", no_wrap=True, overflow="ellipsis")
 
-    def _latest(self, room: int, *, pad: bool) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        for name, width in {"arrived": 9, "state": 10, "priority": 8, "tries": 5}.items():
-            table.add_column(name.upper(), no_wrap=True, width=width)
-        table.add_column("INTENT", no_wrap=True, overflow="ellipsis", ratio=3)
-        table.add_column("NAMESPACE", no_wrap=True, overflow="ellipsis", ratio=1)
-        for one in self.seen[-1].latest[:room]:
-            state = Text(word(one.state), style=STYLES.get(word(one.state), ""))
-            names = (
-                Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-")
-            )
-            table.add_row(f"{one.arrived[11:19]}Z", state, one.priority or "-", str(one.attempts), *names)
-        for _ in range(room - len(self.seen[-1].latest) if pad else 0):
-            table.add_row()
-        return table
+def _latest(intents: Sequence[Listed]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for name, width in {"arrived": 9, "state": 10, "priority": 8, "tries": 5}.items():
+        table.add_column(name.upper(), no_wrap=True, width=width)
+    table.add_column("INTENT", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("NAMESPACE", no_wrap=True, overflow="ellipsis", ratio=1)
+    for one in intents:
+        state = Text(word(one.state), style=STYLES.get(word(one.state), ""))
+        names = (Text(printable(text), no_wrap=True, overflow="ellipsis") for text in (one.name, one.namespace or "-"))
+        table.add_row(f"{one.arrived[11:19]}Z", state, one.priority or "-", str(one.attempts), *names)
+    return table
 
 
 def _table(first: str, *numbers: str) -> Table:
