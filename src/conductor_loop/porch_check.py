@@ -164,130 +164,6 @@ def _check_first(rule: str, subject: Subject) -> None:
         raise failed
 
 
-def _structured(subject: Subject) -> None:
-    report = subject.run(Mode.STRUCTURED).report or {}
-    deployment: dict[str, Any] = report["deployment"]
-    for key, otherwise in (("previous_replicas", "missing"), ("observed_replicas", None)):
-        replicas = deployment.get(key, otherwise)
-        if not (replicas is None or (isinstance(replicas, int) and not isinstance(replicas, bool) and replicas >= 0)):
-            raise Broken(f'"{key}" is {replicas!a}')
-    for key, form in (("timestamp", _TIMESTAMP), ("duration", _DURATION)):
-        if not (isinstance(report.get(key), str) and form.fullmatch(report[key])):
-            raise Broken(f'"{key}" is {report.get(key, "missing")!a}')
-
-
-def _repeatable(subject: Subject) -> None:
-    subject.wait(_TICK_SECONDS)
-    _compare(subject.first_result, subject.run(), "in a later run")
-
-
-def _modes(subject: Subject) -> None:
-    with suppress(PorchFailed):  # which breaks `structured`
-        _compare(subject.first_result, subject.run(Mode.STRUCTURED), "with -structured")
-
-
-def _compare(one: Result, other: Result, when: str) -> None:
-    if one.package.name != other.package.name:
-        raise Broken(f"the package is called {one.package.name}, and {other.package.name} {when}")
-    files, others = one.package.files, other.package.files
-    differing = sorted(path for path in files.keys() | others.keys() if files.get(path) != others.get(path))
-    if differing:
-        raise Broken(f"{differing[0]!a} differs {when}")
-
-
-def _previous(subject: Subject) -> None:
-    subject.run(Mode.DIRECT, "v1.0.3", 2)
-
-
-def _paths(subject: Subject) -> None:
-    with subject.run_raw(is_elsewhere=True) as (ended, space):
-        if ended.exit_code != 0:
-            raise Broken(f"exit code {ended.exit_code} in another directory than the intent's")
-        if not any(path.is_file() for path in space.out.rglob("*")):
-            raise Broken("no package in -out, run in another directory than the intent's")
-
-
-def _layer(subject: Subject) -> None:
-    home, changed = Path(subject.path).absolute().parent, []
-    for _ in range(_TRIES):  # others may write there as well
-        before = _files(home)
-        subject.run()
-        changed.append({name for name, _, _ in before ^ _files(home)})
-    if both := set.intersection(*changed):
-        raise Broken(f"{min(both)!a} beside the program was written")
-
-
-def _files(directory: Path) -> set[tuple[str, int, int]]:
-    found = {path.name: path.lstat() for path in directory.iterdir() if path.is_file()}
-    return {(name, status.st_mtime_ns, status.st_size) for name, status in found.items()}
-
-
-def _refuses(subject: Subject) -> None:
-    others = []
-    for what, content in _INVALID_INTENTS.items():
-        with subject.run_raw(content) as (ended, _):
-            if ended.exit_code != 1:
-                others.append(f"exit code {ended.exit_code} for {what}")
-    if others:
-        raise Broken("; ".join(others))
-
-
-def _reason(subject: Subject) -> None:
-    with subject.run_raw(b"[]") as (ended, _):
-        if not ended.stderr.strip():
-            raise Broken(f"exit code {ended.exit_code} and nothing on stderr")
-
-
-def _zero(subject: Subject) -> None:
-    replicas = subject.intent["replicas"]
-    other = 0 if replicas else 1
-    if subject.run(replicas=other).package.files == subject.first_result.package.files:
-        raise Broken(f"the package for {other} replicas is that for {replicas}")
-
-
-def _long_target(subject: Subject) -> None:
-    try:
-        subject.run(target="a" * _LONGEST)
-    except PorchFailed as failed:
-        if failed.cause is not Cause.DEPLOYMENT_NOT_FOUND:  # it asks a cluster, and is right
-            raise
-
-
-def _secrets(subject: Subject) -> None:
-    secret = secrets.token_hex(16)
-    subject = replace(subject, environment={**subject.environment, "PORCH_CHECK_SECRET": secret})
-    result = subject.run()
-    with subject.run_raw(b"[]") as (ended, _):
-        stdout, stderr = result.run.stdout.encode() + ended.stdout, result.run.stderr.encode() + ended.stderr
-    for where, content in {"stdout": stdout, "stderr": stderr, **result.package.files}.items():
-        if secret.encode() in content:
-            raise Broken(f"{where} shows the value of a variable it does not know")
-
-
-def _sigterm(subject: Subject) -> None:
-    for part in (0.3, 0.6):
-        timeout = part * subject.first_result.run.duration_seconds
-        with subject.run_raw(timeout_seconds=timeout) as (ended, _):
-            if ended.stopped is Stop.TIME and ended.duration_seconds > timeout + subject.limits.grace_seconds:
-                raise Broken(f"still running {subject.limits.grace_seconds} s after SIGTERM")
-
-
-def _alone(subject: Subject) -> None:
-    for _ in range(_TRIES):
-        with subject.run_raw() as (ended, _):
-            if not ended.survivors:
-                return
-    raise Broken(f"{ended.survivors[0]!a} was still running when it had ended")
-
-
-def _killed(subject: Subject) -> None:
-    ungraceful = replace(subject, limits=replace(subject.limits, grace_seconds=0.0))
-    for part in (0.3, 0.6, 0.9):
-        with ungraceful.run_raw(timeout_seconds=part * subject.first_result.run.duration_seconds):
-            pass
-    subject.run()
-
-
 _RULE_OF = {  # by the cause of a failure of the first run; other causes break "succeeds"
     Cause.PROCESSING_TIMEOUT: "time",
     Cause.PORCH_OUTPUT_TOO_LARGE: "output",
@@ -295,7 +171,6 @@ _RULE_OF = {  # by the cause of a failure of the first run; other causes break "
     Cause.PACKAGE_UNSAFE: "package",
     Cause.PORCH_OUTPUT_INVALID: "name",
 }
-# Each rule: what it promises, the next step for a program that breaks it, and its check.
 _FIRST = {  # rules of the first run, in the order of the runner; after one that is broken, no other can be checked
     "time": ("ends within its time", "make it faster, or give it more with --timeout"),
     "output": ("prints no more than 1 MiB", "print less"),
@@ -313,48 +188,163 @@ _FIRST = {  # rules of the first run, in the order of the runner; after one that
         'print "Package successfully created: <name>", with a name that Kubernetes allows',
     ),
 }
-_FURTHER: dict[str, tuple[str, str, Callable[[Subject], None]]] = {
-    "structured": (
-        "with -structured, stdout is the documented JSON document about this intent, and nothing else",
-        "print the document of the contract; notes belong on stderr",
-        _structured,
-    ),
-    "repeatable": (
-        "makes the same bytes of the same intent",
-        "leave times, random numbers and the work directory's path out of the package",
-        _repeatable,
-    ),
-    "modes": ("makes the same package with and without -structured", "let the flag change stdout only", _modes),
-    "previous": (
-        "takes PORCH_PREVIOUS_VERSION and PORCH_PREVIOUS_REPLICAS",
-        "use them or ignore them, but do not fail for them",
-        _previous,
-    ),
-    "paths": ("depends on no current directory", "use -intent and -out as they are given", _paths),
-    "layer": ("does not write beside itself: a layer is read-only", "write to HOME or TMPDIR", _layer),
-    "refuses": ("exit code 1 for what is no intent", "check every field before anything is written", _refuses),
-    "reason": ("says on stderr why it failed", "print the reason and the next step to stderr", _reason),
-    "zero": ("scales to zero replicas as to any other number", "tell 0 from a number that is missing", _zero),
-    "long-target": (
-        "gives a target of 253 characters a package of a usable name",
-        "shorten the target's part of the package's name",
-        _long_target,
-    ),
-    "secrets": (
-        "shows nothing of its environment in output or package: both are public to all readers of the bucket",
-        "print no environment, and no commands with their values (set -x)",
-        _secrets,
-    ),
-    "sigterm": ("ends within the grace after SIGTERM", "end on SIGTERM, and pass it on to what you wait for", _sigterm),
-    "alone": ("leaves nothing running when it has ended", "wait for what you start, or end it", _alone),
-    "killed": (
-        "does its work even if an earlier run was killed midway",
-        "leave no lock behind outside the work directory, and continue what you find begun",
-        _killed,
-    ),
-}
 _RESTS_ON = {"modes": "repeatable"}  # a rule, and the one without which it cannot be checked
-RULES = (
-    *(Rule(name, *texts, partial(_check_first, name)) for name, texts in _FIRST.items()),
-    *(Rule(name, *row) for name, row in _FURTHER.items()),
+RULES = [Rule(name, *texts, partial(_check_first, name)) for name, texts in _FIRST.items()]
+
+
+def _rule(promise: str, next_step: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
+    def add(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
+        RULES.append(Rule(check.__name__.strip("_").replace("_", "-"), promise, next_step, check))
+        return check
+
+    return add
+
+
+@_rule(
+    "with -structured, stdout is the documented JSON document about this intent, and nothing else",
+    "print the document of the contract; notes belong on stderr",
 )
+def _structured(subject: Subject) -> None:
+    report = subject.run(Mode.STRUCTURED).report or {}
+    deployment: dict[str, Any] = report["deployment"]
+    for key, otherwise in (("previous_replicas", "missing"), ("observed_replicas", None)):
+        replicas = deployment.get(key, otherwise)
+        if not (replicas is None or (isinstance(replicas, int) and not isinstance(replicas, bool) and replicas >= 0)):
+            raise Broken(f'"{key}" is {replicas!a}')
+    for key, form in (("timestamp", _TIMESTAMP), ("duration", _DURATION)):
+        if not (isinstance(report.get(key), str) and form.fullmatch(report[key])):
+            raise Broken(f'"{key}" is {report.get(key, "missing")!a}')
+
+
+@_rule(
+    "makes the same bytes of the same intent",
+    "leave times, random numbers and the work directory's path out of the package",
+)
+def _repeatable(subject: Subject) -> None:
+    subject.wait(_TICK_SECONDS)
+    _compare(subject.first_result, subject.run(), "in a later run")
+
+
+@_rule("makes the same package with and without -structured", "let the flag change stdout only")
+def _modes(subject: Subject) -> None:
+    with suppress(PorchFailed):  # which breaks `structured`
+        _compare(subject.first_result, subject.run(Mode.STRUCTURED), "with -structured")
+
+
+def _compare(one: Result, other: Result, when: str) -> None:
+    if one.package.name != other.package.name:
+        raise Broken(f"the package is called {one.package.name}, and {other.package.name} {when}")
+    files, others = one.package.files, other.package.files
+    differing = sorted(path for path in files.keys() | others.keys() if files.get(path) != others.get(path))
+    if differing:
+        raise Broken(f"{differing[0]!a} differs {when}")
+
+
+@_rule("takes PORCH_PREVIOUS_VERSION and PORCH_PREVIOUS_REPLICAS", "use them or ignore them, but do not fail for them")
+def _previous(subject: Subject) -> None:
+    subject.run(Mode.DIRECT, "v1.0.3", 2)
+
+
+@_rule("depends on no current directory", "use -intent and -out as they are given")
+def _paths(subject: Subject) -> None:
+    with subject.run_raw(is_elsewhere=True) as (ended, space):
+        if ended.exit_code != 0:
+            raise Broken(f"exit code {ended.exit_code} in another directory than the intent's")
+        if not any(path.is_file() for path in space.out.rglob("*")):
+            raise Broken("no package in -out, run in another directory than the intent's")
+
+
+@_rule("does not write beside itself: a layer is read-only", "write to HOME or TMPDIR")
+def _layer(subject: Subject) -> None:
+    home, changed = Path(subject.path).absolute().parent, []
+    for _ in range(_TRIES):  # others may write there as well
+        before = _files(home)
+        subject.run()
+        changed.append({name for name, _, _ in before ^ _files(home)})
+    if both := set.intersection(*changed):
+        raise Broken(f"{min(both)!a} beside the program was written")
+
+
+def _files(directory: Path) -> set[tuple[str, int, int]]:
+    found = {path.name: path.lstat() for path in directory.iterdir() if path.is_file()}
+    return {(name, status.st_mtime_ns, status.st_size) for name, status in found.items()}
+
+
+@_rule("exit code 1 for what is no intent", "check every field before anything is written")
+def _refuses(subject: Subject) -> None:
+    others = []
+    for what, content in _INVALID_INTENTS.items():
+        with subject.run_raw(content) as (ended, _):
+            if ended.exit_code != 1:
+                others.append(f"exit code {ended.exit_code} for {what}")
+    if others:
+        raise Broken("; ".join(others))
+
+
+@_rule("says on stderr why it failed", "print the reason and the next step to stderr")
+def _reason(subject: Subject) -> None:
+    with subject.run_raw(b"[]") as (ended, _):
+        if not ended.stderr.strip():
+            raise Broken(f"exit code {ended.exit_code} and nothing on stderr")
+
+
+@_rule("scales to zero replicas as to any other number", "tell 0 from a number that is missing")
+def _zero(subject: Subject) -> None:
+    replicas = subject.intent["replicas"]
+    other = 0 if replicas else 1
+    if subject.run(replicas=other).package.files == subject.first_result.package.files:
+        raise Broken(f"the package for {other} replicas is that for {replicas}")
+
+
+@_rule("gives a target of 253 characters a package of a usable name", "shorten the target's part of the package's name")
+def _long_target(subject: Subject) -> None:
+    try:
+        subject.run(target="a" * _LONGEST)
+    except PorchFailed as failed:
+        if failed.cause is not Cause.DEPLOYMENT_NOT_FOUND:  # it asks a cluster, and is right
+            raise
+
+
+@_rule(
+    "shows nothing of its environment in output or package: both are public to all readers of the bucket",
+    "print no environment, and no commands with their values (set -x)",
+)
+def _secrets(subject: Subject) -> None:
+    secret = secrets.token_hex(16)
+    subject = replace(subject, environment={**subject.environment, "PORCH_CHECK_SECRET": secret})
+    result = subject.run()
+    with subject.run_raw(b"[]") as (ended, _):
+        stdout, stderr = result.run.stdout.encode() + ended.stdout, result.run.stderr.encode() + ended.stderr
+    for where, content in {"stdout": stdout, "stderr": stderr, **result.package.files}.items():
+        if secret.encode() in content:
+            raise Broken(f"{where} shows the value of a variable it does not know")
+
+
+@_rule("ends within the grace after SIGTERM", "end on SIGTERM, and pass it on to what you wait for")
+def _sigterm(subject: Subject) -> None:
+    for part in (0.3, 0.6):
+        timeout = part * subject.first_result.run.duration_seconds
+        with subject.run_raw(timeout_seconds=timeout) as (ended, _):
+            if ended.stopped is Stop.TIME and ended.duration_seconds > timeout + subject.limits.grace_seconds:
+                raise Broken(f"still running {subject.limits.grace_seconds} s after SIGTERM")
+
+
+@_rule("leaves nothing running when it has ended", "wait for what you start, or end it")
+def _alone(subject: Subject) -> None:
+    for _ in range(_TRIES):
+        with subject.run_raw() as (ended, _):
+            if not ended.survivors:
+                return
+    raise Broken(f"{ended.survivors[0]!a} was still running when it had ended")
+
+
+@_rule(
+    "does its work even if an earlier run was killed midway",
+    "leave no lock behind outside the work directory, and continue what you find begun",
+)
+def _killed(subject: Subject) -> None:
+    ungraceful = replace(subject, limits=replace(subject.limits, grace_seconds=0.0))
+    for part in (0.3, 0.6, 0.9):
+        with ungraceful.run_raw(timeout_seconds=part * subject.first_result.run.duration_seconds):
+            pass
+    subject.run()
