@@ -8,9 +8,9 @@ import pytest
 
 from conductor_loop.errors import Reaction
 from conductor_loop.porch import RESERVED, Limits
-from conductor_loop.porch.package import Unusable
 from conductor_loop.porch.process import Ended
 from conductor_loop.porch.report import check_exit, parse_document, parse_text
+from conductor_loop.porch.workspace import Unusable
 from conductor_loop.porch_check import RULES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/porch-contract.md").read_text()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.package import Unusable
 from conductor_loop.porch.report import explain
+from conductor_loop.porch.workspace import Unusable
 
 from .porches import GOOD, Bench
 

@@ -49,7 +49,6 @@ class Live:
         self._refused, self._clock = refused, clock
         self._is_stored = bool(environment.get(f"{PREFIX}CONFIG_PARAMETER"))
         self._config: Config | None = None
-        self._alone: Config | None = None  # what the environment says by itself
         self._seen: Stored | None = None  # what was read last
         self._broken = False  # whether that was refused
         self._read_at = 0.0
@@ -74,11 +73,7 @@ class Live:
 
     def known(self) -> Config:
         """Return what is known without a call: the configuration in force, or that of the environment alone."""
-        if self._config is not None:
-            return self._config
-        if self._alone is None:
-            self._alone = load({}, self._environment)
-        return self._alone
+        return self._config or load({}, self._environment)
 
     def _read(self) -> Config:
         """Read what is stored. Where that is impossible, a function does not start: defaults may be laxer."""

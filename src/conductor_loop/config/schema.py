@@ -103,15 +103,13 @@ def schema() -> Any:  # noqa: ANN401 - a JSON document
 @cache
 def leaves() -> tuple[Leaf, ...]:
     """List every key that has a value, in the order of the schema."""
-    return tuple(_leaves(schema(), ()))
 
+    def below(node: Mapping[str, Any], path: Path) -> Iterator[Leaf]:
+        for name, child in node["properties"].items():
+            at = (*path, name)
+            yield from below(child, at) if "properties" in child else [Leaf(at, child)]
 
-def _leaves(node: Mapping[str, Any], path: Path) -> Iterator[Leaf]:
-    for name, child in node["properties"].items():
-        if "properties" in child:
-            yield from _leaves(child, (*path, name))
-        else:
-            yield Leaf((*path, name), child)
+    return tuple(below(schema(), ()))
 
 
 def put(document: Document, path: Path, value: object) -> None:

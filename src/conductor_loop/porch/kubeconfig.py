@@ -30,10 +30,7 @@ class Kubeconfig:
 
 
 def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
-    """Read a kubeconfig, YAML or JSON, for its secrets alone; ``source`` names it in messages.
-
-    Raises `NoCredentials` if it is none.
-    """
+    """Read a kubeconfig, YAML or JSON, for its secrets; ``source`` names it in messages. Raises `NoCredentials`."""
     import yaml  # noqa: PLC0415 - 4 % of a start, for those who have such a secret
 
     remedy = "put the output of `kubectl config view --raw --minify --flatten` there"
@@ -51,10 +48,7 @@ def read_kubeconfig(content: bytes, source: str) -> Kubeconfig:
 
 
 def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeconfig:
-    """Make a kubeconfig for a server's URL, its authority (PEM in base64) and a bearer token.
-
-    ``secrets`` are what besides must not be shown: parts of the token.
-    """
+    """Make a kubeconfig of a server's URL, authority (PEM in base64) and token; ``secrets`` are parts of the token."""
     name = "cluster"
     document = {
         "apiVersion": "v1",
@@ -115,8 +109,13 @@ class Credentials[T]:
 
         Raises `NoCredentials` if there is none, or none came in time; the next call reads again.
         """
+        with self._lock:
+            now, current = self._clock(), self._found
+            if current is None or (current.done() and (now - self._began >= KEPT_SECONDS or current.exception())):
+                current = self._found = self._pool.submit(self._read)
+                self._began = now
         try:
-            found = self._current().result(within_seconds)
+            found = current.result(within_seconds)
         except TimeoutError:
             what = f"no credentials for the cluster came within {within_seconds:.0f} s"
             raise NoCredentials(Cause.NETWORK_ERROR, what) from None
@@ -129,11 +128,3 @@ class Credentials[T]:
         with self._lock:
             if self._clock() - self._began > _FRESH_SECONDS:
                 self._found = None
-
-    def _current(self) -> Future[T]:
-        with self._lock:
-            now, found = self._clock(), self._found
-            if found is None or (found.done() and (now - self._began >= KEPT_SECONDS or found.exception())):
-                found, self._began = self._pool.submit(self._read), now
-                self._found = found
-            return found

@@ -33,10 +33,7 @@ _ENVIRONMENT = slice(47, 49)  # of /proc/self/stat, behind the name: its initial
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one run. Sizes are bytes, times are seconds.
-
-    The kernel enforces those marked *each*, for every process. The others are of the whole run, checked while it runs.
-    """
+    """Bounds of one run. The kernel enforces those marked *each*, for every process; the others are of all together."""
 
     memory_bytes: int = 512 * _MIB  # each: private memory
     file_descriptors: int = 1024  # each: open at once
@@ -101,8 +98,9 @@ def processes(is_wanted: Callable[[int], bool] = lambda _: True) -> list[Process
 
 def _read(pid: int) -> Process | None:
     with suppress(OSError):  # it has ended
-        if os.stat(f"/proc/{pid}").st_uid == os.geteuid():  # noqa: PTH116 - many of them
-            name, _, rest = _content(f"/proc/{pid}/stat").rpartition(b") ")
+        place = Path("/proc", str(pid))
+        if place.stat().st_uid == os.geteuid():
+            name, _, rest = (place / "stat").read_bytes().rpartition(b") ")
             fields = rest.split()  # proc_pid_stat(5), from the third on
             if fields[0] not in {b"Z", b"X"}:
                 return Process(pid, int(fields[19]), int(fields[17]), os.fsdecode(name.partition(b"(")[2]))
@@ -125,7 +123,16 @@ def execute(command: Command, limits: Limits) -> Ended:
     """
     harden_process()
     started = time.monotonic()
-    with _start(command) as child:
+    with subprocess.Popen(  # noqa: S603 - argv without a shell; the program is the operator's
+        command.argv,
+        cwd=command.directory,
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    ) as child:
         run = _Run(child, command.directory, limits, started + command.timeout_seconds)
         try:
             _confine(run)
@@ -137,24 +144,8 @@ def execute(command: Command, limits: Limits) -> Ended:
         return Ended(child.wait(), stopped, *output, time.monotonic() - started, survivors)
 
 
-def _start(command: Command) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - argv without a shell; the program is the operator's
-        command.argv,
-        cwd=command.directory,
-        env=command.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-    )
-
-
 def _confine(run: "_Run") -> None:
-    """Set the limits that each process has, and that all it starts inherits.
-
-    From outside: code between fork and exec is not safe beside threads. A process runs without limits for a moment.
-    """
+    """Set the limits of each process from outside: code between fork and exec is not safe beside threads."""
     _limit(run.leader, run.limits)
     for each in run.living():  # and what it has started since
         _limit(each.pid, run.limits)
@@ -202,14 +193,12 @@ class _Run:
 
     def _has(self, pid: int) -> bool:
         with suppress(OSError):  # it has ended, or is another user's
-            return os.getsid(pid) == self.leader or os.fsencode(self.directory) in _content(f"/proc/{pid}/environ")
+            mark = os.fsencode(self.directory)
+            return os.getsid(pid) == self.leader or mark in Path(f"/proc/{pid}/environ").read_bytes()
         return False
 
     def end(self) -> tuple[str, ...]:
-        """Kill all and wait until they have ended; return the names of the leader's descendants.
-
-        The leader is not reaped: until then, its id is no other process's.
-        """
+        """Kill all and wait until they have ended, without reaping the leader; return its descendants' names."""
         found = self.living()
         _send(-self.leader, signal.SIGKILL)
         with suppress(ChildProcessError):  # something else took its exit status
@@ -300,11 +289,6 @@ def _below(top: str) -> Iterator[os.stat_result]:
                     yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - a Path takes twice the time, of many reads
-        return file.read()
 
 
 def _send(pid: int, number: signal.Signals) -> None:

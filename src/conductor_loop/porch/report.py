@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.package import Unusable, is_name
 from conductor_loop.porch.process import Ended, Limits, Stop
+from conductor_loop.porch.workspace import Unusable, is_name
 
 PACKAGE, CHECK, SCALE, REPOSITORY = "package", "check", "scale", "repository"
 DELIVERIES: Final = (PACKAGE, CHECK, SCALE, REPOSITORY)

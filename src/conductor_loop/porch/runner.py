@@ -19,21 +19,12 @@ from typing import Any
 
 from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
+from conductor_loop.porch import report as reports
 from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig
 from conductor_loop.porch.mask import Mask, build_mask, sanitize, strip_controls
-from conductor_loop.porch.package import Package, Unusable, build_package
 from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
-from conductor_loop.porch.report import (
-    SCALE,
-    Delivered,
-    check_exit,
-    delivered,
-    explain,
-    parse_document,
-    parse_text,
-    start_failure,
-)
-from conductor_loop.porch.workspace import Workspace, clean_up, workspace
+from conductor_loop.porch.report import SCALE, Delivered
+from conductor_loop.porch.workspace import Package, Unusable, Workspace, build_package, clean_up, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
 RESERVED = frozenset(
@@ -122,13 +113,16 @@ class Porch:
     def run(self, request: Request) -> Result:
         """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
 
-        Raises `PorchFailed` for any failure of porch, its package or the system around it, and `ValueError` for
-        a file name that is no intent's.
+        Raises `PorchFailed` for any failure of porch, its package or the system, and `ValueError` for a file name that
+        is no intent's.
         """
         if not FILE_NAME.fullmatch(request.file):
             raise ValueError(f"not an intent's file name: {request.file!r}")
         deadline = time.monotonic() + request.timeout_seconds  # the credentials and the directory take of it, too
-        kubeconfig = self._kubeconfig(request)
+        try:
+            kubeconfig = self.credentials.kubeconfig(request.timeout_seconds) if self.credentials else None
+        except NoCredentials as error:
+            raise PorchFailed(error.cause, _NOT_STARTED, f"porch was not started: {error}.") from None
         with clean_up(self.cleans, self.work_root.absolute()):
             return self._run(request, kubeconfig, deadline)
 
@@ -140,12 +134,6 @@ class Porch:
         argv = (path, *dry_run, "-intent", str(space.intent), "-out", str(space.out), *flags)
         return Command(argv, space.path, self._environment(request, space), request.timeout_seconds)
 
-    def _kubeconfig(self, request: Request) -> Kubeconfig | None:
-        try:
-            return self.credentials.kubeconfig(request.timeout_seconds) if self.credentials else None
-        except NoCredentials as error:
-            raise PorchFailed(error.cause, _NOT_STARTED, f"porch was not started: {error}.") from None
-
     def _run(self, request: Request, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
         run, mask = _NOT_STARTED, build_mask(kubeconfig.secrets if kubeconfig else ())
         files = (json.dumps(dict(request.document), indent=2).encode(), kubeconfig.content if kubeconfig else None)
@@ -154,23 +142,23 @@ class Porch:
                 self._check_dry_run(request, deadline)
             with workspace(self.work_root.absolute(), request.file, *files) as space:
                 ended = self._execute(request, space, deadline)
-                run = self._sanitize(ended, mask)
-                check_exit(ended, self.limits)
+                kept = self.limits.kept_output_bytes
+                stdout, stderr = (sanitize(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
+                exit_code = _ENDED_FOR_TIME if ended.stopped is Stop.TIME else ended.exit_code
+                run = Run(exit_code, stdout, stderr, ended.duration_seconds)
+                reports.check_exit(ended, self.limits)
                 package, report = self._read(request, space, ended, mask)
         except Unusable as problem:
             if self.credentials and problem.cause in _STALE:
                 self.credentials.forget()
             # Not chained: the problem may quote a name that porch chose.
-            message = mask.text(explain(problem, run.stderr))
+            message = mask.text(reports.explain(problem, run.stderr))
             raise PorchFailed(problem.cause, run, message, self._so_far(run)) from None
         document = report if self.mode is Mode.STRUCTURED else None
-        return Result(package, run, document, delivered(report, run.stderr))
+        return Result(package, run, document, reports.delivered(report, run.stderr))
 
     def _check_dry_run(self, request: Request, deadline: float) -> None:
-        """Look for the flag in porch's help, without intent or kubeconfig: a porch may ignore flags it does not know.
-
-        Raises `NoDryRun` where it knows none, and `Unusable` where the help fails.
-        """
+        """Look for the flag in porch's help, without intent or kubeconfig: a porch may ignore unknown flags."""
         with workspace(self.work_root.absolute(), request.file, b"") as space:
             helped = self._execute(request, space, deadline, "-help")
         if _DRY_RUN.encode() not in helped.stdout + helped.stderr:
@@ -180,20 +168,19 @@ class Porch:
     def _so_far(self, run: Run) -> Delivered | None:
         """Read how far a run got that failed; nothing that it printed is relied on."""
         try:
-            report = parse_text(run.stdout) if self.mode is Mode.DIRECT else json.loads(run.stdout)
+            report = reports.parse_text(run.stdout) if self.mode is Mode.DIRECT else json.loads(run.stdout)
         except (ValueError, RecursionError):
             return None
-        found = delivered(report if isinstance(report, dict) else {}, run.stderr)
+        found = reports.delivered(report if isinstance(report, dict) else {}, run.stderr)
         return found if found.delivery == SCALE or found.observed_replicas is not None else None
 
     def _execute(self, request: Request, space: Workspace, deadline: float, *arguments: str) -> Ended:
-        """Run porch until the deadline, on the request or with other arguments."""
         request = replace(request, timeout_seconds=max(deadline - time.monotonic(), 0.0))
         command = self.command(request, space)
         try:
             return execute(replace(command, argv=(command.argv[0], *(arguments or command.argv[1:]))), self.limits)
         except (OSError, ValueError) as error:  # the latter for arguments and variables with a null byte
-            raise start_failure(error) from error
+            raise reports.start_failure(error) from error
 
     def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
         ours = {
@@ -211,18 +198,12 @@ class Porch:
         theirs = {name: value for name, value in self.environment.items() if name not in RESERVED}
         return theirs | {name: str(value) for name, value in ours.items() if value is not None}
 
-    def _sanitize(self, ended: Ended, mask: Mask) -> Run:
-        kept = self.limits.kept_output_bytes
-        exit_code = _ENDED_FOR_TIME if ended.stopped is Stop.TIME else ended.exit_code
-        stdout, stderr = (sanitize(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
-        return Run(exit_code, stdout, stderr, ended.duration_seconds)
-
     def _read(self, request: Request, space: Workspace, ended: Ended, mask: Mask) -> tuple[Package, Mapping[str, Any]]:
         files = space.read(self.limits)
         if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
         is_document, text = self.mode is Mode.STRUCTURED, strip_controls(ended.stdout)
-        report = parse_document(ended.stdout, request.document) if is_document else parse_text(text)
+        report = reports.parse_document(ended.stdout, request.document) if is_document else reports.parse_text(text)
         name = report["package_name"]
         # A short password may be a word of the intent, so of a name only long secrets are masked.
         package = build_package(files, mask.text(name) if name and mask.is_in(name.encode(errors="replace")) else name)
@@ -232,8 +213,7 @@ class Porch:
 class Slots:
     """Lets attempts run porch side by side, but those whose worker has died before: they have the process exclusively.
 
-    The intents of a batch share a process. One that kills it takes the others along, and would end them all; alone, it
-    harms itself only.
+    The intents of a batch share a process: one that kills it takes the others along, unless it is alone.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The work directory of one run: made fresh, read back with suspicion, removed with all that is in it.
+"""The work directory of one run: made fresh, read back as if its author were hostile, removed with all that is in it.
 
     <root>/run-<random>/
         intent-a.json   the intent
@@ -15,16 +15,19 @@ Where nothing else runs as this user, what a run leaves elsewhere is removed, to
 import errno
 import fcntl
 import os
+import re
+import stat
 import threading
 import time
+import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.package import FILE, Unusable, read
 from conductor_loop.porch.process import Limits, Process, kill, processes
 
 REMOVAL_SECONDS = 3.0  # of cleaning before a run, and after it: the next run removes the rest
@@ -33,6 +36,27 @@ _lock = threading.Lock()
 _live: Counter[Path] = Counter()  # runs by work root
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a fifo must not hold us
+_MOST_LEVELS = 8
+_PATH_BYTES = 400  # with the longest namespace, target and package name before it, an S3 key stays within 1,024
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")  # a Kubernetes object's name (DNS-1123 subdomain), nearly
+_NAME_LENGTH = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A KRM package: its name, and every file in it by its path relative to the package (POSIX)."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+class Unusable(Exception):  # noqa: N818 - reads as what happened
+    """The run or its package cannot be used; the message is a sentence without its full stop."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Workspace:
@@ -50,23 +74,23 @@ class Workspace:
             self.kubeconfig.write_bytes(kubeconfig)
 
     def read(self, limits: Limits) -> dict[str, bytes]:
-        """Everything below ``out/``: relative POSIX path to content, sorted.
+        """Read everything below ``out/``: relative POSIX path to content, sorted.
 
-        Raises `Unusable`: PACKAGE_UNSAFE as `package.read` does, and for anything written beside ``out/``.
+        Raises `Unusable` (PACKAGE_UNSAFE) for anything but a plain package, and for anything written beside ``out/``.
         """
         try:
             self._check_surroundings()
             with open_directory("out", self.descriptor) as out:
-                return read(out, limits)
+                return _read(out, limits)
         except OSError as error:
             raise Unusable(Cause.PACKAGE_UNSAFE, f"the package cannot be read ({error.strerror})") from error
 
     def _check_surroundings(self) -> None:
-        ours = {path.name for path in (self.intent, self.out, self.home, self.tmp, self.kubeconfig) if path}
+        ours = (self.intent, self.out, self.home, self.tmp, self.kubeconfig)
         for name in os.listdir(self.descriptor):  # noqa: PTH208 - a Path has no descriptor
-            if name not in ours:
+            if self.path / name not in ours:
                 raise Unusable(Cause.PACKAGE_UNSAFE, f"porch wrote outside its directory: {name!a}")
-        with suppress(OSError), os.fdopen(os.open(self.intent.name, FILE, dir_fd=self.descriptor), "rb") as intent:
+        with suppress(OSError), os.fdopen(os.open(self.intent.name, _FILE, dir_fd=self.descriptor), "rb") as intent:
             if intent.read(len(self.content) + 1) == self.content:
                 return
         raise Unusable(Cause.PACKAGE_UNSAFE, "porch wrote outside its directory: the intent's file was changed")
@@ -74,16 +98,18 @@ class Workspace:
 
 @contextmanager
 def workspace(root: Path, file: str, content: bytes, kubeconfig: bytes | None = None) -> Iterator[Workspace]:
-    """Make a directory for one run below ``root`` (made if need be) with the intent in it; remove it at the end.
+    """Make a directory for one run below ``root`` with the intent in it, after those of dead runs are removed.
 
-    ``root`` must be private to this user: it is refused if others own it or may write to it. Directories of runs whose
-    process died are removed first, for a few seconds at most. Raises `Unusable`: DISK_FULL, or PORCH_PERMISSION_DENIED
-    for what an operator has to correct.
+    ``root`` must be private to this user. Raises `Unusable`: DISK_FULL, or PORCH_PERMISSION_DENIED for what an operator
+    has to correct.
     """
     made = None
     try:
         try:
-            _check_root(root)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = root.lstat()
+            if root.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+                raise PermissionError(errno.EPERM, "its parent belongs to others, or others may write to it")
             _remove_leftovers(root)
             made = _make(root)
             space = Workspace(*made, file, content, kubeconfig)
@@ -94,13 +120,6 @@ def workspace(root: Path, file: str, content: bytes, kubeconfig: bytes | None = 
     finally:
         if made:
             _remove(*made, time.monotonic() + REMOVAL_SECONDS)
-
-
-def _check_root(root: Path) -> None:
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = root.lstat()
-    if root.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise PermissionError(errno.EPERM, "its parent belongs to others, or others may write to it")
 
 
 def _make(root: Path) -> tuple[Path, int]:
@@ -149,11 +168,10 @@ def open_directory(name: str | Path, parent: int | None = None) -> Iterator[int]
 
 
 def remove_below(top: int, *, kept: Container[str] = (), until: float) -> None:
-    """Remove what is in a directory, however deep, wide or closed to this user. What cannot be removed stays.
+    """Remove what is in a directory but ``kept``, however deep, wide or closed to this user, until a monotonic time.
 
     Each directory is moved up into ``top``, a descriptor, before it is emptied, so any depth takes two descriptors:
-    `shutil.rmtree` holds one for each level, of which a process has 1,024. ``kept`` are names in it to leave alone,
-    ``until`` is when to stop, by the monotonic clock, in seconds.
+    `shutil.rmtree` holds one for each level, of which a process has 1,024. What cannot be removed stays.
     """
     waiting = _empty(top, top, kept)
     while waiting and time.monotonic() < until:
@@ -168,27 +186,25 @@ def _empty(directory: int, top: int, kept: Container[str] = ()) -> list[str]:
     """Remove the files in a directory, and move the directories in it into ``top``; return their names there."""
     moved = []
     with os.scandir(directory) as entries:
-        for name, is_directory in [(each.name, each.is_dir(follow_symlinks=False)) for each in entries]:
-            with suppress(OSError):
-                if name in kept:
-                    continue
-                if not is_directory:
-                    os.unlink(name, dir_fd=directory)
-                    continue
+        found = [(each.name, each.is_dir(follow_symlinks=False)) for each in entries if each.name not in kept]
+    for name, is_directory in found:
+        with suppress(OSError):
+            if is_directory:
                 os.chmod(name, 0o700, dir_fd=directory)  # moving it writes to it: its parent is in it
                 unique = name if directory == top else f"moved-{os.urandom(8).hex()}"
                 os.rename(name, unique, src_dir_fd=directory, dst_dir_fd=top)
                 moved.append(unique)
+            else:
+                os.unlink(name, dir_fd=directory)
     return moved
 
 
 @contextmanager
 def clean_up(place: Path | None, root: Path) -> Iterator[None]:
-    """After the last of the concurrent runs, kill each process and remove each file that was not there at start.
+    """Kill each process and remove each file in ``place`` that was not there at start, when no run is live.
 
-    Before the first, likewise: the function's process may have ended with its run. ``place`` is the directory to clean:
-    None unless this user runs nothing else, for then whatever was not there at start is a run's. The work root, which
-    may lie in it, stays.
+    Before the first run, too: the function's process may have ended with its run. ``place`` is None unless this user
+    runs nothing else. The work root, which may lie in it, stays.
     """
     if place is None:
         yield
@@ -234,3 +250,84 @@ def _processes_at_start() -> frozenset[tuple[int, int]]:
 
 def _new_processes() -> list[Process]:
     return [each for each in processes() if (each.pid, each.started) not in _processes_at_start()]
+
+
+def is_name(name: object) -> bool:
+    """Whether this may be a package's name: one part of an S3 key, and a Kubernetes name."""
+    return isinstance(name, str) and len(name) <= _NAME_LENGTH and ".." not in name and bool(_NAME.fullmatch(name))
+
+
+def build_package(files: Mapping[str, bytes], printed: str | None) -> Package:
+    """Make a package of what lay in ``out/``; ``printed`` is its name, if porch printed one.
+
+    If everything lies in one directory of the package's name, that directory is the package; otherwise all of ``out/``
+    is. Raises `Unusable`: PACKAGE_MISSING if there is no file, PORCH_OUTPUT_INVALID if neither porch nor a single
+    directory gives a usable name.
+    """
+    if not files:
+        raise Unusable(Cause.PACKAGE_MISSING, "porch ended well, but wrote no package")
+    tops = {path.partition("/")[0] for path in files}
+    top = tops.pop() if len(tops) == 1 and all("/" in path for path in files) else None
+    name = printed or top
+    if name is None:
+        raise Unusable(Cause.PORCH_OUTPUT_INVALID, "porch did not say what its package is called")
+    if not is_name(name):
+        raise Unusable(Cause.PORCH_OUTPUT_INVALID, f"porch gave its package a name that cannot be used: {name[:80]!a}")
+    if name == top:
+        files = {path.removeprefix(f"{name}/"): content for path, content in files.items()}
+    return Package(name, files)
+
+
+def _read(directory: int, limits: Limits) -> dict[str, bytes]:
+    """Read everything below an open directory, if it is plain files with plain names within the limits.
+
+    Every name is opened relative to a directory already open and never through a link, so what was checked is what is
+    read.
+    """
+    files: dict[str, bytes] = {}
+    directories, room = 0, limits.package_bytes
+    for top, below, others, descriptor in os.fwalk(".", dir_fd=directory, onerror=_raise):
+        directories += len(below)
+        for name in below + others:
+            path = _checked(f"{top}/{name}".removeprefix("./"))
+            mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode) and path.count("/") + 2 > _MOST_LEVELS:
+                raise _unsafe(f"is deeper than {_MOST_LEVELS} directories")
+            if stat.S_ISREG(mode):
+                files[path] = _content(descriptor, path, room)
+                room -= len(files[path])
+                if room < 0:
+                    raise _unsafe(f"is larger than {limits.package_bytes} bytes")
+            elif not stat.S_ISDIR(mode):
+                raise _unsafe(f"holds {path!r}, which is no plain file")
+            if max(len(files), directories) > limits.package_files:
+                raise _unsafe(f"has more than {limits.package_files} files")
+    return dict(sorted(files.items()))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _content(directory: int, path: str, room: int) -> bytes:
+    """Return the content of a file, or the first bytes more than there is room for."""
+    with os.fdopen(os.open(path.rpartition("/")[2], _FILE, dir_fd=directory), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise _unsafe(f"holds {path!r}, which has a second name elsewhere")
+        return file.read(room + 1)
+
+
+def _unsafe(what: str) -> Unusable:
+    return Unusable(Cause.PACKAGE_UNSAFE, f"the package {what}")
+
+
+def _checked(path: str) -> str:
+    """Return the path if every system reads it alike as a part of a key."""
+    name = path.rpartition("/")[2]
+    # isprintable is false for control characters, invisible and line-breaking ones, and bytes that are not UTF-8
+    odd = not name.isprintable() or "\\" in name or ".." in name or name.strip(" ") != name
+    # of two spellings of one name, S3 keeps both, and a file system may keep one
+    if odd or not unicodedata.is_normalized("NFC", name) or len(os.fsencode(path)) > _PATH_BYTES:
+        raise _unsafe(f"holds a name that is not safe: {ascii(path)[:200]}")
+    return path

@@ -34,13 +34,12 @@ _WIDE_ESCAPE = re.compile(r"%u([0-9a-f]{4})")
 _ROUNDS = 2  # of percent-decoding; an attack needs two, and an honest text none
 _HOST = re.compile(r"https?://[^/\\]+")
 _SEPARATORS = re.compile(r"[/\\]+")
-_RELAXED = (
-    "the security mode standard (template parameter SecurityMode, or security.validation.strict_mode: false in the "
-    "configuration)"
+_REWORD = (
+    "reword it, or use the security mode standard (template parameter SecurityMode, or "
+    "security.validation.strict_mode: false in the configuration), which allows it in reason and metadata"
 )
 _DECODED = ", percent-encoded"
-type Readings = dict[str, str]
-"""What a text may be read as, each with how; the last one is what is left when everything is decoded."""
+type Readings = dict[str, str]  # what a text may be read as, and how; the last one has everything decoded
 
 MAX_MARKS = 30
 """Combining marks in a row: the bound of Unicode's Stream-Safe Text Format (UAX #15, section 13).
@@ -73,50 +72,33 @@ class Place(NamedTuple):
 
 def findings(inspected: Iterable[Place], rules: Rules) -> Iterator[Finding]:
     """Find every security rule that strings of a document break, in document order; the others break none."""
-    for place in inspected:
-        yield from _content(place)
-        if rules.mode is SecurityMode.STRICT or not _is_prose(place):
-            yield from _listed(place, rules)
+    for path, text, is_key in inspected:
+        holds = f"the key {shown(text)} holds" if is_key else f"{shown(text)} holds"
+        is_prose = not is_key and path[:1] != () and path[0] in PROSE  # a value that people write for people
+        for rule, found, remedy, threat in _content(text, is_prose=is_prose):
+            yield Finding(path, rule, f"{holds} {found}", remedy, threat)
+        if rules.mode is SecurityMode.STANDARD and is_prose:
+            continue
+        for rule, found in listed(text, rules):
+            threat = ThreatLevel.LOW if is_prose and rule != "path_traversal" else ThreatLevel.HIGH
+            yield Finding(path, rule, f"{holds} {found}", _REWORD if is_prose else "choose another name", threat)
 
 
-def _is_prose(place: Place) -> bool:
-    """Whether a string is a value that people write for people."""
-    return not place.is_key and place.path[:1] != () and place.path[0] in PROSE
-
-
-def _called(place: Place) -> str:
-    return f"the key {shown(place.text)}" if place.is_key else shown(place.text)
-
-
-def _content(place: Place) -> Iterator[Finding]:
+def _content(text: str, *, is_prose: bool) -> Iterator[tuple[str, str, str, ThreatLevel]]:
     """Apply ``content_validation``, which holds for every string in every mode."""
-    text = place.text
     if "\0" in text:
-        problem = f"{_called(place)} holds a null byte"
-        yield Finding(place.path, "block_null_bytes", problem, "remove it", ThreatLevel.HIGH)
+        yield "block_null_bytes", "a null byte", "remove it", ThreatLevel.HIGH
     if controls := sorted(set(_CONTROL.findall(text))):
-        problem = f"{_called(place)} holds {_listing(controls)}"
-        yield Finding(place.path, "block_control_chars", problem, "write it on one line, with spaces", ThreatLevel.HIGH)
-    if hidden := hidden_characters(text, prose=_is_prose(place)):
-        problem = f"{_called(place)} holds {_listing(hidden)}, which does not show or has no agreed meaning"
-        is_new = _is_prose(place) and all(map(is_unassigned, hidden))
+        yield "block_control_chars", _listing(controls), "write it on one line, with spaces", ThreatLevel.HIGH
+    if hidden := hidden_characters(text, prose=is_prose):
+        found = f"{_listing(hidden)}, which does not show or has no agreed meaning"
+        is_new = is_prose and all(map(is_unassigned, hidden))
         threat = ThreatLevel.LOW if is_new else ThreatLevel.HIGH
-        yield Finding(place.path, "hidden_characters", problem, "type the text anew without it", threat)
-
-
-def _listed(place: Place, rules: Rules) -> Iterator[Finding]:
-    """Apply ``path_traversal`` and ``command_injection`` to everything that a program may make of the text."""
-    remedy = "choose another name"
-    if _is_prose(place):
-        remedy = f"reword it, or use {_RELAXED}, which allows it in reason and metadata"
-    for rule, found in listed(place.text, rules):
-        is_high = rule == "path_traversal" or not _is_prose(place)
-        threat = ThreatLevel.HIGH if is_high else ThreatLevel.LOW
-        yield Finding(place.path, rule, f"{_called(place)} holds {found}", remedy, threat)
+        yield "hidden_characters", found, "type the text anew without it", threat
 
 
 def listed(text: str, rules: Rules) -> Iterator[tuple[str, str]]:
-    """Search a text for the list: each rule that it breaks, and by what."""
+    """Apply ``path_traversal`` and ``command_injection`` to everything that a program may make of the text."""
     readings = _readings(text)
     if found := _traversal(readings):
         yield "path_traversal", found
@@ -146,10 +128,7 @@ def _first(pattern: re.Pattern[str], readings: Readings) -> str:
 
 
 def _readings(text: str) -> Readings:
-    """Put the text in lower case, and add what folding and each round of percent-decoding make of it.
-
-    One round more than are allowed is made, to see whether there is one.
-    """
+    """Return the text in lower case, and what folding and each round of decoding make of it, one more than allowed."""
     readings = {text.lower(): ""}
     readings.setdefault(bare(text).lower(), ", once what does not show is ignored")
     form = _plain(text)
