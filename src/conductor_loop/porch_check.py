@@ -158,22 +158,17 @@ def _check(rule: Rule, subject: Subject) -> Finding:
 
 def _check_first(rule: str, subject: Subject) -> None:
     failed = subject.first
-    if isinstance(failed, PorchFailed) and rule == (
-        "inside" if "outside its directory" in str(failed) else _RULE_OF.get(failed.cause, "succeeds")
-    ):
-        raise failed
+    if isinstance(failed, PorchFailed):
+        named = (name for name, (_, _, *causes) in _FIRST.items() if failed.cause in causes)
+        if rule == ("inside" if "outside its directory" in str(failed) else next(named, "succeeds")):
+            raise failed
 
 
-_RULE_OF = {  # by the cause of a failure of the first run; other causes break "succeeds"
-    Cause.PROCESSING_TIMEOUT: "time",
-    Cause.PORCH_OUTPUT_TOO_LARGE: "output",
-    Cause.PACKAGE_MISSING: "package",
-    Cause.PACKAGE_UNSAFE: "package",
-    Cause.PORCH_OUTPUT_INVALID: "name",
-}
-_FIRST = {  # rules of the first run, in the order of the runner; after one that is broken, no other can be checked
-    "time": ("ends within its time", "make it faster, or give it more with --timeout"),
-    "output": ("prints no more than 1 MiB", "print less"),
+# Rules of the first run, in the order of the runner, with the causes of its failure that break them (others break
+# "succeeds"); after one that is broken, no other can be checked.
+_FIRST: dict[str, tuple[str, str, *tuple[Cause, ...]]] = {
+    "time": ("ends within its time", "make it faster, or give it more with --timeout", Cause.PROCESSING_TIMEOUT),
+    "output": ("prints no more than 1 MiB", "print less", Cause.PORCH_OUTPUT_TOO_LARGE),
     "succeeds": (
         "exit code 0 for a valid intent, with the documented environment, an empty stdin and no terminal",
         "run it by hand as the contract shows; give it what it needs with --env, and a fitting --intent",
@@ -182,14 +177,16 @@ _FIRST = {  # rules of the first run, in the order of the runner; after one that
     "package": (
         "leaves a package below -out: plain files with plain names, within the bounds",
         "write regular files, no links, and no more than the contract allows",
+        *(Cause.PACKAGE_MISSING, Cause.PACKAGE_UNSAFE),
     ),
     "name": (
         "says the package's name, or puts all of it into one directory of that name",
         'print "Package successfully created: <name>", with a name that Kubernetes allows',
+        Cause.PORCH_OUTPUT_INVALID,
     ),
 }
 _RESTS_ON = {"modes": "repeatable"}  # a rule, and the one without which it cannot be checked
-RULES = [Rule(name, *texts, partial(_check_first, name)) for name, texts in _FIRST.items()]
+RULES = [Rule(name, *texts[:2], partial(_check_first, name)) for name, texts in _FIRST.items()]
 
 
 def _rule(promise: str, next_step: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:

@@ -13,17 +13,8 @@ from typing import Any
 import click
 
 from conductor_loop import __version__
-from conductor_loop.validation import (
-    BOUNDS,
-    MAX_VIOLATIONS,
-    SYSTEM_NAMESPACES,
-    BrokenSchema,
-    Report,
-    Rules,
-    SecurityMode,
-    inspect,
-)
-from conductor_loop.validation.report import shown
+from conductor_loop.validation import BrokenSchema, Report, Rules, inspect
+from conductor_loop.validation.rules import BOUNDS, MAX_VIOLATIONS, SYSTEM_NAMESPACES, SecurityMode, shown
 
 VALID, INVALID, USAGE = 0, 1, 2
 _EPILOG = """\b

@@ -11,7 +11,8 @@ import atheris  # type: ignore[import-untyped]  # lives in .local/fuzz
 
 with atheris.instrument_imports():
     from conductor_loop.errors import Rejected, Violation
-    from conductor_loop.validation import MAX_VIOLATIONS, Rules, SecurityMode, check_name, inspect, validate
+    from conductor_loop.validation import Rules, check_name, inspect, validate
+    from conductor_loop.validation.rules import MAX_VIOLATIONS, SecurityMode
 
 MODES = tuple(Rules(mode=mode) for mode in SecurityMode)
 

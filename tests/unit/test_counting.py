@@ -3,7 +3,7 @@ import pytest
 from conductor_loop.counting import RULES, Journey, PorchRun, age, decided, refused, retried
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Outcome
-from conductor_loop.validation import CHECKS
+from conductor_loop.validation.rules import CHECKS
 
 SUCCESS = Outcome({"status": "success"}, "processed")
 FAILURE = Outcome({"status": "failed", "error_details": {"code": "E014"}}, "failed")

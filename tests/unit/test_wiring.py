@@ -8,7 +8,7 @@ from typing import Any
 
 from conductor_loop.config import load
 from conductor_loop.config.schema import leaves, schema
-from conductor_loop.validation import SecurityMode
+from conductor_loop.validation.rules import SecurityMode
 from tests.unit.test_template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]

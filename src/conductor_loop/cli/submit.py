@@ -26,7 +26,8 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.intents.model import Row
 from conductor_loop.storage.state import StateTable
-from conductor_loop.validation import BOUNDS, Rules, SecurityMode, inspect
+from conductor_loop.validation import Rules, inspect
+from conductor_loop.validation.rules import BOUNDS, SecurityMode
 
 _POLL_SECONDS = 0.5
 _STRICT = (

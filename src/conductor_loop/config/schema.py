@@ -16,8 +16,7 @@ from typing import Any
 from jsonschema import Draft7Validator, ValidationError, validators
 
 from conductor_loop.validation import parsing
-from conductor_loop.validation.report import Finding, shown, shown_path
-from conductor_loop.validation.rules import Rules
+from conductor_loop.validation.rules import Finding, Rules, shown, shown_path
 from conductor_loop.validation.schema import DIALECT, words
 
 type Path = tuple[str, ...]

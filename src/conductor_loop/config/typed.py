@@ -10,7 +10,7 @@ from conductor_loop.config.schema import PREFIX, Document, InvalidConfig, Leaf, 
 from conductor_loop.intent import Priority
 from conductor_loop.porch import REPOSITORY, SCALE, Mode
 from conductor_loop.retry import Policy
-from conductor_loop.validation import SYSTEM_NAMESPACES, Rules, SecurityMode
+from conductor_loop.validation.rules import SYSTEM_NAMESPACES, Rules, SecurityMode
 
 GROUPS = ("file_processing", "state_management", "porch_integration", "file_manager", "system_metrics")
 """What can be switched off (specification, "Custom Metrics Configuration")."""

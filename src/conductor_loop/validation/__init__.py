@@ -13,8 +13,7 @@ from threading import Lock
 from conductor_loop.errors import Cause, Rejected
 from conductor_loop.intent import FILE_NAME, Intent
 from conductor_loop.validation import parsing, schema, security
-from conductor_loop.validation.report import CHECKS, MAX_VIOLATIONS, Finding, Report, ThreatLevel, shown, summarize
-from conductor_loop.validation.rules import BOUNDS, DEFAULT_RULES, SYSTEM_NAMESPACES, Rules, SecurityMode
+from conductor_loop.validation.rules import DEFAULT_RULES, Finding, Report, Rules, shown, summarize
 from conductor_loop.validation.schema import BrokenSchema
 
 _ONE_AT_A_TIME = Lock()  # a batch's files are no faster side by side, and would need the memory of each at once

@@ -11,8 +11,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from conductor_loop.validation.report import Finding, Path, ThreatLevel, shown
-from conductor_loop.validation.rules import Rules
+from conductor_loop.validation.rules import Finding, Path, Rules, ThreatLevel, shown
 from conductor_loop.validation.security import MAX_MARKS, Place, bare, is_plain, is_stackable, named
 
 _AS_UTF8 = "save the file as UTF-8 without a byte order mark"
@@ -53,10 +52,6 @@ class BadNumber:
 
     literal: str
     rule: str = "number_range"
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """An object as it was written: with every one of its keys."""
 
 
 def parse(body: bytes, rules: Rules) -> "Parsed":
@@ -116,7 +111,7 @@ def _read(text: str) -> Any:  # noqa: ANN401 - a JSON document may be anything
     constant = partial(BadNumber, rule="json")
     try:
         return json.loads(
-            text, object_pairs_hook=_Pairs, parse_int=_number, parse_float=_number, parse_constant=constant
+            text, object_pairs_hook=tuple, parse_int=_number, parse_float=_number, parse_constant=constant
         )
     except json.JSONDecodeError as error:
         raise _not_json(text, error) from None
@@ -162,7 +157,7 @@ class Parsed:
         match value:
             case str():
                 return self._string(value, path)
-            case _Pairs():
+            case tuple():
                 return self._object(value, path)
             case list():
                 if len(value) > (most := self.rules.max_array_length):
@@ -178,7 +173,7 @@ class Parsed:
                 self._find(path, rule, problem, "write a number in that range")
         return value
 
-    def _object(self, pairs: _Pairs, path: Path) -> dict[str, Any]:
+    def _object(self, pairs: tuple[tuple[str, Any], ...], path: Path) -> dict[str, Any]:
         """Build an object with its keys in NFC: two keys that look the same are the same."""
         fields: dict[str, Any] = {}
         times: Counter[str] = Counter()

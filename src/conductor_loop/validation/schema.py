@@ -17,8 +17,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from conductor_loop.validation.parsing import BadNumber
-from conductor_loop.validation.report import Finding, ThreatLevel, shown
-from conductor_loop.validation.rules import Rules
+from conductor_loop.validation.rules import Finding, Rules, ThreatLevel, shown
 
 _DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
 _KINDS = {

@@ -15,8 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from conductor_loop.validation.report import Finding, Path, ThreatLevel, shown
-from conductor_loop.validation.rules import Rules, SecurityMode
+from conductor_loop.validation.rules import Finding, Path, Rules, SecurityMode, ThreatLevel, shown
 
 if TYPE_CHECKING:
     import regex

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from conductor_loop.errors import Rejected
-from conductor_loop.validation import DEFAULT_RULES, Rules, SecurityMode, validate
+from conductor_loop.validation import DEFAULT_RULES, Rules, validate
+from conductor_loop.validation.rules import SecurityMode
 
 STANDARD = Rules(mode=SecurityMode.STANDARD)
 

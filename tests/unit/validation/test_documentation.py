@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from conductor_loop.validation import BOUNDS, CHECKS, DEFAULT_RULES, SecurityMode, ThreatLevel
+from conductor_loop.validation import DEFAULT_RULES
+from conductor_loop.validation.rules import BOUNDS, CHECKS, SecurityMode, ThreatLevel
 
 TEXT = (Path(__file__).parents[3] / "docs" / "validation.md").read_text("utf-8")
 OTHER_RULES = {

@@ -5,7 +5,8 @@ import sys
 import pytest
 import regex
 
-from conductor_loop.validation import Rules, SecurityMode, ThreatLevel, inspect
+from conductor_loop.validation import Rules, inspect
+from conductor_loop.validation.rules import SecurityMode, ThreatLevel
 from conductor_loop.validation.security import bare
 from tests.unit.validation.intents import STANDARD, body, broken_rules
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from conductor_loop.errors import Rejected
-from conductor_loop.validation import MAX_VIOLATIONS, Rules, SecurityMode, inspect, validate
+from conductor_loop.validation import Rules, inspect, validate
+from conductor_loop.validation.rules import MAX_VIOLATIONS, SecurityMode
 from conductor_loop.validation.schema import packaged_schema
 from tests.unit.validation.intents import an_intent
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from conductor_loop.validation import Rules, SecurityMode, ThreatLevel, inspect
+from conductor_loop.validation import Rules, inspect
+from conductor_loop.validation.rules import SecurityMode, ThreatLevel
 from tests.unit.validation.intents import body
 
 REASONS: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "data/reasons.json").read_text("utf-8"))

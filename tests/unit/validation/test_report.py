@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause, Rejected
-from conductor_loop.validation import MAX_VIOLATIONS, inspect, validate
+from conductor_loop.validation import inspect, validate
+from conductor_loop.validation.rules import MAX_VIOLATIONS
 from tests.unit.validation.intents import an_intent, body
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "data" / "spec").glob("intent-*.json"))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor_loop.errors import Cause
-from conductor_loop.validation import DEFAULT_RULES, Rules, ThreatLevel, inspect, security, validate
+from conductor_loop.validation import DEFAULT_RULES, Rules, inspect, security, validate
+from conductor_loop.validation.rules import ThreatLevel
 from conductor_loop.validation.security import is_plain
 from tests.unit.validation.intents import STANDARD, body, broken_rules
 
