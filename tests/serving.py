@@ -72,6 +72,7 @@ class Api:
     config: Config = field(default_factory=lambda: Config(state_table="state", handoff_bucket="handoff"))
     clients: dict[str, Client] = field(default_factory=dict)
     intents: MemoryIntents = field(default_factory=MemoryIntents)
+    rows: Any = None  # what is known of intents, if not by them
     buckets: Memory = field(default_factory=Memory)
     own_buckets: Memory = field(default_factory=Memory)
     counts: Counts = field(default_factory=Counts)
@@ -127,6 +128,7 @@ class Api:
             verify=hangs if self.tokens_down else lambda token, _: self.clients.get(token),
             take=hangs if self.limiter_down else self.buckets.take,
             intents=intents,
+            listing=self.rows or intents,
             queues=queues,
             state=state,
             local=local,

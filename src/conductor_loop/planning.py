@@ -11,7 +11,7 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.admit import HIGH, high_rate, route
 from conductor_loop.intents.attempt import used_already
 from conductor_loop.intents.model import Target
-from conductor_loop.porch import Delivered, NoDryRun, Package, PorchFailed, Request
+from conductor_loop.porch import NoDryRun, Package, PorchFailed, Request
 from conductor_loop.validation import validate
 
 _ANSWER_SECONDS = 5.0  # of the invocation, kept for the answer
@@ -54,7 +54,9 @@ def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
         intent = validate(draft.body, app.config.rules, draft.file)
         _check_id(app, draft, intent)
     except Rejected as error:
-        return {"refused": _refusal(error)}
+        return {
+            "refused": _failure(error.cause, str(error)) | {"violations": [asdict(one) for one in error.violations]}
+        }
     target = app.state.target(f"{intent.namespace}/{intent.target}")
     return {
         "target": f"{intent.namespace}/{intent.target}",
@@ -76,20 +78,16 @@ def _check_id(app: App, draft: Draft, intent: Intent) -> None:
         raise used_already(str(user), intent)
 
 
-def _refusal(error: Rejected) -> dict[str, Any]:
-    violations = [asdict(violation) for violation in error.violations]
-    return {"error_code": error.cause.value, "code": error.cause.code, "message": str(error), "violations": violations}
-
-
 def _priority(app: App, draft: Draft, intent: Intent) -> dict[str, str]:
     sent = Handoff(app.config.handoff_bucket, draft.file, "", principal=draft.principal)
-    way = route(intent, sent, app.config.critical_principals, lambda: _has_high(app))
-    return {"asked": intent.priority, "granted": way.priority, "note": way.note.strip(" ()")}
-
-
-def _has_high(app: App) -> bool:
     limit = app.config.high_per_minute
-    return limit is None or app.peek(HIGH, high_rate(limit), app.clock())
+    way = route(
+        intent,
+        sent,
+        app.config.critical_principals,
+        lambda: limit is None or app.peek(HIGH, high_rate(limit), app.clock()),
+    )
+    return {"asked": intent.priority, "granted": way.priority, "note": way.note.strip(" ()")}
 
 
 def _request(app: App, draft: Draft, intent: Intent, target: Target, deadline: float) -> Request:
@@ -111,13 +109,14 @@ def _tried(app: App, request: Request) -> dict[str, Any]:
     except NoDryRun as error:
         return {"untried": str(error)}
     except PorchFailed as failure:
-        return {"failed": _failure(failure.cause, str(failure))}
-    return {"package": _packed(result.package), "delivered": _delivered(result.delivered)}
+        return {"failed": _failure(failure.cause, str(failure)) | {"retried": failure.cause.reaction in _RETRIED}}
+    notes, replicas = list(result.delivered.notes), result.delivered.previous_replicas
+    delivered = {"delivery": result.delivered.delivery, "previous_replicas": replicas, "notes": notes}
+    return {"package": _packed(result.package), "delivered": delivered}
 
 
 def _failure(cause: Cause, message: str) -> dict[str, Any]:
-    retried = cause.reaction in _RETRIED
-    return {"error_code": cause.value, "code": cause.code, "message": message, "retried": retried}
+    return {"error_code": cause.value, "code": cause.code, "message": message}
 
 
 def _packed(package: Package) -> dict[str, Any]:
@@ -125,8 +124,3 @@ def _packed(package: Package) -> dict[str, Any]:
     size = sum(map(len, package.files.values()))
     files = {path: b64encode(body).decode() for path, body in package.files.items()} if size <= _MOST_BYTES else None
     return {"name": package.name, "files": files}
-
-
-def _delivered(delivered: Delivered) -> dict[str, Any]:
-    known = delivered.previous_replicas
-    return {"delivery": delivered.delivery, "previous_replicas": known, "notes": list(delivered.notes)}

@@ -67,13 +67,7 @@ class ObjectCounts:
 
 
 def measure(config: Config, gauges: Mapping[str, float]) -> Mapping[str, float]:
-    """Count on the files of the directories, a page of each, and say how busy the workers are.
-
-    Args:
-        config: The configuration in force.
-        gauges: What a sweep has just measured, by name; kept beside the files.
-
-    """
+    """Count a page more of each directory, and the workers; ``gauges``, which a sweep has measured, are kept."""
     ObjectCounts(client("s3"), client("dynamodb"), config.state_table).count_page(config.handoff_bucket, gauges)
     active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
     most = config.serving.max_workers

@@ -14,14 +14,13 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from conductor_loop.api import handler
-from conductor_loop.audit.counters import Counters
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Outcome
 from conductor_loop.rates import Rate
 from conductor_loop.storage import listing, sdk
 from conductor_loop.storage.listing import Listing, Wanted
-from conductor_loop.storage.measures import QueueDepths, StateMeasures
+from conductor_loop.storage.measures import Counters, QueueDepths, StateMeasures
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import StateTable
 from conductor_loop.sweeper import ObjectCounts

@@ -12,7 +12,6 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Batch, Change, Shard, last_change, link
 from conductor_loop.audit.events import Calls, Configurations
 from conductor_loop.audit.handler import AuditLog, Auditor, export
@@ -22,6 +21,7 @@ from conductor_loop.cli import main
 from conductor_loop.config.live import Revision
 from conductor_loop.errors import Cause, NotAnswering
 from conductor_loop.intents import admit
+from conductor_loop.storage.measures import Counters
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 from tests.integration.interrupting import FAULTS, Interrupter, Killed

@@ -12,11 +12,11 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from conductor_loop import handlers
 from conductor_loop.api import handler as api
 from conductor_loop.audit import handler
-from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.events import Calls
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.intents import admit
 from conductor_loop.storage import sdk
+from conductor_loop.storage.measures import Counters
 from tests.factories import World
 from tests.integration.conftest import TABLE
 from tests.integration.streaming import SHARD, Stream

@@ -15,13 +15,12 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from conductor_loop.audit.counters import Counters
 from conductor_loop.cli import main, watch
 from conductor_loop.cli.watch import live
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intents import admit
 from conductor_loop.storage.listing import Listed
-from conductor_loop.storage.measures import Counts
+from conductor_loop.storage.measures import Counters, Counts
 from tests.factories import World
 from tests.integration.conftest import TABLE
 from tests.integration.test_counters import batch

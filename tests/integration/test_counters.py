@@ -11,9 +11,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Batch, Shard, add
 from conductor_loop.counting import SECURITY
+from conductor_loop.storage.measures import Counters
 from tests.integration.conftest import TABLE
 from tests.integration.interrupting import FAULTS, Interrupter, Killed
 

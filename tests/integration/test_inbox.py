@@ -31,8 +31,8 @@ def table(aws: boto3.session.Session) -> Any:
 
 
 @pytest.fixture
-def inbox(aws: boto3.session.Session, table: Any) -> Inbox:
-    return Inbox(aws.client("s3"), BUCKET, Listing(table, TABLE, 86_400))
+def inbox(aws: boto3.session.Session) -> Inbox:
+    return Inbox(aws.client("s3"), BUCKET)
 
 
 def test_a_name_is_put_once_unless_it_is_replaced(inbox: Inbox) -> None:
@@ -46,7 +46,7 @@ def test_a_name_is_put_once_unless_it_is_replaced(inbox: Inbox) -> None:
     assert inbox.put("intent-a.json", b"2", replace=True) != version
 
 
-def test_an_intent_is_put_in_one_try(aws: boto3.session.Session, table: Any) -> None:
+def test_an_intent_is_put_in_one_try(aws: boto3.session.Session) -> None:
     """A second one would find the object of the first one, if that arrived and only its answer was lost."""
     del aws
     s3, tries = sdk.client("s3", sdk.API_UPLOAD), []
@@ -57,13 +57,13 @@ def test_an_intent_is_put_in_one_try(aws: boto3.session.Session, table: Any) -> 
 
     s3.meta.events.register("before-send.s3.PutObject", lose)
     with pytest.raises(NotAnswering):
-        Inbox(s3, BUCKET, Listing(table, TABLE, 86_400)).put("intent-a.json", b"1", replace=False)
+        Inbox(s3, BUCKET).put("intent-a.json", b"1", replace=False)
     assert len(tries) == 1
 
 
 @pytest.mark.parametrize(("conflicts", "answer"), [(3, None), (4, NotAnswering)])
 def test_who_puts_in_the_same_moment_as_another_asks_again_who_was_first(
-    aws: boto3.session.Session, table: Any, conflicts: int, answer: type[Exception] | None
+    aws: boto3.session.Session, conflicts: int, answer: type[Exception] | None
 ) -> None:
     """S3 refuses such a put (409, ConditionalRequestConflict) without saying that there is an object."""
     left = iter([AWSResponse("", 409, HTTPHeaders(), MockRawResponse(_CONFLICT)) for _ in range(conflicts)])
@@ -75,7 +75,7 @@ def test_who_puts_in_the_same_moment_as_another_asks_again_who_was_first(
     s3: Any = aws.client("s3", config=ClientConfig(retries={"mode": "standard", "total_max_attempts": 1}))
     s3.meta.events.unregister("before-send", botocore_stubber)
     s3.meta.events.register("before-send", conflicting)
-    inbox = Inbox(s3, BUCKET, Listing(table, TABLE, 86_400))
+    inbox = Inbox(s3, BUCKET)
     with pytest.raises(answer) if answer else nullcontext():
         inbox.put("intent-a.json", b"1", replace=False)
     assert (inbox.waiting("intent-a.json") is None) == bool(answer)
@@ -102,8 +102,8 @@ def test_an_input_that_is_encrypted_with_its_senders_key_has_the_state_that_its_
     world: World, aws: boto3.session.Session, table: Any, *, plain_since: bool
 ) -> None:
     """It is answered, and stays in the root, where it is the newest version again once a plain one is settled."""
-    inbox: Any = Inbox(_refusing(aws.client("s3"), "/intent-a.json"), BUCKET, Listing(table, TABLE, 10**9))
-    api = Api(intents=inbox)
+    inbox: Any = Inbox(_refusing(aws.client("s3"), "/intent-a.json"), BUCKET)
+    api = Api(intents=inbox, rows=Listing(table, TABLE, 10**9))
     api.clock.now = world.clock.now
 
     def state() -> tuple[str, str | None]:
@@ -130,14 +130,14 @@ def _illegible(*_: Any) -> Any:
     raise Illegible("its sender's key")
 
 
-def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session, table: Any) -> None:
+def test_answers_are_read_where_there_are_any(inbox: Inbox, aws: boto3.session.Session) -> None:
     assert (inbox.failed("intent-a.json", 10), inbox.status("intent-a.json")) == (None, None)
     s3 = aws.client("s3")
     s3.put_object(Bucket=BUCKET, Key="failed/intent-a.json", Body=b"0123456789")
     s3.put_object(Bucket=BUCKET, Key="status/intent-a.json.status", Body=b'{"status": "failed"}')
     assert (inbox.failed("intent-a.json", 10), inbox.failed("intent-a.json", 9)) == (b"0123456789", None)
     assert inbox.status("intent-a.json") == {"status": "failed"}
-    sealed = Inbox(_refusing(s3, "/intent-a.json", "/intent-a.json.status"), BUCKET, Listing(table, TABLE, 86_400))
+    sealed = Inbox(_refusing(s3, "/intent-a.json", "/intent-a.json.status"), BUCKET)
     assert (sealed.failed("intent-a.json", 10), sealed.status("intent-a.json")) == (None, None)
     s3 = aws.client("s3")
     for nonsense in (b"{", b"[]", b"\xff"):

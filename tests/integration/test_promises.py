@@ -19,7 +19,7 @@ DAY = 86_400
 
 @pytest.fixture
 def inbox(aws: boto3.session.Session) -> Inbox:
-    return Inbox(aws.client("s3"), BUCKET, Listing(aws.client("dynamodb"), TABLE, DAY))
+    return Inbox(aws.client("s3"), BUCKET)
 
 
 @pytest.fixture
@@ -46,13 +46,13 @@ def by_the_sweeper(site: World) -> None:
 def test_a_withdrawn_intent_ends_expires_and_frees_its_name(
     site: World, aws: boto3.session.Session, inbox: Inbox, ended: Callable[[World], None]
 ) -> None:
-    handoff = queued(site)
-    answered = inbox.newest("intent-a.json")
+    handoff, listing = queued(site), Listing(aws.client("dynamodb"), TABLE, DAY)
+    answered = listing.newest("intent-a.json")
     assert answered is not None
     assert (answered.listed.state, inbox.waiting("intent-a.json") is not None) == ("queued", True)
     site.bucket.withdraw("intent-a.json")
     ended(site)
-    answered = inbox.newest("intent-a.json")
+    answered = listing.newest("intent-a.json")
     assert answered is not None
     assert answered.status is not None
     assert (answered.listed.state, answered.withdrawn, answered.takes_name) == ("skipped", True, False)

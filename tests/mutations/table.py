@@ -202,7 +202,7 @@ TABLE = [
     ),
     Mutation(
         "counting: a shard, or all that are closed, is as it was read",
-        "audit/counters.py",
+        "storage/measures.py",
         "OR progress = :before",
         "OR progress = :before OR attribute_exists(pk)",
         ("integration/test_counters.py", "unit/test_auditor.py"),

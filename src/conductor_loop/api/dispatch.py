@@ -14,7 +14,6 @@ from typing import Any
 from conductor_loop.api.http import REALM, Event, Problem, Request, Response, busy, read, rendered
 from conductor_loop.api.routes import Route, find
 from conductor_loop.api.services import Services
-from conductor_loop.config.typed import Serving
 from conductor_loop.counting import API_FAILURES, Counted, refused
 from conductor_loop.errors import Cause, NotAnswering, Rejected
 from conductor_loop.intent import FILE_NAME
@@ -22,8 +21,6 @@ from conductor_loop.rates import Rate
 from conductor_loop.tokens import Client, Scope
 
 logger = logging.getLogger("conductor-loop")
-
-type Fields = Mapping[str, object]
 
 _MINUTE, _HOUR = 60, 3600
 _NETWORK_BITS = 64  # of an IPv6 address: a subscriber has all addresses that share them
@@ -97,12 +94,9 @@ def _failure(services: Services, request: Request, problem: Problem) -> Response
 
 
 def _identify(services: Services, request: Request) -> Client | NotAnswering | None:
-    """Find out who sends a request, by bearer token, API key or client certificate.
+    """Identify the caller by bearer token, API key or client certificate; ``None``: anonymous.
 
-    Returns:
-        The client; ``None`` for an anonymous one; or why the token cannot be verified for the moment, which matters
-        only where the route asks for one, and after the rate limit.
-
+    An error is returned, since it matters only where the route asks for a token, and after the rate limit.
     """
     if (token := _token(request)) is None:
         subject = request.certificate or ""
@@ -116,13 +110,6 @@ def _identify(services: Services, request: Request) -> Client | NotAnswering | N
 
 
 def _authorize(route: Route, request: Request, found: Client | NotAnswering | None) -> None:
-    """Let a caller pass who may ask for the route.
-
-    Raises:
-        Problem: 401 for an anonymous caller, 403 for a client without the scope.
-        NotAnswering: its token cannot be verified for the moment.
-
-    """
     if isinstance(found, NotAnswering):
         raise found
     if found is None:
@@ -146,17 +133,15 @@ def _token(request: Request) -> str | None:
 def _limit(services: Services, route: Route, request: Request, client: Client | None) -> dict[str, str]:
     """Take a token of the caller's bucket: the client's, or the address's of an unknown one.
 
-    Returns:
-        draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of the burst.
-
-    Raises:
-        Problem: 429 when there is none; 503 when that is unknown, but for health, which answers all the same.
-
+    Returns the headers of draft-ietf-httpapi-ratelimit-headers. Health answers also where the limit is unknown.
     """
     serving = services.config.serving
     if not (serving.health_limited if route.is_health else serving.limited):
         return {}
-    kind, caller, rate = _bucket(serving, request, client)
+    if client is not None:
+        kind, caller, rate = "client", client.id, Rate(serving.per_hour, _HOUR, serving.burst)
+    else:
+        kind, caller, rate = "address", _network(request.address), Rate(serving.per_minute, _MINUTE, serving.burst)
     take = services.local.take if route.is_local else services.take
     try:
         taken = take(f"{kind}#{caller}", rate, services.clock())
@@ -175,12 +160,6 @@ def _limit(services: Services, route: Route, request: Request, client: Client | 
     return headers
 
 
-def _bucket(serving: Serving, request: Request, client: Client | None) -> tuple[str, str, Rate]:
-    if client is not None:
-        return "client", client.id, Rate(serving.per_hour, _HOUR, serving.burst)
-    return "address", _network(request.address), Rate(serving.per_minute, _MINUTE, serving.burst)
-
-
 def _network(address: str) -> str:
     """Return what one subscriber has: an IPv4 address, or a whole network of IPv6."""
     try:
@@ -195,11 +174,8 @@ def _network(address: str) -> str:
 # -- which calls the audit trail tells of, and what: who asked for what, and what became of it
 
 
-def _about(request: Request, response: Response, client: Client | None) -> Fields | None:
-    """Say what there is to tell of a call; ``None`` of health and metrics, which are asked every few seconds.
-
-    Of what is refused for its rate, the access log tells: the trail is no place that a flood can fill.
-    """
+def _about(request: Request, response: Response, client: Client | None) -> Mapping[str, object] | None:
+    """Give the fields of a call's entry; health, metrics and a flood, which would fill the trail, have none."""
     is_told = response.status in _REFUSED or request.resource.startswith("/intents")
     if not is_told or response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return None
@@ -220,8 +196,7 @@ def _about(request: Request, response: Response, client: Client | None) -> Field
     }
 
 
-def _refusal(rejection: Rejected | None) -> Fields:
-    """Say for what an intent was refused, and what that counts."""
+def _refusal(rejection: Rejected | None) -> Mapping[str, object]:
     if rejection is None:
         return {}
     cause, rules = rejection.cause, [*dict.fromkeys(one.rule for one in rejection.violations)]
@@ -230,11 +205,7 @@ def _refusal(rejection: Rejected | None) -> Fields:
 
 
 def _is_noted(services: Services, response: Response, client: Client | None) -> bool:
-    """Decide whether a call becomes an entry.
-
-    Of anonymous callers only refusals do, and few a minute: a flood of them costs an attacker nothing. The access log
-    has them all.
-    """
+    """Of anonymous callers only refusals are noted, and few a minute: the access log has them all."""
     if client is not None:
         return True
     if response.status != HTTPStatus.UNAUTHORIZED:
@@ -246,6 +217,5 @@ def _is_noted(services: Services, response: Response, client: Client | None) -> 
 
 
 def _named(request: Request) -> str | None:
-    """Give the intent that a call names, if it could be one: any other text there is not repeated."""
     places = (request.parameters.get("name"), request.headers.get("x-intent-name"), request.query.get("name"))
     return next((name for name in places if name and len(name) <= _LONGEST_NAME and FILE_NAME.fullmatch(name)), None)

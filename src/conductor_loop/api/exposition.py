@@ -53,7 +53,6 @@ class _Scrape(Collector):
 
 
 def _values(services: Services) -> dict[str, float]:
-    """Ask for everything side by side; values by the names that the catalogue has."""
     with ThreadPoolExecutor(max_workers=3) as pool:
         asked = pool.submit(services.state.counts, services.clock())
         table, depths = pool.submit(services.state.table_size), pool.submit(services.queues.each)
@@ -71,7 +70,6 @@ def _values(services: Services) -> dict[str, float]:
 
 
 def _family(metric: Metric, values: Mapping[str, float]) -> Family | None:
-    """Make a metric of the values; ``None`` for a gauge that was not measured."""
     name = metric.prometheus.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.prometheus
     family = Family(name, f"{metric.meaning}.", metric.kind)
     for label, names in metric.counted.items():

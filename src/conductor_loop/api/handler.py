@@ -82,26 +82,20 @@ def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None
 
 
 def build(config: Config, note: Callable[[Counted], None]) -> Services:
-    """Build the services; what they remember outlives a change of the configuration where it may.
-
-    Args:
-        config: The configuration in force.
-        note: Called with what the API itself counts.
-
-    """
+    """Build the services; what they remember outlives a change of the configuration where it may."""
 
     def record(request_id: str, fields: Mapping[str, object], now: float) -> None:
         if waiting := calls.note(request_id, fields, now):
             note(Counted({counting.AUDIT_FAILURES: waiting}))
 
     table, client = config.state_table, sdk.client("dynamodb", sdk.API)
-    listing = Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS)
     calls = _calls(table, config.audit_seconds)
     return Services(
         config=config,
         verify=_tokens(config.token_source).verify,
         take=_limits(table).take,
-        intents=Inbox(sdk.client("s3", sdk.API_UPLOAD), config.handoff_bucket, listing),
+        intents=Inbox(sdk.client("s3", sdk.API_UPLOAD), config.handoff_bucket),
+        listing=Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS),
         queues=QueueDepths(sdk.client("sqs", sdk.API), _urls(config)),
         state=StateMeasures(client, table),
         local=Local(),

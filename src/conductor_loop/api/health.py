@@ -126,5 +126,4 @@ def _result(name: str, future: Future[Any]) -> Any:  # noqa: ANN401 - whatever w
 
 @lru_cache(maxsize=1)  # until other rules are in force
 def _validates(rules: Rules) -> bool:
-    """Try the validation: it must take what is good, and refuse what is not."""
     return inspect(_GOOD, rules).valid and not inspect(_BAD, rules).valid

@@ -4,7 +4,6 @@ What passes the same validation as in the function is put where all intents are 
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -35,14 +34,9 @@ _OF_SUBMIT = frozenset({"name", "replace"})
 
 
 def read_intent(services: Services, request: Request) -> Response:
-    """Return the state of the newest version of a name.
-
-    Raises:
-        Problem: 404, nothing of that name is there, or has been for as long as answers are kept.
-
-    """
+    """Return the state of the newest version of a name. Raises Problem, 404, where no answer of that name is kept."""
     name = _parse_name(request)
-    waiting, answered = services.intents.waiting(name), services.intents.newest(name)
+    waiting, answered = services.intents.waiting(name), services.listing.newest(name)
     if waiting is not None and (answered is None or waiting.version_id not in answered.versions):
         return _described(waiting, None)  # put, and no worker has read it yet
     if answered is None:
@@ -55,18 +49,14 @@ def read_intent(services: Services, request: Request) -> Response:
 
 
 def list_intents(services: Services, request: Request) -> Response:
-    """List intents, newest first.
-
-    A page may have fewer intents than its limit, or none, and still be followed by another.
-    """
+    """List intents, newest first. A page with fewer than its limit, or none, may be followed by another."""
     wanted = _wanted(request)
-    page = services.intents.page(wanted, services.clock())
+    page = services.listing.page(wanted, services.clock())
     found: dict[str, Any] = {"intents": [_summary(one) for one in page.intents]}
     return Response(HTTPStatus.OK, found | {"next": _token(page.position) if page.position else None})
 
 
 def _parse_name(request: Request) -> str:
-    """Return the intent's name that a path has. Raises Problem, 404, where nothing can be called like that."""
     name = request.parameters.get("name", "")
     try:
         check_name(name)
@@ -76,12 +66,10 @@ def _parse_name(request: Request) -> str:
 
 
 def _unknown() -> Problem:
-    """Report that there is no such intent."""
     return Problem(HTTPStatus.NOT_FOUND, "There is no intent of that name")
 
 
 def _wanted(request: Request) -> Wanted:
-    """Read the query; everything that is wrong with it at once."""
     query = request.query
     errors = [f"The parameter {name} is not known" for name in sorted(query.keys() - _OF_LIST)]
     for name, known in _KNOWN.items():
@@ -121,22 +109,12 @@ def _position(token: str) -> Mapping[str, str] | None:
     """Read a position in the listing; it is no secret, and may be anything that a caller makes up."""
     try:
         found = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
-        if not isinstance(found, dict) or not all(isinstance(one, str) and _is_key(one) for one in found.values()):
-            return None
-        whole = found.keys() == _POSITION and found["pk"].startswith("intent#") and found["sk"] and found["arrived"]
-        if whole or found.keys() == _DAY:
-            return found if date.fromisoformat(found["arrival_day"]).isoformat() == found["arrival_day"] else None
-    except (binascii.Error, ValueError, RecursionError):
-        pass
-    return None
-
-
-def _is_key(text: str) -> bool:
-    """Say whether DynamoDB takes it for a key."""
-    try:
-        return len(text.encode()) <= _MAX_KEY_BYTES
-    except UnicodeEncodeError:  # half a surrogate
-        return False
+        fits = all(0 < len(one.encode()) <= _MAX_KEY_BYTES for one in found.values())  # or DynamoDB takes no such key
+        whole = found.keys() == _POSITION and found["pk"].startswith("intent#")
+        is_day = date.fromisoformat(found["arrival_day"]).isoformat() == found["arrival_day"]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return found if fits and is_day and (whole or found.keys() == _DAY) else None
 
 
 # -- submit
@@ -145,10 +123,7 @@ def _is_key(text: str) -> bool:
 def submit(services: Services, request: Request) -> Response:
     """Take an intent: 202 once it lies in the bucket, from where it goes the way of all intents.
 
-    Raises:
-        Problem: 400, 403, 409, 413, 415 or 503; nothing was put.
-        NotAnswering: neither is known to have happened; ask again with the same name.
-
+    Raises Problem, where nothing was put; or NotAnswering, where that is unknown: ask again with the same name.
     """
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -161,7 +136,7 @@ def submit(services: Services, request: Request) -> Response:
     name = _name(request) or f"intent-{services.new_id()}.json"
     body = _validated(services, name, request)
     _check_room(services)
-    if replace == "false" and (answered := services.intents.newest(name)) is not None and answered.takes_name:
+    if replace == "false" and (answered := services.listing.newest(name)) is not None and answered.takes_name:
         raise _taken(name)
     try:
         version = services.intents.put(name, body, replace=replace == "true")
@@ -171,14 +146,9 @@ def submit(services: Services, request: Request) -> Response:
 
 
 def retry(services: Services, request: Request) -> Response:
-    """Send an intent again, as it is, whose newest answer is a failure.
-
-    Raises:
-        Problem: 403, 404, 409 or 503; nothing was put.
-
-    """
+    """Send an intent again, as it is, whose newest answer is a failure. Raises Problem, where nothing was put."""
     name = _parse_name(request)
-    answered = services.intents.newest(name)
+    answered = services.listing.newest(name)
     newest = answered.listed if answered else services.intents.waiting(name)
     if newest is None:
         raise _unknown()

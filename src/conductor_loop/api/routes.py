@@ -82,12 +82,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", Scope.HEALTH, readiness, _asks_for_health, _has_health, is_health=True),
     Route("GET", "/livez", Scope.HEALTH, liveness, _asks_for_liveness, _has_health, is_local=True, is_health=True),
     Route(
-        "GET",
-        "/metrics",
-        Scope.METRICS,
-        metrics,
-        attrgetter("metrics_authenticated"),
-        attrgetter("metrics_enabled"),
+        "GET", "/metrics", Scope.METRICS, metrics, attrgetter("metrics_authenticated"), attrgetter("metrics_enabled")
     ),
     Route("POST", "/intents", Scope.INTENTS_WRITE, intents.submit),
     Route("GET", "/intents", Scope.INTENTS_READ, intents.list_intents),
@@ -99,12 +94,7 @@ ROUTES: tuple[Route, ...] = (
 
 
 def find(resource: str, method: str, serving: Serving) -> Route:
-    """Find the route of a request; HEAD is that of GET.
-
-    Returns:
-        The route; for what does not exist one that answers 404 or 405, so that it is limited like every other.
-
-    """
+    """Find the route of a request; HEAD is that of GET. What does not exist has one, too: it is limited likewise."""
     there = {route.method: route for route in ROUTES if route.resource == resource}
     wanted = HTTPMethod.GET if method == HTTPMethod.HEAD else method
     if not there or (wanted in there and not there[wanted].exists(serving)):

@@ -14,6 +14,7 @@ from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.rates import Memory, Take
 from conductor_loop.storage.inbox import Inbox
+from conductor_loop.storage.listing import Listing
 from conductor_loop.storage.measures import QueueDepths, StateMeasures
 from conductor_loop.tokens import Client
 
@@ -60,6 +61,7 @@ class Services:
     verify: Callable[[str, float], Client | None]  # a token, epoch seconds; may raise NotAnswering
     take: Take
     intents: Inbox
+    listing: Listing
     queues: QueueDepths
     state: StateMeasures
     local: Local

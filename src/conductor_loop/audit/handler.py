@@ -14,11 +14,11 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
-from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Batch, Shard, unseen
 from conductor_loop.config.typed import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
+from conductor_loop.storage.measures import Counters
 from conductor_loop.storage.sdk import client, end_at
 
 if TYPE_CHECKING:
@@ -88,10 +88,7 @@ class AuditLog:
         """Write the entries; of one chain, each at a time of its own, so that their order can be read.
 
         A hundred of them are far less than the megabyte that a call may have; were they not, Lambda halves the batch.
-
-        Raises:
-            NotAnswering: not all of them are written; nor may they be where the SDK raises.
-
+        Raises NotAnswering, or what the SDK raises: not all of them are written.
         """
         places, events = Counter[str](), []
         for entry in batch.entries:

@@ -120,7 +120,6 @@ def _check_rows(entries: Iterable[Entry], rows: Mapping[str, Change], known: Kno
 
 
 def _check_row(found: Sequence[Entry], row: Change | None, statuses: Iterable[str], known: Known) -> dict[int, str]:
-    """Hold the entries about a row against each other, its last change, and the digests of its statuses."""
     sound = {one.seq: one for one in found if one.sound}
     last = row.seq if row else max(sound, default=0)
     wrong = {one.seq: _ALTERED for one in found if not one.sound}
@@ -156,7 +155,6 @@ def _check_statuses(sound: Mapping[int, Entry], statuses: Iterable[str]) -> dict
 
 
 def _moved(order: Iterable[int], expected: Sequence[int]) -> dict[int, str]:
-    """Find the first entry that does not stand behind the one before it."""
     rest = iter(order)
     for before, seq in pairwise([0, *expected]):
         if seq not in rest:  # reads on, up to it
@@ -168,7 +166,6 @@ def _moved(order: Iterable[int], expected: Sequence[int]) -> dict[int, str]:
 
 
 def _check_links(sound: Iterable[Entry], rows: Collection[str], known: Known) -> Places:
-    """Name entries that do not follow the one before them, or that the state table does not know."""
     digests = defaultdict[tuple[str, int], set[str]](set)
     for one in sound:
         digests[one.shard, one.n].add(one.digest)

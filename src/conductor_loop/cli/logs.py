@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from conductor_loop.audit.counters import Counters
 from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
 from conductor_loop.audit.verify import Known, read_status, verify
 from conductor_loop.cli import Group, aws, common, console, intents
+from conductor_loop.storage.measures import Counters
 
 _FUNCTIONS = ("conductor", "sweeper", "api")
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from conductor_loop.errors import ConditionFailed
 from conductor_loop.storage import translated
-from conductor_loop.storage.listing import RECEIVED, Answered, Listed, Listing, Page, Wanted
+from conductor_loop.storage.listing import RECEIVED, Listed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,19 +21,13 @@ _MOST_STATUS_BYTES = 1024 * 1024
 
 
 class Inbox:
-    """The handoff bucket, and beside it what the state table knows of its intents."""
+    """The handoff bucket."""
 
-    def __init__(self, client: "S3Client", bucket: str, listing: Listing) -> None:
-        self._client, self._bucket, self._listing = client, bucket, listing
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client, self._bucket = client, bucket
 
     def put(self, name: str, body: bytes, *, replace: bool) -> str:
-        """Put an intent; the version that it became.
-
-        Raises:
-            ConditionFailed: one of that name waits already, and is not to be replaced.
-            NotAnswering: S3 does not; the intent may have arrived all the same.
-
-        """
+        """Put an intent, as below. Raises NotAnswering as well; the intent may have arrived all the same."""
         with translated("S3"):
             return put(self._client, self._bucket, name, body, replace=replace)
 
@@ -41,10 +35,7 @@ class Inbox:
         """Look for an input of that name in the root: it has no settled answer, or cannot be moved.
 
         It is listed, since S3 refuses to say anything of an object itself that is encrypted with its sender's key.
-
-        Raises:
-            NotAnswering: S3 does not.
-
+        Raises NotAnswering.
         """
         with translated("S3"):
             page = self._client.list_object_versions(Bucket=self._bucket, Prefix=name, MaxKeys=1)
@@ -66,14 +57,6 @@ class Inbox:
             return None
         return document if isinstance(document, dict) else None
 
-    def newest(self, name: str) -> Answered | None:
-        """Look up the newest version of a name that the state table knows. Raises NotAnswering."""
-        return self._listing.newest(name)
-
-    def page(self, wanted: Wanted, now: float) -> Page:
-        """List intents, newest first. Raises NotAnswering."""
-        return self._listing.page(wanted, now)
-
     def _read(self, key: str, max_bytes: int) -> bytes | None:
         with translated("S3"):
             try:
@@ -89,9 +72,7 @@ class Inbox:
 def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: bool) -> str:
     """Put an intent into the root of the bucket; the version that it became.
 
-    Raises:
-        ConditionFailed: one of that name waits already, and is not to be replaced.
-
+    Raises ConditionFailed: one of that name waits already, and is not to be replaced.
     """
     given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
     given |= {} if replace else {"IfNoneMatch": "*"}

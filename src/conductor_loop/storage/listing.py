@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.errors import NotAnswering, Unreadable
-from conductor_loop.intents.model import Outcome, Phase
+from conductor_loop.intents.model import Phase
 from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key, read_row, text
 
@@ -69,14 +69,7 @@ class Answered:
 
 
 class Listing:
-    """Reads rows of intents.
-
-    Args:
-        client: Of DynamoDB.
-        table: The state table.
-        keep_seconds: How long rows live; no day before that is looked at.
-
-    """
+    """Reads rows of intents, which live for ``keep_seconds``: no day before that is looked at."""
 
     def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float) -> None:
         self._client, self._table, self._keep_seconds = client, table, keep_seconds
@@ -95,7 +88,11 @@ class Listing:
         if not items:
             return None
         newest = max(items, key=_put_at)
-        outcome, versions = _outcome(newest), frozenset(item["sk"]["S"] for item in items)
+        versions = frozenset(item["sk"]["S"] for item in items)
+        try:
+            outcome = read_row(newest).outcome
+        except Unreadable:
+            outcome = None
         status = outcome.status if outcome else None
         return Answered(_listed(newest), status, versions, withdrawn=bool(outcome and outcome.withdrawn))
 
@@ -103,11 +100,7 @@ class Listing:
         """List intents, newest first.
 
         A page makes at most so many queries, and each evaluates at most so many rows: whatever its filters leave out,
-        it has a price. The next one goes on behind it.
-
-        Raises:
-            NotAnswering: DynamoDB does not.
-
+        it has a price. The next one goes on behind it. Raises NotAnswering.
         """
         newest, oldest = (_day(at) for at in (now + _SKEW_SECONDS, now - self._keep_seconds))
         known = wanted.position is not None and wanted.position["arrival_day"] <= newest
@@ -176,13 +169,6 @@ def _listed(item: Mapping[str, Any]) -> Listed:
         namespace=texts.get("namespace"),
         position=_position(item),
     )
-
-
-def _outcome(item: Mapping[str, Any]) -> Outcome | None:
-    try:
-        return read_row(item).outcome
-    except Unreadable:
-        return None
 
 
 def _put_at(item: Mapping[str, Any]) -> str:

@@ -74,12 +74,8 @@ def live(
 ) -> Live:
     """Return the configuration of a function. Its first read, by a function that starts, waits while SSM throttles.
 
-    Args:
-        environment: Of the function.
-        refused: As in ``Live``.
-        profiles: Of the client for the first read, for later ones, and for reads of earlier versions.
-        seconds: Returns how long the first read may take.
-
+    The profiles are for the first read, for later ones, and for reads of earlier versions; ``seconds`` returns how
+    long the first read may take.
     """
     name = environment.get("CONDUCTOR_CONFIG_PARAMETER", "")
     first, later, earlier = (ConfigParameter(partial(client, "ssm", profile), name) for profile in profiles)
@@ -106,11 +102,7 @@ def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) 
     """Read until SSM lets it happen: exponential backoff with full jitter, for at most so many seconds.
 
     All functions of an account share some 40 reads a second, and each one that starts makes one: of a thousand that
-    start at once, the last has its configuration half a minute later.
-
-    Raises:
-        Throttled: SSM still refuses.
-
+    start at once, the last has its configuration half a minute later. Raises Throttled.
     """
     end, longest = waiting.clock() + seconds, _FIRST_BACKOFF_SECONDS
     while True:
@@ -118,21 +110,15 @@ def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) 
             return read()
         except (ClientError, ConnectionError, HTTPClientError) as error:
             backoff, longest = longest * waiting.jitter(), min(2 * longest, _LONGEST_BACKOFF_SECONDS)
-            is_late = waiting.clock() + backoff > end
-            if is_late and _is_throttled(error):
+            is_late, answer = (
+                waiting.clock() + backoff > end,
+                error.response if isinstance(error, ClientError) else None,
+            )
+            is_throttled = answer is not None and answer["Error"]["Code"] in _THROTTLED
+            if is_late and is_throttled:
                 raise Throttled(str(error)) from error
-            if is_late or not _may_pass(error):
+            is_ours = answer is not None and answer["ResponseMetadata"]["HTTPStatusCode"] < _SERVER_ERROR
+            if is_late or (is_ours and not is_throttled):  # no retry helps where a permission is missing
                 raise
             logger.info("the configuration is read again", extra={"seconds": backoff, "reason": str(error)})
         waiting.wait(backoff)
-
-
-def _is_throttled(error: Exception) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _THROTTLED
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether a retry makes sense: not for a permission that is missing."""
-    if not isinstance(error, ClientError):
-        return True
-    return _is_throttled(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] >= _SERVER_ERROR

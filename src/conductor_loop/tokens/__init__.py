@@ -125,12 +125,7 @@ class Document:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse what is stored.
-
-        Raises:
-            UnreadableTokens: it is not a JSON object with a list ``tokens``.
-
-        """
+        """Parse what is stored. Raises UnreadableTokens: it is not a JSON object with a list ``tokens``."""
         try:
             content = json.loads(text)
         except (ValueError, RecursionError):
@@ -139,12 +134,7 @@ class Document:
 
     @classmethod
     def of(cls, content: object) -> Self:
-        """Take a parsed document; ``tokens`` may be JSON in a string, as Kubernetes and Vault's pages write it.
-
-        Raises:
-            UnreadableTokens: as above.
-
-        """
+        """Take a parsed document; ``tokens`` may be JSON in a string, as Kubernetes and Vault's pages write it."""
         entries = content.get("tokens") if isinstance(content, dict) else None
         if isinstance(entries, str):
             try:

@@ -37,13 +37,7 @@ class TokensSecret:
     Secrets Manager has no conditional put, but one conditional step: ``UpdateSecretVersionStage`` moves ``AWSCURRENT``
     from the version that is named to another, and fails if the label is no longer there. So a change is a
     compare-and-swap of labels: put the new document under a label of our own, which no reader uses, then move
-    ``AWSCURRENT`` from the version that was read to the new one. Who loses reads again.
-
-    Args:
-        client: Makes the client when it is first needed.
-        name: Of the secret, or its ARN.
-        wait: Sleeps, between attempts.
-
+    ``AWSCURRENT`` from the version that was read to the new one. Who loses reads again. ``name`` may be an ARN.
     """
 
     def __init__(
@@ -56,15 +50,7 @@ class TokensSecret:
         return self._current()[1]
 
     def change(self, edit: Callable[[Document], Document]) -> None:
-        """Put what ``edit`` makes of the document in force.
-
-        Args:
-            edit: Called again for each attempt; it may raise, and then nothing is changed.
-
-        Raises:
-            UnreadableTokens: as above.
-
-        """
+        """Put what ``edit`` makes of the document in force; it is called for each attempt, and may raise."""
         for attempt in range(_ATTEMPTS):
             old, document = self._current()
             new = self._put(edit(document))
