@@ -21,7 +21,7 @@ from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop import handlers
-from conductor_loop.cli import listing
+from conductor_loop.cli import intents as listed
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -229,7 +229,7 @@ def test_an_object_in_a_folder_is_left_alone(
     assert set(handlers.sweeper({}, Context()).values()) == {0}  # type: ignore[arg-type]
     assert world.listing() == [unquote_plus(key)]
     assert world.bucket.get(BUCKET, unquote_plus(key)) == b"{}"
-    assert listing._root(BUCKET, datetime.fromtimestamp(0, UTC), limit=9) == []
+    assert listed._root(BUCKET, datetime.fromtimestamp(0, UTC), limit=9) == []
     assert queue.receive() == []
     assert not [line for line in lines(capsys) if line.get("message") == "decided"]
 

@@ -44,13 +44,8 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
       conductor-loop package intent-scale-up-001.json --output json
       conductor-loop package intent-scale-up-001.json --to package
 
-    \b
-    Exit codes:
-      0  shown
-      1  it has none: it failed, was skipped, or the package was removed
-      2  wrong usage: no intent of that name, a folder that exists
-      3  no answer yet
-      4  AWS refuses or does not answer
+    Exit codes: 0 shown, 1 it has none, as it failed or was skipped, 2 no intent of that name, a folder that exists, or
+    a package that was removed, 3 no answer yet, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
     if folder is not None and folder.exists():
         raise common.WrongUsage(f"{folder} exists: name a folder that does not, or remove it")
@@ -186,8 +181,17 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def _changes(old: Package, new: Package) -> Mapping[str, list[str]]:
-    found = {path: list(_difference(path, old, new)) for path in sorted(old.files.keys() | new.files.keys())}
-    return {path: lines for path, lines in found.items() if lines}
+    found = {}
+    for path in sorted(old.files.keys() | new.files.keys()):
+        before, after = (_text(one.files.get(path, b"")) for one in (old, new))
+        was, now = (f"{one.name}/{path}" if path in one.files else "/dev/null" for one in (old, new))
+        if old.files.get(path) == new.files.get(path):
+            continue
+        if before is None or after is None:
+            found[path] = [f"Binary files {was} and {now} differ"]
+        elif lines := [*difflib.unified_diff(before.splitlines(), after.splitlines(), was, now, lineterm="")]:
+            found[path] = lines
+    return found
 
 
 def _print_changes(old: Package, new: Package) -> None:
@@ -197,17 +201,6 @@ def _print_changes(old: Package, new: Package) -> None:
         console.print_lines(line, partial(click.style, bold=bold, fg=None if bold else _COLOURS.get(line[:1])))
     every = len(old.files.keys() | new.files.keys())
     click.echo(f"{old.name} -> {new.name}: {len(found)} of {every} files differ", err=True)
-
-
-def _difference(path: str, old: Package, new: Package) -> Iterator[str]:
-    if old.files.get(path) == new.files.get(path):
-        return
-    before, after = (_text(one.files.get(path, b"")) for one in (old, new))
-    was, now = (f"{one.name}/{path}" if path in one.files else "/dev/null" for one in (old, new))
-    if before is None or after is None:
-        yield f"Binary files {was} and {now} differ"
-        return
-    yield from difflib.unified_diff(before.splitlines(), after.splitlines(), was, now, lineterm="")
 
 
 def _text(body: bytes) -> str | None:
@@ -258,12 +251,8 @@ def plan(file: Path, stack: str, *, as_json: bool) -> None:
       conductor-loop plan examples/intents/intent-scale-up-001.json
       conductor-loop plan examples/intents/intent-scale-up-001.json --output json
 
-    \b
-    Exit codes:
-      0  it would be applied, whether or not that changes anything
-      1  it would be refused, or fail
-      2  wrong usage: a file that cannot be read, no such stack
-      4  AWS refuses or does not answer
+    Exit codes: 0 it would be applied, whether or not that changes anything, 1 it would be refused, or fail, 2 wrong
+    usage, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
     name, body = next(iter(submit.read([file]).items()))
     if len(body) > _MOST_BYTES:

@@ -1,5 +1,6 @@
-"""``conductor-loop submit``: files are validated by the rules of the stack, put into the bucket, and followed."""
+"""``conductor-loop submit`` and ``undo``: intents are validated by the rules of the stack, sent, and followed."""
 
+import hashlib
 import json
 import math
 import shlex
@@ -8,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -17,19 +19,21 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from conductor_loop import validator
-from conductor_loop.cli import INTERRUPTED, aws, config, console
-from conductor_loop.cli.common import FAILED, NO_AWS, NOT_YET, Duration, WrongUsage, stack_command, suggest
-from conductor_loop.cli.intents import GOOD
+from conductor_loop.cli import INTERRUPTED, aws, common, config, console, intents
 from conductor_loop.config import typed
 from conductor_loop.config.schema import seconds
+from conductor_loop.errors import ConditionFailed, Unreadable
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
-from conductor_loop.intents.model import Row
+from conductor_loop.intents.model import Phase, Row
+from conductor_loop.storage import inbox
+from conductor_loop.storage.rows import Key, read_row, text
 from conductor_loop.storage.state import StateTable
 from conductor_loop.validation import Rules, inspect
 from conductor_loop.validation.rules import BOUNDS, SecurityMode
 
 _POLL_SECONDS = 0.5
+_LONGEST = 150  # characters of an identifier that are kept; a name has at most 200
 _STRICT = (
     "the security mode strict alone refuses {}: it is the specification's list, and refuses honest prose, too; the "
     "stack's operator can choose standard (template parameter SecurityMode), which allows it in reason and metadata"
@@ -39,9 +43,9 @@ _STRICT = (
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--wait", is_flag=True, help="Follow each to its end, and say what became of it.")
-@click.option("--timeout", type=Duration(), default="10m", help="With --wait: how long, at most.")
+@click.option("--timeout", type=common.Duration(), default="10m", help="With --wait: how long, at most.")
 @click.option("--dry-run", is_flag=True, help="Validate, say what would be sent, and send nothing.")
-@stack_command
+@common.stack_command
 def submit(  # noqa: PLR0913 - the options
     files: Sequence[Path], stack: str, timeout: float, *, wait: bool, dry_run: bool, as_json: bool
 ) -> None:
@@ -57,14 +61,9 @@ def submit(  # noqa: PLR0913 - the options
       conductor-loop submit examples/intents/intent-scale-up-001.json --wait
       conductor-loop submit examples/intents/intent-*up*.json --wait --timeout 2m --output json
 
-    \b
-    Exit codes:
-      0  sent; with --wait: each is success or skipped
-      1  a file breaks a rule, and nothing was sent; with --wait: an intent failed
-      2  wrong usage: a file that cannot be read, two of one name, no such stack
-      3  with --wait: no failure, and no answer to all of them in time
-      4  AWS refuses or does not answer; what was sent before goes on
-      130  interrupted; what was sent before goes on
+    Exit codes: 0 sent, and with --wait success or skipped, 1 a file breaks a rule, and nothing was sent, or with --wait
+    an intent failed, 2 wrong usage, 3 with --wait no failure, and no answer to all of them in time, 4 AWS refuses or
+    does not answer, 130 interrupted: what was sent before goes on.
     """  # noqa: D301 - click wants the control character
     bodies = read(files)
     rules, longest = limits(stack)
@@ -91,7 +90,7 @@ def submit(  # noqa: PLR0913 - the options
 
 
 def read(files: Sequence[Path]) -> dict[str, bytes]:
-    """Read the files, by name. Raises WrongUsage, naming every one that cannot be sent."""
+    """Read the files, by name. Raises common.WrongUsage, naming every one that cannot be sent."""
     bodies: dict[str, bytes] = {}
     problems = []
     for file in files:
@@ -111,7 +110,7 @@ def read(files: Sequence[Path]) -> dict[str, bytes]:
         except OSError as error:
             problems.append(f"{file} cannot be read: {error.strerror}; check its name and permissions")
     if problems:
-        raise WrongUsage("\n".join(problems))
+        raise common.WrongUsage("\n".join(problems))
     return bodies
 
 
@@ -191,14 +190,14 @@ class Sent:
     @property
     def failed(self) -> bool:
         """Whether its answer is a bad one."""
-        return bool(self.document) and self.state not in GOOD
+        return bool(self.document) and self.state not in intents.GOOD
 
     @property
     def why(self) -> str:
         """What is to be said of it where it did not go well."""
         if details := self.document.get("error_details"):
             return f"{details['code']} {details['error_code']}: {details['error_message']}"
-        unknown = f"no answer yet; see: {suggest('logs', self.name)}"
+        unknown = f"no answer yet; see: {common.suggest('logs', self.name)}"
         return self.unsent or str(self.document.get("message", unknown))
 
 
@@ -236,11 +235,11 @@ def finish(sent: Collection[Sent], table: str, timeout: float | None, *, as_json
     code = _follow(sent, table, timeout) if timeout is not None else 0
     _print_summary(sent, waited=waited, as_json=as_json)
     if not code and any(one.failed for one in sent):
-        code = FAILED
+        code = common.FAILED
     elif not code and any(one.unsent for one in sent):
-        code = NO_AWS
+        code = common.NO_AWS
     elif not code and waited and any(one.settled_after is None for one in sent):
-        code = NOT_YET
+        code = common.NOT_YET
     raise click.exceptions.Exit(code)
 
 
@@ -265,7 +264,7 @@ def _follow(sent: Collection[Sent], table: str, timeout: float) -> int:
         if (refusal := aws.explain(error)) is None:
             raise
         click.echo(f"{refusal.text}; what was sent goes on", err=True)
-        return NO_AWS
+        return common.NO_AWS
 
 
 def look(sent: Collection[Sent], table: str) -> list[Sent]:
@@ -310,7 +309,7 @@ def _print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> No
 
 
 def _by_state(sent: Collection[Sent]) -> Iterator[list[Any]]:
-    for state in sorted({one.state for one in sent}, key=lambda state: (state not in GOOD, state)):
+    for state in sorted({one.state for one in sent}, key=lambda state: (state not in intents.GOOD, state)):
         these = [one for one in sent if one.state == state]
         times = [one.settled_after for one in these if one.settled_after is not None]
         spent = [f"{statistics.median(times):.1f} s", f"{max(times):.1f} s"] if times else ["-", "-"]
@@ -320,3 +319,106 @@ def _by_state(sent: Collection[Sent]) -> Iterator[list[Any]]:
 def _document(one: Sent) -> dict[str, Any]:
     found = {"file": one.name, "version_id": one.handoff.version_id if one.handoff else None, "state": one.state}
     return found | ({"error": one.unsent} if one.unsent else {}) | ({"status": one.document} if one.document else {})
+
+
+# -- the intent that undoes another one
+
+
+@click.command()
+@common.name_argument
+@click.option("--wait", is_flag=True, help="Follow it to its end, and say what became of it.")
+@click.option("--timeout", type=common.Duration(), default="10m", help="With --wait: how long, at most.")
+@common.stack_command
+def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) -> None:
+    """Put the target of the intent NAME back to the replicas that it had before.
+
+    A new intent is sent for that, intent-undo-<...>.json; it can be undone, too. Only if NAME is still the last applied
+    intent of its target, and no other one waits for that.
+
+    \b
+    Examples:
+      conductor-loop undo intent-scale-up-001.json
+      conductor-loop undo intent-scale-up-001.json --wait
+
+    Exit codes: those of `conductor-loop submit`; 1, too, where there is nothing to undo: NAME changed nothing, another
+    one was applied since or waits, or what was before is unknown (the message says which), and 3 where NAME has no
+    answer yet.
+    """  # noqa: D301 - click wants the control character
+    outputs = aws.outputs(stack)
+    bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
+    newest = intents.final(name, bucket)
+    status = _last_success(table, name) or newest  # the name may have been sent again since, and refused
+    if status["status"] != "success":
+        raise click.ClickException(f"{name} changed nothing: it is {status['status']} ({status['message']})")
+    target = "/".join(status["package"]["prefix"].split("/")[1:3])
+    _check_waiting(bucket, target)  # first: what waits now is seen here, or as the last applied one below
+    replicas, now = status.get("previous_replicas"), _last_applied(table, name, target)
+    if replicas is None:
+        raise click.ClickException(f"how many replicas there were before {name} is unknown: send an intent with them")
+    if replicas == now:
+        raise click.ClickException(f"there is nothing to undo: {name} found {replicas} replicas, and left them")
+    rules, _ = limits(stack)
+    file, body = _intent(name, target, replicas, rules)
+    validate({file: body}, rules, as_json=as_json)
+    try:
+        version = inbox.put(aws.client("s3"), bucket, file, body, replace=False)
+    except ConditionFailed:
+        raise click.ClickException(f"{file} was sent already, and waits; {intents.follow(file)}") from None
+    sent = Sent(file, Handoff(bucket, file, version, size=len(body)), since=time.monotonic())
+    click.echo(f"{file} puts {target} back to {replicas} replicas", err=True)
+    finish([sent], table, timeout if wait else None, as_json=as_json)
+
+
+def _intent(name: str, target: str, replicas: int, rules: Rules) -> tuple[str, bytes]:
+    """Write the intent that undoes another one; its name and its text."""
+    stem = name.removeprefix("intent-").removesuffix(".json")
+    if len(stem) > _LONGEST:
+        stem = f"{stem[:_LONGEST]}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
+    file, (namespace, _, deployment) = f"intent-undo-{stem}.json", target.partition("/")
+    fields = {"intent_type": "scaling", "target": deployment, "namespace": namespace, "replicas": replicas}
+    body = json.dumps(fields | {"reason": f"Undo of {name}", "source": "user"}, indent=2).encode()
+    if not inspect(body, rules, file).valid:  # the strict list of words refuses some honest names, too
+        body = json.dumps(fields | {"source": "user"}).encode()
+    return file, body
+
+
+def _last_success(table: str, file: str) -> Mapping[str, Any] | None:
+    """Read the status of the newest version of a name that was applied, whatever newer ones came to."""
+    query: Any = {
+        "TableName": table,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": text(Key("intent", file).pk)},
+        "ConsistentRead": True,
+    }
+    rows = list[Row]()
+    for page in aws.client("dynamodb").get_paginator("query").paginate(**query):
+        for item in page["Items"]:
+            with suppress(Unreadable):
+                rows.append(read_row(item))
+    applied = [row for row in rows if row.phase is Phase.SUCCEEDED and row.outcome]
+    outcome = max(applied, key=lambda row: row.order).outcome if applied else None
+    return outcome.status if outcome else None
+
+
+def _check_waiting(bucket: str, target: str) -> None:
+    files, whole = intents.waiting(bucket, target)
+    if files:
+        follow_it = common.suggest("status", files[0], "--wait", 30)
+        raise click.ClickException(f"{', '.join(files)} waits for the same target; see what comes of it: {follow_it}")
+    if not whole:
+        unknown = f"whether one of them is for {target} is unknown"
+        raise click.ClickException(f"more intents wait than are looked at, and {unknown}: try again once fewer do")
+
+
+def _last_applied(table: str, name: str, target: str) -> int | None:
+    """Give the replicas that NAME has left; end the command where it is not the last applied intent of its target."""
+    state = StateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
+    try:
+        known = state.target(target)
+    except Unreadable:
+        unknown = f"what was applied to {target} last is unknown: its row of the state table makes no sense"
+        raise click.ClickException(f"{unknown}; the next intent for it puts that right") from None
+    if known.last_file != name:
+        last = f"{known.last_file} is; undo that: {common.suggest('undo', known.last_file)}" if known.last_file else ""
+        raise click.ClickException(f"{name} is not the last applied intent of {target}: {last or 'none is known'}")
+    return known.replicas

@@ -87,10 +87,8 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
         shown = [{key: value for key, value in one.entry().items() if key != "sha256"} for one in found]
         console.print_json(shown)
         return
-    rows = []
-    for one in found:
-        standing = "good until" if one.expires > now else "expired on"
-        rows.append((one.id, one.name, ",".join(sorted(one.scopes)), f"{standing} {_day(one.expires)}"))
+    until = [f"{'good until' if one.expires > now else 'expired on'} {_day(one.expires)}" for one in found]
+    rows = [(one.id, one.name, ",".join(sorted(one.scopes)), end) for one, end in zip(found, until, strict=True)]
     console.print_rows(("id", "name", "scopes", "until"), rows, flexible="name")
 
 
