@@ -22,7 +22,7 @@ COMMANDS = {  # in the order of their first use: module:attribute, and the first
     "diff": ("cli.packages:diff", "Compare the package of the intent NAME with its target's previous one."),
     "retry": ("cli.intents:retry", "Send the failed intent NAME again, as it is."),
     "undo": ("cli.submit:undo", "Put the target of the intent NAME back to the replicas that it had before."),
-    "redrive": ("cli.redrive:redrive", "Move the dead letters back to their queues, once their cause is fixed."),
+    "redrive": ("cli.watch:redrive", "Move the dead letters back to their queues, once their cause is fixed."),
     "audit": ("cli.logs:audit", "See who dropped what, what was decided, and whether that record is whole."),
     "config": ("cli.config:config", "See and change the configuration; a change needs no deploy."),
     "token": ("cli.tokens:token", "Make, list and revoke the tokens of the API."),

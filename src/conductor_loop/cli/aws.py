@@ -55,9 +55,6 @@ _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 )
 
 
-# -- which stack: the local one, where nothing else is named
-
-
 def stack_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
     """Give the stack of --stack or the environment, else that of `make up`, else the usual one."""
     if value is not None or context.resilient_parsing:
@@ -118,9 +115,6 @@ def used(stack: str | None) -> str:
     keys = "keys of AWS_ACCESS_KEY_ID" if os.environ.get("AWS_ACCESS_KEY_ID") else f"profile {_profile() or 'default'}"
     named = {"endpoint": os.environ.get("AWS_ENDPOINT_URL"), "stack": stack}
     return ", ".join([keys, f"region {region}", *(f"{what} {value}" for what, value in named.items() if value)])
-
-
-# -- the SDK
 
 
 class NotFound(Exception):  # noqa: N818 - reads as what it is
@@ -184,9 +178,6 @@ def outputs(stack: str) -> Outputs:
         wrong = f"there is no stack {stack} in {cloudformation.meta.region_name}"
         raise NotFoundHere(f"{wrong}: name another with --stack, or another region with AWS_REGION") from None
     return Outputs({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
-
-
-# -- what to say where a call fails
 
 
 class Refusal(NamedTuple):

@@ -66,9 +66,6 @@ class Duration(click.ParamType[float]):
         return found
 
 
-# -- the name of an intent
-
-
 def file_name(value: str) -> str:
     """Check the name of a file that was dropped: never empty, never a path. It may be one that no intent can have."""
     if not value:
@@ -116,9 +113,6 @@ def _names(typed: Mapping[str, Any], incomplete: str) -> list[str]:
 
 
 name_argument = click.argument("name", type=file_name, shell_complete=complete)
-
-
-# -- calls to AWS
 
 
 def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:

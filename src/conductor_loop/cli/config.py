@@ -36,7 +36,15 @@ _CHECKS = (  # the specification's labels, each with its key and the result wher
     ("State encryption", "security.encryption.state_encryption", ""),
     ("Log encryption", "security.encryption.log_encryption", ""),
 )
-STATE = ("bucket", "table", "queue", "secret", "parameter")  # kinds of stores, all but log lines
+_KINDS = {
+    "AWS::S3::Bucket": "bucket",
+    "AWS::DynamoDB::Table": "table",
+    "AWS::SQS::Queue": "queue",
+    "AWS::SecretsManager::Secret": "secret",
+    "AWS::SSM::Parameter": "parameter",
+    "AWS::Logs::LogGroup": "log group",
+}
+STATE = tuple(_KINDS.values())[:-1]  # all but log lines
 _GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
@@ -157,9 +165,6 @@ def _read(file: Path) -> str:
         raise WrongUsage(f"{file} is no text in UTF-8: {error}") from None
 
 
-# -- what is deployed
-
-
 class Deployed(NamedTuple):
     """The configuration of a stack: the newest version of its document, and the environment of its function."""
 
@@ -197,9 +202,6 @@ def in_force(known: Deployed) -> tuple[Stored, Effective]:
         raise click.ClickException(
             f"the function's own variables are wrong, and no document can correct them: {error}"
         ) from None
-
-
-# -- --validate-config
 
 
 @speaks_to_aws
@@ -296,9 +298,6 @@ def _workers(function: str) -> str:
     return f"the stack's queues may have {most} in all"
 
 
-# -- whether what a stack stores is encrypted, and with whose key: as AWS describes it, not as the template meant it
-
-
 class Store(NamedTuple):
     """One place where a stack stores something."""
 
@@ -348,50 +347,35 @@ def find_stores(resources: Iterable[tuple[str, str]], key: str) -> list[Store]:
             raise OSError(f"{key} cannot be looked at: {error}") from None
         if state not in _GOOD_KEY_STATES:
             raise OSError(f"{key} is {state}: nothing can be read until it is enabled again")
-    readable = ((_READERS[kind], name) for kind, name in resources if kind in _READERS and name)
-    return [store for read, name in readable for store in read(name)]
+    named = [(_KINDS[kind], name) for kind, name in resources if kind in _KINDS and name]
+    return [store for kind, name in named if (store := _read_store(kind, name))]
 
 
-def _read_bucket(name: str) -> Iterator[Store]:
-    rules = aws.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
-    yield Store("bucket", name, rules[0]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", ""))
+def _read_store(kind: str, name: str) -> Store | None:
+    match kind:
+        case "bucket":
+            found = aws.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
+            return Store(kind, name, found["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID", ""))
+        case "table":  # without a description: with DynamoDB's own key, as every table by default
+            found = aws.client("dynamodb").describe_table(TableName=name)["Table"].get("SSEDescription", {})
+            return Store(kind, name, "" if found.get("Status") == "DISABLED" else found.get("KMSMasterKeyArn", ""))
+        case "queue":
+            found = aws.client("sqs").get_queue_attributes(QueueUrl=name, AttributeNames=["All"])["Attributes"]
+            key, managed = found.get("KmsMasterKeyId", ""), found.get("SqsManagedSseEnabled") == "true"
+            return Store(kind, name.rpartition("/")[2], key, encrypted=managed or bool(key))
+        case "secret":
+            found = aws.client("secretsmanager").describe_secret(SecretId=name)
+            return Store(kind, name, found.get("KmsKeyId", ""))
+        case "parameter":  # that of the configuration, which is missing until one is pushed
+            found = aws.client("ssm").describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])
+            return Store(kind, name, found["Parameters"][0].get("KeyId", "")) if found["Parameters"] else None
+        case _:
+            return _read_log_group(name)
 
 
-def _read_table(name: str) -> Iterator[Store]:
-    found = aws.client("dynamodb").describe_table(TableName=name)["Table"].get("SSEDescription", {})
-    # Without a description: with DynamoDB's own key, as every table by default.
-    yield Store("table", name, "" if found.get("Status") == "DISABLED" else found.get("KMSMasterKeyArn", ""))
-
-
-def _read_queue(url: str) -> Iterator[Store]:
-    found = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
-    key, managed = found.get("KmsMasterKeyId", ""), found.get("SqsManagedSseEnabled") == "true"
-    yield Store("queue", url.rpartition("/")[2], key, encrypted=managed or bool(key))
-
-
-def _read_log_group(name: str) -> Iterator[Store]:
+def _read_log_group(name: str) -> Store:
     groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     keys = [one.get("kmsKeyId", "") for one in groups if one["logGroupName"] == name]
     if not keys:
         raise OSError(f"the log group {name} is not there; deploy the stack again")
-    yield Store("log group", name, keys[0])
-
-
-def _read_secret(name: str) -> Iterator[Store]:
-    yield Store("secret", name, aws.client("secretsmanager").describe_secret(SecretId=name).get("KmsKeyId", ""))
-
-
-def _read_parameter(name: str) -> Iterator[Store]:
-    """Read the parameter of the configuration, which is missing until one is pushed."""
-    found = aws.client("ssm").describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])
-    yield from (Store("parameter", name, one.get("KeyId", "")) for one in found["Parameters"][:1])
-
-
-_READERS: Mapping[str, Callable[[str], Iterator[Store]]] = {
-    "AWS::S3::Bucket": _read_bucket,
-    "AWS::DynamoDB::Table": _read_table,
-    "AWS::SQS::Queue": _read_queue,
-    "AWS::Logs::LogGroup": _read_log_group,
-    "AWS::SecretsManager::Secret": _read_secret,
-    "AWS::SSM::Parameter": _read_parameter,
-}
+    return Store("log group", name, keys[0])

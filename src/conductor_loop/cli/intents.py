@@ -214,9 +214,6 @@ def _copy(place: str, key: str) -> str:
     return shlex.join(["aws", "s3", "cp", f"s3://{place}/{key}"])
 
 
-# -- where a name stands
-
-
 class Stage(Enum):
     """Where a name stands, as its sender sees it."""
 
@@ -360,9 +357,6 @@ def waiting(bucket: str, target: str) -> tuple[list[str], bool]:
         about = list(pool.map(is_about, keys))
     same = sorted(key for key, one in zip(keys, about, strict=True) if one)
     return same, len(keys) == len(found) and not page["IsTruncated"]
-
-
-# -- many of them
 
 
 class _State(click.Choice[str]):

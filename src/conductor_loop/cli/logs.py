@@ -122,9 +122,6 @@ def _short(value: object) -> str:
     return json.dumps(last[0], ensure_ascii=False) if " " in last[0] else last[0]
 
 
-# -- the audit trail
-
-
 @click.group(cls=Group)
 def audit() -> None:
     """See who dropped what, what was decided, and whether that record is whole.
@@ -218,9 +215,6 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
 
 def _lines(stack: str, since: float, word: str | None = None) -> list[str]:
     return [text for _, text in group(f"/conductor-loop/{stack}/audit", word, since)]
-
-
-# -- what a deployed stack knows
 
 
 def _known(stack: str, chains: Iterable[str], begin: float, grace: float) -> Known:

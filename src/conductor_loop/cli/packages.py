@@ -100,9 +100,6 @@ def _write(found: "Package", folder: Path) -> None:
         (folder / path).write_bytes(body)
 
 
-# -- packages as they lie in the bucket
-
-
 @dataclass(frozen=True, slots=True)
 class Package:
     """A package: where it lies, and its files, path to content."""
@@ -177,9 +174,6 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(text)]
 
 
-# -- how two packages differ, as ``diff -u`` has it
-
-
 def _changes(old: Package, new: Package) -> Mapping[str, list[str]]:
     found = {}
     for path in sorted(old.files.keys() | new.files.keys()):
@@ -208,9 +202,6 @@ def _text(body: bytes) -> str | None:
         return body.decode()
     except UnicodeDecodeError:
         return None
-
-
-# -- what would be made
 
 
 @dataclass(slots=True)
@@ -352,7 +343,11 @@ def _facts(made: _Plan) -> Iterator[tuple[str, str]]:
         return
     priority = found["priority"]
     yield "target", found["target"]
-    yield "replicas", _change(made.previous, found["replicas"], found["applied"])
+    before, wanted, applied = made.previous, found["replicas"], found["applied"] or {}
+    other = f" (the cluster's; {applied['file']}, applied last, wanted {applied['replicas']})" if applied else ""
+    as_they_are = " (as they are)" if before == wanted else ""
+    differs = other if applied.get("replicas") != before else ""
+    yield "replicas", f"{'unknown' if before is None else before} -> {wanted}{as_they_are}{differs}"
     yield "priority", priority["granted"] + (f" ({priority['note']})" if priority["note"] else "")
     yield "delivery", (delivered or found)["delivery"]
     if package := found.get("package"):
@@ -360,11 +355,3 @@ def _facts(made: _Plan) -> Iterator[tuple[str, str]]:
     yield from (("note", note) for note in delivered.get("notes", []))
     if "untried" in found:
         yield "porch", found["untried"]
-
-
-def _change(previous: int | None, wanted: int, applied: Mapping[str, Any] | None) -> str:
-    text = f"{'unknown' if previous is None else previous} -> {wanted}"
-    text += " (as they are)" if previous == wanted else ""
-    if applied and applied["replicas"] != previous:
-        text += f" (the cluster's; {applied['file']}, applied last, wanted {applied['replicas']})"
-    return text

@@ -86,9 +86,6 @@ def submit(  # noqa: PLR0913 - the options
     finish(sent, outputs["StateTable"], timeout if wait else None, as_json=as_json)
 
 
-# -- files that may be sent
-
-
 def read(files: Sequence[Path]) -> dict[str, bytes]:
     """Read the files, by name. Raises common.WrongUsage, naming every one that cannot be sent."""
     bodies: dict[str, bytes] = {}
@@ -158,9 +155,6 @@ def _print_dry_run(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -
     else:
         console.print_rows(columns, rows, flexible="file")
     click.echo(f"{len(rows)} valid; would be sent to s3://{bucket}/; nothing was sent", err=True)
-
-
-# -- sent, followed to the end, and what became of them
 
 
 @dataclass(slots=True)
@@ -319,9 +313,6 @@ def _by_state(sent: Collection[Sent]) -> Iterator[list[Any]]:
 def _document(one: Sent) -> dict[str, Any]:
     found = {"file": one.name, "version_id": one.handoff.version_id if one.handoff else None, "state": one.state}
     return found | ({"error": one.unsent} if one.unsent else {}) | ({"status": one.document} if one.document else {})
-
-
-# -- the intent that undoes another one
 
 
 @click.command()
