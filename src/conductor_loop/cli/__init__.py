@@ -25,7 +25,7 @@ COMMANDS = {  # in the order of their first use: module:attribute, and the first
     "redrive": ("cli.watch:redrive", "Move the dead letters back to their queues, once their cause is fixed."),
     "audit": ("cli.logs:audit", "See who dropped what, what was decided, and whether that record is whole."),
     "config": ("cli.config:config", "See and change the configuration; a change needs no deploy."),
-    "token": ("cli.tokens:token", "Make, list and revoke the tokens of the API."),
+    "token": ("cli.config:token", "Make, list and revoke the tokens of the API."),
     "porch-check": ("cli.porch:porch_check", "Check that the program PATH keeps the contract of a porch."),
 }
 

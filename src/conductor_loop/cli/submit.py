@@ -112,10 +112,7 @@ def read(files: Sequence[Path]) -> dict[str, bytes]:
 
 
 def limits(stack: str) -> tuple[Rules, float]:
-    """Read the rules of the stack, and the seconds that porch has at most.
-
-    Without the permission to read them: the built-in rules, with a word about it, and no limit.
-    """
+    """Read the rules of the stack, and the seconds that porch has; if denied, the built-in ones, and no limit."""
     try:
         deployed = config.deployed(stack)
         _, known = config.in_force(deployed)
@@ -228,13 +225,10 @@ def finish(sent: Collection[Sent], table: str, timeout: float | None, *, as_json
     waited = timeout is not None
     code = _follow(sent, table, timeout) if timeout is not None else 0
     _print_summary(sent, waited=waited, as_json=as_json)
-    if not code and any(one.failed for one in sent):
-        code = common.FAILED
-    elif not code and any(one.unsent for one in sent):
-        code = common.NO_AWS
-    elif not code and waited and any(one.settled_after is None for one in sent):
-        code = common.NOT_YET
-    raise click.exceptions.Exit(code)
+    left = waited and any(one.settled_after is None for one in sent)
+    codes = {common.FAILED: any(one.failed for one in sent), common.NO_AWS: any(one.unsent for one in sent)}
+    found = (one for one, is_so in (codes | {common.NOT_YET: left}).items() if is_so)
+    raise click.exceptions.Exit(code or next(found, 0))
 
 
 def _follow(sent: Collection[Sent], table: str, timeout: float) -> int:
