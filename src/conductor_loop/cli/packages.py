@@ -153,10 +153,10 @@ def _keys(bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
         yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
 
 
-def _read(bucket: str, prefix: str, keys: Iterable[str] = (), handoff: str | None = None) -> Package:
+def _read(bucket: str, prefix: str, keys: Iterable[str] | None = None, handoff: str | None = None) -> Package:
     """Read a package: these keys, or all; with ``handoff``, if all are of that version. Raises NotFound."""
     s3, files, begun, handoffs = aws.client("s3"), dict[str, bytes](), list[datetime](), set[str]()
-    for key in keys or [key for key, _ in _keys(bucket, prefix)]:
+    for key in [key for key, _ in _keys(bucket, prefix)] if keys is None else keys:
         try:
             found = s3.get_object(Bucket=bucket, Key=key)
         except s3.exceptions.NoSuchKey:
@@ -166,7 +166,7 @@ def _read(bucket: str, prefix: str, keys: Iterable[str] = (), handoff: str | Non
         files[key.removeprefix(prefix)] = found["Body"].read()
         begun.append(found["LastModified"])
         handoffs.add(found["Metadata"].get("handoff", ""))
-    return Package(prefix, files, min(begun), frozenset(handoffs))
+    return Package(prefix, files, min(begun, default=None), frozenset(handoffs))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
