@@ -99,8 +99,6 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
     """
     for alone in (False, True):
         with app.turn(alone):
-            if app.clock() + least_seconds(app, delivery, intent) > delivery.deadline:
-                return Deferred(1.0)
             claimed = claim(app, delivery, intent, alone=alone)
             if claimed is not Unplanned.NOT_ALONE:
                 return _carry_on(app, delivery, intent, claimed)
