@@ -21,7 +21,7 @@ from conductor_loop.errors import LeaseLost, Throttled
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.reconcile import Swept, take_turn
+from conductor_loop.intents.reconcile import take_turn
 
 SERVICE = "conductor-loop"
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
@@ -51,59 +51,27 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Sweep one stretch of the bucket; the next call goes on behind it."""
+    """Sweep one stretch of the bucket; the next call goes on behind it. What goes wrong beside that is logged."""
+    from conductor_loop import sweeper as beside  # noqa: PLC0415 - the conductor does without, and starts faster
+
     del event
     deadline = _deadline(context)
     app = _app(context.log_stream_name)
-    _note_config(app)
+    try:
+        beside.note_configuration(app.config, os.environ)
+    except Exception:  # noqa: BLE001 - the next sweep notes it
+        app.note(Counted({counting.AUDIT_FAILURES: 1}))
+        _logger().exception("a version of the configuration is not noted: the next sweep retries")
     swept = take_turn(app, deadline)
     counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
     _logger().info("swept", extra=counts)
-    app.note(Counted(_tally(app.config, swept)))
-    return counts
-
-
-def _note_config(app: App) -> None:
-    """Note new versions of the configuration in the audit trail; a failure of that keeps no sweep back."""
+    tally = beside.tally(swept)
     try:
-        _config_trail()(app.config)
-    except Exception:  # noqa: BLE001 - the next sweep notes them
-        app.note(Counted({counting.AUDIT_FAILURES: 1}))
-        _logger().exception("a version of the configuration is not noted: it is tried again")
-
-
-@cache
-def _config_trail() -> Callable[[Config], None]:
-    from conductor_loop import sweeper  # noqa: PLC0415 - the conductor does without, and starts faster
-
-    return sweeper.config_trail(os.environ)
-
-
-def _tally(config: Config, swept: Swept) -> dict[str, float]:
-    """Say what a sweep found, and how busy the workers are; what cannot be measured is no reason to sweep again."""
-    tally: dict[str, float] = {
-        counting.UNSETTLED: swept.seen,
-        counting.OVERDUE: swept.overdue,
-        counting.REDELIVERED: swept.redelivered,
-        counting.SWEEP_FAILURES: swept.failed,
-        **{f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()},
-    }
-    if not config.metering.enabled:
-        return tally
-    try:
-        from conductor_loop import sweeper  # noqa: PLC0415 - likewise
-
-        tally |= sweeper.measure(config, _gauges(tally) | {counting.SWEPT_AT: time.time()})
+        tally |= beside.measure(app.config, tally) if app.config.metering.enabled else {}
     except Exception:  # noqa: BLE001 - the next sweep measures again
         _logger().exception("files and workers are not counted")
-    return tally
-
-
-def _gauges(tally: Mapping[str, float]) -> dict[str, float]:
-    """Give what is kept of a sweep until the next one, for /metrics."""
-    return {
-        name: value for name, value in tally.items() if name == counting.OVERDUE or name.startswith(counting.OLDEST)
-    }
+    app.note(Counted(tally))
+    return counts
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:

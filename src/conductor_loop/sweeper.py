@@ -4,14 +4,15 @@ Apart from ``bootstrap``, so that the function that intents wait for does not im
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from conductor_loop import counting
 from conductor_loop.audit.events import Configurations
 from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.schema import parse
-from conductor_loop.counting import ACTIVE_WORKERS, MAX_WORKERS
+from conductor_loop.intents.reconcile import Swept
 from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
 from conductor_loop.storage.rows import Key, number, text
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _ROW = Key("gauge", "directories")
 _PREFIXES = {"handoff": "intent-", "processed": "processed/", "failed": "failed/intent-"}
+_noted: dict[str, str] = {}  # the version of a parameter that is noted for certain
 _LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends with one goes on after all of it
 
 
@@ -66,18 +68,30 @@ class ObjectCounts:
         return {f"counted_{name}": files, f"behind_{name}": text(max(keys))}
 
 
-def measure(config: Config, gauges: Mapping[str, float]) -> Mapping[str, float]:
-    """Count a page more of each directory, and the workers; ``gauges``, which a sweep has measured, are kept."""
-    ObjectCounts(client("s3"), client("dynamodb"), config.state_table).count_page(config.handoff_bucket, gauges)
+def tally(swept: Swept) -> dict[str, float]:
+    """Count what a sweep found."""
+    return {
+        counting.UNSETTLED: swept.seen,
+        counting.OVERDUE: swept.overdue,
+        counting.REDELIVERED: swept.redelivered,
+        counting.SWEEP_FAILURES: swept.failed,
+        **{f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()},
+    }
+
+
+def measure(config: Config, found: Mapping[str, float]) -> Mapping[str, float]:
+    """Count a page more of each directory, and the workers; what /metrics reads of a sweep (``found``) is kept."""
+    gauges = {name: value for name, value in found.items() if name.startswith((counting.OVERDUE, counting.OLDEST))}
+    counts = ObjectCounts(client("s3"), client("dynamodb"), config.state_table)
+    counts.count_page(config.handoff_bucket, gauges | {counting.SWEPT_AT: time.time()})
     active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
     most = config.serving.max_workers
-    return {ACTIVE_WORKERS: active} | ({} if most is None else {MAX_WORKERS: most})
+    return {counting.ACTIVE_WORKERS: active} | ({} if most is None else {counting.MAX_WORKERS: most})
 
 
-def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
-    """Give what notes new versions of the configuration in the audit trail, whatever has written them."""
+def note_configuration(config: Config, environment: Mapping[str, str]) -> None:
+    """Note new versions of the configuration in the audit trail, whatever has written them."""
     parameter = ConfigParameter(partial(client, "ssm"), environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
-    last: list[str | None] = [None]  # version that is noted for certain
 
     def good(written: str) -> bool:
         try:
@@ -86,10 +100,6 @@ def config_trail(environment: Mapping[str, str]) -> Callable[[Config], None]:
             return False
         return True
 
-    def note(config: Config) -> None:
-        if not parameter.name or (newest := parameter.newest().version) == last[0]:
-            return
+    if parameter.name and (newest := parameter.newest().version) != _noted.get(parameter.name):
         Configurations(client("dynamodb"), config.state_table, good).note(parameter.revisions(), time.time())
-        last[0] = newest
-
-    return note
+        _noted[parameter.name] = newest

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from conductor_loop import handlers
+from conductor_loop import handlers, sweeper
 from conductor_loop.api import handler as api
 from conductor_loop.audit import handler
 from conductor_loop.audit.events import Calls
@@ -108,13 +108,14 @@ def test_the_publishing_function_logs_no_lines_of_the_sdk_which_carry_entries_an
 def test_a_configuration_that_cannot_be_noted_is_counted_and_keeps_no_sweep_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise OSError("no table")
 
-    monkeypatch.setattr(handlers, "_config_trail", lambda: broken)
+    monkeypatch.setattr(sweeper, "note_configuration", broken)
+    monkeypatch.setattr(handlers, "_app", lambda _: world.app)
     world.noted.clear()
-    handlers._note_config(world.app)
-    assert world.noted == [Counted({AUDIT_FAILURES: 1})]
+    assert handlers.sweeper({}, Context())["seen"] == 0  # type: ignore[arg-type]
+    assert world.noted[0] == Counted({AUDIT_FAILURES: 1})
 
 
 def test_a_call_that_cannot_be_noted_is_counted_logged_and_noted_with_the_next_one(
