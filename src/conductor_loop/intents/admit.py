@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from conductor_loop.app import App, Message
+from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
@@ -109,7 +110,7 @@ def _answer(app: App, delivery: Delivery) -> Answer | Deferred:
     way = route(intent, delivery.handoff, app.config.critical_principals, lambda: _take_high(app))
     delivery = replace(delivery, message=Message(delivery.handoff, way.priority, way.note))
     if app.config.priority_queues and way.priority is not Priority.CRITICAL:
-        return _enqueue(app, delivery, intent)
+        return _reconciled_already(app, delivery.handoff) or _enqueue(app, delivery, intent)
     return _process_inline(app, delivery, intent)
 
 
@@ -248,6 +249,24 @@ def high_rate(per_minute: int) -> Rate:
 def _take_high(app: App) -> bool:
     limit = app.config.high_per_minute
     return limit is None or app.take(HIGH, high_rate(limit), app.clock()).allowed
+
+
+def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
+    """Answer for a handoff whose event comes so late that the reconciler may have found it before.
+
+    Only such an event pays for the read; any other one is queued without.
+    """
+    now = app.clock()
+    if age(handoff, now) <= app.config.sweep_after_seconds:
+        return None
+    row = app.state.find([handoff]).get(handoff)
+    if row is None:
+        return None
+    if row.outcome is not None:
+        return apply_outcome(app, known(handoff, row.order), row.outcome)
+    _learn(app, handoff, row)
+    is_taken_up = row.queued or row.state is State.RUNNING
+    return Answer.QUEUED if is_taken_up and now <= row.reconcile_at else None
 
 
 def _learn(app: App, handoff: Handoff, row: Row) -> None:
