@@ -35,10 +35,8 @@ _INVALID_INTENTS: dict[str, bytes] = {
     "no target": b'{"intent_type": "scaling", "namespace": "b", "replicas": 1}',
     "a target that is no name": b'{"intent_type": "scaling", "target": "../a", "namespace": "b", "replicas": 1}',
 }
-_LONGEST = 253  # of a Deployment's name
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _DURATION = re.compile(r"\d+(\.\d+)?s")
-_TICK_SECONDS = 1.1  # two runs so far apart have different times, however coarse the clock
 _TRIES = 2  # of what may happen once by bad luck
 
 
@@ -74,10 +72,7 @@ class Subject:
         return self.first
 
     def run(self, mode: Mode = Mode.DIRECT, *previous: Any, **changes: object) -> Result:  # noqa: ANN401 - two types
-        """Run it as the function does, on the intent with some fields changed. Raises `PorchFailed`.
-
-        ``previous``: the version of the target's last package, and its replicas.
-        """
+        """Run it as the function does, on the intent with changes and its ``previous`` version and replicas."""
         request = Request(_FILE, {**self.intent, **changes}, self.timeout_seconds, *previous)
         return self._porch(mode).run(request)
 
@@ -85,10 +80,7 @@ class Subject:
     def run_raw(
         self, content: bytes | None = None, timeout_seconds: float | None = None, *, is_elsewhere: bool = False
     ) -> Iterator[tuple[Ended, Workspace]]:
-        """Run it once, and yield how it ended and the directory it ran in, before that is removed.
-
-        ``content`` replaces that of the intent's file; ``is_elsewhere``: it runs in another directory than the file's.
-        """
+        """Run it, on other content if that is given, in another directory if ``is_elsewhere``; yield how it ended."""
         content = json.dumps(dict(self.intent), indent=2).encode() if content is None else content
         kubeconfig = self.kubeconfig.content if self.kubeconfig else None
         with workspace(self.work_root, _FILE, content, kubeconfig) as space:
@@ -133,27 +125,24 @@ class Finding:
 
 def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
     """Check the rules, or only those of these names and those they rest on, and yield each finding at once."""
-    names = {*only, *_FIRST, *(_RESTS_ON.get(name) for name in only)}
+    rests_on = {"modes": "repeatable"}  # a rule, and the one without which it cannot be checked
+    names = {*only, *_FIRST, *(rests_on.get(name) for name in only)}
     broken: list[str] = []
     for rule in RULES:
         if only and rule.name not in names:
             continue
-        obstacle = next((name for name in broken if name in _FIRST or name == _RESTS_ON.get(rule.name)), None)
-        unchecked = Finding(rule, None, f"not checked while {obstacle!a} is broken")
-        finding = unchecked if obstacle else _check(rule, subject)
-        if finding.kept is False:
+        obstacle = next((name for name in broken if name in _FIRST or name == rests_on.get(rule.name)), None)
+        if obstacle:
+            yield Finding(rule, None, f"not checked while {obstacle!a} is broken")
+            continue
+        try:
+            rule.check(subject)
+        except (Broken, PorchFailed) as failed:
+            what = str(failed).rpartition("; ")[0] if isinstance(failed, PorchFailed) else ""
             broken.append(rule.name)
-        yield finding
-
-
-def _check(rule: Rule, subject: Subject) -> Finding:
-    try:
-        rule.check(subject)
-    except Broken as broken:
-        return Finding(rule, kept=False, what=str(broken))
-    except PorchFailed as failed:
-        return Finding(rule, kept=False, what=str(failed).rpartition("; ")[0] or str(failed))
-    return Finding(rule, kept=True)
+            yield Finding(rule, kept=False, what=what or str(failed))
+        else:
+            yield Finding(rule, kept=True)
 
 
 def _check_first(rule: str, subject: Subject) -> None:
@@ -185,7 +174,6 @@ _FIRST: dict[str, tuple[str, str, *tuple[Cause, ...]]] = {
         Cause.PORCH_OUTPUT_INVALID,
     ),
 }
-_RESTS_ON = {"modes": "repeatable"}  # a rule, and the one without which it cannot be checked
 RULES = [Rule(name, *texts[:2], partial(_check_first, name)) for name, texts in _FIRST.items()]
 
 
@@ -218,7 +206,7 @@ def _structured(subject: Subject) -> None:
     "leave times, random numbers and the work directory's path out of the package",
 )
 def _repeatable(subject: Subject) -> None:
-    subject.wait(_TICK_SECONDS)
+    subject.wait(1.1)  # seconds: two runs so far apart have different times, however coarse the clock
     _compare(subject.first_result, subject.run(), "in a later run")
 
 
@@ -296,7 +284,7 @@ def _zero(subject: Subject) -> None:
 @_rule("gives a target of 253 characters a package of a usable name", "shorten the target's part of the package's name")
 def _long_target(subject: Subject) -> None:
     try:
-        subject.run(target="a" * _LONGEST)
+        subject.run(target="a" * 253)  # the longest name of a Deployment
     except PorchFailed as failed:
         if failed.cause is not Cause.DEPLOYMENT_NOT_FOUND:  # it asks a cluster, and is right
             raise

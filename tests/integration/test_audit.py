@@ -18,7 +18,7 @@ from conductor_loop.audit.handler import AuditLog, Auditor, export
 from conductor_loop.audit.verify import Known
 from conductor_loop.cli import aws as cli_aws
 from conductor_loop.cli import main
-from conductor_loop.config.live import Revision
+from conductor_loop.config.typed import Revision
 from conductor_loop.errors import Cause, NotAnswering
 from conductor_loop.intents import admit
 from conductor_loop.storage.measures import Counters

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor_loop.porch.mask import Mask, build_mask, sanitize
+from conductor_loop.porch.report import Mask, build_mask, sanitize
 
 TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHMuZXUt/Y2VudHJhbC0x+LmFtYXpvbmF3cy5jb20_"  # noqa: S105 - nobody's
 LINE = "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04f"

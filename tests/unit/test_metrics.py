@@ -169,9 +169,9 @@ def test_without_metrics_nothing_is_written() -> None:
 
 @pytest.mark.parametrize("name", ["le", "priority", "job", "__x", "a-b", ""])
 def test_a_label_that_prometheus_or_a_metric_needs_is_refused_with_the_reason(name: str) -> None:
-    (mistake,) = mistakes({"metrics": {"custom_labels": {name: "x"}}})
-    assert mistake.text.startswith("$.metrics.custom_labels: ")
-    assert mistake.text.endswith("write a name of a Prometheus label that no metric has already, e.g. environment")
+    ((_, text),) = mistakes({"metrics": {"custom_labels": {name: "x"}}})
+    assert text.startswith("$.metrics.custom_labels: ")
+    assert text.endswith("write a name of a Prometheus label that no metric has already, e.g. environment")
 
 
 def test_every_label_of_a_metric_is_kept_from_custom_labels() -> None:

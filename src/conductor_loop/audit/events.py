@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from conductor_loop.audit.entries import timestamp
-from conductor_loop.config.live import Revision
 from conductor_loop.config.schema import InvalidConfig, get, leaves, parse
+from conductor_loop.config.typed import Revision
 from conductor_loop.storage.rows import Key, Values, event_item, number, text
 
 if TYPE_CHECKING:

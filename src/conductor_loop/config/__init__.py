@@ -1,5 +1,4 @@
 """The configuration: defaults, template, document and environment → one frozen ``Config``."""
 
-from conductor_loop.config.live import Live, Stored
 from conductor_loop.config.schema import InvalidConfig
-from conductor_loop.config.typed import Config, load
+from conductor_loop.config.typed import Config, Live, Stored, load

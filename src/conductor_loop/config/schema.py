@@ -21,6 +21,7 @@ from conductor_loop.validation.schema import DIALECT, words
 
 type Path = tuple[str, ...]
 type Document = dict[str, Any]
+type Mistake = tuple[tuple[str | int, ...], str]  # where, and in words: where, the rule, and what to write instead
 
 MOST_BYTES = 8192  # of a document: what a parameter of SSM holds
 _LIMITS = Rules(max_field_length=MOST_BYTES, max_array_length=MOST_BYTES, max_nesting_depth=10)
@@ -67,14 +68,6 @@ class Leaf:
     def governed_by(self) -> str | None:
         """What decides instead, where the key has no effect on Lambda."""
         return self.schema.get("governedBy")
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something that a document breaks."""
-
-    path: tuple[str | int, ...]
-    text: str  # its JSON path, the rule, and what to write instead
 
 
 def seconds(text: str) -> float:
@@ -156,7 +149,7 @@ def mistakes(document: object, contract: Document | None = None) -> tuple[Mistak
     validator = _dialect()(contract or schema())
     found = sorted(validator.iter_errors(document), key=lambda error: [str(at) for at in error.absolute_path])
     paths = (tuple(error.absolute_path) for error in found)
-    return tuple(Mistake(path, f"{shown_path(path)}: {_says(error)}") for path, error in zip(paths, found, strict=True))
+    return tuple((path, f"{shown_path(path)}: {_says(error)}") for path, error in zip(paths, found, strict=True))
 
 
 @cache
@@ -248,10 +241,10 @@ def merge(document: object, environment: Mapping[str, str]) -> tuple[Effective, 
 def _add(found: Effective, source: Source, layer: object, problems: list[str], prefix: str = "") -> set[str]:
     """Add the good values of a layer, and what is wrong with the others to ``problems``; the keys of those."""
     wrong = mistakes(layer)
-    problems += (f"{prefix}{mistake.text}" for mistake in wrong)
+    problems += (f"{prefix}{text}" for _, text in wrong)
     broken = set()
     for leaf in leaves():
-        pairs = (zip(mistake.path, leaf.path, strict=False) for mistake in wrong)
+        pairs = (zip(path, leaf.path, strict=False) for path, _ in wrong)
         if any(all(one == other for one, other in pair) for pair in pairs):  # a mistake in it, or in what it lies in
             broken.add(leaf.dotted)
         elif (value := get(layer, leaf.path)) is not None:
@@ -314,7 +307,7 @@ def _overrides(environment: Mapping[str, str], values: Document, problems: list[
     for name in sorted(left.keys() - schema()["variables"].keys()):
         close = difflib.get_close_matches(name, [leaf.variable for leaf in leaves()], n=1)
         problems.append(f"{name}: is not known; " + (f"did you mean {close[0]}?" if close else "remove it"))
-    problems += (mistake.text.removeprefix("$.") for mistake in mistakes(left, {"properties": schema()["variables"]}))
+    problems += (text.removeprefix("$.") for _, text in mistakes(left, {"properties": schema()["variables"]}))
     return document
 
 

@@ -189,7 +189,7 @@ def succeeded(
 def _done(intent: Intent, package: Published, delivered: Delivered) -> str:
     """Say what was really done: a package alone scales nothing."""
     wanted = f"{intent.target} to {intent.replicas} replicas"
-    if delivered.is_scaled_to(intent.replicas):
+    if delivered.delivery == SCALE and delivered.observed_replicas == intent.replicas:
         return f"Successfully scaled {wanted}"
     if delivered.delivery == SCALE:
         return f"Set {wanted}"

@@ -62,7 +62,6 @@ def with_token(server: str, authority: str, token: str, *secrets: str) -> Kubeco
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 - any YAML
-    """Give the texts below a field of this name, if it or one below it names a secret."""
     match value:
         case {"name": str(variable), "value": inner}:  # of a plugin
             yield from _secrets(inner, f"{name} {variable}")
@@ -90,8 +89,8 @@ def _decoded(text: str) -> Iterator[str]:
 class Credentials[T]:
     """Gives a kubeconfig to each run, with a short-lived token of its own; may be used by several threads at once.
 
-    ``read`` reads the secret or cluster over the network, within bounds of its own; ``make`` makes a kubeconfig of that
-    without the network. Both raise NoCredentials. ``clock`` goes on while an execution environment is frozen.
+    ``read`` uses the network, within bounds of its own; ``make`` makes a kubeconfig of what it returned, without. Both
+    raise NoCredentials. ``clock`` goes on while an execution environment is frozen.
     """
 
     def __init__(
@@ -105,10 +104,7 @@ class Credentials[T]:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="credentials")
 
     def kubeconfig(self, within_seconds: float) -> Kubeconfig:
-        """Return a kubeconfig for a run that begins now.
-
-        Raises `NoCredentials` if there is none, or none came in time; the next call reads again.
-        """
+        """Return a kubeconfig for a run that begins now. Raises `NoCredentials` if none came in time."""
         with self._lock:
             now, current = self._clock(), self._found
             if current is None or (current.done() and (now - self._began >= KEPT_SECONDS or current.exception())):

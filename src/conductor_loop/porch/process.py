@@ -174,8 +174,7 @@ class _Run:
     """A child that leads a session, with the processes that it started.
 
     Those that leave its process group are found in ``/proc`` by the session or by the run's directory in the
-    environment (HOME); one that gives up all three is not. PR_SET_CHILD_SUBREAPER would find it, but Lambda refuses
-    that, and it does not tell the orphans of one run from those of another.
+    environment (HOME). PR_SET_CHILD_SUBREAPER would find all, but Lambda refuses it, and it tells no run from another.
     """
 
     def __init__(self, child: subprocess.Popen[bytes], directory: Path, limits: Limits, deadline: float) -> None:
@@ -188,7 +187,7 @@ class _Run:
             os.set_blocking(pipe, False)
 
     def living(self) -> list[Process]:
-        """List the leader and its descendants, without those that have ended."""
+        """List the leader and its descendants that are alive."""
         return processes(self._has)
 
     def _has(self, pid: int) -> bool:
@@ -280,7 +279,6 @@ class _Run:
 
 
 def _below(top: str) -> Iterator[os.stat_result]:
-    """Yield the status of each entry below a directory that changes meanwhile."""
     waiting = [top]
     while waiting:
         with suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
@@ -307,18 +305,14 @@ def harden_process() -> None:
     """
     with suppress(OSError, ValueError, AttributeError, IndexError):  # another libc, or no /proc
         libc = ctypes.CDLL(None)
-        _wipe_environment(libc)
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        start, end = map(int, fields[_ENVIRONMENT])
+        environment = ctypes.POINTER(ctypes.c_void_p).in_dll(libc, "environ")
+        libc.strdup.restype = ctypes.c_void_p
+        index = 0
+        while address := environment[index]:
+            if start <= address < end:  # variables that were set later lie elsewhere
+                environment[index] = libc.strdup(ctypes.c_void_p(address))
+            index += 1
+        ctypes.memset(start, 0, end - start)
         libc.prctl(_PR_SET_DUMPABLE, *map(ctypes.c_ulong, (0, 0, 0, 0)))
-
-
-def _wipe_environment(libc: ctypes.CDLL) -> None:
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    start, end = map(int, fields[_ENVIRONMENT])
-    environment = ctypes.POINTER(ctypes.c_void_p).in_dll(libc, "environ")
-    libc.strdup.restype = ctypes.c_void_p
-    index = 0
-    while address := environment[index]:
-        if start <= address < end:  # variables that were set later lie elsewhere
-            environment[index] = libc.strdup(ctypes.c_void_p(address))
-        index += 1
-    ctypes.memset(start, 0, end - start)

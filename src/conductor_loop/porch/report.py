@@ -1,12 +1,17 @@
-"""What the end of a run means: exit code, signal and output in; a cause, a sentence and how far it got out. No I/O."""
+"""What the end of a run means: exit code, signal and output in; a cause, a sentence and how far it got out. No I/O.
+
+Porch's output is made fit to be shown: bounded, without secrets, and without characters that a terminal obeys.
+"""
 
 import errno
 import json
 import re
 import signal
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
+from urllib.parse import quote
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch.process import Ended, Limits, Stop
@@ -86,13 +91,21 @@ _NEXT: dict[Cause, str] = {
     Cause.DISK_FULL: "if that goes on, give the function more ephemeral storage, or porch a larger file bound",
     Cause.PORCH_FAILED: "see what porch printed, and send the intent again once that is put right",
 }
-_NEXT_OTHERWISE = "porch has to be corrected before the intent is sent again"
 
 # Of 2 to 5 the bundled porch says the next step itself, and better: "Error: what is wrong: what to do".
 _MAY_ADVISE = {_EXITS[code][0] for code in range(2, 6)}
 _ADVICE = re.compile(r"Error: .+: .+")
 
 _QUOTED_LENGTH = 500  # characters of porch's last words in a message
+
+SHORTEST = 8  # characters of a secret; masking less would mask honest words
+_SHORTEST_IN_FILES = 16  # likewise of one that a file is refused for: a package is made of words
+_SHORTEST_LINE = 16  # characters of a secret's line that count by themselves
+_MASKED = "[secret]"
+# What a terminal or a log viewer would obey instead of showing: control characters (not \n, \t), line and paragraph
+# separators, and the marks that reorder text.
+_CONTROLS = (*range(9), *range(11, 32), *range(127, 160))
+_OBEYED = dict.fromkeys((*_CONTROLS, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)))
 
 
 def check_exit(ended: Ended, limits: Limits) -> None:
@@ -135,7 +148,8 @@ def explain(problem: Unusable, stderr: str) -> str:
     quoted = f", it said last: {last[:_QUOTED_LENGTH]!r}" if last else ""
     if problem.cause in _MAY_ADVISE and len(last) <= _QUOTED_LENGTH and _ADVICE.fullmatch(last):
         return f"{problem}{quoted}."
-    return f"{problem}{quoted}; {_NEXT.get(problem.cause, _NEXT_OTHERWISE)}."
+    step = _NEXT.get(problem.cause, "porch has to be corrected before the intent is sent again")
+    return f"{problem}{quoted}; {step}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +171,14 @@ class Delivered:
     revision: Revision | None = None
     notes: tuple[str, ...] = ()  # worth knowing, no failure
 
-    def is_scaled_to(self, replicas: int) -> bool:
-        """Whether the cluster had that many."""
-        return self.delivery == SCALE and self.observed_replicas == replicas
-
 
 def parse_text(stdout: str) -> dict[str, Any]:
     """Return what the text of direct mode says as the document of structured mode has it."""
     found = {name: line[1].strip() for name, pattern in _LINES.items() if (line := pattern.search(stdout))}
     replicas = {name: int(found[name]) for name in ("previous_replicas", "observed_replicas") if name in found}
     revision = _REVISION.search(stdout)
-    return {
-        "package_name": None,
-        **found,
-        "deployment": replicas,
-        "package_revision": revision and revision.groupdict(),
-    }
+    revised = revision and revision.groupdict()
+    return {"package_name": None, **found, "deployment": replicas, "package_revision": revised}
 
 
 def parse_document(stdout: bytes, intent: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -219,3 +225,79 @@ def delivered(report: Mapping[str, Any], stderr: str) -> Delivered:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Mask:
+    """Secrets in every form that a program prints by mistake: a traceback, a dumped environment, a logged request.
+
+    A program that means to publish one finds a form that is not here.
+    """
+
+    forms: tuple[str, ...] = ()  # longest first: a whole goes before its parts
+
+    def text(self, text: str) -> str:
+        """Return the text with every secret masked, and with it the beginning of one that was cut off at the end."""
+        for form in self.forms:
+            text = text.replace(form, _MASKED)
+        cut = max((_cut_off(text, form) for form in self.forms), default=0)
+        return text[: len(text) - cut] + _MASKED if cut else text
+
+    def document(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """Return a JSON value with every secret masked, in keys as well."""
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {self.text(key): self.document(inner) for key, inner in value.items()}
+            case list():
+                return [self.document(inner) for inner in value]
+        return value
+
+    def is_in(self, content: bytes) -> bool:
+        """Whether a secret is in there, leaving out those that a word may be by chance."""
+        forms = (form for form in self.forms if len(form) >= _SHORTEST_IN_FILES)
+        return any(form.encode(errors="replace") in content for form in forms)
+
+
+def build_mask(secrets: Iterable[str]) -> Mask:
+    """Make a mask of secrets; those of fewer than eight characters are left out."""
+    forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
+    return Mask(tuple(sorted(forms, key=lambda form: (-len(form), form))))
+
+
+def strip_controls(data: bytes) -> str:
+    """Return all of the text, without what a terminal would obey."""
+    return data.decode(errors="replace").translate(_OBEYED)
+
+
+def sanitize(data: bytes, bound: int, mask: Mask) -> str:
+    """Return the text that people may be shown: the beginning and the end if it is longer than ``bound`` bytes."""
+    # Secrets last: characters that are taken out may have stood between the parts of one. And before the cut, which may
+    # leave a part of one.
+    text = mask.text(strip_controls(data))
+    shown = text.encode()
+    if len(shown) <= bound:
+        return text
+    half = bound // 2
+    gap = f"\n[{len(shown) - 2 * half} bytes left out]\n"
+    return shown[:half].decode(errors="replace") + gap + shown[len(shown) - half :].decode(errors="replace")
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    yield secret.strip()
+    yield secret.translate(_OBEYED)
+    yield json.dumps(secret)[1:-1]
+    yield quote(secret, safe="")
+    yield b64encode(secret.encode(errors="replace")).decode()
+    # A key in PEM is known by each of its lines: programs print them one by one.
+    yield from (line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-----"))
+
+
+def _cut_off(text: str, form: str) -> int:
+    """How many characters at the end of the text begin a form; 0 where they are too few to tell."""
+    if text[-SHORTEST:] not in form:
+        return 0
+    sizes = range(min(len(text), len(form) - 1), SHORTEST - 1, -1)
+    return next((size for size in sizes if text.endswith(form[:size])), 0)

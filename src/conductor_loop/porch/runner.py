@@ -21,9 +21,8 @@ from conductor_loop.errors import Cause, NoCredentials
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.porch import report as reports
 from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig
-from conductor_loop.porch.mask import Mask, build_mask, sanitize, strip_controls
 from conductor_loop.porch.process import Command, Ended, Limits, Stop, execute
-from conductor_loop.porch.report import SCALE, Delivered
+from conductor_loop.porch.report import SCALE, Delivered, Mask
 from conductor_loop.porch.workspace import Package, Unusable, Workspace, build_package, clean_up, workspace
 
 # Names in porch's environment that are ours: `porch.environment` cannot change them.
@@ -36,7 +35,6 @@ _PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin"
 _LIBRARIES = f"{sys.base_prefix}/lib"  # without it the interpreter of Lambda (/var/lang) does not find its own library
 _STALE = {Cause.INSUFFICIENT_PERMISSIONS, Cause.NETWORK_ERROR}  # what credentials that are too old look like
 _DRY_RUN = "-dry-run"
-_ENDED_FOR_TIME = -1  # the specification's `porch_exit_code` of a timeout
 
 
 class Mode(StrEnum):
@@ -83,10 +81,7 @@ class Result:
 
 
 class PorchFailed(Exception):  # noqa: N818 - reads as what happened
-    """A run without a package. The message says in one sentence what happened and what to do next.
-
-    ``delivered`` is how far it got before that, where porch reports it.
-    """
+    """A run without a package: what happened, what to do next, and how far it got before, where porch reports it."""
 
     def __init__(self, cause: Cause, run: Run, message: str, delivered: Delivered | None = None) -> None:
         super().__init__(message)
@@ -135,7 +130,7 @@ class Porch:
         return Command(argv, space.path, self._environment(request, space), request.timeout_seconds)
 
     def _run(self, request: Request, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
-        run, mask = _NOT_STARTED, build_mask(kubeconfig.secrets if kubeconfig else ())
+        run, mask = _NOT_STARTED, reports.build_mask(kubeconfig.secrets if kubeconfig else ())
         files = (json.dumps(dict(request.document), indent=2).encode(), kubeconfig.content if kubeconfig else None)
         try:
             if request.dry_run:
@@ -143,8 +138,8 @@ class Porch:
             with workspace(self.work_root.absolute(), request.file, *files) as space:
                 ended = self._execute(request, space, deadline)
                 kept = self.limits.kept_output_bytes
-                stdout, stderr = (sanitize(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
-                exit_code = _ENDED_FOR_TIME if ended.stopped is Stop.TIME else ended.exit_code
+                stdout, stderr = (reports.sanitize(stream, kept, mask) for stream in (ended.stdout, ended.stderr))
+                exit_code = -1 if ended.stopped is Stop.TIME else ended.exit_code  # -1: as the specification has it
                 run = Run(exit_code, stdout, stderr, ended.duration_seconds)
                 reports.check_exit(ended, self.limits)
                 package, report = self._read(request, space, ended, mask)
@@ -202,7 +197,7 @@ class Porch:
         files = space.read(self.limits)
         if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")
-        is_document, text = self.mode is Mode.STRUCTURED, strip_controls(ended.stdout)
+        is_document, text = self.mode is Mode.STRUCTURED, reports.strip_controls(ended.stdout)
         report = reports.parse_document(ended.stdout, request.document) if is_document else reports.parse_text(text)
         name = report["package_name"]
         # A short password may be a word of the intent, so of a name only long secrets are masked.

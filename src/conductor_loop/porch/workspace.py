@@ -28,7 +28,7 @@ from functools import cache
 from pathlib import Path
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch.process import Limits, Process, kill, processes
+from conductor_loop.porch.process import Limits, kill, processes
 
 REMOVAL_SECONDS = 3.0  # of cleaning before a run, and after it: the next run removes the rest
 _AT_START = "at-start"  # in the work root: names of what was in the place at the environment's start
@@ -149,7 +149,6 @@ def _remove_leftovers(root: Path) -> None:
 
 
 def _remove(path: Path, descriptor: int, until: float) -> None:
-    """Remove a directory and close it; what is left by then is removed by the next run."""
     with suppress(OSError):
         os.fchmod(descriptor, 0o700)
         remove_below(descriptor, until=until)
@@ -183,7 +182,6 @@ def remove_below(top: int, *, kept: Container[str] = (), until: float) -> None:
 
 
 def _empty(directory: int, top: int, kept: Container[str] = ()) -> list[str]:
-    """Remove the files in a directory, and move the directories in it into ``top``; return their names there."""
     moved = []
     with os.scandir(directory) as entries:
         found = [(each.name, each.is_dir(follow_symlinks=False)) for each in entries if each.name not in kept]
@@ -236,7 +234,8 @@ def _begin(place: Path, root: Path) -> None:
 
 
 def _clean(place: Path, root: Path) -> None:
-    kill(_new_processes)
+    known = _processes_at_start()
+    kill(lambda: [each for each in processes() if (each.pid, each.started) not in known])
     with suppress(OSError):  # without the listing, nothing is known to be a run's
         at_start = {os.fsdecode(name) for name in (root / _AT_START).read_bytes().split(b"\0")}
         with open_directory(place) as top:
@@ -248,10 +247,6 @@ def _processes_at_start() -> frozenset[tuple[int, int]]:
     return frozenset((each.pid, each.started) for each in processes())
 
 
-def _new_processes() -> list[Process]:
-    return [each for each in processes() if (each.pid, each.started) not in _processes_at_start()]
-
-
 def is_name(name: object) -> bool:
     """Whether this may be a package's name: one part of an S3 key, and a Kubernetes name."""
     return isinstance(name, str) and len(name) <= _NAME_LENGTH and ".." not in name and bool(_NAME.fullmatch(name))
@@ -260,9 +255,8 @@ def is_name(name: object) -> bool:
 def build_package(files: Mapping[str, bytes], printed: str | None) -> Package:
     """Make a package of what lay in ``out/``; ``printed`` is its name, if porch printed one.
 
-    If everything lies in one directory of the package's name, that directory is the package; otherwise all of ``out/``
-    is. Raises `Unusable`: PACKAGE_MISSING if there is no file, PORCH_OUTPUT_INVALID if neither porch nor a single
-    directory gives a usable name.
+    If all lies in one directory of the package's name, that directory is the package. Raises `Unusable`:
+    PACKAGE_MISSING, or PORCH_OUTPUT_INVALID if neither porch nor a single directory gives a usable name.
     """
     if not files:
         raise Unusable(Cause.PACKAGE_MISSING, "porch ended well, but wrote no package")
@@ -281,8 +275,7 @@ def build_package(files: Mapping[str, bytes], printed: str | None) -> Package:
 def _read(directory: int, limits: Limits) -> dict[str, bytes]:
     """Read everything below an open directory, if it is plain files with plain names within the limits.
 
-    Every name is opened relative to a directory already open and never through a link, so what was checked is what is
-    read.
+    Names are opened relative to an open directory and never through a link: what was checked is what is read.
     """
     files: dict[str, bytes] = {}
     directories, room = 0, limits.package_bytes

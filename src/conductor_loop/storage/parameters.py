@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - the SDK's
 
 from conductor_loop.config import InvalidConfig, Live, Stored
-from conductor_loop.config.live import Revision
+from conductor_loop.config.typed import Revision
 from conductor_loop.errors import Throttled
 from conductor_loop.storage.sdk import Profile, client
 

@@ -37,30 +37,26 @@ def validate(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None)
 def inspect(body: bytes, rules: Rules = DEFAULT_RULES, name: str | None = None) -> Report:
     """Report everything that a file breaks, and its name if it has one. Raises BrokenSchema, as ``validate`` does."""
     with _ONE_AT_A_TIME:
-        return _inspect(body, rules, name)
-
-
-def _inspect(body: bytes, rules: Rules, name: str | None) -> Report:
-    named: tuple[Cause, Iterable[Finding]] = (Cause.INVALID_NAME, () if name is None else _misnamed(name))
-    if oversize := list(parsing.oversize(len(body), rules)):
-        return summarize([named, (Cause.FILE_TOO_LARGE, oversize)], ran=())
-    try:
-        parsed = parsing.parse(body, rules)
-    except parsing.Unparsable as error:
-        ran = {"require_utf8"} if error.finding.rule == "json" else ()
-        return summarize([named, (Cause.INVALID_FORMAT, [error.finding])], ran)
-    document = parsed.document
-    stages = [
-        named,
-        (Cause.INVALID_FORMAT, parsed.findings),
-        (Cause.SCHEMA_VIOLATION, schema.findings(document, rules)),
-        (Cause.SECURITY_VIOLATION, security.findings(parsed.inspected, rules)),
-        (Cause.POLICY_VIOLATION, schema.policy_findings(document, rules)),
-    ]
-    replicas = document.get("replicas") if isinstance(document, dict) else None
-    if isinstance(replicas, float) and replicas.is_integer():  # 3.0 and 1e1 are integers to a JSON Schema, not to porch
-        document = {**document, "replicas": int(replicas)}
-    return summarize(stages, intent=Intent(document))
+        named: tuple[Cause, Iterable[Finding]] = (Cause.INVALID_NAME, () if name is None else _misnamed(name))
+        if oversize := list(parsing.oversize(len(body), rules)):
+            return summarize([named, (Cause.FILE_TOO_LARGE, oversize)], ran=())
+        try:
+            parsed = parsing.parse(body, rules)
+        except parsing.Unparsable as error:
+            ran = {"require_utf8"} if error.finding.rule == "json" else ()
+            return summarize([named, (Cause.INVALID_FORMAT, [error.finding])], ran)
+        document = parsed.document
+        stages = [
+            named,
+            (Cause.INVALID_FORMAT, parsed.findings),
+            (Cause.SCHEMA_VIOLATION, schema.findings(document, rules)),
+            (Cause.SECURITY_VIOLATION, security.findings(parsed.inspected, rules)),
+            (Cause.POLICY_VIOLATION, schema.policy_findings(document, rules)),
+        ]
+        replicas = document.get("replicas") if isinstance(document, dict) else None
+        if isinstance(replicas, float) and replicas.is_integer():  # to a JSON Schema 1e1 is an integer, not to porch
+            document = {**document, "replicas": int(replicas)}
+        return summarize(stages, intent=Intent(document))
 
 
 def check_size(size_bytes: int, rules: Rules = DEFAULT_RULES) -> None:

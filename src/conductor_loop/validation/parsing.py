@@ -92,8 +92,7 @@ def _recognize(body: bytes) -> None:
 def _scan(body: bytes, rules: Rules) -> None:
     """Bound depth and values in time linear in the size, before a parser recurses or allocates.
 
-    Escaped quotes are taken out, from left to right, so that every remaining quote opens or closes a string. That holds
-    up to the first grammatical error, and no parser reads further than that.
+    Without escaped quotes, every quote opens or closes a string up to the first grammatical error, where parsers stop.
     """
     quoted = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     is_rich = quoted.count(b'"') > 4 * rules.max_values  # a value is at most two strings: its key and itself

@@ -194,14 +194,9 @@ def shown(value: Any) -> str:  # noqa: ANN401 - a value of a JSON document may b
 
 def shown_path(path: Path) -> str:
     """Word a JSON path such as ``$.metadata.alert_id`` or ``$.metadata["two words"][0]``."""
-    text = "$" + "".join(_step(step) for step in path)
+    plain = {step for step in path if isinstance(step, str) and _PLAIN_KEY.fullmatch(step)}
+    text = "$" + "".join(f".{step}" if step in plain else f"[{shown(step)}]" for step in path)
     return text if len(text) <= _SHOWN_PATH else f"{text[: _SHOWN_PATH // 2]}...{text[-_SHOWN_PATH // 2 :]}"
-
-
-def _step(step: str | int) -> str:
-    if isinstance(step, int):
-        return f"[{step}]"
-    return f".{step}" if _PLAIN_KEY.fullmatch(step) else f"[{shown(step)}]"
 
 
 def _shortened(text: str, length: int) -> str:

@@ -50,7 +50,6 @@ _WORDS = {  # of a keyword: what is wrong, and what to do
 
 _TIMEOUT = re.compile(r"([0-9]+)([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_LONGEST = 9  # digits of a timeout worth multiplying
 # What another schema may not allow: these keywords of the packaged one, for these fields, and the rule that each is.
 _POLICY_KEYWORDS = {"pattern", "minLength", "maxLength", "enum", "minimum", "maximum"}
 _FIELDS = {"target": "dns_1123", "namespace": "dns_1123", "replicas": "max_replicas", "priority": "priority"}
@@ -167,10 +166,6 @@ def policy_findings(document: Any, rules: Rules) -> Iterator[Finding]:  # noqa: 
 
 def _timeout(timeout: object, rules: Rules) -> Iterator[Finding]:
     match = _TIMEOUT.fullmatch(timeout) if isinstance(timeout, str) else None
-    if match is None:
-        return
-    digits, unit = match[1].lstrip("0") or "0", match[2]
-    seconds = int(digits) * _SECONDS[unit] if len(digits) <= _LONGEST else rules.max_timeout_seconds + 1
-    if not 0 < seconds <= rules.max_timeout_seconds:
+    if match and not 0 < float(match[1]) * _SECONDS[match[2]] <= rules.max_timeout_seconds:
         problem = f"{shown(timeout)} is not from 1 second to {rules.max_timeout_seconds:,} seconds"
         yield Finding(("timeout",), "timeout", problem, "write such as 30s, or leave it out")

@@ -41,10 +41,7 @@ _DECODED = ", percent-encoded"
 type Readings = dict[str, str]  # what a text may be read as, and how; the last one has everything decoded
 
 MAX_MARKS = 30
-"""Combining marks in a row: the bound of Unicode's Stream-Safe Text Format (UAX #15, section 13).
-
-No language needs more, and sorting a long run of them costs quadratic time.
-"""
+"""Combining marks in a row (UAX #15, section 13): no language needs more, and sorting them takes quadratic time."""
 
 # Three Tibetan vowel signs count as starters, but decompose into combining marks.
 _DISGUISED_MARKS = "\u0f73\u0f75\u0f81"
@@ -91,7 +88,7 @@ def _content(text: str, *, is_prose: bool) -> Iterator[tuple[str, str, str, Thre
         yield "block_control_chars", _listing(controls), "write it on one line, with spaces", ThreatLevel.HIGH
     if hidden := hidden_characters(text, prose=is_prose):
         found = f"{_listing(hidden)}, which does not show or has no agreed meaning"
-        is_new = is_prose and all(map(is_unassigned, hidden))
+        is_new = is_prose and _compiled(_UNASSIGNED).fullmatch("".join(hidden))
         threat = ThreatLevel.LOW if is_new else ThreatLevel.HIGH
         yield "hidden_characters", found, "type the text anew without it", threat
 
@@ -101,8 +98,10 @@ def listed(text: str, rules: Rules) -> Iterator[tuple[str, str]]:
     readings = _readings(text)
     if found := _traversal(readings):
         yield "path_traversal", found
-    words = list(readings)[-1].split()
-    deepest = max((_names(word) for word in words if "/" in word or "\\" in word), default=0)
+    # Neither the host of a URL nor a scheme or a drive (``c:``) is a name of a path.
+    paths = (_HOST.sub("", word) for word in list(readings)[-1].split() if "/" in word or "\\" in word)
+    names = ([name for name in _SEPARATORS.split(path) if name and not name.endswith(":")] for path in paths)
+    deepest = max(map(len, names), default=0)
     if deepest > rules.max_path_depth:
         yield "max_depth", f"a path of {deepest} names, more than {rules.max_path_depth}"
     if found := _first(_BLOCKED, readings):
@@ -147,11 +146,6 @@ def _plain(text: str) -> str:
     return (unicodedata.normalize("NFKC", text) if is_stackable(text) else text).lower()
 
 
-def _names(word: str) -> int:
-    """Count the names of a path; neither the host of a URL nor a scheme or a drive (``c:``) is one."""
-    return sum(1 for name in _SEPARATORS.split(_HOST.sub("", word)) if name and not name.endswith(":"))
-
-
 def _listing(chars: list[str]) -> str:
     few = ", ".join(map(named, chars[:3]))
     return f"{few} and {len(chars) - 3} more" if len(chars) > 3 else few  # noqa: PLR2004 - three are enough to go by
@@ -191,8 +185,8 @@ def named(char: str) -> str:
 _HIDDEN = (
     r"[[\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]--[\p{Prepended_Concatenation_Mark}]]"
 )
-# Unassigned by now. Emoji of tomorrow have their code points set aside already, and are emoji today.
-_UNASSIGNED = r"[\p{Cn}--[\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]]"
+# Unassigned by now: newer text may have a character there. Emoji of tomorrow are set aside already, and emoji today.
+_UNASSIGNED = r"[\p{Cn}--[\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]]+"
 # A letter or sign of a script whose letters take another form beside each other: Arabic, Mongolian, the Indic scripts.
 _JOINING = r"[\p{jt=D}\p{jt=L}\p{jt=R}[[\p{L}\p{M}]--[\p{InSC=Other}]]]"
 _RIGHT_TO_LEFT = r"[[\p{bc=R}\p{bc=AL}]&&\p{L}]"
@@ -238,8 +232,3 @@ def hidden_characters(text: str, *, prose: bool) -> list[str]:
     if prose:
         text = _compiled(_HONEST).sub("", text)
     return sorted(set(_compiled(_HIDDEN).findall(text)))
-
-
-def is_unassigned(char: str) -> bool:
-    """Whether Unicode has given a code point no character yet: newer text may have one there."""
-    return bool(_compiled(_UNASSIGNED).match(char))
