@@ -144,9 +144,10 @@ def stack_command[**P, T](command: Callable[P, T]) -> Callable[P, T]:
     return stack_option(output_option(speaks_to_aws(command)))
 
 
-def bucket_command[T](command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command that calls AWS its options --bucket and --stack; it gets the bucket that they mean."""
+def intent_command[T](command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command its argument NAME, and its options --bucket and --stack; it gets the bucket that they mean."""
 
+    @name_argument
     @click.option("--bucket", envvar="HANDOFF_BUCKET", help="Handoff bucket; the stack's by default.")
     @stack_option
     @speaks_to_aws

@@ -41,7 +41,6 @@ _LIST_COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name"
 
 
 @click.command()
-@common.name_argument
 @click.option(
     "--wait", type=common.Duration(most=common.DAY_SECONDS), default="0s", help="How long to wait for the answer."
 )
@@ -50,7 +49,7 @@ _LIST_COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name"
     type=click.Choice(["text", "json"]),
     help="text: a few lines for people, by default in a terminal. json: the document as it lies in the bucket.",
 )
-@common.bucket_command
+@common.intent_command
 def status(name: str, bucket: str, wait: float, output: str | None) -> None:
     """Print the status of the intent NAME.
 
@@ -117,8 +116,7 @@ def _print(document: Mapping[str, Any]) -> None:
 
 
 @click.command()
-@common.name_argument
-@common.bucket_command
+@common.intent_command
 @common.output_option
 def retry(name: str, bucket: str, *, as_json: bool) -> None:
     """Send the failed intent NAME again, as it is.
@@ -322,18 +320,14 @@ def correction(name: str) -> str:
 
 
 def _head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:  # noqa: ANN401 - a client
-    """Look up the newest version of an object, its VersionId and LastModified; ``None`` where there is none.
-
-    S3 refuses HeadObject with 400 for an object that is encrypted with its sender's own key (SSE-C). The listing of
-    versions, which takes the permission s3:ListBucketVersions, names it all the same.
-    """
+    """Look up the newest version of an object, its VersionId and LastModified; ``None`` where there is none."""
     try:
         return {"VersionId": "null", **s3.head_object(Bucket=bucket, Key=key)}
     except ClientError as error:
         match error.response["ResponseMetadata"]["HTTPStatusCode"]:
             case HTTPStatus.NOT_FOUND:
                 return None
-            case HTTPStatus.BAD_REQUEST:  # of each key the newest version is first: the first is it, or there is none
+            case HTTPStatus.BAD_REQUEST:  # it has its sender's own key (SSE-C): the listing names it; of each key the newest version is first: the first is it, or there is none
                 versions = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1).get("Versions", [])
                 return next((one for one in versions if one["Key"] == key), None)
         raise

@@ -50,7 +50,8 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
     """  # noqa: D301 - click wants the control character
     back = since if since is not None else _OF_ONE_SECONDS if name else _OF_ALL_SECONDS
     since = time.time() - back
-    events = sorted(event for one in _FUNCTIONS for event in group(f"/conductor-loop/{stack}/{one}", name, since))
+    read_all = (event for one in _FUNCTIONS for event in group(f"/conductor-loop/{stack}/{one}", name, since))
+    events = sorted(read_all, key=lambda event: event[0])
     found = [(at, text, line) for at, text in events if (line := readable(text, name)) is not None]
     for epoch, text, line in found:
         at = f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%S}Z"
@@ -135,10 +136,8 @@ def audit() -> None:
 
 @audit.command()
 @common.name_argument
-@common.stack_option
 @click.option("--since", type=_SINCE, default="90d", help="How far to look back.")
-@common.output_option
-@common.speaks_to_aws
+@common.stack_command
 def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
     """Print what the audit trail tells of the intent NAME, all of its versions and calls of the API.
 
@@ -172,7 +171,6 @@ def _readable(entry: Entry) -> str:
 
 
 @audit.command("verify")
-@common.stack_option
 @click.option("--since", type=_SINCE, default="24h", help="How far to look back.")
 @click.option("--grace", type=common.Duration(), default="5m", help="How long an entry may be on its way to the log.")
 @click.option(
@@ -180,8 +178,7 @@ def _readable(entry: Entry) -> str:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Verify these lines, e.g. of the export, in place of the log's.",
 )
-@common.output_option
-@common.speaks_to_aws
+@common.stack_command
 def check(stack: str, since: float, grace: float, file: Path | None, *, as_json: bool) -> None:
     """Hold every entry against the one before it, the state table and the statuses.
 

@@ -29,11 +29,10 @@ _VERDICTS = {
 
 
 @click.command()
-@common.name_argument
 @click.option(
     "--to", "folder", type=click.Path(path_type=Path), help="Write its files into this folder, which must be new."
 )
-@common.bucket_command
+@common.intent_command
 @common.output_option
 def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> None:
     """Show or download the package of the intent NAME.
@@ -65,8 +64,7 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
 
 
 @click.command()
-@common.name_argument
-@common.bucket_command
+@common.intent_command
 @common.output_option
 def diff(name: str, bucket: str, *, as_json: bool) -> None:
     """Compare the package of the intent NAME with its target's previous one.
@@ -131,32 +129,29 @@ def _before(bucket: str, handoff: str, new: Package) -> Package | None:
     One that another attempt at the same intent has left is passed over.
     """
     mine = (new.begun, _natural(new.prefix))
-    for at, natural, prefix in _sorted(bucket, new.prefix.removesuffix(f"{new.name}/")):
+    for at, natural, prefix, keys in _sorted(bucket, new.prefix.removesuffix(f"{new.name}/")):
         if (at, natural) < mine:
-            found = _read(bucket, prefix)
+            found = _read(bucket, prefix, keys)
             if handoff not in found.handoffs:
                 return found
     return None
 
 
-def _sorted(bucket: str, target: str) -> list[tuple[datetime, list[tuple[int, str]], str]]:
-    """Give the packages below a prefix, the newest first: since when each is complete, its name, its prefix."""
-    done: dict[str, datetime] = {}
-    for key, at in _keys(bucket, target):
-        package = target + key.removeprefix(target).partition("/")[0] + "/"
-        done[package] = max(at, done.get(package, at))
-    return sorted(((at, _natural(package), package) for package, at in done.items()), reverse=True)
+def _sorted(bucket: str, target: str) -> list[tuple[datetime, list[tuple[int, str]], str, list[str]]]:
+    """List the packages below a prefix, the newest first: since when each is complete, its name, its prefix, its keys."""
+    found: dict[str, dict[str, datetime]] = {}
+    for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=target):
+        for one in page.get("Contents", []):
+            package = target + one["Key"].removeprefix(target).partition("/")[0] + "/"
+            found.setdefault(package, {})[one["Key"]] = one["LastModified"]
+    complete = ((max(keys.values()), _natural(package), package, [*keys]) for package, keys in found.items())
+    return sorted(complete, reverse=True)
 
 
-def _keys(bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
-    for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        yield from ((found["Key"], found["LastModified"]) for found in page.get("Contents", []))
-
-
-def _read(bucket: str, prefix: str, keys: Iterable[str] | None = None, handoff: str | None = None) -> Package:
-    """Read a package: these keys, or all; with ``handoff``, if all are of that version. Raises NotFound."""
+def _read(bucket: str, prefix: str, keys: Iterable[str], handoff: str | None = None) -> Package:
+    """Read a package; with ``handoff``, if all of its files are of that version. Raises NotFound."""
     s3, files, begun, handoffs = aws.client("s3"), dict[str, bytes](), list[datetime](), set[str]()
-    for key in [key for key, _ in _keys(bucket, prefix)] if keys is None else keys:
+    for key in keys:
         try:
             found = s3.get_object(Bucket=bucket, Key=key)
         except s3.exceptions.NoSuchKey:
@@ -296,7 +291,7 @@ def _compare(made: _Plan, place: str) -> None:
         files = {path: b64decode(body) for path, body in package["files"].items()}
         newest = _sorted(place, f"packages/{target}/")[:1]
         made.new = Package(package["name"], files)
-        made.old = _read(place, newest[0][-1]) if newest else None
+        made.old = _read(place, *newest[0][2:]) if newest else None
 
 
 def _document(made: _Plan) -> dict[str, Any]:

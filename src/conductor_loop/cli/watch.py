@@ -230,7 +230,7 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
     sqs, moved = aws.client("sqs"), 0
     while received := sqs.receive_message(QueueUrl=dead, **_RECEIVE).get("Messages"):
         for letter in received:  # sent first, then deleted, so that a crash between doubles and loses none
-            sqs.send_message(QueueUrl=outputs[_queue(letter["Body"])], MessageBody=letter["Body"])
+            sqs.send_message(QueueUrl=outputs[_parse(letter["Body"])[0]], MessageBody=letter["Body"])
             sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter["ReceiptHandle"])
             moved += 1
     if as_json:
@@ -238,12 +238,14 @@ def redrive(stack: str, *, dry_run: bool, as_json: bool) -> None:
     click.echo(f"{moved} moved back", err=True)
 
 
-def _queue(body: str) -> str:
-    """Return the output that names a message's queue."""
+def _parse(body: str) -> tuple[str, str]:
+    """Return the output that names a message's queue, and what the message is about."""
     try:
-        return f"{Message.parse(body).priority.title()}Queue"
-    except ValueError:  # not ours: it becomes a dead letter again, for the operator
-        return "NormalQueue"
+        message = Message.parse(body)
+    except ValueError:  # it becomes a dead letter again, for the operator
+        return "NormalQueue", f"not a message of ours: {body[:200]!r}"
+    about = f"{message.handoff.file} {message.priority} {message.handoff.version_id}"
+    return f"{message.priority.title()}Queue", about
 
 
 def _show(letters: list[str], there: int, *, as_json: bool) -> None:
@@ -275,12 +277,4 @@ def _read(queue: str) -> tuple[list[str], int]:
             entries = [receipt | {"VisibilityTimeout": 0} for receipt in receipts]
             sqs.change_message_visibility_batch(QueueUrl=queue, Entries=entries)
     there = sum(int(counts.get(name, 0)) for name in _ATTRIBUTES.values())
-    return [_about(message["Body"]) for message in seen.values()], max(there, len(seen))
-
-
-def _about(body: str) -> str:
-    try:
-        message = Message.parse(body)
-    except ValueError:
-        return f"not a message of ours: {body[:200]!r}"
-    return f"{message.handoff.file} {message.priority} {message.handoff.version_id}"
+    return [_parse(message["Body"])[1] for message in seen.values()], max(there, len(seen))
