@@ -8,13 +8,13 @@ import pytest
 from tests.terminals import shown
 
 TABLE = """
-from conductor_loop.cli import console
+from conductor_loop.cli import common
 rows = [["succeeded", "intent-" + "x" * 100 + ".json"], ["failed", "intent-b.json"]]
-console.print_rows(("state", "name"), rows, flexible="name")
-console.note("failed", " " + "why " * 100, "red")
+common.print_rows(("state", "name"), rows, flexible="name")
+common.note("failed", " " + "why " * 100, "red")
 """
 BAR = """
-from conductor_loop.cli.console import bar
+from conductor_loop.cli.common import bar
 with bar("answered", 200) as show:
     show(120, "3 failed, 10 processing, 67 queued")
 """

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from conductor_loop.cli import console
+from conductor_loop.cli import common
 from conductor_loop.cli.aws import local_variables
 from conductor_loop.cli.common import stack_option
 from dev.stack import Stack, env_text
@@ -101,4 +101,4 @@ def test_a_file_that_leads_away_from_this_machine_is_none_of_ours(checkout: Path
 
 
 def test_what_others_wrote_moves_no_cursor() -> None:
-    assert console.printable("a\x1b[2Jb\u202ec\nd") == "a�[2Jb�c d"
+    assert common.printable("a\x1b[2Jb\u202ec\nd") == "a�[2Jb�c d"

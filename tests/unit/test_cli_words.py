@@ -140,11 +140,11 @@ def test_submitting_a_folder_or_standard_input_says_what_to_type(tmp_path: Path)
 # ---------------------------------------------------------------- narrow terminals
 
 LIST = """
-from conductor_loop.cli import console
+from conductor_loop.cli import common
 rows = [["11-28 22:00:01", "success", "normal", "oran-sim", "1", "intent-scale-up-001.json"],
         ["11-28 22:00:02", "processing", "critical", "a-teams-namespace", "12", "intent-" + "x" * 100 + ".json"]]
 columns = ("arrived", "state", "priority", "namespace", "attempts", "name")
-console.print_rows(columns, rows, flexible="name", least=("attempts", "priority", "namespace"))
+common.print_rows(columns, rows, flexible="name", least=("attempts", "priority", "namespace"))
 """
 
 

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import click
 from botocore.exceptions import ClientError
 
-from conductor_loop.cli import Group, aws, console
+from conductor_loop.cli import Group, aws, common
 from conductor_loop.cli.common import FAILED, Duration, WrongUsage, speaks_to_aws, stack_command
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import Effective, InvalidConfig, effective, get, leaves, parse
@@ -120,7 +120,7 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     same = bool(known.newest.version) and text == known.newest.text
     version = known.newest.version if same else known.parameter.put(text, known.key)
     if as_json:
-        console.print_json({"version": str(version), "changed": not same})
+        common.print_json({"version": str(version), "changed": not same})
     age = known.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     done = f"version {version} is in force within {age}; see it with: conductor-loop config show"
     click.echo(f"version {version} says the same: nothing to do" if same else done, err=True)
@@ -141,7 +141,7 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
     found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
     changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
     if as_json:
-        console.print_json(changes)
+        common.print_json(changes)
         return
     for key, change in changes.items():
         click.echo(f"{key}: {json.dumps(change['now'])} -> {json.dumps(change['then'])}")
@@ -432,7 +432,7 @@ def create(scopes: tuple[str, ...], stack: str, document: Path | None, *, as_jso
         raise click.UsageError(str(error)) from None
     _change(_tokens(stack, document), lambda found: found.added(made, now))
     if as_json:
-        console.print_json({"id": made.id, "token": clear, "expires": _day(made.expires)})
+        common.print_json({"id": made.id, "token": clear, "expires": _day(made.expires)})
     else:
         click.echo(clear)
     click.echo(f"{made.id} is good within a minute, until {_day(made.expires)}; it is not shown again", err=True)
@@ -456,11 +456,11 @@ def list_(stack: str, document: Path | None, *, as_json: bool) -> None:
     now = time.time()
     if as_json:
         shown = [{key: value for key, value in one.entry().items() if key != "sha256"} for one in found]
-        console.print_json(shown)
+        common.print_json(shown)
         return
     until = [f"{'good until' if one.expires > now else 'expired on'} {_day(one.expires)}" for one in found]
     rows = [(one.id, one.name, ",".join(sorted(one.scopes)), end) for one, end in zip(found, until, strict=True)]
-    console.print_rows(("id", "name", "scopes", "until"), rows, flexible="name")
+    common.print_rows(("id", "name", "scopes", "until"), rows, flexible="name")
 
 
 @token.command()
@@ -479,7 +479,7 @@ def revoke(identifier: str, stack: str, document: Path | None, *, as_json: bool)
     except KeyError:
         raise WrongUsage("there is no token with this id; see conductor-loop token list") from None
     if as_json:
-        console.print_json({"id": identifier, "revoked": True})
+        common.print_json({"id": identifier, "revoked": True})
     click.echo(f"{identifier} is revoked; copies of it are believed for a minute at most", err=True)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from conductor_loop.cli import aws, common, console
+from conductor_loop.cli import aws, common
 from conductor_loop.errors import Cause, ConditionFailed, Reaction
 from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.intents.model import Phase
@@ -35,7 +35,7 @@ _GROUPS: Mapping[str, set[str]] = {  # by where the file lies
     "processed": {Phase.SUCCEEDED, Phase.SKIPPED},
     "failed": {Phase.FAILED, Phase.TIMED_OUT},
 }
-_STATES = {console.word(state): state for state in (*_GROUPS, _RECEIVED, *Phase)}  # by the words that are shown
+_STATES = {common.word(state): state for state in (*_GROUPS, _RECEIVED, *Phase)}  # by the words that are shown
 _PAGE = 100
 _LIST_COLUMNS = ("arrived", "state", "priority", "namespace", "attempts", "name")
 
@@ -67,14 +67,14 @@ def status(name: str, bucket: str, wait: float, output: str | None) -> None:
     if found.stage is Stage.ABSENT and not FILE_NAME.fullmatch(name):
         rule = "intents are called intent-<letters, digits, - or _>.json, in the root"
         wrong = f"{name} is no intent's name, and nothing of that name was answered: {rule}"
-        raise common.WrongUsage(console.printable(wrong + correction(name)))
+        raise common.WrongUsage(common.printable(wrong + correction(name)))
     if found.text is not None and not (found.stage is Stage.REPLACED and wait):
         if output == "text" or (output is None and sys.stdout.isatty()):
             _print(found.status)
         else:
             click.echo(found.text, nl=False)
     if found.remark not in {"", said}:
-        click.echo(console.printable(found.remark), err=True)
+        click.echo(common.printable(found.remark), err=True)
     if not found.stage.over:
         raise click.exceptions.Exit(common.NOT_YET)
     raise click.exceptions.Exit(0 if found.status["status"] in GOOD else common.FAILED)
@@ -90,7 +90,7 @@ def _await(name: str, bucket: str, seconds: float) -> "tuple[Standing, str]":
             return found, said
         if found.stage is Stage.RETRYING and found.remark != said:
             said = found.remark
-            click.echo(console.printable(said), err=True)
+            click.echo(common.printable(said), err=True)
         time.sleep(_POLL_SECONDS)
 
 
@@ -98,7 +98,7 @@ def _print(document: Mapping[str, Any]) -> None:
     """Print what a reader of a status looks for first."""
     details, package = document.get("error_details", {}), document.get("package", {})
     colour = "green" if document["status"] in GOOD else "red"
-    name, status = (console.printable(str(document.get(key, "-"))) for key in ("intent_file", "status"))
+    name, status = (common.printable(str(document.get(key, "-"))) for key in ("intent_file", "status"))
     click.echo(f"{name}  {click.style(status, fg=colour, bold=True)}")
     fields = {
         "message": document.get("message"),
@@ -112,7 +112,7 @@ def _print(document: Mapping[str, Any]) -> None:
     rows = [(key, text) for key, text in fields.items() if text]
     rows += [("", violation.get("message")) for violation in details.get("validation_errors", [])]
     for key, text in rows:
-        click.echo(f"  {key:11}  {console.printable(str(text))}")
+        click.echo(f"  {key:11}  {common.printable(str(text))}")
 
 
 @click.command()
@@ -144,7 +144,7 @@ def retry(name: str, bucket: str, *, as_json: bool) -> None:
         warning = f"it was rejected ({details['code']} {details['error_code']}), {again}"
         click.echo(warning, err=True)
     if as_json:
-        console.print_json({"file": name, "sent": True, "warning": warning or None})
+        common.print_json({"file": name, "sent": True, "warning": warning or None})
     click.echo(f"{name} is sent again; {follow(name)}", err=True)
 
 
@@ -324,13 +324,13 @@ def _head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:  # noqa: 
     try:
         return {"VersionId": "null", **s3.head_object(Bucket=bucket, Key=key)}
     except ClientError as error:
-        match error.response["ResponseMetadata"]["HTTPStatusCode"]:
-            case HTTPStatus.NOT_FOUND:
-                return None
-            case HTTPStatus.BAD_REQUEST:  # it has its sender's own key (SSE-C): the listing names it; of each key the newest version is first: the first is it, or there is none
-                versions = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1).get("Versions", [])
-                return next((one for one in versions if one["Key"] == key), None)
-        raise
+        if (code := error.response["ResponseMetadata"]["HTTPStatusCode"]) == HTTPStatus.NOT_FOUND:
+            return None
+        if code != HTTPStatus.BAD_REQUEST:
+            raise
+    # It has its sender's own key (SSE-C); the listing, for s3:ListBucketVersions, begins with its newest version.
+    versions = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1).get("Versions", [])
+    return next((one for one in versions if one["Key"] == key), None)
 
 
 def waiting(bucket: str, target: str) -> tuple[list[str], bool]:
@@ -357,7 +357,7 @@ class _State(click.Choice[str]):
     """A state by the word that is shown, or by the one that the API has for it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
-        return str(_STATES[super().convert(console.word(value), param, ctx)])
+        return str(_STATES[super().convert(common.word(value), param, ctx)])
 
 
 @click.command("list")
@@ -384,18 +384,18 @@ def list_(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 
     """  # noqa: D301 - click wants the control character
     found = [_cells(one) for one in _find(stack, **wanted)]
     if as_json:
-        console.print_json([dict(zip(_LIST_COLUMNS, cells, strict=True)) for cells in found])
+        common.print_json([dict(zip(_LIST_COLUMNS, cells, strict=True)) for cells in found])
         return
     if sys.stdout.isatty():  # of which the name needs more than the year
         found = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in found]
-    console.print_rows(_LIST_COLUMNS, found, flexible="name", least=("attempts", "priority", "namespace"))
+    common.print_rows(_LIST_COLUMNS, found, flexible="name", least=("attempts", "priority", "namespace"))
     if not found:
         click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
 
 
 def _cells(one: Listed) -> list[Any]:
     arrived = f"{one.arrived[:19]}Z" if one.arrived else "-"
-    return [arrived, console.word(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]
+    return [arrived, common.word(one.state), one.priority or "-", one.namespace or "-", one.attempts, one.name]
 
 
 def _find(stack: str, since: float, limit: int, state: str | None, **filters: str | None) -> list[Listed]:

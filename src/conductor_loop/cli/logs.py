@@ -14,7 +14,7 @@ import click
 
 from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
 from conductor_loop.audit.verify import Known, read_status, verify
-from conductor_loop.cli import Group, aws, common, console, intents
+from conductor_loop.cli import Group, aws, common, intents
 from conductor_loop.storage.measures import Counters
 
 _FUNCTIONS = ("conductor", "sweeper", "api")
@@ -56,10 +56,10 @@ def logs(name: str | None, stack: str, since: float | None, *, as_json: bool) ->
     for epoch, text, line in found:
         at = f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%S}Z"
         fields = _parse(text) or {"message": text}
-        click.echo(json.dumps({"at": at, **fields}) if as_json else f"{at} {console.printable(line)}")
+        click.echo(json.dumps({"at": at, **fields}) if as_json else f"{at} {common.printable(line)}")
     if not found and name:
         more = f"look further back with --since 30d, or see: {common.suggest('status', name)}"
-        raise common.WrongUsage(console.printable(f"nothing is logged of {name}; {more}{intents.correction(name)}"))
+        raise common.WrongUsage(common.printable(f"nothing is logged of {name}; {more}{intents.correction(name)}"))
 
 
 def group(name: str, word: str | None, since: float) -> Iterator[tuple[float, str]]:
@@ -155,11 +155,11 @@ def show(name: str, stack: str, since: float, *, as_json: bool) -> None:
         one for one in found if one and (one.chain.startswith(f"intent/{name}/") or one.document.get("intent") == name)
     ]
     for one in entries:
-        click.echo(one.text if as_json else console.printable(_readable(one)))
+        click.echo(one.text if as_json else common.printable(_readable(one)))
     if not entries:
         when = "entries appear there a few seconds after the event"
         wrong = f"no entry of {name} is in the audit trail yet; {when}"
-        raise common.WrongUsage(console.printable(wrong + intents.correction(name)))
+        raise common.WrongUsage(common.printable(wrong + intents.correction(name)))
 
 
 def _readable(entry: Entry) -> str:
@@ -167,7 +167,7 @@ def _readable(entry: Entry) -> str:
     shown = {name: value for name, value in facts(said).items() if name not in _NOT_FACTS}
     plain = {name: isinstance(value, str) and value and " " not in value for name, value in shown.items()}
     rest = " ".join(f"{name}={value if plain[name] else json.dumps(value)}" for name, value in shown.items())
-    return f"{said.get('at', '-')} {entry.seq:>2} {console.word(str(said.get('event', '-'))):10} {warning}{rest}"
+    return f"{said.get('at', '-')} {entry.seq:>2} {common.word(str(said.get('event', '-'))):10} {warning}{rest}"
 
 
 @audit.command("verify")
@@ -198,10 +198,10 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
     verdict = verify(lines, _known(stack, chains, begin, grace))
     wrong = verdict.wrong
     if as_json:
-        console.print_json(asdict(verdict))
+        common.print_json(asdict(verdict))
     else:
         for finding in verdict.findings:
-            click.echo(console.printable(str(finding)))
+            click.echo(common.printable(str(finding)))
         if verdict.illegible:
             click.echo(f"{verdict.illegible} lines are no entries: what they were is missing above, or was never one")
         said = f"{verdict.entries} entries of {verdict.chains} chains: {wrong or 'no'} finding{'s' * (wrong != 1)}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from conductor_loop.cli import aws, common, console, intents, submit
+from conductor_loop.cli import aws, common, intents, submit
 
 _DIGITS = re.compile(r"([0-9]+)")
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -54,13 +54,13 @@ def package(name: str, folder: Path | None, bucket: str, *, as_json: bool) -> No
         click.echo(f"{found.name}: {len(found.files)} files in {folder}", err=True)
     if as_json:
         files = {path: body.decode(errors="replace") for path, body in found.files.items()}
-        console.print_json({"name": found.name, "prefix": found.prefix, "files": files})
+        common.print_json({"name": found.name, "prefix": found.prefix, "files": files})
     elif folder is None:
         click.echo(f"s3://{bucket}/{found.prefix}", err=True)
         for path, body in found.files.items():
-            click.secho(f"==> {console.printable(path)}", bold=True)
+            click.secho(f"==> {common.printable(path)}", bold=True)
             text = _text(body)
-            console.print_lines(f"({len(body)} bytes that are no text)" if text is None else text)
+            common.print_lines(f"({len(body)} bytes that are no text)" if text is None else text)
 
 
 @click.command()
@@ -80,7 +80,7 @@ def diff(name: str, bucket: str, *, as_json: bool) -> None:
     old = _before(bucket, status["version_id"], new)
     if as_json:
         found = {"package": new.name, "previous": old.name if old else None}
-        console.print_json(found | {"changes": _changes(old, new) if old else {}})
+        common.print_json(found | {"changes": _changes(old, new) if old else {}})
     elif old is None:
         click.echo(
             f"{new.name} is the target's first package; see it with: {common.suggest('package', name)}", err=True
@@ -138,7 +138,7 @@ def _before(bucket: str, handoff: str, new: Package) -> Package | None:
 
 
 def _sorted(bucket: str, target: str) -> list[tuple[datetime, list[tuple[int, str]], str, list[str]]]:
-    """List the packages below a prefix, the newest first: since when each is complete, its name, its prefix, its keys."""
+    """List the packages below a prefix, newest first: since when each is complete, its name, prefix and keys."""
     found: dict[str, dict[str, datetime]] = {}
     for page in aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=target):
         for one in page.get("Contents", []):
@@ -187,7 +187,7 @@ def _print_changes(old: Package, new: Package) -> None:
     found = _changes(old, new)
     for line in (line for lines in found.values() for line in lines):
         bold = line[:3] in {"+++", "---"}
-        console.print_lines(line, partial(click.style, bold=bold, fg=None if bold else _COLOURS.get(line[:1])))
+        common.print_lines(line, partial(click.style, bold=bold, fg=None if bold else _COLOURS.get(line[:1])))
     every = len(old.files.keys() | new.files.keys())
     click.echo(f"{old.name} -> {new.name}: {len(found)} of {every} files differ", err=True)
 
@@ -248,7 +248,7 @@ def plan(file: Path, stack: str, *, as_json: bool) -> None:
     if made.verdict != "refused":
         _compare(made, outputs["HandoffBucket"])
     if as_json:
-        console.print_json(_document(made))
+        common.print_json(_document(made))
     else:
         _print(made, file)
     raise click.exceptions.Exit(common.FAILED if made.verdict in {"refused", "failed"} else 0)
@@ -267,7 +267,7 @@ def _invoke(function: str, file: str, body: bytes) -> Mapping[str, Any]:
     error = f"{document.get('errorType', 'error')}: {document.get('errorMessage', '')}"
     why = f"the function has failed ({error}); see: conductor-loop logs"
     older = "the stack's function makes no plans: deploy this version to it first"
-    click.echo(console.printable(why if "FunctionError" in response else older), err=True)
+    click.echo(common.printable(why if "FunctionError" in response else older), err=True)
     raise click.exceptions.Exit(common.NO_AWS)
 
 
@@ -314,11 +314,11 @@ def _document(made: _Plan) -> dict[str, Any]:
 
 def _print(made: _Plan, file: Path) -> None:
     words, colour = _VERDICTS[made.verdict]
-    click.echo(f"{console.printable(made.name)}  {click.style(words, fg=colour, bold=True)}")
+    click.echo(f"{common.printable(made.name)}  {click.style(words, fg=colour, bold=True)}")
     for key, text in _facts(made):
-        click.echo(f"  {key:11}  {console.printable(text)}")
+        click.echo(f"  {key:11}  {common.printable(text)}")
     for remark in made.remarks:
-        console.note("note     ", f" {console.printable(remark)}", "yellow")
+        common.note("note     ", f" {common.printable(remark)}", "yellow")
     if made.new is None:
         return
     if made.old is None:

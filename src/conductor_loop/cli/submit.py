@@ -19,7 +19,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from conductor_loop import validator
-from conductor_loop.cli import INTERRUPTED, aws, common, config, console, intents
+from conductor_loop.cli import INTERRUPTED, aws, common, config, intents
 from conductor_loop.config import typed
 from conductor_loop.config.schema import seconds
 from conductor_loop.errors import ConditionFailed, Unreadable
@@ -72,7 +72,7 @@ def submit(  # noqa: PLR0913 - the options
         wanted = Intent(json.loads(body)).timeout_seconds or 0
         if wanted > longest:
             cut = f"timeout {wanted}s is more than this stack gives, and will be cut to {longest:.0f}s"
-            console.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
+            common.note("note     ", f" {name}  {cut} (porch.execution_timeout, FunctionTimeout)", "yellow")
     outputs = aws.outputs(stack)
     if dry_run:
         _print_dry_run(bodies, outputs["HandoffBucket"], as_json=as_json)
@@ -132,7 +132,7 @@ def validate(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> Non
     if not broken:
         return
     if as_json:
-        console.print_json([validator.document_of(name, report) for name, report in broken.items()])
+        common.print_json([validator.document_of(name, report) for name, report in broken.items()])
     for name, report in broken.items() if not as_json else ():
         for line in validator.lines(name, report):
             click.echo(line, err=True)
@@ -148,9 +148,9 @@ def _print_dry_run(bodies: Mapping[str, bytes], bucket: str, *, as_json: bool) -
     documents = {name: json.loads(body) for name, body in bodies.items()}
     rows = [[name, *(one.get(key, "normal") for key in columns[1:])] for name, one in documents.items()]
     if as_json:
-        console.print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        common.print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        console.print_rows(columns, rows, flexible="file")
+        common.print_rows(columns, rows, flexible="file")
     click.echo(f"{len(rows)} valid; would be sent to s3://{bucket}/; nothing was sent", err=True)
 
 
@@ -175,7 +175,7 @@ class Sent:
         """A word for where it stands: its status, or what it waits for."""
         if self.unsent:
             return "not sent"
-        known = console.word(self.row.phase) if self.row else "received"
+        known = common.word(self.row.phase) if self.row else "received"
         return str(self.document.get("status", known))
 
     @property
@@ -209,7 +209,7 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
             handoff = Handoff(bucket, name, found.get("VersionId", "null"), size=len(bodies[name]))
             sent[name] = Sent(name, handoff, since=time.monotonic())
 
-    with console.bar("sending", len(bodies)) as show, ThreadPoolExecutor(aws.AT_ONCE) as pool:
+    with common.bar("sending", len(bodies)) as show, ThreadPoolExecutor(aws.AT_ONCE) as pool:
         try:
             for _ in pool.map(put, bodies):
                 show(len(sent), "")
@@ -236,7 +236,7 @@ def _follow(sent: Collection[Sent], table: str, timeout: float) -> int:
     followed = [one for one in sent if one.handoff]
     deadline = time.monotonic() + timeout
     try:
-        with console.bar("answered", len(followed)) as show:
+        with common.bar("answered", len(followed)) as show:
             while True:
                 left = look(followed, table)
                 failed = sum(one.failed for one in followed)
@@ -282,16 +282,16 @@ def look(sent: Collection[Sent], table: str) -> list[Sent]:
 def _print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> None:
     """Print what became of what was sent: a table, what was skipped, and the failures last, where they are seen."""
     if as_json:
-        console.print_json([_document(one) for one in sent])
+        common.print_json([_document(one) for one in sent])
     elif waited:
-        console.print_rows(("status", "intents", "attempts", "median", "slowest"), _by_state(sent))
+        common.print_rows(("status", "intents", "attempts", "median", "slowest"), _by_state(sent))
     else:
-        console.print_rows(("file", "version"), [[one.name, one.handoff.version_id] for one in sent if one.handoff])
+        common.print_rows(("file", "version"), [[one.name, one.handoff.version_id] for one in sent if one.handoff])
     left = [one for one in sent if one.unsent or (waited and one.settled_after is None and not one.failed)]
     skipped = [one for one in sent if one.state == "skipped" and one not in left]
     for one in [*skipped, *left, *(one for one in sent if one.failed)]:
-        colour = "red" if one.failed or one.unsent else console.STYLES.get(one.state, "yellow")
-        console.note(f"{one.state:9}", f" {one.name}  {console.printable(one.why)}", colour)
+        colour = "red" if one.failed or one.unsent else common.STYLES.get(one.state, "yellow")
+        common.note(f"{one.state:9}", f" {one.name}  {common.printable(one.why)}", colour)
     if not waited and sent:
         click.echo("follow them with: conductor-loop watch, or conductor-loop status NAME --wait 30", err=True)
 

@@ -20,8 +20,7 @@ from rich.text import Text
 
 from conductor_loop.app import Message
 from conductor_loop.cli import aws
-from conductor_loop.cli.common import Duration, stack_command
-from conductor_loop.cli.console import STYLES, print_json, printable, screen, word
+from conductor_loop.cli.common import STYLES, Duration, print_json, printable, screen, stack_command, word
 from conductor_loop.counting import DECIDED, FILES, RETRIED
 from conductor_loop.storage.listing import Listed, Listing, Wanted
 from conductor_loop.storage.measures import Counts, StateMeasures
