@@ -131,7 +131,7 @@ def retry(name: str, bucket: str, *, as_json: bool) -> None:
     Exit codes: 0 sent again, 1 it is not to be, 2 nothing of that name, 4 AWS refuses or does not answer.
     """  # noqa: D301 - click wants the control character
     keys = (f"failed/{name}", f"processed/{name}")  # that of an input which could be sent again on purpose
-    kept = next((key for key in keys if _head(aws.client("s3"), bucket, key)), None)
+    kept = next((key for key in keys if head(aws.client("s3"), bucket, key)), None)
     if not FILE_NAME.fullmatch(name):
         raise common.WrongUsage(misnamed(name, bucket, kept))
     found = standing(bucket, name)
@@ -286,7 +286,7 @@ def standing(bucket: str, name: str) -> Standing:
     An object there that is no status counts for nothing.
     """
     s3 = aws.client("s3")
-    root = _head(s3, bucket, name)
+    root = head(s3, bucket, name)
     waiting = root["VersionId"] if root else None
     try:
         found = s3.get_object(Bucket=bucket, Key=f"status/{name}.status")
@@ -319,10 +319,10 @@ def correction(name: str) -> str:
     return f"; did you mean {meant}?" if meant != name else ""
 
 
-def _head(s3: Any, bucket: str, key: str) -> Mapping[str, Any] | None:  # noqa: ANN401 - a client
-    """Look up the newest version of an object, its VersionId and LastModified; ``None`` where there is none."""
+def head(s3: Any, bucket: str, key: str, **version: str) -> Mapping[str, Any] | None:  # noqa: ANN401 - a client
+    """Look up an object, its VersionId and LastModified; ``None`` where there is none."""
     try:
-        return {"VersionId": "null", **s3.head_object(Bucket=bucket, Key=key)}
+        return {"VersionId": "null", **s3.head_object(Bucket=bucket, Key=key, **version)}
     except ClientError as error:
         if (code := error.response["ResponseMetadata"]["HTTPStatusCode"]) == HTTPStatus.NOT_FOUND:
             return None

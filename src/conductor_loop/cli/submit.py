@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -262,20 +261,14 @@ def look(sent: Collection[Sent], table: str) -> list[Sent]:
     for handoff, row in state.find(pending).items() if pending else ():
         pending[handoff].row = row
 
-    def is_moved(handoff: Handoff) -> bool:  # the input, which is the last thing that is done
-        try:
-            s3.head_object(Bucket=handoff.bucket, Key=handoff.file, VersionId=handoff.version_id)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
-                return True
-            raise
-        return False
+    def lies_there(handoff: Handoff) -> bool:  # its input, which is moved last
+        return bool(intents.head(s3, handoff.bucket, handoff.file, VersionId=handoff.version_id))
 
     decided = [handoff for handoff, one in pending.items() if one.document]
     with ThreadPoolExecutor(aws.AT_ONCE) as pool:
-        for handoff, moved in zip(decided, pool.map(is_moved, decided), strict=True):
+        for handoff, waits in zip(decided, pool.map(lies_there, decided), strict=True):
             one = pending[handoff]
-            one.settled_after = time.monotonic() - one.since if moved else None
+            one.settled_after = None if waits else time.monotonic() - one.since
     return [one for one in pending.values() if one.settled_after is None]
 
 
