@@ -1,7 +1,4 @@
-"""The command ``conductor-loop-validator``: the Lambda's validation, on files of this machine.
-
-Exit codes: 0 every file is valid, 1 at least one is not, 2 usage (an unreadable file, a broken schema, a wrong option).
-"""
+"""The command ``conductor-loop-validator``: the Lambda's validation, on files of this machine."""
 
 import json
 import sys
@@ -114,7 +111,7 @@ def _validate(name: str, rules: Rules, *, as_json: bool) -> int:
         return USAGE
     except BrokenSchema as error:
         raise click.UsageError(f"--schema: {error}") from None
-    for line in [json.dumps(document_of(name, report))] if as_json else lines(name, report):
+    for line in [json.dumps({"file": name, **report.as_json()})] if as_json else lines(name, report):
         click.echo(line)
     return VALID if report.valid else INVALID
 
@@ -125,11 +122,6 @@ def read(name: str, limit_bytes: int) -> bytes:
         return sys.stdin.buffer.read(limit_bytes + 1)
     with Path(name).open("rb") as file:
         return file.read(limit_bytes + 1)
-
-
-def document_of(name: str, report: Report) -> dict[str, Any]:
-    """Describe a file to a program: its name, whether it is valid, and every rule that it breaks."""
-    return {"file": name, **report.as_json()}
 
 
 def lines(name: str, report: Report) -> Iterator[str]:

@@ -131,7 +131,7 @@ def validate(bodies: Mapping[str, bytes], rules: Rules, *, as_json: bool) -> Non
     if not broken:
         return
     if as_json:
-        common.print_json([validator.document_of(name, report) for name, report in broken.items()])
+        common.print_json([{"file": name, **report.as_json()} for name, report in broken.items()])
     for name, report in broken.items() if not as_json else ():
         for line in validator.lines(name, report):
             click.echo(line, err=True)
