@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from conductor_loop import handlers
+from conductor_loop import handlers, metrics
 from conductor_loop.storage import sdk
 
 BUCKET, TABLE, REGION = "handoff", "state", "us-east-1"
 ROOT = Path(__file__).resolve().parent.parent
 PORCH = ROOT / "layers/porch/bin/porch"
 _QUEUE_ARN = "arn:aws:sqs:us-east-1:123456789012:normal"
-_MADE = (sdk.client, handlers._live, handlers._built, handlers._logger)  # noqa: SLF001 - what a warm function keeps
+_MADE = (sdk.client, handlers._live, handlers._built, metrics.logger)  # noqa: SLF001 - what a warm function keeps
 
 
 class Context:
@@ -71,7 +71,7 @@ def forget() -> None:
     for made in _MADE:
         made.cache_clear()
     sdk.end_at(float("inf"))
-    logger: Any = logging.getLogger(handlers.SERVICE)
+    logger: Any = logging.getLogger(metrics.SERVICE)
     logger.handlers.clear()  # they hold the standard output of before
     logger.init = logger.powertools_handler = False  # it is set up anew by the next start
 

@@ -10,20 +10,18 @@ from functools import cache, lru_cache, partial
 from typing import Any
 
 import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import bootstrap, counting, metrics
 from conductor_loop.app import App, Measured, Message, Queues
-from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.config import Config, Live
 from conductor_loop.counting import Counted
 from conductor_loop.errors import LeaseLost, Throttled
-from conductor_loop.intent import Handoff, Intent
+from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.reconcile import take_turn
 
-SERVICE = "conductor-loop"
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
 _THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration is delivered again
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly is delivered again
@@ -61,15 +59,15 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
         beside.note_configuration(app.config, os.environ)
     except Exception:  # noqa: BLE001 - the next sweep notes it
         app.note(Counted({counting.AUDIT_FAILURES: 1}))
-        _logger().exception("a version of the configuration is not noted: the next sweep retries")
+        metrics.logger().exception("a version of the configuration is not noted: the next sweep retries")
     swept = take_turn(app, deadline)
     counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
-    _logger().info("swept", extra=counts)
+    metrics.logger().info("swept", extra=counts)
     tally = beside.tally(swept)
     try:
         tally |= beside.measure(app.config, tally) if app.config.metering.enabled else {}
     except Exception:  # noqa: BLE001 - the next sweep measures again
-        _logger().exception("files and workers are not counted")
+        metrics.logger().exception("files and workers are not counted")
     app.note(Counted(tally))
     return counts
 
@@ -97,7 +95,7 @@ def _plan(app: App, asked: Mapping[str, Any], deadline: float) -> dict[str, Any]
     from conductor_loop import planning  # noqa: PLC0415 - what has an intent to answer does without, and starts faster
 
     draft = planning.draft(asked)
-    _logger().info("planned", handoff=draft.file, principal=draft.principal or None)
+    metrics.logger().info("planned", handoff=draft.file, principal=draft.principal or None)
     return planning.plan(app, draft, deadline)
 
 
@@ -108,7 +106,7 @@ def _put_back(records: list[dict[str, Any]]) -> Batch:
         InvalidConfig: the environment does not say which queues there are.
 
     """
-    _logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
+    metrics.logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
     for record in records:
         _hide(queues, record, _THROTTLED_SECONDS * bootstrap.jitter())
@@ -139,7 +137,7 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
             _renew(app, record, message, result)
             return True
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
-        _logger().exception("message failed", message_id=record["messageId"], received=received)
+        metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
         result = Deferred(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
     if not isinstance(result, Deferred):
         return True
@@ -151,7 +149,7 @@ def _hide(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
     try:
         queues.hide(record, seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
-        _logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
+        metrics.logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
 
 
 def _renew(app: App, record: Mapping[str, Any], message: Message, later: Deferred) -> None:
@@ -162,7 +160,7 @@ def _renew(app: App, record: Mapping[str, Any], message: Message, later: Deferre
 
 def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
     """Do a step for a handoff, with its name on every log line."""
-    logger = _logger()
+    logger = metrics.logger()
     logger.thread_safe_append_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id)
     try:
         result = step()
@@ -192,25 +190,15 @@ def _app(worker: str) -> App:
 
 @cache
 def _live() -> Live:
-    return bootstrap.live(os.environ, _refused)
+    return bootstrap.live(os.environ, lambda error: metrics.report_refused(error, _live().metering))
 
 
 @lru_cache(maxsize=1)  # until another version of the configuration is in force
 def _built(config: Config, worker: str) -> App:
-    logger = _logger()
-    logging.getLogger(SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
+    logger = metrics.logger()
+    logging.getLogger(metrics.SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
     logger.append_keys(config_version=config.version)
-    return bootstrap.build(config, partial(_observe, config), partial(_note, config), _trace, worker)
-
-
-def _trace(intent: Intent) -> None:
-    if intent.correlation_id is not None:
-        _logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
-
-
-def _refused(error: InvalidConfig) -> None:
-    _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
-    metrics.emit(Counted({counting.CONFIG_REFUSED: 1}), _live().metering, time.time())
+    return bootstrap.build(config, partial(_observe, config), partial(_note, config), metrics.trace, worker)
 
 
 def _note(config: Config, counted: Counted) -> None:
@@ -219,7 +207,7 @@ def _note(config: Config, counted: Counted) -> None:
 
 def _observe(config: Config, measured: Measured) -> None:
     document = measured.outcome.status
-    logger = _logger()
+    logger = metrics.logger()
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
         "decided" if measured.final else "tried",
@@ -236,8 +224,3 @@ def _observe(config: Config, measured: Measured) -> None:
         porch_seconds=measured.counted.samples.get(counting.PORCH),
     )
     _note(config, measured.counted)
-
-
-@cache
-def _logger() -> Logger:
-    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)  # the text says it all

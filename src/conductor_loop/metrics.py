@@ -1,25 +1,46 @@
-"""Metrics for CloudWatch, in its embedded metric format (EMF): log lines, no call.
+"""What the functions write: log lines, and metrics for CloudWatch among them, in its embedded metric format (EMF).
 
 Powertools' EphemeralMetrics has one set of dimensions: a decision would take five lines instead of one.
 """
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
 
 from conductor_loop.catalogue import CATALOGUE, ENVIRONMENT, NAMESPACE, Kind, Metric
 from conductor_loop.config.typed import Metering
-from conductor_loop.counting import Counted
+from conductor_loop.counting import CONFIG_REFUSED, Counted
+from conductor_loop.intent import Intent
+
+if TYPE_CHECKING:
+    from conductor_loop.config import InvalidConfig
+
+SERVICE = "conductor-loop"
 
 type _Point = tuple[Metric, str, float]  # one value of one CloudWatch metric, by its label's value
 
 
-@dataclass(slots=True)
-class _Line:
-    labels: dict[str, str] = field(default_factory=dict)
-    points: list[_Point] = field(default_factory=list)
+@cache
+def logger() -> Logger:
+    """Return the logger of a function."""
+    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)  # the text says it all
+
+
+def trace(intent: Intent) -> None:
+    """Have the log lines that follow name an intent's correlation id."""
+    if intent.correlation_id is not None:
+        logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
+
+
+def report_refused(error: "InvalidConfig", metering: Metering) -> None:
+    """Log and count a version of the configuration that is refused."""
+    logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
+    emit(Counted({CONFIG_REFUSED: 1}), metering, time.time())
 
 
 def emit(counted: Counted, metering: Metering, now: float) -> None:
@@ -30,16 +51,16 @@ def emit(counted: Counted, metering: Metering, now: float) -> None:
 
 def lines(counted: Counted, metering: Metering, now: float) -> list[dict[str, Any]]:
     """Write it as EMF documents: one, unless a label has two values."""
-    made: list[_Line] = []
+    made: list[tuple[dict[str, str], list[_Point]]] = []
     for point in _points(counted, metering):
         metric, value, _ = point
         label = {metric.label: value} if value else {}
-        line = next((one for one in made if one.labels | label == label | one.labels), None)
+        line = next((one for one in made if one[0] | label == label | one[0]), None)
         if line is None:
-            made.append(line := _Line())
-        line.labels |= label
-        line.points.append(point)
-    return [_document(line, metering, now) for line in made]
+            made.append(line := ({}, []))
+        line[0].update(label)
+        line[1].append(point)
+    return [_document(labels, points, metering, now) for labels, points in made]
 
 
 def _points(counted: Counted, metering: Metering) -> Iterator[_Point]:
@@ -52,9 +73,9 @@ def _points(counted: Counted, metering: Metering) -> Iterator[_Point]:
                 yield metric, label, round(sum(found), 3)
 
 
-def _document(line: _Line, metering: Metering, now: float) -> dict[str, Any]:
+def _document(labels: Mapping[str, str], points: list[_Point], metering: Metering, now: float) -> dict[str, Any]:
     metrics: dict[str, list[dict[str, str]]] = {}  # by their label
-    for metric, _, _ in line.points:
+    for metric, _, _ in points:
         metrics.setdefault(metric.label, []).append({"Name": metric.emf, "Unit": metric.unit})
     directives = [
         {"Namespace": NAMESPACE, "Dimensions": [[ENVIRONMENT, *([label] if label else [])]], "Metrics": metrics[label]}
@@ -64,7 +85,7 @@ def _document(line: _Line, metering: Metering, now: float) -> dict[str, Any]:
     return {
         "_aws": {"Timestamp": int(now * 1000), "CloudWatchMetrics": directives},
         ENVIRONMENT: metering.environment,
-        **line.labels,
+        **labels,
         **about,  # in an object of its own, so that no label can take the place of a dimension
-        **{metric.emf: value for metric, _, value in line.points},
+        **{metric.emf: value for metric, _, value in points},
     }

@@ -34,21 +34,13 @@ def draft(asked: Mapping[str, Any]) -> Draft:
 
 
 def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
-    """Say what an intent would change.
+    """Say what an intent would change, as a JSON document; the invocation ends at the deadline (epoch seconds).
 
-    Args:
-        app: The parts to look with.
-        draft: The intent.
-        deadline: Epoch seconds at which this invocation ends.
+    Of an intent that breaks a rule ``refused``: cause, code, message and violations. Else what is known of its target,
+    the priority that it would get, and either ``package`` and ``delivered`` (what porch makes of it in a dry run),
+    ``failed`` (what porch would fail for), or ``untried`` (why porch was not run).
 
-    Returns:
-        A JSON document. Of an intent that breaks a rule ``refused``: cause, code, message and violations. Else what
-        is known of its target, the priority that it would get, and either ``package`` and ``delivered`` (what porch
-        makes of it in a dry run), ``failed`` (what porch would fail for), or ``untried`` (why porch was not run).
-
-    Raises:
-        Unreadable: the target's row is corrupt; the next intent for it resets it.
-
+    Raises Unreadable: the target's row is corrupt; the next intent for it resets it.
     """
     try:
         intent = validate(draft.body, app.config.rules, draft.file)

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+from conductor_loop import metrics
 from conductor_loop.api import handler
 from conductor_loop.errors import NotAnswering
 from conductor_loop.intent import Handoff
@@ -247,9 +248,9 @@ def deployed(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield aws
     for one in (handler._limits, handler._tokens):
         one.cache_clear()
-    for two in (handler._live, handler._built, handler._logger):
+    for two in (handler._live, handler._built, metrics.logger):
         two.cache_clear()
-    logger: Any = logging.getLogger(handler.SERVICE)
+    logger: Any = logging.getLogger(metrics.SERVICE)
     logger.handlers.clear()  # they hold this test's standard output
     logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from conductor_loop import handlers, sweeper
+from conductor_loop import handlers, metrics, sweeper
 from conductor_loop.api import handler as api
 from conductor_loop.audit import handler
 from conductor_loop.audit.events import Calls
@@ -33,13 +33,13 @@ def function(world: World, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")
     monkeypatch.setenv("CONDUCTOR_STATE_TABLE", TABLE)
     monkeypatch.setenv("CONDUCTOR_AUDIT_RETENTION_DAYS", "90")
-    caches = (handler._auditor, handler._counters, handler._logger, handlers._logger)
+    caches = (handler._auditor, handler._counters, metrics.logger)
     for cached in caches:
         cached.cache_clear()
     yield
     for cached in caches:
         cached.cache_clear()
-    logger: Any = logging.getLogger(handler.SERVICE)
+    logger: Any = logging.getLogger(metrics.SERVICE)
     logger.handlers.clear()  # they hold this test's standard output
     logger.init = logger.powertools_handler = False
 

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
-from conductor_loop import handlers
+from conductor_loop import handlers, metrics
 from conductor_loop.cli import intents as listed
 from conductor_loop.cli.logs import readable
 from conductor_loop.intent import Handoff
@@ -57,8 +57,8 @@ def function(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     yield
     handlers._live.cache_clear()
     handlers._built.cache_clear()
-    handlers._logger.cache_clear()
-    logger: Any = logging.getLogger(handlers.SERVICE)
+    metrics.logger.cache_clear()
+    logger: Any = logging.getLogger(metrics.SERVICE)
     logger.handlers.clear()  # they hold this test's standard output
     logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 

@@ -9,7 +9,6 @@ from functools import cache, lru_cache, partial
 from typing import Any
 
 import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import counting, metrics
@@ -19,7 +18,6 @@ from conductor_loop.audit.events import Calls
 from conductor_loop.config import Config, InvalidConfig, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.counting import Counted
-from conductor_loop.intent import Intent
 from conductor_loop.storage import parameters, sdk
 from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listing
@@ -29,7 +27,6 @@ from conductor_loop.storage.state import EXPIRES_AFTER_SECONDS
 from conductor_loop.tokens import Tokens
 from conductor_loop.tokens.stores import TokensSecret, VaultTokens
 
-SERVICE = "conductor-loop"
 _STARTING_SECONDS = 0.5  # after which a start reads the configuration no more: /readyz has 2 s, and a read 1.5
 
 
@@ -39,40 +36,25 @@ def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         services = _built(_live().known() if event.get("resource") == "/livez" else _live().config())
     except Exception:  # noqa: BLE001 - else API Gateway answers 502, and callers cannot know whether to retry
-        _logger().exception("no configuration: nothing can be answered")
+        metrics.logger().exception("no configuration: nothing can be answered")
         metrics.emit(Counted({counting.API_FAILURES: 1}), _live().metering, time.time())
         return unable(event, time.time())
     try:
         return answer(services, event)
     finally:
-        _logger().thread_safe_clear_keys()
+        metrics.logger().thread_safe_clear_keys()
 
 
 @cache
 def _live() -> Live:
-    return live(os.environ, _refused)
+    return live(os.environ, lambda error: metrics.report_refused(error, _live().metering))
 
 
 @lru_cache(maxsize=2)  # of the configuration in force, and of that of the environment alone
 def _built(config: Config) -> Services:
-    _logger().append_keys(config_version=config.version)
-    logging.getLogger(SERVICE).setLevel(config.log_level)
+    metrics.logger().append_keys(config_version=config.version)
+    logging.getLogger(metrics.SERVICE).setLevel(config.log_level)
     return build(config, lambda counted: metrics.emit(counted, config.metering, time.time()))
-
-
-def _trace(intent: Intent) -> None:
-    if intent.correlation_id is not None:
-        _logger().thread_safe_append_keys(correlation_id=intent.correlation_id)
-
-
-@cache
-def _logger() -> Logger:
-    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)
-
-
-def _refused(error: InvalidConfig) -> None:
-    _logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
-    metrics.emit(Counted({counting.CONFIG_REFUSED: 1}), _live().metering, time.time())
 
 
 def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
@@ -101,7 +83,7 @@ def build(config: Config, note: Callable[[Counted], None]) -> Services:
         local=Local(),
         note=note,
         record=record,
-        trace=_trace,
+        trace=metrics.trace,
         clock=time.time,
         timer=time.monotonic,
         new_id=_new_id,

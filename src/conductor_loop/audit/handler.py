@@ -10,7 +10,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
@@ -25,16 +24,11 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
 
-SERVICE = "conductor-loop"
-
 
 def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, Any]:
     """Publish and count what a batch of the state table's stream has added.
 
-    Raises:
-        Exception: some of it may not have arrived; Lambda hands the batch over again, whole or in parts, for as long as
-            the stream keeps it.
-
+    Where it raises, Lambda hands the batch over again, whole or in parts, for as long as the stream keeps it.
     """
     end_at(time.time() + context.get_remaining_time_in_millis() / 1000)
     shard, records, now = event["shardId"], event["Records"], time.time()
@@ -43,13 +37,13 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, An
     except Exception:
         # Without the configuration, which is not read here: an alarm watches this.
         metrics.emit(Counted({AUDIT_FAILURES: len(records)}), Metering(environment=os.environ["CONDUCTOR_STACK"]), now)
-        _logger().exception("audit entries are not published: they are tried again", records=len(records))
+        metrics.logger().exception("audit entries are not published: they are tried again", records=len(records))
         raise
     if batch is not None and not batch.before.sequence:
         try:  # as a new shard begins, others are over
             _counters().fold(now, int(os.environ["CONDUCTOR_AUDIT_RETENTION_DAYS"]) * 86_400)
         except Exception:  # noqa: BLE001 - nothing is lost: their rows are read one by one
-            _logger().exception("the counters of shards that are over are not added up")
+            metrics.logger().exception("the counters of shards that are over are not added up")
     return {"state": {}}  # which Lambda asks for, since the event names its shard
 
 
@@ -134,8 +128,3 @@ def _auditor(writer: str) -> Auditor:
 @cache
 def _counters() -> Counters:
     return Counters(client("dynamodb"), os.environ["CONDUCTOR_STATE_TABLE"])
-
-
-@cache
-def _logger() -> Logger:
-    return Logger(service=SERVICE, level="INFO", utc=True, serialize_stacktrace=False)

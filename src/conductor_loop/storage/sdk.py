@@ -27,22 +27,14 @@ _making = Lock()  # a session makes one client at a time; some are made by the t
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How long a call may take, and how often it is tried.
+    """How long a call may take, and how often it is tried."""
 
-    Args:
-        connect_seconds: A healthy endpoint connects in milliseconds.
-        read_seconds: Longer than any single call takes.
-        attempts: Tries of a call, by the SDK's standard mode.
-        reserve_seconds: No call begins in the last seconds of the invocation: its result might never be seen.
-        reconnects: How the operations begin that are tried once more, at once, on a closed connection: one that was
-            kept alive while Lambda had frozen the function fails although nothing is wrong. A timeout is not retried.
-
-    """
-
-    connect_seconds: float
-    read_seconds: float
-    attempts: int = 1
-    reserve_seconds: float | None = None
+    connect_seconds: float  # a healthy endpoint connects in milliseconds
+    read_seconds: float  # longer than any single call takes
+    attempts: int = 1  # by the SDK's standard mode
+    reserve_seconds: float | None = None  # no call begins that late in the invocation: its result might never be seen
+    # How the operations begin that are tried once more, at once, on a closed connection: one that was kept alive while
+    # Lambda had frozen the function fails although nothing is wrong. A timeout is not retried.
     reconnects: tuple[str, ...] = ()
 
 

@@ -75,21 +75,9 @@ class Token:
 
 
 def mint(name: str, scopes: Iterable[Scope], created: float, expires: float, *, random: bytes) -> tuple[Token, str]:
-    """Make a token.
+    """Make a token of 40 bytes from ``secrets.token_bytes``; what to keep, and the clear text to show once.
 
-    Args:
-        name: Who or what uses it; up to 64 letters, digits, spaces and ``. _ @ / -``.
-        scopes: At least one.
-        created: Now.
-        expires: From when on it is worth nothing.
-        random: 40 bytes from ``secrets.token_bytes``.
-
-    Returns:
-        What to keep, and the clear text to show once.
-
-    Raises:
-        ValueError: an argument is wrong; the message says what to write.
-
+    Raises ValueError where an argument is wrong; the message says what to write.
     """
     if not _NAME.fullmatch(name):
         raise ValueError("a name has up to 64 letters, digits, spaces and . _ @ / -, and begins with a letter or digit")
@@ -222,12 +210,7 @@ class Tokens:
     """Verifies tokens, with a copy of the document.
 
     A copy ages: relied on ─ fresh ─▶ read again, with pauses while that fails ─ keep ─▶ unavailable.
-    Wrong and unknown tokens cost no call: a copy's age alone decides when it is read again.
-
-    Args:
-        read: Reads the document, one call; from Secrets Manager or Vault.
-        clock: Seconds of a monotonic clock.
-
+    Wrong and unknown tokens cost no call: a copy's age alone, by a monotonic clock, decides when it is read again.
     """
 
     def __init__(self, read: Callable[[], Document], clock: Callable[[], float]) -> None:
@@ -236,15 +219,9 @@ class Tokens:
         self._read_at = self._tried_at = float("-inf")
 
     def verify(self, presented: str, now: float) -> Client | None:
-        """Return the client that a token belongs to; ``None`` if it is unknown, or expired.
+        """Return the client that a token belongs to; ``None`` if it is unknown, or expired (``now``: since 1970).
 
-        Args:
-            presented: What a caller sent, whatever it is; what cannot be a token costs nothing.
-            now: Seconds since 1970, compared with expiry.
-
-        Raises:
-            TokensUnavailable: it looks like a token, and there is nothing to compare it with.
-
+        Raises TokensUnavailable: it looks like a token, and there is nothing to compare it with.
         """
         form = _FORM.fullmatch(presented)
         if form is None:

@@ -93,15 +93,10 @@ class MissingExtraError(ImportError):
 
 
 class VaultTokens:
-    """Reads the document.
+    """Reads the document from Vault, logging in by ``auth_method``.
 
-    Args:
-        access: See there.
-        credentials: Returns what a login signs with (``auth_method: aws``). They stay here: Vault gets the signature
-            of one request, which only says who asks (developer.hashicorp.com/vault/docs/auth/aws).
-        token: Returns Vault's token (``auth_method: token``).
-        ca_file: Certificates to trust instead of the public ones, if there is such a file.
-
+    Of ``aws``, the ``credentials`` sign the login and stay here: Vault gets the signature of one request, which only
+    says who asks (developer.hashicorp.com/vault/docs/auth/aws). Of ``token``, ``token`` returns Vault's.
     """
 
     def __init__(
@@ -117,11 +112,7 @@ class VaultTokens:
     def read(self) -> Document:
         """Read the document; one call, and one more to log in when Vault no longer knows the last login.
 
-        Raises:
-            MissingExtraError: there is no ``hvac``.
-            UnreadableTokens: it is no document of tokens.
-            Exception: whatever keeps us from it, as ``hvac`` and ``requests`` put it.
-
+        Raises MissingExtraError without ``hvac``, UnreadableTokens, and what ``hvac`` and ``requests`` do.
         """
         try:
             from hvac.exceptions import Forbidden  # noqa: PLC0415 - optional, and costs nothing where it is not used

@@ -15,7 +15,7 @@ from botocore.compat import get_current_datetime
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.eks.models import eks_backends
 
-from conductor_loop import handlers
+from conductor_loop import handlers, metrics
 from tests.factories import BUCKET, intent
 from tests.integration.cluster.apiserver import TOKEN, ApiServer
 from tests.integration.cluster.porch_registry import PorchRegistry
@@ -36,7 +36,7 @@ class Context:
 
 @pytest.fixture(autouse=True)
 def function(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.session.Session]:
-    caches = [handlers._live, handlers._built, handlers._logger]
+    caches = [handlers._live, handlers._built, metrics.logger]
     for cached in caches:
         cached.cache_clear()
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -50,7 +50,7 @@ def function(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield aws
     for cached in caches:
         cached.cache_clear()
-    logger: Any = logging.getLogger(handlers.SERVICE)
+    logger: Any = logging.getLogger(metrics.SERVICE)
     logger.handlers.clear()  # they hold this test's standard output
     logger.init = logger.powertools_handler = False  # it is set up anew by the next test
 
