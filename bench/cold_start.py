@@ -46,7 +46,7 @@ from conductor_loop.validation import validate
 app = handlers._app("bench")
 bootstrap.client("ssm")
 validate({_INTENT.encode()!r}, app.config.rules, "intent-a.json")
-handlers._logger().info("answered")
+metrics.logger().info("answered")
 metrics.emit(Counted({{UNSETTLED: 1, OVERDUE: 0, REDELIVERED: 0}}), app.config.metering, time.time())
 """
 _TIMED = """

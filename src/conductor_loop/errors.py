@@ -60,15 +60,11 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule of an input: where, which rule, and what to do about it.
+    """One broken rule of an input."""
 
-    ``path`` is a JSON path such as ``$.replicas`` (``$`` is the whole document, or the file itself); ``rule`` is the
-    rule's name, a JSON Schema keyword for schema rules; ``message`` names the field, the rule and the next step.
-    """
-
-    path: str
-    rule: str
-    message: str
+    path: str  # a JSON path such as $.replicas; $ is the whole document, or the file itself
+    rule: str  # its name; of the schema's, the keyword of JSON Schema
+    message: str  # names the field, the rule and the next step
 
 
 class Rejected(Exception):  # noqa: N818 - reads as what happened: the input was rejected

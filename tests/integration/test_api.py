@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -280,7 +279,7 @@ def test_without_a_configuration_there_is_an_error_and_liveness(
 
 
 def test_a_copy_that_starts_waits_longer_for_the_configuration_than_one_that_has_one(
-    deployed: boto3.session.Session,
+    deployed: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed.client("ssm").put_parameter(Name="/c/config", Value="{}", Type="String")
     waits: list[float] = []
@@ -288,9 +287,9 @@ def test_a_copy_that_starts_waits_longer_for_the_configuration_than_one_that_has
         client = sdk.client("ssm", profile)
         wait = client.meta.config.read_timeout
         client.meta.events.register("before-send", lambda wait=wait, **_: waits.append(wait))
-    variables = {"CONDUCTOR_CONFIG_PARAMETER": "/c/config", "CONDUCTOR_CONFIG_MAX_AGE": "0s"}
-    config = handler.live(os.environ | variables, lambda _: None)
-    assert [config.config().version for _ in range(3)] == ["1"] * 3
+    monkeypatch.setenv("CONDUCTOR_CONFIG_PARAMETER", "/c/config")
+    monkeypatch.setenv("CONDUCTOR_CONFIG_MAX_AGE", "0s")
+    assert [handler._live().config().version for _ in range(3)] == ["1"] * 3
     assert waits == [1.5, 0.25, 0.25]
 
 

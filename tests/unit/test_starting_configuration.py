@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from conductor_loop.errors import Throttled
-from conductor_loop.storage.parameters import Waiting, retry_throttled
+from conductor_loop.storage.parameters import retry_throttled
 
 
 def refusal(code: str, status: int = 400) -> ClientError:
@@ -69,7 +69,7 @@ def _step(ssm: Ssm, waits: list[float], attempt: int, now: float, seconds: float
             raise StopIteration
 
     try:
-        return retry_throttled(read, seconds, Waiting(lambda: sum(waited), wait, lambda: next(jitter)))
+        return retry_throttled(read, seconds, lambda: sum(waited), wait, lambda: next(jitter))
     except StopIteration:
         return sum(waited)
     except Throttled as error:
@@ -110,5 +110,5 @@ def test_only_what_may_pass_is_waited_for(error: Exception, reads: int) -> None:
         return answer
 
     with suppress(ClientError):
-        retry_throttled(read, 60, Waiting(lambda: 0.0, lambda _: None, lambda: 1.0))
+        retry_throttled(read, 60, lambda: 0.0, lambda _: None, lambda: 1.0)
     assert len(made) == reads

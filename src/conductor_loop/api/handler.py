@@ -15,7 +15,7 @@ from conductor_loop import counting, metrics
 from conductor_loop.api.dispatch import answer, unable
 from conductor_loop.api.services import Local, Services
 from conductor_loop.audit.events import Calls
-from conductor_loop.config import Config, InvalidConfig, Live
+from conductor_loop.config import Config, Live
 from conductor_loop.config.typed import TokenSource
 from conductor_loop.counting import Counted
 from conductor_loop.storage import parameters, sdk
@@ -47,7 +47,12 @@ def api(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @cache
 def _live() -> Live:
-    return live(os.environ, lambda error: metrics.report_refused(error, _live().metering))
+    return parameters.live(
+        os.environ,
+        lambda error: metrics.report_refused(error, _live().metering),
+        (sdk.API_STARTING, sdk.API_CONFIGURATION, sdk.API_STARTING),
+        lambda: _STARTING_SECONDS,
+    )
 
 
 @lru_cache(maxsize=2)  # of the configuration in force, and of that of the environment alone
@@ -55,12 +60,6 @@ def _built(config: Config) -> Services:
     metrics.logger().append_keys(config_version=config.version)
     logging.getLogger(metrics.SERVICE).setLevel(config.log_level)
     return build(config, lambda counted: metrics.emit(counted, config.metering, time.time()))
-
-
-def live(environment: Mapping[str, str], refused: Callable[[InvalidConfig], None]) -> Live:
-    """Return the configuration, as ``bootstrap.live`` does, and wait less for it once there is one."""
-    profiles = (sdk.API_STARTING, sdk.API_CONFIGURATION, sdk.API_STARTING)
-    return parameters.live(environment, refused, profiles, lambda: _STARTING_SECONDS)
 
 
 def build(config: Config, note: Callable[[Counted], None]) -> Services:

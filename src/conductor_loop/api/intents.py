@@ -53,7 +53,8 @@ def list_intents(services: Services, request: Request) -> Response:
     wanted = _wanted(request)
     page = services.listing.page(wanted, services.clock())
     found: dict[str, Any] = {"intents": [_summary(one) for one in page.intents]}
-    return Response(HTTPStatus.OK, found | {"next": _token(page.position) if page.position else None})
+    position = base64.urlsafe_b64encode(json.dumps(page.position).encode()).decode().rstrip("=")
+    return Response(HTTPStatus.OK, found | {"next": position if page.position else None})
 
 
 def _parse_name(request: Request) -> str:
@@ -99,10 +100,6 @@ def _described(listed: Listed, status: Mapping[str, Any] | None) -> Response:
 
 def _summary(listed: Listed) -> dict[str, Any]:
     return {name: value for name, value in asdict(listed).items() if name != "position"}
-
-
-def _token(position: Mapping[str, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
 def _position(token: str) -> Mapping[str, str] | None:

@@ -80,14 +80,11 @@ def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: boo
         try:
             return client.put_object(Bucket=bucket, **given)["VersionId"]
         except ClientError as error:
-            if _status(error) == HTTPStatus.PRECONDITION_FAILED:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status == HTTPStatus.PRECONDITION_FAILED:
                 raise ConditionFailed from error
             # 409: put at the same moment as another one, and certainly not taken. That one may fail, too: only
             # another try shows whether the name is taken.
-            if _status(error) != HTTPStatus.CONFLICT or not tries_left:
+            if status != HTTPStatus.CONFLICT or not tries_left:
                 raise
     raise AssertionError  # the last try returns or raises
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -87,7 +87,8 @@ class Listing:
             items = [item for page in pages for item in page["Items"]]  # of one name: one or a few
         if not items:
             return None
-        newest = max(items, key=_put_at)
+        # By when they were put: their order, which only a corrupt row may lack.
+        newest = max(items, key=lambda item: item.get("order", item.get("arrived", {})).get("S", ""))
         versions = frozenset(item["sk"]["S"] for item in items)
         try:
             outcome = read_row(newest).outcome
@@ -102,7 +103,9 @@ class Listing:
         A page makes at most so many queries, and each evaluates at most so many rows: whatever its filters leave out,
         it has a price. The next one goes on behind it. Raises NotAnswering.
         """
-        newest, oldest = (_day(at) for at in (now + _SKEW_SECONDS, now - self._keep_seconds))
+        newest, oldest = (
+            datetime.fromtimestamp(at, UTC).date().isoformat() for at in (now + _SKEW_SECONDS, now - self._keep_seconds)
+        )
         known = wanted.position is not None and wanted.position["arrival_day"] <= newest
         after = wanted.position if wanted.position and known else {"arrival_day": newest}
         found: list[Listed] = []
@@ -152,10 +155,6 @@ class Listing:
         return [rows[key] for key in order if key in rows]
 
 
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
-
-
 def _listed(item: Mapping[str, Any]) -> Listed:
     texts: dict[str, str] = {name: value["S"] for name, value in item.items() if "S" in value}
     attempts = item.get("attempt", {}).get("N", "")
@@ -169,12 +168,6 @@ def _listed(item: Mapping[str, Any]) -> Listed:
         namespace=texts.get("namespace"),
         position=_position(item),
     )
-
-
-def _put_at(item: Mapping[str, Any]) -> str:
-    """Return when a version was put: its order, which only a corrupt row may lack."""
-    put: str = item.get("order", item.get("arrived", {})).get("S", "")
-    return put
 
 
 def _position(item: Mapping[str, Any]) -> dict[str, str]:

@@ -155,26 +155,24 @@ class QueueDepths:
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
-class StateMeasures:
+class StateMeasures(Counters):
     """What the state table says about everything together."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client, self._table = client, table
 
     def active_workers(self) -> int:
         """Count the claims that are not released, as far as AuditFunction is. Raises NotAnswering."""
         with translated("DynamoDB"):
-            return int(Counters(self._client, self._table).totals().counters.get(RUNNING, 0))
+            return int(self.totals().counters.get(RUNNING, 0))
 
     def counts(self, now: float) -> Counts:
         """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""
         wanted: Any = {self._table: {"Keys": [Key("gauge", "directories").item], "ConsistentRead": True}}
         with translated("DynamoDB"):
             answer = self._client.batch_get_item(RequestItems=wanted)
-            totals = Counters(self._client, self._table).totals()
+            totals = self.totals()
         if answer.get("UnprocessedKeys"):
             raise NotAnswering("DynamoDB: throttled")
-        gauges = next(map(_numbers, answer["Responses"].get(self._table, [])), {})
+        row: Image = next(iter(answer["Responses"].get(self._table, [])), {})
+        gauges = {name: float(value["N"]) for name, value in row.items() if name not in _KEY and "N" in value}
         return Counts(
             counters=totals.counters,
             gauges=gauges,
@@ -203,10 +201,6 @@ class StateMeasures:
     def _describe(self) -> "TableDescriptionTypeDef":
         with translated("DynamoDB"):
             return self._client.describe_table(TableName=self._table)["Table"]
-
-
-def _numbers(item: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value["N"]) for name, value in item.items() if name not in _KEY and "N" in value}
 
 
 def _lag(totals: Shard, swept_at: float, now: float) -> float:

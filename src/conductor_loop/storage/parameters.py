@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final
@@ -83,37 +82,32 @@ def live(
     def newest() -> Stored:
         if found.has_started:
             return later.newest()
-        return retry_throttled(first.newest, seconds(), Waiting(time.monotonic, time.sleep, SystemRandom().random))
+        return retry_throttled(first.newest, seconds(), time.monotonic, time.sleep, SystemRandom().random)
 
     found = Live(environment, newest, earlier.earlier, refused, time.monotonic)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How to wait, and to know how long that took."""
-
-    clock: Callable[[], float]  # seconds that never go back
-    wait: Callable[[float], None]  # for seconds
-    jitter: Callable[[], float]  # from 0 to 1
-
-
-def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) -> T:
+def retry_throttled[T](
+    read: Callable[[], T],
+    seconds: float,
+    clock: Callable[[], float],
+    wait: Callable[[float], None],
+    jitter: Callable[[], float],
+) -> T:
     """Read until SSM lets it happen: exponential backoff with full jitter, for at most so many seconds.
 
     All functions of an account share some 40 reads a second, and each one that starts makes one: of a thousand that
     start at once, the last has its configuration half a minute later. Raises Throttled.
     """
-    end, longest = waiting.clock() + seconds, _FIRST_BACKOFF_SECONDS
+    end, longest = clock() + seconds, _FIRST_BACKOFF_SECONDS
     while True:
         try:
             return read()
         except (ClientError, ConnectionError, HTTPClientError) as error:
-            backoff, longest = longest * waiting.jitter(), min(2 * longest, _LONGEST_BACKOFF_SECONDS)
-            is_late, answer = (
-                waiting.clock() + backoff > end,
-                error.response if isinstance(error, ClientError) else None,
-            )
+            backoff, longest = longest * jitter(), min(2 * longest, _LONGEST_BACKOFF_SECONDS)
+            answer = error.response if isinstance(error, ClientError) else None
+            is_late = clock() + backoff > end
             is_throttled = answer is not None and answer["Error"]["Code"] in _THROTTLED
             if is_late and is_throttled:
                 raise Throttled(str(error)) from error
@@ -121,4 +115,4 @@ def retry_throttled[T](read: Callable[[], T], seconds: float, waiting: Waiting) 
             if is_late or (is_ours and not is_throttled):  # no retry helps where a permission is missing
                 raise
             logger.info("the configuration is read again", extra={"seconds": backoff, "reason": str(error)})
-        waiting.wait(backoff)
+        wait(backoff)
