@@ -87,7 +87,7 @@ class World:
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
     )
     owners: Iterator[int] = field(default_factory=itertools.count)
-    turn_takes: float = 0.0  # seconds, until it is an intent's turn to run porch
+    slot_takes: float = 0.0  # seconds, until it is an intent's turn to run porch
 
     def __post_init__(self) -> None:
         self.queues.now = self.bucket.now = self.clock
@@ -111,14 +111,14 @@ class World:
             note=self.noted.append,
             trace=lambda _: None,
             clock=self.clock,
-            turn=self._turn,
+            slot=self._slot,
             jitter=lambda: 1.0,
             new_owner=lambda: f"owner-{next(self.owners)}",
             worker_id=7,
         )
 
-    def _turn(self, _: bool) -> AbstractContextManager[None]:
-        self.clock.wait(self.turn_takes)
+    def _slot(self, _: bool) -> AbstractContextManager[None]:
+        self.clock.wait(self.slot_takes)
         return nullcontext()
 
     @property

@@ -160,7 +160,7 @@ class MemoryQueues:
         del group
         self.waiting.append((self.now() + delay_seconds, message))
 
-    def hide(self, record: Mapping[str, Any], seconds: float) -> None:
+    def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None:
         raise NotImplementedError
 
 

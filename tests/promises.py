@@ -140,7 +140,7 @@ class Waiting:
     seconds: float
 
     def __enter__(self) -> None:
-        self.site.world.turn_takes = self.seconds
+        self.site.world.slot_takes = self.seconds
 
     def __exit__(self, *_: object) -> None:
-        self.site.world.turn_takes = 0.0
+        self.site.world.slot_takes = 0.0

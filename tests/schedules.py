@@ -169,7 +169,7 @@ class Schedule:
             note=lambda _: None,
             trace=lambda _: None,
             clock=worker.clock,
-            turn=lambda _: nullcontext(),
+            slot=lambda _: nullcontext(),
             jitter=self.dice.random,
             new_owner=self._owner,
             worker_id=7,

@@ -96,7 +96,7 @@ class Queues(Protocol):
     """The queues by priority; ``storage.queues.Queues`` says what each method does."""
 
     def send(self, message: Message, group: str, delay_seconds: float = 0) -> None: ...  # noqa: D102
-    def hide(self, record: Mapping[str, Any], seconds: float) -> None: ...  # noqa: D102
+    def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class App:
     note: Callable[[Counted], None]  # what is counted beside decisions and attempts
     trace: Callable[[Intent], None]  # called with each intent that is read, for the log lines that follow
     clock: Callable[[], float]  # epoch seconds
-    turn: Callable[[bool], AbstractContextManager[None]]  # to run porch: alone, or beside others
+    slot: Callable[[bool], AbstractContextManager[None]]  # to run porch: exclusive, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
     new_owner: Callable[[], str]  # a token that no other attempt has, ever
     worker_id: int  # of this execution environment

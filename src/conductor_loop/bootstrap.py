@@ -88,7 +88,7 @@ def build(
         note=note,
         trace=trace,
         clock=time.time,
-        turn=_slots.slot,
+        slot=_slots.slot,
         jitter=jitter,
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),

@@ -109,7 +109,7 @@ def _put_back(records: list[dict[str, Any]]) -> Batch:
     metrics.logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
     for record in records:
-        _hide(queues, record, _THROTTLED_SECONDS * bootstrap.jitter())
+        _extend_visibility(queues, record, _THROTTLED_SECONDS * bootstrap.jitter())
     return _again(records, [False] * len(records))
 
 
@@ -141,13 +141,13 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
         result = Deferred(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
     if not isinstance(result, Deferred):
         return True
-    _hide(app.queues, record, result.seconds)
+    _extend_visibility(app.queues, record, result.seconds)
     return False
 
 
-def _hide(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
+def _extend_visibility(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
     try:
-        queues.hide(record, seconds)
+        queues.extend_visibility(record, seconds)
     except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
         metrics.logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
 

@@ -324,7 +324,7 @@ class Play:
             note=lambda _: None,
             trace=lambda _: None,
             clock=lambda: self.now,
-            turn=lambda _: nullcontext(),
+            slot=lambda _: nullcontext(),
             jitter=lambda: 1.0,
             new_owner=self._owners(own),
             worker_id=7,

@@ -158,9 +158,9 @@ def test_who_waited_too_long_for_a_turn_has_claimed_nothing(world: World) -> Non
 
     def late(_: bool) -> Any:
         world.clock.wait(76)
-        return world.app.turn(False)
+        return world.app.slot(False)
 
-    app = replace(world.app, turn=late)
+    app = replace(world.app, slot=late)
     assert isinstance(admit.work(app, message, world.deadline), Deferred)
     assert (world.row(handoff).phase, world.row(handoff).attempt, world.porch.requests) == (Phase.QUEUED, 0, [])
 
@@ -177,16 +177,16 @@ def test_a_claim_that_took_so_long_that_porch_would_not_get_its_time_is_given_ba
     assert (world.row(handoff).attempt, world.porch.requests) == (0, [])
 
 
-def test_an_intent_whose_worker_died_runs_alone(world: World) -> None:
+def test_an_intent_whose_worker_died_runs_exclusively(world: World) -> None:
     handoff, asked = world.drop(), []
 
-    def turn(alone: bool) -> Any:
-        asked.append(alone)
-        return world.app.turn(alone)
+    def slot(exclusive: bool) -> Any:
+        asked.append(exclusive)
+        return world.app.slot(exclusive)
 
     _killed_before_deciding(world, handoff)
-    admit.answer(replace(world.app, turn=turn), handoff, world.deadline)
-    admit.answer(replace(world.app, turn=turn), world.drop("intent-other.json"), world.deadline)
+    admit.answer(replace(world.app, slot=slot), handoff, world.deadline)
+    admit.answer(replace(world.app, slot=slot), world.drop("intent-other.json"), world.deadline)
     assert asked == [False, True, False], "the first time it is not known yet"
 
 

@@ -86,7 +86,7 @@ class Unplanned(Enum):
     """Why no attempt is made now, although no other worker is in the way."""
 
     USED_UP = "every attempt has been made"
-    NOT_ALONE = "a worker of it has died, and may take others along: it runs alone in its process"
+    EXCLUSIVE = "a worker of it has died, and may take others along: it runs exclusively in its process"
     NO_TIME = "porch would not get its whole time in what is left of this invocation"
 
 
@@ -97,12 +97,12 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
         LeaseLost: this worker was too slow, and another one took over.
 
     """
-    for alone in (False, True):
-        with app.turn(alone):
-            claimed = claim(app, delivery, intent, alone=alone)
-            if claimed is not Unplanned.NOT_ALONE:
+    for exclusive in (False, True):
+        with app.slot(exclusive):
+            claimed = claim(app, delivery, intent, exclusive=exclusive)
+            if claimed is not Unplanned.EXCLUSIVE:
                 return _carry_on(app, delivery, intent, claimed)
-    raise AssertionError  # alone, it is
+    raise AssertionError  # the second one is exclusive
 
 
 def _carry_on(
@@ -146,10 +146,10 @@ def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Hando
         conflict = app.state.write(proposed)
         if conflict is None:
             return proposed
-        verdict = classify(conflict, order(proposed.handoff), now)
-        if not isinstance(verdict, Changed):
-            return verdict
-        row = verdict.row or row
+        meaning = classify(conflict, order(proposed.handoff), now)
+        if not isinstance(meaning, Changed):
+            return meaning
+        row = meaning.row or row
     return Busy(app.clock())
 
 
@@ -177,14 +177,14 @@ def _wanted_seconds(app: App, intent: Intent) -> float:
     return float(intent.timeout_seconds or app.config.processing_timeout_seconds)
 
 
-def claim(app: App, delivery: Delivery, intent: Intent, *, alone: bool) -> Attempt | Unplanned | Blocked:
+def claim(app: App, delivery: Delivery, intent: Intent, *, exclusive: bool) -> Attempt | Unplanned | Blocked:
     """Take the leases of the handoff and of its target for one attempt, or say what is in the way.
 
     Args:
         app: Its adapters.
         delivery: Of the handoff, which was read as the newest version of its name.
         intent: What it says.
-        alone: Whether no other attempt runs in this process.
+        exclusive: Whether no other attempt runs in this process.
 
     """
     attempts: list[Attempt] = []
@@ -195,8 +195,8 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, alone: bool) -> Attem
     def propose(now: float, row: Row, handoff: Handoff) -> Write | Unplanned | Blocked:
         if row.attempt > app.config.retry.attempts:
             return Unplanned.USED_UP
-        if _died(row) and not alone:
-            return Unplanned.NOT_ALONE
+        if _died(row) and not exclusive:
+            return Unplanned.EXCLUSIVE
         if now + least_seconds(app, delivery, intent, row.timeout_multiplier) > delivery.deadline:
             return Unplanned.NO_TIME
         handoff, target = newest(handoff), next(reads)()
@@ -428,10 +428,10 @@ def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> R
 
 def _make_way(app: App, attempt: Attempt, conflict: Conflict) -> Answer:
     """Apply what another worker has decided meanwhile; anything else is its business. Raises LeaseLost."""
-    verdict = classify(conflict, order(attempt.handoff), app.clock())
-    if not isinstance(verdict, Done):
+    meaning = classify(conflict, order(attempt.handoff), app.clock())
+    if not isinstance(meaning, Done):
         raise LeaseLost
-    return apply_outcome(app, known(attempt.handoff, verdict.row.order), verdict.outcome)
+    return apply_outcome(app, known(attempt.handoff, meaning.row.order), meaning.outcome)
 
 
 def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed) -> Answer | Deferred:

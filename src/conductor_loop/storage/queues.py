@@ -33,7 +33,7 @@ class Queues:
             DelaySeconds=math.ceil(min(delay_seconds, _LONGEST_DELAY_SECONDS)),
         )
 
-    def hide(self, record: Mapping[str, Any], seconds: float) -> None:
+    def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None:
         """Keep a received message back for a while; the rest is up to its batch's answer."""
         name = record["eventSourceARN"].rpartition(":")[2]
         url = next(url for url in self._urls.values() if url.endswith(f"/{name}"))
