@@ -74,10 +74,7 @@ class Workspace:
             self.kubeconfig.write_bytes(kubeconfig)
 
     def read(self, limits: Limits) -> dict[str, bytes]:
-        """Read everything below ``out/``: relative POSIX path to content, sorted.
-
-        Raises `Unusable` (PACKAGE_UNSAFE) for anything but a plain package, and for anything written beside ``out/``.
-        """
+        """Read all below ``out/``. Raises `Unusable` (PACKAGE_UNSAFE), also for anything written beside it."""
         try:
             self._check_surroundings()
             with open_directory("out", self.descriptor) as out:
