@@ -32,9 +32,9 @@ from conductor_loop import handlers, metrics
 from conductor_loop.intents import admit
 from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Package, Result, Run
-from conductor_loop.storage.bucket import Bucket
-from conductor_loop.storage.queues import Queues
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.bucket import S3Bucket
+from conductor_loop.storage.queues import SQSQueues
+from conductor_loop.storage.state import DynamoDBStateTable
 
 MOST_TIMES = 1.3
 ROUNDS, EACH = 15, 20
@@ -178,10 +178,10 @@ def _parts(one: Callable[[], None]) -> dict[str, float]:
     for client in clients():
         wrap("SDK", client, "_make_api_call")
     wrap("validation", admit, "validate")
-    wrap("state", StateTable, "write", "target")
-    wrap("bucket", Bucket, "read", "publish", "put_status", "archive", "remove")
+    wrap("state", DynamoDBStateTable, "write", "target")
+    wrap("bucket", S3Bucket, "read", "publish", "put_status", "archive", "remove")
     wrap("JSON and status", status, "succeeded", "encode")
-    wrap("queue", Queues, "send")
+    wrap("queue", SQSQueues, "send")
     wrap("logging and metrics", metrics, "emit")
     wrap("logging and metrics", metrics.logger(), "info")
     begun = time.process_time()

@@ -18,7 +18,7 @@ from bench.cpu import canned_porch
 from bench.function import BUCKET, REGION, TABLE, clients, environment, function, intent, invoke
 from bench.lines import Line, bounded, told
 from conductor_loop import handlers
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 
 LENGTHS = (0, 1_000, 10_000, 100_000)
 MOST_TIMES = 1.25  # of the CPU without history: what turns of moto differ by among themselves
@@ -125,7 +125,7 @@ def _prepared(world: World, length: int) -> Era:
     rows, objects = models.dynamodb_backends[_ACCOUNT][REGION].tables[table], s3_backends[_ACCOUNT]["aws"]
     for number in range(length):
         _settled(rows, objects, bucket, number)
-    state = StateTable(clients()[1], table, keep_seconds=3600, jitter=lambda: 0.0)
+    state = DynamoDBStateTable(clients()[1], table, keep_seconds=3600, jitter=lambda: 0.0)
     return Era(length, replace(app, state=state, run_porch=canned_porch()))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.lines import Line, bounded
-from conductor_loop.porch import Limits, Mode, Porch, Request
+from conductor_loop.porch import Limits, Mode, Porch, PorchRequest
 from conductor_loop.porch.process import Command, execute
 
 PORCH = Path(__file__).parents[1] / "layers/porch/bin/porch"
@@ -102,7 +102,7 @@ def start_up(intent: str, out: str) -> tuple[float, Cost]:
 def runner(root: Path, intent: str, out: str) -> float:
     """Compare our runner with a bare posix_spawn of the same program."""
     porch = Porch(str(PORCH), Mode.DIRECT, {}, root / "work")
-    request = Request(FILE, INTENT, 30.0)
+    request = PorchRequest(FILE, INTENT, 30.0)
     argv = (str(PORCH), "-intent", intent, "-out", out)
     command = Command(argv, root, {**ENVIRONMENT, "HOME": str(root)}, 30.0)
     whole = "the runner: workspace, process, package, report"

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from conductor_loop.audit.entries import Batch, Change, Shard, add, last_change
 from conductor_loop.audit.handler import Auditor
-from conductor_loop.audit.verify import Known, Verdict, read_status, verify
+from conductor_loop.audit.verify import Known, Verification, read_status, verify
 from tests.memory_state import MemoryState, Written
 
 type Records = list[dict[str, Any]]
@@ -79,7 +79,7 @@ class MemoryAudit:
         """Give the export's lines, in the order of its names."""
         return [line for name in sorted(self.exports) for line in self.exports[name]]
 
-    def verified(self, known: Known, lines: Sequence[str] | None = None) -> Verdict:
+    def verified(self, known: Known, lines: Sequence[str] | None = None) -> Verification:
         """Verify the log, or other lines, against this and what else is known."""
         return verify(self.lines if lines is None else lines, replace(known, shards=self.shards))
 

@@ -17,7 +17,7 @@ from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.model import Row
 from conductor_loop.intents.outcome import Answer
-from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
 from tests.memory import MemoryBucket, MemoryQueues
 from tests.memory_state import MemoryState
@@ -54,10 +54,10 @@ class ScriptedPorch:
     """A porch that does what its script says, one entry a run (the last one for ever); it counts its runs."""
 
     script: list[Cause | None] = field(default_factory=lambda: [None])
-    requests: list[Request] = field(default_factory=list)
+    requests: list[PorchRequest] = field(default_factory=list)
     on_run: Callable[[], None] = lambda: None
 
-    def __call__(self, request: Request) -> Result:
+    def __call__(self, request: PorchRequest) -> Result:
         self.requests.append(request)
         self.on_run()
         cause = self.script[min(len(self.requests), len(self.script)) - 1]

@@ -19,7 +19,7 @@ from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.model import Outcome, Phase, is_exact, order
 from conductor_loop.intents.reconcile import sweep, take_turn
-from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from tests.factories import BUCKET, component, intent
@@ -184,7 +184,7 @@ class Schedule:
         self.owners += 1
         return f"owner-{self.owners}"
 
-    def _porch(self, worker: Worker, request: Request) -> Result:
+    def _porch(self, worker: Worker, request: PorchRequest) -> Result:
         worker.effect()
         worker.package = {}
         drop = next(one for one in self.drops.values() if one.body == json.dumps(dict(request.document)).encode())

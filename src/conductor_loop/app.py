@@ -11,7 +11,7 @@ from conductor_loop.counting import Counted
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents.model import Conflict, Found, Last, Outcome, Row, Target, Write
-from conductor_loop.porch import Request, Result
+from conductor_loop.porch import PorchRequest, Result
 from conductor_loop.rates import Peek, Take
 
 
@@ -58,7 +58,7 @@ class Unsettled:
 
 
 class Bucket(Protocol):
-    """The handoff bucket; ``storage.bucket.Bucket`` says what each method does."""
+    """The handoff bucket; ``storage.bucket.S3Bucket`` says what each method does."""
 
     def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
     def older_versions(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
@@ -77,7 +77,7 @@ class Bucket(Protocol):
 
 
 class StateTable(Protocol):
-    """The state table; ``storage.state.StateTable`` says what each method does."""
+    """The state table; ``storage.state.DynamoDBStateTable`` says what each method does."""
 
     def write(self, write: Write) -> Conflict | None: ...  # noqa: D102
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None: ...  # noqa: D102
@@ -93,7 +93,7 @@ class StateTable(Protocol):
 
 
 class Queues(Protocol):
-    """The queues by priority; ``storage.queues.Queues`` says what each method does."""
+    """The queues by priority; ``storage.queues.SQSQueues`` says what each method does."""
 
     def send(self, message: Message, group: str, delay_seconds: float = 0) -> None: ...  # noqa: D102
     def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None: ...  # noqa: D102
@@ -120,7 +120,7 @@ class App:
     queues: Queues
     take: Take
     peek: Peek
-    run_porch: Callable[[Request], Result]
+    run_porch: Callable[[PorchRequest], Result]
     observe: Callable[[Measured], None]
     note: Callable[[Counted], None]  # what is counted beside decisions and attempts
     trace: Callable[[Intent], None]  # called with each intent that is read, for the log lines that follow

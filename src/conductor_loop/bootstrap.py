@@ -17,11 +17,11 @@ from conductor_loop.counting import Counted
 from conductor_loop.intent import Intent
 from conductor_loop.porch import PACKAGE, Credentials, Limits, Porch, Slots, sources
 from conductor_loop.storage import parameters
-from conductor_loop.storage.bucket import Bucket
-from conductor_loop.storage.queues import Queues
+from conductor_loop.storage.bucket import S3Bucket
+from conductor_loop.storage.queues import SQSQueues
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.sdk import MESSAGES, STARTING, WORKER, client, end_at, seconds_left
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 
 __all__ = ["build", "end_at", "jitter", "live", "queues"]
 
@@ -41,9 +41,9 @@ def jitter() -> float:
     return random.SystemRandom().random()
 
 
-def queues(config: Config) -> Queues:
+def queues(config: Config) -> SQSQueues:
     """Give the queues of a configuration."""
-    return Queues(client("sqs", MESSAGES), config.queues)
+    return SQSQueues(client("sqs", MESSAGES), config.queues)
 
 
 def build(
@@ -76,8 +76,8 @@ def build(
     limits = RateLimits(client("dynamodb"), config.state_table)
     return App(
         config=config,
-        bucket=Bucket(client("s3"), config.kms_key),
-        state=StateTable(
+        bucket=S3Bucket(client("s3"), config.kms_key),
+        state=DynamoDBStateTable(
             client("dynamodb"), config.state_table, config.cleanup_after_seconds, jitter, config.audit_seconds
         ),
         queues=queues(config),

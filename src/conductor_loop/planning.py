@@ -11,7 +11,7 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.admit import HIGH, high_rate, route
 from conductor_loop.intents.attempt import used_already
 from conductor_loop.intents.model import Target
-from conductor_loop.porch import NoDryRun, Package, PorchFailed, Request
+from conductor_loop.porch import NoDryRun, Package, PorchFailed, PorchRequest
 from conductor_loop.validation import validate
 
 _ANSWER_SECONDS = 5.0  # of the invocation, kept for the answer
@@ -82,10 +82,10 @@ def _priority(app: App, draft: Draft, intent: Intent) -> dict[str, str]:
     return {"asked": intent.priority, "granted": way.priority, "note": way.note.strip(" ()")}
 
 
-def _request(app: App, draft: Draft, intent: Intent, target: Target, deadline: float) -> Request:
+def _request(app: App, draft: Draft, intent: Intent, target: Target, deadline: float) -> PorchRequest:
     wanted = intent.timeout_seconds or app.config.processing_timeout_seconds
     left = deadline - app.clock() - _ANSWER_SECONDS
-    return Request(
+    return PorchRequest(
         file=draft.file,
         document=intent.document,
         timeout_seconds=min(wanted, app.config.porch_timeout_seconds, left),
@@ -95,7 +95,7 @@ def _request(app: App, draft: Draft, intent: Intent, target: Target, deadline: f
     )
 
 
-def _tried(app: App, request: Request) -> dict[str, Any]:
+def _tried(app: App, request: PorchRequest) -> dict[str, Any]:
     try:
         result = app.run_porch(request)
     except NoDryRun as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, Porch, PorchFailed, Request, Result
+from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, Porch, PorchFailed, PorchRequest, Result
 from conductor_loop.porch.process import Ended, Stop, execute
 from conductor_loop.porch.workspace import Workspace, workspace
 
@@ -73,7 +73,7 @@ class Subject:
 
     def run(self, mode: Mode = Mode.DIRECT, *previous: Any, **changes: object) -> Result:  # noqa: ANN401 - two types
         """Run it as the function does, on the intent with changes and its ``previous`` version and replicas."""
-        request = Request(_FILE, {**self.intent, **changes}, self.timeout_seconds, *previous)
+        request = PorchRequest(_FILE, {**self.intent, **changes}, self.timeout_seconds, *previous)
         return self._porch(mode).run(request)
 
     @contextmanager
@@ -84,7 +84,7 @@ class Subject:
         content = json.dumps(dict(self.intent), indent=2).encode() if content is None else content
         kubeconfig = self.kubeconfig.content if self.kubeconfig else None
         with workspace(self.work_root, _FILE, content, kubeconfig) as space:
-            request = Request(_FILE, {}, timeout_seconds or self.timeout_seconds)
+            request = PorchRequest(_FILE, {}, timeout_seconds or self.timeout_seconds)
             command = self._porch(Mode.DIRECT).command(request, space)
             yield execute(replace(command, directory=space.home) if is_elsewhere else command, self.limits), space
 
@@ -105,7 +105,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """The result for one rule. ``kept`` is None if it was not checked; ``what`` says why not, or what happened."""
 
     rule: Rule
@@ -123,7 +123,7 @@ class Finding:
         return f"BROKEN  {name} {self.what}. Rule: {self.rule.promise}. Next: {self.rule.next_step}."
 
 
-def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
+def check(subject: Subject, only: Collection[str] = ()) -> Iterator[CheckFinding]:
     """Check the rules, or only those of these names and those they rest on, and yield each finding at once."""
     rests_on = {"modes": "repeatable"}  # a rule, and the one without which it cannot be checked
     names = {*only, *_FIRST, *(rests_on.get(name) for name in only)}
@@ -133,16 +133,16 @@ def check(subject: Subject, only: Collection[str] = ()) -> Iterator[Finding]:
             continue
         obstacle = next((name for name in broken if name in _FIRST or name == rests_on.get(rule.name)), None)
         if obstacle:
-            yield Finding(rule, None, f"not checked while {obstacle!a} is broken")
+            yield CheckFinding(rule, None, f"not checked while {obstacle!a} is broken")
             continue
         try:
             rule.check(subject)
         except (Broken, PorchFailed) as failed:
             what = str(failed).rpartition("; ")[0] if isinstance(failed, PorchFailed) else ""
             broken.append(rule.name)
-            yield Finding(rule, kept=False, what=what or str(failed))
+            yield CheckFinding(rule, kept=False, what=what or str(failed))
         else:
-            yield Finding(rule, kept=True)
+            yield CheckFinding(rule, kept=True)
 
 
 def _check_first(rule: str, subject: Subject) -> None:

@@ -18,7 +18,7 @@ from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.model import Conflict, Outcome, Phase, State, Write, is_exact
 from conductor_loop.intents.reconcile import take_turn
-from conductor_loop.porch import Package, PorchFailed, Request, Result, Run
+from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
 from conductor_loop.retry import Policy
 from tests.explorer.actor import Actor, Call, Part, Task
@@ -408,7 +408,7 @@ class _Porch:
     def __init__(self, play: Play, actor: Actor) -> None:
         self._play, self._actor = play, actor
 
-    def run(self, request: Request) -> Result:
+    def run(self, request: PorchRequest) -> Result:
         drops = self._play.drops.values()
         drop = next(one for one in drops if one.body == json.dumps(dict(request.document)).encode())
         cause = drop.next_cause()

@@ -16,9 +16,9 @@ from moto.s3.models import FakeKey, s3_backends
 
 from conductor_loop.intent import Handoff
 from conductor_loop.storage import sdk
-from conductor_loop.storage.bucket import Bucket
+from conductor_loop.storage.bucket import S3Bucket
 from conductor_loop.storage.ratelimits import RateLimits
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.factories import BUCKET, World
 from tests.integration.streaming import Stream
 
@@ -56,7 +56,7 @@ def send(event_name: str, request: Any, **_: Any) -> AWSResponse | None:
     return response
 
 
-class MotoBucket(Bucket):
+class MotoBucket(S3Bucket):
     """The real adapter on moto, and a hand to drop and look with."""
 
     def __init__(self, client: Any, key: str = "") -> None:
@@ -159,7 +159,7 @@ def stream(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Strea
 def world(aws: boto3.session.Session) -> World:
     return World(
         bucket=MotoBucket(conditional(aws.client("s3"))),
-        state=StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0),
+        state=DynamoDBStateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0),
         buckets=RateLimits(aws.client("dynamodb"), TABLE),
     )
 

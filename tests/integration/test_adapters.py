@@ -12,7 +12,7 @@ from conductor_loop.errors import Gone, Illegible, NumberTaken
 from conductor_loop.intent import Priority
 from conductor_loop.intents import admit
 from conductor_loop.rates import Rate
-from conductor_loop.storage.queues import Queues
+from conductor_loop.storage.queues import SQSQueues
 from tests.factories import BUCKET, World, intent
 from tests.writes import HANDOFF, NOW
 
@@ -245,7 +245,7 @@ def test_a_listing_that_goes_on_within_a_name_knows_that_its_owner_has_removed_i
 def test_a_message_is_received_after_its_delay(aws: boto3.session.Session) -> None:
     client = aws.client("sqs")
     url = client.create_queue(QueueName="normal")["QueueUrl"]
-    queues = Queues(client, {Priority.NORMAL: url})
+    queues = SQSQueues(client, {Priority.NORMAL: url})
     queues.send(Message(HANDOFF), "group", delay_seconds=600)
     queues.send(Message(replace(HANDOFF, key="intent-b.json")), "group")
     received = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]

@@ -22,7 +22,7 @@ from conductor_loop.storage import listing, sdk
 from conductor_loop.storage.listing import Listing, Wanted
 from conductor_loop.storage.measures import Counters, QueueDepths, StateMeasures
 from conductor_loop.storage.ratelimits import RateLimits
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from conductor_loop.sweeper import ObjectCounts
 from conductor_loop.tokens import Scope, mint
 from tests.factories import BUCKET, intent
@@ -43,8 +43,8 @@ def table(aws: boto3.session.Session) -> Any:
 
 
 @pytest.fixture
-def state(table: Any) -> StateTable:
-    return StateTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
+def state(table: Any) -> DynamoDBStateTable:
+    return DynamoDBStateTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
 
 
 def handoff(number: int, day: str = "2027-01-15") -> Handoff:
@@ -109,7 +109,7 @@ class TestRateLimits:
 
 
 class TestListing:
-    def test_intents_are_listed_newest_first_over_days_and_pages(self, table: Any, state: StateTable) -> None:
+    def test_intents_are_listed_newest_first_over_days_and_pages(self, table: Any, state: DynamoDBStateTable) -> None:
         for number, day in enumerate(["2027-01-12", "2027-01-14", "2027-01-14", "2027-01-15"]):
             state.write(waits(handoff(number, day)))
         found, position = [], None
@@ -120,7 +120,7 @@ class TestListing:
                 break
         assert found == ["intent-3.json", "intent-2.json", "intent-1.json", "intent-0.json"]
 
-    def test_filters_are_applied_to_the_rows(self, table: Any, state: StateTable) -> None:
+    def test_filters_are_applied_to_the_rows(self, table: Any, state: DynamoDBStateTable) -> None:
         state.write(waits(handoff(1)))
         claim = claims(handoff(2))
         state.write(replace(claim, after=replace(claim.after, priority="high")))
@@ -129,7 +129,7 @@ class TestListing:
         assert (one.name, one.attempts, one.priority, one.namespace) == ("intent-2.json", 1, "high", "ns")
 
     def test_rows_that_dynamodb_leaves_out_of_an_answer_are_read_next(
-        self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch
+        self, table: Any, state: DynamoDBStateTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for number in (1, 2, 3):
             state.write(waits(handoff(number)))
@@ -145,7 +145,7 @@ class TestListing:
         assert [intent.name for intent in page.intents] == ["intent-3.json", "intent-2.json", "intent-1.json"]
 
     def test_a_page_has_a_price_and_the_next_goes_on_behind_it(
-        self, table: Any, state: StateTable, monkeypatch: pytest.MonkeyPatch
+        self, table: Any, state: DynamoDBStateTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(listing, "_MAX_QUERIES", 3)
         state.write(waits(handoff(1, "2027-01-10")))
@@ -155,7 +155,7 @@ class TestListing:
         second = intents.page(Wanted(10, position=first.position), NOW)
         assert [one.name for one in second.intents] == ["intent-1.json"]
 
-    def test_a_name_as_long_as_s3_takes_is_listed(self, table: Any, state: StateTable) -> None:
+    def test_a_name_as_long_as_s3_takes_is_listed(self, table: Any, state: DynamoDBStateTable) -> None:
         long = replace(handoff(1), key=f"intent-{'a' * 1012}.json")
         state.write(waits(long))
         (row,) = (item for item in table.scan(TableName=TABLE)["Items"] if item["pk"]["S"].startswith("intent#"))
@@ -163,7 +163,9 @@ class TestListing:
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10), NOW).intents
         assert one.name == long.key
 
-    def test_a_row_that_makes_no_sense_keeps_nobody_from_the_others(self, table: Any, state: StateTable) -> None:
+    def test_a_row_that_makes_no_sense_keeps_nobody_from_the_others(
+        self, table: Any, state: DynamoDBStateTable
+    ) -> None:
         for number in (1, 2):
             state.write(waits(handoff(number)))
         row = {"pk": {"S": "intent#intent-1.json"}, "sk": {"S": "v1"}}
@@ -173,7 +175,7 @@ class TestListing:
         page = Listing(table, TABLE, 86_400).page(Wanted(10), NOW)
         assert [one.name for one in page.intents] == ["intent-2.json", "intent-1.json"]
 
-    def test_the_newest_version_of_a_name_is_found_with_its_status(self, table: Any, state: StateTable) -> None:
+    def test_the_newest_version_of_a_name_is_found_with_its_status(self, table: Any, state: DynamoDBStateTable) -> None:
         older, newer = handoff(1), replace(handoff(1), version_id="a", event_time="2027-01-15T00:00:09.000Z")
         state.write(concludes(newer, outcome=OUTCOME))
         state.write(waits(older))

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
-from conductor_loop.porch import Package, Request, Run
+from conductor_loop.porch import Package, PorchRequest, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
 from tests.writes import instead, is_decision
@@ -32,7 +32,7 @@ def answered(world: World, file: str = "intent-a.json", **fields: object) -> Non
     admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
-def named_alike(request: Request) -> Made:
+def named_alike(request: PorchRequest) -> Made:
     """Make packages of one name."""
     mark = f"replicas: {request.document['replicas']}\n".encode()
     files = {"Kptfile": mark} | ({"extra.yaml": b"extra\n"} if request.document["replicas"] == 1 else {})
@@ -160,7 +160,7 @@ def _die(*_: object) -> Never:
 
 @pytest.mark.long
 def test_what_a_porch_wrote_moves_no_cursor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hostile(_: object, request: Request) -> Made:
+    def hostile(_: object, request: PorchRequest) -> Made:
         del request
         files = {"Kptfile": b"a\x1b[2Jb\n\ttab\n", "binary": b"\xff\xfe"}
         return Made(Package("x", files), Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1))

@@ -15,7 +15,7 @@ from conductor_loop import planning
 from conductor_loop.cli import main
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
-from conductor_loop.porch import Delivered, NoDryRun, Package, Request, Run
+from conductor_loop.porch import Delivered, NoDryRun, Package, PorchRequest, Run
 from conductor_loop.porch import Result as Made
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
@@ -173,7 +173,7 @@ def test_what_the_cluster_has_goes_before_what_the_table_has(
 def test_a_porch_without_a_dry_run_leaves_the_package_unknown(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Any, request: Request) -> Made:
+    def refuse(_: Any, request: PorchRequest) -> Made:
         raise NoDryRun(Cause.PORCH_FAILED, NOTHING, f"no dry run of {request.file}")
 
     monkeypatch.setattr(type(world.porch), "__call__", refuse)

@@ -15,7 +15,7 @@ from conductor_loop.intents import admit
 from conductor_loop.intents.model import Target
 from conductor_loop.porch import Delivered, Package, Run
 from conductor_loop.porch import Result as Made
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 
@@ -27,7 +27,7 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     monkeypatch.setattr(config, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
-        "StateTable": TABLE,
+        "DynamoDBStateTable": TABLE,
         "ConfigParameter": "/stack/config",
         "ConductorFunction": "conductor",
     }
@@ -145,15 +145,15 @@ def test_one_that_is_applied_while_undo_looks_is_not_undone_unseen(
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
     world.drop("intent-c.json", intent(replicas=9))
-    look = StateTable.target
+    look = DynamoDBStateTable.target
 
-    def looked(state: StateTable, name: str) -> Target:
+    def looked(state: DynamoDBStateTable, name: str) -> Target:
         found = look(state, name)
-        monkeypatch.setattr(StateTable, "target", look)
+        monkeypatch.setattr(DynamoDBStateTable, "target", look)
         work(world)  # just after: the root is empty by now
         return found
 
-    monkeypatch.setattr(StateTable, "target", looked)
+    monkeypatch.setattr(DynamoDBStateTable, "target", looked)
     assert run("intent-b.json").exit_code == 1
     assert "intent-undo-b.json" not in world.listing()
 

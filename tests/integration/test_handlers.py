@@ -27,7 +27,7 @@ from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.storage import sdk
-from conductor_loop.storage.queues import Queues
+from conductor_loop.storage.queues import SQSQueues
 from dev import cost
 from tests.factories import BUCKET, World, intent
 from tests.unit.test_template import RESOURCES
@@ -329,7 +329,7 @@ def test_a_message_that_fails_is_hidden_longer_each_time(
     (record,) = queue.receive()
     record["attributes"]["ApproximateReceiveCount"] = received
     hidden: list[float] = []
-    monkeypatch.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
+    monkeypatch.setattr(SQSQueues, "hide", lambda _, __, seconds: hidden.append(seconds))
     assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert least <= hidden[0] <= most
 
@@ -367,7 +367,7 @@ def test_a_batch_that_starts_while_its_configuration_is_throttled_is_delivered_a
     failures = [{"itemIdentifier": record["messageId"]} for record in records]
     hidden: list[float] = []
     with throttled(aws, monkeypatch) as reads, monkeypatch.context() as receiving:
-        receiving.setattr(Queues, "hide", lambda _, __, seconds: hidden.append(seconds))
+        receiving.setattr(SQSQueues, "hide", lambda _, __, seconds: hidden.append(seconds))
         assert invoke(*records) == {"batchItemFailures": failures}, "no error, which would hide them for much longer"
     assert len(hidden) == len(records) == 3
     assert all(0 <= seconds <= 30 for seconds in hidden)

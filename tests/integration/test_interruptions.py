@@ -18,7 +18,7 @@ from moto.s3.models import s3_backends
 from conductor_loop.errors import LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Outcome
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE, MotoBucket
 from tests.integration.interrupting import FAULTS, Fault, Interrupter, Killed
@@ -107,7 +107,7 @@ def world(aws: boto3.session.Session, interrupter: Interrupter, monkeypatch: pyt
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
     config = Config(retries={"mode": "standard", "total_max_attempts": 4})
     s3, table = (interrupter.watch(aws.client(name, config=config)) for name in ("s3", "dynamodb"))
-    state = StateTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
+    state = DynamoDBStateTable(table, TABLE, keep_seconds=3600, jitter=lambda: 0.0)
     return World(bucket=MotoBucket(s3), state=state)
 
 

@@ -9,7 +9,7 @@ import pytest
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
 from conductor_loop.planning import Draft, plan
-from conductor_loop.porch import Delivered, NoDryRun, Package, Request, Result, Run
+from conductor_loop.porch import Delivered, NoDryRun, Package, PorchRequest, Result, Run
 from conductor_loop.rates import Rate
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
@@ -114,7 +114,7 @@ def test_what_porch_fails_for_is_named(parts: World, cause: Cause, code: str, *,
 
 
 def answering(answer: Result | Exception) -> Any:
-    def run(_: Any, request: Request) -> Result:
+    def run(_: Any, request: PorchRequest) -> Result:
         del request
         if isinstance(answer, Exception):
             raise answer

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop.errors import Illegible
-from conductor_loop.storage.bucket import Bucket
+from conductor_loop.storage.bucket import S3Bucket
 from tests.factories import BUCKET, World
 from tests.integration.conftest import MotoBucket, conditional
 from tests.writes import HANDOFF, of
@@ -39,7 +39,7 @@ def test_an_input_under_a_kms_key_that_is_not_for_us_is_illegible(aws: boto3.ses
         stub.add_client_error("get_object", "AccessDenied", said, 403)
         stub.add_response("list_object_versions", {"Versions": [{"Key": HANDOFF.key, "VersionId": "v1"}]})
         with pytest.raises(Illegible):
-            Bucket(client).read(HANDOFF, 10)
+            S3Bucket(client).read(HANDOFF, 10)
 
 
 LIVE = "live/ns/name/kustomization.yaml"

@@ -36,5 +36,5 @@ def test_an_input_too_large_for_one_copy_is_copied_all_the_same(monkeypatch: pyt
     version = client.put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"old")["VersionId"]
     client.put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"new")
     monkeypatch.setattr(s3, "_COPY_LIMIT", 1)
-    s3.Bucket(client).archive(Handoff(BUCKET, "intent-a.json", version, size=3), "failed/intent-a.json")
+    s3.S3Bucket(client).archive(Handoff(BUCKET, "intent-a.json", version, size=3), "failed/intent-a.json")
     assert client.get_object(Bucket=BUCKET, Key="failed/intent-a.json")["Body"].read() == b"old"

@@ -12,7 +12,7 @@ import pytest
 
 from conductor_loop import app
 from conductor_loop.audit.entries import change
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.explorer.play import Play, Step
 from tests.explorer.scenes import SCENES
 from tests.explorer.search import check_ending
@@ -56,7 +56,7 @@ def bound(aws: boto3.session.Session, stream: Stream, monkeypatch: pytest.Monkey
             return datetime.fromtimestamp(world.now + next(ticks) / 1e6, UTC).replace(tzinfo=None)
 
         monkeypatch.setattr("moto.s3.models.utcnow", utcnow)
-        table = StateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
+        table = DynamoDBStateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
         world.bucket = TwinBucket(world.bucket, MotoBucket(conditional(aws.client("s3"))))
         world.state = Twin(world.state, table, app.StateTable)
         world.stream = stream

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, Request, Result, workspace
+from conductor_loop.porch import Limits, Mode, Porch, PorchFailed, PorchRequest, Result, workspace
 from conductor_loop.porch.process import Process, processes
 
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
@@ -67,7 +67,7 @@ class Bench:
 
     def run(self, path: str, file: str = "intent-a.json") -> Result:
         try:
-            return self.porch(path).run(Request(file, self.document, self.timeout_seconds, *self.previous))
+            return self.porch(path).run(PorchRequest(file, self.document, self.timeout_seconds, *self.previous))
         finally:
             assert not any(self.root.glob("[!a]*"))  # at-start stays
 

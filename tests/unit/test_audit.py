@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor_loop.audit.entries import Change, Entry, Shard, last_change, link, read
-from conductor_loop.audit.verify import Finding, Known, Verdict, verify
+from conductor_loop.audit.verify import AuditFinding, Known, Verification, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
@@ -66,7 +66,7 @@ class Trail:
     def lines(self) -> list[str]:
         return [entry.text for entry in self.entries]
 
-    def verified(self, lines: Sequence[str], **changes: Any) -> Verdict:
+    def verified(self, lines: Sequence[str], **changes: Any) -> Verification:
         return verify(lines, replace(self.known, **changes))
 
 
@@ -85,14 +85,14 @@ def place(entry: Entry) -> tuple[str, int]:
     return entry.chain, entry.seq
 
 
-def named(verdict: Verdict) -> set[tuple[str, int]]:
+def named(verdict: Verification) -> set[tuple[str, int]]:
     return {(finding.chain, finding.seq) for finding in verdict.findings}
 
 
 @given(trails)
 def test_an_untouched_trail_is_whole_however_often_its_lines_are_published(trail: Trail) -> None:
     for lines in (trail.lines, trail.lines * 2, [line for line in trail.lines for _ in (1, 2)]):
-        assert trail.verified(lines) == Verdict(chains=len(trail.rows), entries=len(trail.entries))
+        assert trail.verified(lines) == Verification(chains=len(trail.rows), entries=len(trail.entries))
 
 
 @given(trails, st.data())
@@ -112,7 +112,7 @@ def test_any_byte_that_is_changed_is_found_and_the_handoff_and_position_are_name
 def test_any_entry_that_is_dropped_is_found_and_named_and_no_other_is(trail: Trail, data: st.DataObject) -> None:
     picked = data.draw(st.sampled_from(trail.entries))
     (finding,) = trail.verified([entry.text for entry in trail.entries if entry is not picked]).findings
-    assert finding == Finding(*place(picked), "is missing")
+    assert finding == AuditFinding(*place(picked), "is missing")
 
 
 @given(trails, st.data())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Limits, Request
+from conductor_loop.porch import Limits, PorchRequest
 from conductor_loop.porch.process import processes
 
 from .porches import GOOD, INTENT, Bench, contained
@@ -173,9 +173,9 @@ def test_a_run_does_not_end_what_another_run_started(bench: Bench) -> None:
     worker = bench.program("echo > $aside/ready; cat $aside/go > $1/Kptfile")
     slow = f"setsid {worker} $4 & wait; echo 'Package successfully created: p'"
     with ThreadPoolExecutor() as threads:
-        running = threads.submit(bench.porch(bench.program(slow)).run, Request("intent-a.json", INTENT, 20.0))
+        running = threads.submit(bench.porch(bench.program(slow)).run, PorchRequest("intent-a.json", INTENT, 20.0))
         (bench.aside / "ready").read_text()
-        quick = bench.porch(bench.program(GOOD)).run(Request("intent-b.json", INTENT, 20.0))
+        quick = bench.porch(bench.program(GOOD)).run(PorchRequest("intent-b.json", INTENT, 20.0))
         (bench.aside / "go").write_text("unharmed")
         assert running.result().package.files == {"Kptfile": b"unharmed"}
         assert quick.package.name == "cnf-simulator-v1.0.0"
@@ -183,7 +183,7 @@ def test_a_run_does_not_end_what_another_run_started(bench: Bench) -> None:
 
 def test_concurrent_runs_each_get_their_own_package(bench: Bench) -> None:
     porch = bench.porch(bench.program("setsid sleep 60 & cp $2 $4; echo 'Package successfully created: p'"))
-    requests = [Request(f"intent-{n}.json", INTENT | {"replicas": n}, 20.0) for n in range(8)]
+    requests = [PorchRequest(f"intent-{n}.json", INTENT | {"replicas": n}, 20.0) for n in range(8)]
     with ThreadPoolExecutor(8) as threads:
         results = list(threads.map(porch.run, requests))
     assert [list(result.package.files) for result in results] == [[request.file] for request in requests]

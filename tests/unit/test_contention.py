@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.contention import Contended, TransactionCanceled
 from tests.writes import claims, ends, of
 
@@ -14,7 +14,7 @@ _INTENTS = 640
 def test_decisions_of_unrelated_intents_do_not_run_out_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     client, given_up = Contended(), Counter[str]()
     monkeypatch.setattr("conductor_loop.storage.state.time.sleep", client.sleep)
-    table = StateTable(client, "state", keep_seconds=3600, jitter=client.dice.random)  # type: ignore[arg-type]
+    table = DynamoDBStateTable(client, "state", keep_seconds=3600, jitter=client.dice.random)  # type: ignore[arg-type]
 
     def decide(number: int) -> None:
         handoff = of(key=f"intent-{number}.json", version_id=f"v{number}")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from conductor_loop import bootstrap
-from conductor_loop.porch import Request, workspace
+from conductor_loop.porch import PorchRequest, workspace
 from conductor_loop.porch.process import processes
 
 from .porches import GOOD, INTENT, Bench, contained
 
-REQUEST = Request("intent-a.json", INTENT, 20.0)
+REQUEST = PorchRequest("intent-a.json", INTENT, 20.0)
 LITTER = "mkdir -p $aside/a/b; echo x > $aside/a/b/c; ln -s / $aside/a/link; echo x > $aside/d; chmod 0 $aside/a/b"
 HIDDEN = "unset PWD OLDPWD; echo $$ >> $aside/pids; exec sleep 60"  # without what a shell sets itself
 LEAVES_ALL_MARKS = "setsid env -i $sleeper & while [ ! -s $aside/pids ]; do sleep 0.01; done"
@@ -84,7 +84,7 @@ def test_while_another_run_is_live_nothing_is_removed(bench: Bench) -> None:
     with ThreadPoolExecutor() as threads:
         running = threads.submit(bench.porch(bench.program(slow)).run, REQUEST)
         (bench.aside / "up").read_text()
-        bench.porch(bench.program(GOOD)).run(Request("intent-b.json", INTENT, 20.0))
+        bench.porch(bench.program(GOOD)).run(PorchRequest("intent-b.json", INTENT, 20.0))
         (bench.aside / "go").write_text("")
         assert running.result().package.files["d"] == b"x\n"
     assert "a" not in files(bench)

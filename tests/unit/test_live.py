@@ -9,7 +9,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intents.model import order
-from conductor_loop.porch import Package, Request, Result
+from conductor_loop.porch import Package, PorchRequest, Result
 from tests.factories import BUCKET, component
 from tests.promises import Site, die
 
@@ -45,7 +45,7 @@ def with_files(site: Site, files: dict[str, bytes]) -> None:
     """Have porch write these files."""
     porch: Any = site.world.porch
 
-    def run(request: Request) -> Result:
+    def run(request: PorchRequest) -> Result:
         return Result(Package("own-v1.0.0", files), porch(request).run)
 
     site.world.porch = run  # type: ignore[assignment]

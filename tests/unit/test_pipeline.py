@@ -10,7 +10,7 @@ from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.outcome import Answer
-from conductor_loop.porch import Request, Result
+from conductor_loop.porch import PorchRequest, Result
 from conductor_loop.retry import Policy
 from tests.factories import BUCKET, World, intent
 from tests.memory import MemoryBucket
@@ -248,7 +248,7 @@ def test_a_worker_whose_target_was_taken_leaves_the_package_of_the_other_intent_
 
 
 def test_a_porch_that_gives_each_package_the_same_name_replaces_none(world: World) -> None:
-    def named(request: Request) -> Result:
+    def named(request: PorchRequest) -> Result:
         made = world.porch(request)
         return replace(made, package=replace(made.package, name="newest"))
 
@@ -296,7 +296,7 @@ def test_where_a_target_is_lost_no_file_lands_in_a_package_of_before(world: Worl
     state: Any = world.state
     state.targets.clear()
 
-    def with_a_note(request: Request) -> Result:
+    def with_a_note(request: PorchRequest) -> Result:
         made = world.porch(request)
         return replace(made, package=replace(made.package, files={**made.package.files, "note.yaml": b"mine"}))
 

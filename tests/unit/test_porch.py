@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, NoDryRun, Porch, PorchFailed, Request
+from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, NoDryRun, Porch, PorchFailed, PorchRequest
 
 from .porches import GOOD, INTENT, LIMITED, Bench
 
@@ -60,7 +60,7 @@ def test_a_dry_run_comes_first_among_the_arguments_of_a_porch_whose_help_names_i
     program = bench.program(
         "echo \"$*\" >> $aside/calls; [ $1 = -help ] && echo 'usage: -dry-run' && exit; shift; " + GOOD
     )
-    result = Porch(program, work_root=bench.root).run(Request("intent-a.json", INTENT, 20, dry_run=True))
+    result = Porch(program, work_root=bench.root).run(PorchRequest("intent-a.json", INTENT, 20, dry_run=True))
     assert result.package.name == "cnf-simulator-v1.0.0"
     helped, made = (bench.aside / "calls").read_text().splitlines()
     assert (helped, made.split()[:2]) == ("-help", ["-dry-run", "-intent"])
@@ -71,13 +71,13 @@ def test_a_porch_that_knows_no_dry_run_is_given_neither_intent_nor_kubeconfig(be
     given = Kubeconfig(b"apiVersion: v1", frozenset())
     porch = Porch(program, work_root=bench.root, credentials=Credentials(lambda: given, lambda found: found))
     with pytest.raises(NoDryRun, match="knows no dry run"):
-        porch.run(Request("intent-a.json", INTENT, 20, dry_run=True))
+        porch.run(PorchRequest("intent-a.json", INTENT, 20, dry_run=True))
     assert (bench.aside / "calls").read_text() == "-help\n"
 
 
 def test_a_porch_that_is_missing_fails_a_dry_run_as_it_fails_any_other(bench: Bench) -> None:
     with pytest.raises(PorchFailed) as failed:
-        Porch("/nowhere/porch", work_root=bench.root).run(Request("intent-a.json", INTENT, 20, dry_run=True))
+        Porch("/nowhere/porch", work_root=bench.root).run(PorchRequest("intent-a.json", INTENT, 20, dry_run=True))
     assert failed.value.cause is Cause.PORCH_NOT_FOUND
 
 
@@ -116,7 +116,7 @@ def test_the_configuration_cannot_change_what_is_fixed(bench: Bench) -> None:
 def test_the_deadline_of_a_run_is_never_after_the_end_of_its_lease(bench: Bench) -> None:
     program = bench.program(f'echo "$PORCH_DEADLINE $PORCH_DELIVERY" > $aside/seen; {GOOD}')
     porch = Porch(path=program, work_root=bench.root, delivery="scale")
-    porch.run(Request("intent-a.json", dict(INTENT), 20.0, not_after=12.5))
+    porch.run(PorchRequest("intent-a.json", dict(INTENT), 20.0, not_after=12.5))
     assert (bench.aside / "seen").read_text() == "12.500 scale\n"
 
 

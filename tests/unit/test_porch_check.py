@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from conductor_loop.cli import main
 from conductor_loop.porch import Limits
-from conductor_loop.porch_check import RULES, Finding, Subject, check
+from conductor_loop.porch_check import RULES, CheckFinding, Subject, check
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "layers/porch/bin/porch"
@@ -81,7 +81,7 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     assert not any((tmp_path / "work").iterdir())
 
 
-def broken(findings: Iterator[Finding]) -> list[tuple[str, str]]:
+def broken(findings: Iterator[CheckFinding]) -> list[tuple[str, str]]:
     return [(finding.rule.name, finding.what) for finding in findings if finding.kept is False]
 
 

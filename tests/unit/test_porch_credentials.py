@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause, NoCredentials
-from conductor_loop.porch import Credentials, Kubeconfig, Limits, Mode, Porch, PorchFailed, Request, Result, with_token
+from conductor_loop.porch import (
+    Credentials,
+    Kubeconfig,
+    Limits,
+    Mode,
+    Porch,
+    PorchFailed,
+    PorchRequest,
+    Result,
+    with_token,
+)
 
 from .porches import GOOD, INTENT, Bench
 
@@ -27,7 +37,7 @@ def porch(bench: Bench, text: str, *, mode: Mode = Mode.DIRECT, given: Kubeconfi
 
 
 def run(porch: Porch, timeout_seconds: float = 20.0) -> Result:
-    return porch.run(Request("intent-a.json", INTENT, timeout_seconds))
+    return porch.run(PorchRequest("intent-a.json", INTENT, timeout_seconds))
 
 
 def failure(porch: Porch, timeout_seconds: float = 20.0) -> PorchFailed:

@@ -8,7 +8,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.porch import Delivered, Mode
-from conductor_loop.porch.report import Revision, delivered, parse_text
+from conductor_loop.porch.report import PackageRevision, delivered, parse_text
 from tests.unit.porches import INTENT, Bench
 
 DIRECT = """\
@@ -45,7 +45,7 @@ def test_both_modes_say_the_same() -> None:
 
 
 def test_a_package_revision_is_read_in_both_modes() -> None:
-    revision = Revision("default", "edge-1.a.b", "Proposed")
+    revision = PackageRevision("default", "edge-1.a.b", "Proposed")
     said = DIRECT.replace("scale", "repository") + "Package revision: default/edge-1.a.b (Proposed)\n"
     assert delivered(parse_text(said), "").revision == revision
     assert delivered(REPORT | {"package_revision": REVISION}, "").revision == revision

@@ -34,13 +34,13 @@ def refuse(*numbers):
     assert libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 from pathlib import Path
-from conductor_loop.porch import Limits, Porch, PorchFailed, Request
+from conductor_loop.porch import Limits, Porch, PorchFailed, PorchRequest
 
 refuse(*map(int, sys.argv[3:]))
 porch = Porch(sys.argv[1], work_root=Path(sys.argv[2]), limits=Limits(grace_seconds=0.2))
-print(porch.run(Request("intent-a.json", {}, 20.0)).package.name)
+print(porch.run(PorchRequest("intent-a.json", {}, 20.0)).package.name)
 try:
-    porch.run(Request("intent-hang.json", {}, 0.2))
+    porch.run(PorchRequest("intent-hang.json", {}, 0.2))
 except PorchFailed as failed:
     print(failed.cause)
 """
@@ -67,7 +67,7 @@ def test_in_a_sandbox_that_refuses_prlimit_runs_still_end_completely(bench: Benc
 _UNPRIVILEGED = """
 import ctypes, os, sys
 from pathlib import Path
-from conductor_loop.porch import Limits, Porch, Request, process
+from conductor_loop.porch import Limits, Porch, PorchRequest, process
 
 if sys.argv[3] == "bare":
     process.harden_process = lambda: None
@@ -77,7 +77,7 @@ if os.geteuid() == 0 and sys.argv[3] != "refused":
     os.setresuid(65534, 65534, 65534)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as after any exec
 os.environ["SET_LATER"] = "1"
-print(Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(Request("intent-a.json", {}, 20.0)).run.stdout, end="")
+print(Porch(sys.argv[1], work_root=Path(sys.argv[2])).run(PorchRequest("intent-a.json", {}, 20.0)).run.stdout, end="")
 libc = ctypes.CDLL(None)
 libc.getenv.restype = ctypes.c_char_p
 print(os.environ["AWS_SECRET_ACCESS_KEY"], libc.getenv(b"AWS_SECRET_ACCESS_KEY").decode())

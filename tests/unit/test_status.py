@@ -9,7 +9,7 @@ from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.porch import Delivered, Mode, PorchFailed, Run
-from conductor_loop.porch.report import Revision
+from conductor_loop.porch.report import PackageRevision
 from tests.factories import INTENT, World
 
 CONFIG = replace(World().config, mode=Mode.DIRECT, porch_path="/p")
@@ -21,7 +21,7 @@ PUBLISHED = status.Published("cnf-simulator-v1.0.0", "packages/x/", ("Kptfile",)
 
 
 CREATED = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 replicas"
-REVISION = Revision("default", "edge-1.a.b", "Proposed")
+REVISION = PackageRevision("default", "edge-1.a.b", "Proposed")
 
 
 def test_a_success_is_told_as_the_specification_does() -> None:

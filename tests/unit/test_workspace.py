@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import PorchFailed, Request
+from conductor_loop.porch import PorchFailed, PorchRequest
 from conductor_loop.porch.workspace import workspace
 
 from .porches import GOOD, INTENT, Bench, contained
@@ -50,7 +50,7 @@ def test_leftovers_of_a_dead_process_are_removed(bench: Bench) -> None:
 
 def test_the_directory_of_a_live_run_is_left_alone(bench: Bench) -> None:
     with _other_process(bench) as process, workspace(bench.root, "intent-b.json", b"{}") as ours:
-        bench.porch(bench.program(GOOD)).run(Request("intent-a.json", INTENT, 20.0))
+        bench.porch(bench.program(GOOD)).run(PorchRequest("intent-a.json", INTENT, 20.0))
         assert ours.intent.read_bytes() == b"{}"
         assert len(list(bench.root.iterdir())) == 2
         process.communicate(b"\n")
@@ -60,7 +60,7 @@ def test_other_entries_of_the_root_are_left_alone(bench: Bench) -> None:
     bench.root.mkdir(mode=0o700)
     (bench.root / "notes").mkdir()
     (bench.root / "run-link").symlink_to(bench.root / "notes")
-    bench.porch(bench.program(GOOD)).run(Request("intent-a.json", INTENT, 20.0))
+    bench.porch(bench.program(GOOD)).run(PorchRequest("intent-a.json", INTENT, 20.0))
     assert sorted(path.name for path in bench.root.iterdir()) == ["notes", "run-link"]
     (bench.root / "run-link").unlink()
     (bench.root / "notes").rmdir()
@@ -72,7 +72,7 @@ def test_a_run_waits_no_longer_for_cleaning_than_its_time_and_the_next_one_goes_
     littering = bench.program(f"mkdir -p $HOME/a/b/c; {GOOD}")
     with monkeypatch.context() as patched:
         patched.setattr("conductor_loop.porch.workspace.REMOVAL_SECONDS", -1.0)
-        assert bench.porch(littering).run(Request("intent-a.json", INTENT, 20.0)).run.exit_code == 0
+        assert bench.porch(littering).run(PorchRequest("intent-a.json", INTENT, 20.0)).run.exit_code == 0
         assert len(list(bench.root.iterdir())) == 1
     bench.run(bench.program(GOOD))  # and the bench holds that the root is empty
 
@@ -87,6 +87,6 @@ def test_a_work_root_that_is_not_private_is_refused(bench: Bench, spoil: str) ->
     else:
         bench.root.write_text("")
     with pytest.raises(PorchFailed) as caught:
-        bench.porch(bench.program(GOOD)).run(Request("intent-a.json", INTENT, 20.0))
+        bench.porch(bench.program(GOOD)).run(PorchRequest("intent-a.json", INTENT, 20.0))
     assert caught.value.cause is Cause.PORCH_PERMISSION_DENIED
     bench.root.chmod(0o700) if spoil == "chmod" else bench.root.unlink()

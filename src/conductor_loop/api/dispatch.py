@@ -189,14 +189,14 @@ def _about(request: Request, response: Response, client: Client | None) -> Mappi
         "resource": request.resource,
         "status": int(response.status),
         "rule": error.get("code"),
-        **_refusal(response.rejection),
+        **_error_of(response.rejection),
         "required_scope": error.get("details", {}).get("required_scope"),
         "intent": body.get("name") or _named(request),
         "version_id": body.get("version_id"),
     }
 
 
-def _refusal(rejection: Rejected | None) -> Mapping[str, object]:
+def _error_of(rejection: Rejected | None) -> Mapping[str, object]:
     if rejection is None:
         return {}
     cause, rules = rejection.cause, [*dict.fromkeys(one.rule for one in rejection.violations)]

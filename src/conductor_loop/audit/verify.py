@@ -37,7 +37,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """Something that is wrong: at which position of what, or with all of it (position 0)."""
 
     chain: str
@@ -52,12 +52,12 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Verdict:
+class Verification:
     """What was looked at, and what was found."""
 
     chains: int = 0
     entries: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
     illegible: int = 0  # lines that do not even say which entry they are
 
     @property
@@ -78,7 +78,7 @@ def read_status(body: bytes) -> Change | None:
     return None if "next_retry" in status else Change(chain, 0, fields)
 
 
-def verify(lines: Iterable[str], known: Known) -> Verdict:
+def verify(lines: Iterable[str], known: Known) -> Verification:
     """Compare the lines of a trail with one another, and with what the state table and the statuses say.
 
     A line may be there more than once: what may not have arrived is published again. So an order is right where the
@@ -94,10 +94,10 @@ def verify(lines: Iterable[str], known: Known) -> Verdict:
     for shard, n, count in gaps if sum(count for *_, count in gaps) > explained else ():
         more = f", with {count - 1} behind it" if count > 1 else ""
         wrong[shard, n] = f"is missing{more}; no row and no status says what it was about"
-    return Verdict(
+    return Verification(
         chains=len({one.chain for one in sound}),
         entries=len({(one.chain, one.seq) for one in sound}),
-        findings=[Finding(*place, what) for place, what in sorted(wrong.items())],
+        findings=[AuditFinding(*place, what) for place, what in sorted(wrong.items())],
         illegible=len(found) - len(entries),
     )
 

@@ -30,7 +30,7 @@ COMMANDS = {  # in the order of their first use: module:attribute, and the first
 }
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """Suggests a command for one that it does not have."""
 
     def resolve_command(
@@ -49,7 +49,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Program(Group):
+class Program(CommandGroup):
     """Imports a command when it is called: help and completion would otherwise wait for the libraries of all."""
 
     def list_commands(self, _: click.Context) -> list[str]:

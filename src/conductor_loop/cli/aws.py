@@ -180,7 +180,7 @@ def outputs(stack: str) -> Outputs:
     return Outputs({output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
 
 
-class Refusal(NamedTuple):
+class Explanation(NamedTuple):
     """Why a command cannot do its work, in one line."""
 
     text: str
@@ -188,44 +188,44 @@ class Refusal(NamedTuple):
     of_place: bool = True  # whether another profile, region or stack might help
 
 
-def explain(error: BaseException) -> Refusal | None:
+def explain(error: BaseException) -> Explanation | None:
     """Explain an error of AWS, of the way to it, or of what is set on this machine; ``None`` for a mistake of ours."""
     if isinstance(error, NotAnswering) and error.__cause__:
         return explain(error.__cause__)
     line = " ".join(str(error).split()).rstrip(".:")
     match error:
         case NotFound():
-            return Refusal(str(error), usage=True, of_place=isinstance(error, NotFoundHere))
+            return Explanation(str(error), usage=True, of_place=isinstance(error, NotFoundHere))
         case exceptions.ParamValidationError():
-            return Refusal(f"AWS takes no such name: {line}", usage=True, of_place=False)
+            return Explanation(f"AWS takes no such name: {line}", usage=True, of_place=False)
         case ClientError() if error.response["Error"]["Code"] in {"NoSuchBucket", "InvalidBucketName"}:
             bucket = error.response["Error"].get("BucketName", "of that name")
-            return Refusal(f"there is no bucket {bucket}: see --bucket, --stack and HANDOFF_BUCKET", usage=True)
+            return Explanation(f"there is no bucket {bucket}: see --bucket, --stack and HANDOFF_BUCKET", usage=True)
         case ClientError():
-            return Refusal(f"AWS refuses: {line}")
+            return Explanation(f"AWS refuses: {line}")
         case ForeignAnswer():
-            return Refusal(f"{line}; {_NOT_AWS}", usage=True)
+            return Explanation(f"{line}; {_NOT_AWS}", usage=True)
         case _:
             return _explain_way(error, line)
 
 
-def _explain_way(error: BaseException, line: str) -> Refusal | None:
+def _explain_way(error: BaseException, line: str) -> Explanation | None:
     """Explain an error of the way to AWS, or of what is set on this machine."""
     unsendable = isinstance(error, exceptions.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError)
     is_set_wrongly = unsendable or isinstance(error, exceptions.SSLError | exceptions.ProxyConnectionError)
     is_of_parsers = type(error).__module__ == _PARSERS
     if is_of_parsers or isinstance(error, NotAnswering) or (isinstance(error, _SILENT) and not is_set_wrongly):
-        return Refusal(f"AWS does not answer: {line}")
+        return Explanation(f"AWS does not answer: {line}")
     if not isinstance(error, BotoCoreError):
         if _is_of_sdk(error, (_PARSERS,)):
-            return Refusal(f"what answered is not AWS: its answer cannot be read; {_NOT_AWS}", usage=True)
+            return Explanation(f"what answered is not AWS: its answer cannot be read; {_NOT_AWS}", usage=True)
         if not (isinstance(error, ValueError | OSError) and _is_of_sdk(error, ("botocore.", "boto3."))):
             return None
     endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
     advice = next(text for kinds, text in _ADVICE if isinstance(error, kinds))
     if endpoints and (isinstance(error, ValueError) or unsendable):
         advice = f"correct {' or '.join(endpoints)}, e.g. http://127.0.0.1:4566, or unset it"
-    return Refusal(f"{line}; {advice}", usage=True)
+    return Explanation(f"{line}; {advice}", usage=True)
 
 
 def _is_of_sdk(error: BaseException, modules: tuple[str, ...]) -> bool:

@@ -141,12 +141,12 @@ def speaks_to_aws[**P, T](command: Callable[P, T]) -> Callable[P, T]:
             aws.connect()
             return command(*args, **kwargs)
         except Exception as error:
-            refusal = aws.explain(error)
-            if refusal is None:
+            explained = aws.explain(error)
+            if explained is None:
                 raise
             used = aws.used(click.get_current_context().params.get("stack"))
-        text = printable(f"{refusal.text} (used: {used})" if refusal.of_place else refusal.text)
-        if refusal.usage:
+        text = printable(f"{explained.text} (used: {used})" if explained.of_place else explained.text)
+        if explained.usage:
             raise WrongUsage(text)
         click.echo(text, err=True)
         raise click.exceptions.Exit(NO_AWS)

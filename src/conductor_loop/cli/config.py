@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import click
 from botocore.exceptions import ClientError
 
-from conductor_loop.cli import Group, aws, common
+from conductor_loop.cli import CommandGroup, aws, common
 from conductor_loop.cli.common import FAILED, Duration, WrongUsage, speaks_to_aws, stack_command
 from conductor_loop.config import Stored
 from conductor_loop.config.schema import Effective, InvalidConfig, effective, get, leaves, parse
@@ -55,7 +55,7 @@ _GOOD_KEY_STATES = {"Enabled", "Creating", "Updating"}
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def config() -> None:
     """See and change the configuration; a change needs no deploy.
 
@@ -394,7 +394,7 @@ _document_option = click.option(
 )
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def token() -> None:
     """Make, list and revoke the tokens of the API. Only digests are kept: a token is shown once.
 

@@ -135,8 +135,8 @@ def retry(name: str, bucket: str, *, as_json: bool) -> None:
     if not FILE_NAME.fullmatch(name):
         raise common.WrongUsage(misnamed(name, bucket, kept))
     found = standing(bucket, name)
-    if refusal := _refusal(found, kept):
-        raise common.WrongUsage(refusal) if found.stage is Stage.ABSENT else click.ClickException(refusal)
+    if reason := _reason_against(found, kept):
+        raise common.WrongUsage(reason) if found.stage is Stage.ABSENT else click.ClickException(reason)
     _resubmit(bucket, name)
     details, warning = found.status.get("error_details", {}), ""
     if details.get("error_code") in {cause for cause in Cause if cause.reaction is Reaction.REJECT}:
@@ -178,7 +178,7 @@ def misnamed(name: str, place: str, kept: str | None) -> str:
     return f"{rule}, and would be rejected again; send it under another: {renamed}"
 
 
-def _refusal(found: "Standing", kept: str | None) -> str:
+def _reason_against(found: "Standing", kept: str | None) -> str:
     """Refuse to send a name again; nothing where its newest answer is a failure that is over."""
     name, place, status = found.name, found.bucket, found.status
     purpose = f"; to send an input again on purpose: {_copy(place, kept)} s3://{place}/{name}" if kept else ""

@@ -14,7 +14,7 @@ import click
 
 from conductor_loop.audit.entries import Change, Entry, facts, last_change, read, timestamp
 from conductor_loop.audit.verify import Known, read_status, verify
-from conductor_loop.cli import Group, aws, common, intents
+from conductor_loop.cli import CommandGroup, aws, common, intents
 from conductor_loop.storage.measures import Counters
 
 _FUNCTIONS = ("conductor", "sweeper", "api")
@@ -123,7 +123,7 @@ def _short(value: object) -> str:
     return json.dumps(last[0], ensure_ascii=False) if " " in last[0] else last[0]
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def audit() -> None:
     """See who dropped what, what was decided, and whether that record is whole.
 
@@ -195,16 +195,16 @@ def check(stack: str, since: float, grace: float, file: Path | None, *, as_json:
     chains = {found.chain for line in lines if (found := read(line))}
     if file and lines and not chains:
         raise common.WrongUsage(f"{file}: no line of it is an entry of an audit trail; name the lines of an export")
-    verdict = verify(lines, _known(stack, chains, begin, grace))
-    wrong = verdict.wrong
+    verified = verify(lines, _known(stack, chains, begin, grace))
+    wrong = verified.wrong
     if as_json:
-        common.print_json(asdict(verdict))
+        common.print_json(asdict(verified))
     else:
-        for finding in verdict.findings:
+        for finding in verified.findings:
             click.echo(common.printable(str(finding)))
-        if verdict.illegible:
-            click.echo(f"{verdict.illegible} lines are no entries: what they were is missing above, or was never one")
-        said = f"{verdict.entries} entries of {verdict.chains} chains: {wrong or 'no'} finding{'s' * (wrong != 1)}"
+        if verified.illegible:
+            click.echo(f"{verified.illegible} lines are no entries: what they were is missing above, or was never one")
+        said = f"{verified.entries} entries of {verified.chains} chains: {wrong or 'no'} finding{'s' * (wrong != 1)}"
         click.echo(said, err=bool(wrong))
     if wrong:
         raise click.exceptions.Exit(common.FAILED)

@@ -89,7 +89,7 @@ def diff(name: str, bucket: str, *, as_json: bool) -> None:
         _print_changes(old, new)
 
 
-def _write(found: "Package", folder: Path) -> None:
+def _write(found: "StoredPackage", folder: Path) -> None:
     for path in found.files:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise click.ClickException(f"{path!a} leads out of the folder; nothing was written")
@@ -99,7 +99,7 @@ def _write(found: "Package", folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class StoredPackage:
     """A package: where it lies, and its files, path to content."""
 
     prefix: str
@@ -113,7 +113,7 @@ class Package:
         return self.prefix.rstrip("/").rpartition("/")[2]
 
 
-def _made(name: str, bucket: str) -> tuple[Mapping[str, Any], Package]:
+def _made(name: str, bucket: str) -> tuple[Mapping[str, Any], StoredPackage]:
     """Read the final status of an intent, and its package; end the command where there is none. Raises NotFound."""
     status = intents.final(name, bucket)
     if "package" not in status:
@@ -123,7 +123,7 @@ def _made(name: str, bucket: str) -> tuple[Mapping[str, Any], Package]:
     return status, _read(bucket, prefix, [prefix + path for path in files], status["version_id"])
 
 
-def _before(bucket: str, handoff: str, new: Package) -> Package | None:
+def _before(bucket: str, handoff: str, new: StoredPackage) -> StoredPackage | None:
     """Read the newest package of the target that was complete before ``new``; ``None`` where that is the first.
 
     One that another attempt at the same intent has left is passed over.
@@ -148,7 +148,7 @@ def _sorted(bucket: str, target: str) -> list[tuple[datetime, list[tuple[int, st
     return sorted(complete, reverse=True)
 
 
-def _read(bucket: str, prefix: str, keys: Iterable[str], handoff: str | None = None) -> Package:
+def _read(bucket: str, prefix: str, keys: Iterable[str], handoff: str | None = None) -> StoredPackage:
     """Read a package; with ``handoff``, if all of its files are of that version. Raises NotFound."""
     s3, files, begun, handoffs = aws.client("s3"), dict[str, bytes](), list[datetime](), set[str]()
     for key in keys:
@@ -161,7 +161,7 @@ def _read(bucket: str, prefix: str, keys: Iterable[str], handoff: str | None = N
         files[key.removeprefix(prefix)] = found["Body"].read()
         begun.append(found["LastModified"])
         handoffs.add(found["Metadata"].get("handoff", ""))
-    return Package(prefix, files, min(begun, default=None), frozenset(handoffs))
+    return StoredPackage(prefix, files, min(begun, default=None), frozenset(handoffs))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -169,7 +169,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(text)]
 
 
-def _changes(old: Package, new: Package) -> Mapping[str, list[str]]:
+def _changes(old: StoredPackage, new: StoredPackage) -> Mapping[str, list[str]]:
     found = {}
     for path in sorted(old.files.keys() | new.files.keys()):
         before, after = (_text(one.files.get(path, b"")) for one in (old, new))
@@ -183,7 +183,7 @@ def _changes(old: Package, new: Package) -> Mapping[str, list[str]]:
     return found
 
 
-def _print_changes(old: Package, new: Package) -> None:
+def _print_changes(old: StoredPackage, new: StoredPackage) -> None:
     found = _changes(old, new)
     for line in (line for lines in found.values() for line in lines):
         bold = line[:3] in {"+++", "---"}
@@ -207,8 +207,8 @@ class _Plan:
     found: Mapping[str, Any]  # as ``planning.plan`` gives it
     remarks: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)  # files for the same target
-    old: Package | None = None  # the target's newest package
-    new: Package | None = None
+    old: StoredPackage | None = None  # the target's newest package
+    new: StoredPackage | None = None
 
     @property
     def verdict(self) -> str:
@@ -290,7 +290,7 @@ def _compare(made: _Plan, place: str) -> None:
     if package and package["files"] is not None:
         files = {path: b64decode(body) for path, body in package["files"].items()}
         newest = _sorted(place, f"packages/{target}/")[:1]
-        made.new = Package(package["name"], files)
+        made.new = StoredPackage(package["name"], files)
         made.old = _read(place, *newest[0][2:]) if newest else None
 
 

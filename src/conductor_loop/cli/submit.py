@@ -27,7 +27,7 @@ from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.intents.model import Phase, Row
 from conductor_loop.storage import inbox
 from conductor_loop.storage.rows import Key, read_row, text
-from conductor_loop.storage.state import StateTable
+from conductor_loop.storage.state import DynamoDBStateTable
 from conductor_loop.validation import Rules, inspect
 from conductor_loop.validation.rules import BOUNDS, SecurityMode
 
@@ -82,7 +82,7 @@ def submit(  # noqa: PLR0913 - the options
         done = sum(not one.unsent for one in sent)
         click.echo(f"interrupted; {done} of {len(bodies)} were sent, and go on", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
-    finish(sent, outputs["StateTable"], timeout if wait else None, as_json=as_json)
+    finish(sent, outputs["DynamoDBStateTable"], timeout if wait else None, as_json=as_json)
 
 
 def read(files: Sequence[Path]) -> dict[str, bytes]:
@@ -202,8 +202,8 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
         try:
             found = s3.put_object(Bucket=bucket, Key=name, Body=bodies[name], ContentType="application/json")
         except (BotoCoreError, ClientError) as error:
-            refusal = aws.explain(error)
-            sent[name] = Sent(name, unsent=refusal.text if refusal else str(error))
+            explained = aws.explain(error)
+            sent[name] = Sent(name, unsent=explained.text if explained else str(error))
         else:
             handoff = Handoff(bucket, name, found.get("VersionId", "null"), size=len(bodies[name]))
             sent[name] = Sent(name, handoff, since=time.monotonic())
@@ -248,15 +248,15 @@ def _follow(sent: Collection[Sent], table: str, timeout: float) -> int:
         click.echo("interrupted; what was sent goes on", err=True)
         return INTERRUPTED
     except Exception as error:
-        if (refusal := aws.explain(error)) is None:
+        if (explained := aws.explain(error)) is None:
             raise
-        click.echo(f"{refusal.text}; what was sent goes on", err=True)
+        click.echo(f"{explained.text}; what was sent goes on", err=True)
         return common.NO_AWS
 
 
 def look(sent: Collection[Sent], table: str) -> list[Sent]:
     """Read the rows of those that are not settled, a hundred with one call; those that still are not."""
-    s3, state = aws.client("s3"), StateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
+    s3, state = aws.client("s3"), DynamoDBStateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
     pending = {one.handoff: one for one in sent if one.handoff and one.settled_after is None}
     for handoff, row in state.find(pending).items() if pending else ():
         pending[handoff].row = row
@@ -323,7 +323,7 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
     answer yet.
     """  # noqa: D301 - click wants the control character
     outputs = aws.outputs(stack)
-    bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
+    bucket, table = outputs["HandoffBucket"], outputs["DynamoDBStateTable"]
     newest = intents.final(name, bucket)
     status = _last_success(table, name) or newest  # the name may have been sent again since, and refused
     if status["status"] != "success":
@@ -390,7 +390,7 @@ def _check_waiting(bucket: str, target: str) -> None:
 
 def _last_applied(table: str, name: str, target: str) -> int | None:
     """Give the replicas that NAME has left; end the command where it is not the last applied intent of its target."""
-    state = StateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
+    state = DynamoDBStateTable(aws.client("dynamodb"), table, keep_seconds=0, jitter=lambda: 0.0)
     try:
         known = state.target(target)
     except Unreadable:

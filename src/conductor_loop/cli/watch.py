@@ -142,9 +142,9 @@ def live(
                 seen.append(look())
                 trouble = ""
             except Exception as error:
-                if (refusal := aws.explain(error)) is None:
+                if (explained := aws.explain(error)) is None:
                     raise
-                trouble = refusal.text
+                trouble = explained.text
             while len(seen) > 2 and seen[1].at <= seen[-1].at - _RATE_SECONDS:  # noqa: PLR2004 - one at its edge
                 seen.popleft()
             done += 1

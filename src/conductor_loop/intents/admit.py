@@ -210,7 +210,7 @@ def _illegible(error: Illegible) -> Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class GrantedPriority:
     """The priority that an intent has, and a clause for its status where that is not the one it asked for."""
 
     priority: Priority
@@ -219,7 +219,7 @@ class Route:
 
 def route(
     intent: Intent, handoff: Handoff, critical_principals: tuple[str, ...], take_high: Callable[[], bool]
-) -> Route:
+) -> GrantedPriority:
     """Choose the priority (specification, "Priority Handling").
 
     ``critical`` needs a principal that matches one of the patterns, ``high`` a token of its rate limit, which
@@ -228,10 +228,10 @@ def route(
     asked = intent.priority
     if asked is Priority.CRITICAL and not any(fnmatchcase(handoff.principal, one) for one in critical_principals):
         sender = handoff.principal or "an unknown sender"
-        return Route(Priority.NORMAL, f" (priority critical refused to {sender}: treated as normal)")
+        return GrantedPriority(Priority.NORMAL, f" (priority critical refused to {sender}: treated as normal)")
     if asked is Priority.HIGH and not take_high():
-        return Route(Priority.NORMAL, " (priority high is over its rate limit: treated as normal)")
-    return Route(asked)
+        return GrantedPriority(Priority.NORMAL, " (priority high is over its rate limit: treated as normal)")
+    return GrantedPriority(asked)
 
 
 def note_swept(intent: Intent) -> str:

@@ -52,7 +52,7 @@ from conductor_loop.intents.model import (
     order,
 )
 from conductor_loop.intents.outcome import Answer, Author, Delivery, apply_new, apply_outcome, fitting
-from conductor_loop.porch import SCALE, Delivered, Package, PorchFailed, Request
+from conductor_loop.porch import SCALE, Delivered, Package, PorchFailed, PorchRequest
 
 logger = logging.getLogger("conductor-loop")
 
@@ -303,7 +303,7 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
 
 def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
     target, previous = attempt.lease.before, _previous_replicas(app, attempt)
-    request = Request(
+    request = PorchRequest(
         file=attempt.handoff.file,
         document=attempt.intent.document,
         timeout_seconds=attempt.timeout_seconds,

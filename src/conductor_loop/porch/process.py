@@ -98,13 +98,17 @@ def processes(is_wanted: Callable[[int], bool] = lambda _: True) -> list[Process
 
 def _read(pid: int) -> Process | None:
     with suppress(OSError):  # it has ended
-        place = Path("/proc", str(pid))
-        if place.stat().st_uid == os.geteuid():
-            name, _, rest = (place / "stat").read_bytes().rpartition(b") ")
+        if os.stat(f"/proc/{pid}").st_uid == os.geteuid():  # noqa: PTH116 - of each process, many times a second
+            name, _, rest = _content(f"/proc/{pid}/stat").rpartition(b") ")
             fields = rest.split()  # proc_pid_stat(5), from the third on
             if fields[0] not in {b"Z", b"X"}:
                 return Process(pid, int(fields[19]), int(fields[17]), os.fsdecode(name.partition(b"(")[2]))
     return None
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - likewise
+        return file.read()
 
 
 def kill(find: Callable[[], Iterable[Process]]) -> None:
@@ -192,8 +196,7 @@ class _Run:
 
     def _has(self, pid: int) -> bool:
         with suppress(OSError):  # it has ended, or is another user's
-            mark = os.fsencode(self.directory)
-            return os.getsid(pid) == self.leader or mark in Path(f"/proc/{pid}/environ").read_bytes()
+            return os.getsid(pid) == self.leader or os.fsencode(self.directory) in _content(f"/proc/{pid}/environ")
         return False
 
     def end(self) -> tuple[str, ...]:

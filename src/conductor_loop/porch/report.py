@@ -153,7 +153,7 @@ def explain(problem: Unusable, stderr: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
+class PackageRevision:
     """A PackageRevision of Porch."""
 
     namespace: str
@@ -168,7 +168,7 @@ class Delivered:
     delivery: str = PACKAGE
     previous_replicas: int | None = None  # before this intent; None: unknown
     observed_replicas: int | None = None  # pods that there were at the end; None: not counted
-    revision: Revision | None = None
+    revision: PackageRevision | None = None
     notes: tuple[str, ...] = ()  # worth knowing, no failure
 
 
@@ -218,7 +218,7 @@ def delivered(report: Mapping[str, Any], stderr: str) -> Delivered:
         delivery if delivery in DELIVERIES else PACKAGE,
         _count(replicas.get("previous_replicas")),
         _count(replicas.get("observed_replicas")),
-        Revision(*texts) if len(texts) == len(fields(Revision)) else None,
+        PackageRevision(*texts) if len(texts) == len(fields(PackageRevision)) else None,
         tuple(note.strip()[:_NOTE_LENGTH] for note in _NOTE.findall(stderr)[:_MOST_NOTES]),
     )
 

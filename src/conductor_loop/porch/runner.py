@@ -45,7 +45,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PorchRequest:
     """What one run is to do."""
 
     file: str  # the intent's file name, "intent-a.json"
@@ -105,7 +105,7 @@ class Porch:
     credentials: Credentials[Any] | None = field(default=None, repr=False)  # for a cluster; None: porch works offline
     delivery: str = ""  # how the package is delivered; empty: porch decides
 
-    def run(self, request: Request) -> Result:
+    def run(self, request: PorchRequest) -> Result:
         """Run porch on an intent, to its end or to its timeout; afterwards nothing of the run is left.
 
         Raises `PorchFailed` for any failure of porch, its package or the system, and `ValueError` for a file name that
@@ -121,7 +121,7 @@ class Porch:
         with clean_up(self.cleans, self.work_root.absolute()):
             return self._run(request, kubeconfig, deadline)
 
-    def command(self, request: Request, space: Workspace) -> Command:
+    def command(self, request: PorchRequest, space: Workspace) -> Command:
         """Return what is started for a request: the arguments, and the whole of the environment."""
         path = str(Path(self.path).absolute()) if os.sep in self.path else self.path
         flags = ("-structured",) if self.mode is Mode.STRUCTURED else ()
@@ -129,7 +129,7 @@ class Porch:
         argv = (path, *dry_run, "-intent", str(space.intent), "-out", str(space.out), *flags)
         return Command(argv, space.path, self._environment(request, space), request.timeout_seconds)
 
-    def _run(self, request: Request, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
+    def _run(self, request: PorchRequest, kubeconfig: Kubeconfig | None, deadline: float) -> Result:
         run, mask = _NOT_STARTED, reports.build_mask(kubeconfig.secrets if kubeconfig else ())
         files = (json.dumps(dict(request.document), indent=2).encode(), kubeconfig.content if kubeconfig else None)
         try:
@@ -152,7 +152,7 @@ class Porch:
         document = report if self.mode is Mode.STRUCTURED else None
         return Result(package, run, document, reports.delivered(report, run.stderr))
 
-    def _check_dry_run(self, request: Request, deadline: float) -> None:
+    def _check_dry_run(self, request: PorchRequest, deadline: float) -> None:
         """Look for the flag in porch's help, without intent or kubeconfig: a porch may ignore unknown flags."""
         with workspace(self.work_root.absolute(), request.file, b"") as space:
             helped = self._execute(request, space, deadline, "-help")
@@ -169,7 +169,7 @@ class Porch:
         found = reports.delivered(report if isinstance(report, dict) else {}, run.stderr)
         return found if found.delivery == SCALE or found.observed_replicas is not None else None
 
-    def _execute(self, request: Request, space: Workspace, deadline: float, *arguments: str) -> Ended:
+    def _execute(self, request: PorchRequest, space: Workspace, deadline: float, *arguments: str) -> Ended:
         request = replace(request, timeout_seconds=max(deadline - time.monotonic(), 0.0))
         command = self.command(request, space)
         try:
@@ -177,7 +177,7 @@ class Porch:
         except (OSError, ValueError) as error:  # the latter for arguments and variables with a null byte
             raise reports.start_failure(error) from error
 
-    def _environment(self, request: Request, space: Workspace) -> dict[str, str]:
+    def _environment(self, request: PorchRequest, space: Workspace) -> dict[str, str]:
         ours = {
             "PATH": _PATH,
             "LD_LIBRARY_PATH": _LIBRARIES,
@@ -193,7 +193,9 @@ class Porch:
         theirs = {name: value for name, value in self.environment.items() if name not in RESERVED}
         return theirs | {name: str(value) for name, value in ours.items() if value is not None}
 
-    def _read(self, request: Request, space: Workspace, ended: Ended, mask: Mask) -> tuple[Package, Mapping[str, Any]]:
+    def _read(
+        self, request: PorchRequest, space: Workspace, ended: Ended, mask: Mask
+    ) -> tuple[Package, Mapping[str, Any]]:
         files = space.read(self.limits)
         if any(mask.is_in(each) for path, content in files.items() for each in (path.encode(), content)):
             raise Unusable(Cause.PACKAGE_UNSAFE, "the package holds a secret of the kubeconfig")

@@ -41,7 +41,7 @@ _CONTENT_TYPES = {
 }
 
 
-class Bucket:
+class S3Bucket:
     """Objects of one handoff bucket; which bucket, each handoff says.
 
     Every method raises KeyUnavailable where S3 cannot use the site's own KMS key.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LONGEST_DELAY_SECONDS = 900
 
 
-class Queues:
+class SQSQueues:
     """Standard queues by priority. A message's group is the intent's namespace, so that one namespace's flood does not
     starve another (SQS fair queues); groups order nothing here.
     """  # noqa: D205 - one sentence more than fits a line

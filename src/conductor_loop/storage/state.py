@@ -49,7 +49,7 @@ _DIGITS = 15  # of a revision: more make no sense
 type Update = dict[str, Any]
 
 
-class StateTable:
+class DynamoDBStateTable:
     """Rows of handoffs, targets, names and correlation ids; ``rows`` has their keys.
 
     Args:

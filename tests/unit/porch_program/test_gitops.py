@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conductor_loop.porch import Package, Request, Result, Run
+from conductor_loop.porch import Package, PorchRequest, Result, Run
 from porch.cli import main
 from tests.factories import BUCKET
 from tests.promises import Site, die
@@ -31,7 +31,7 @@ class Bundled:
     def __init__(self, folder: Path) -> None:
         self.folder, self.runs = folder, 0
 
-    def __call__(self, request: Request) -> Result:
+    def __call__(self, request: PorchRequest) -> Result:
         self.runs += 1
         space = self.folder / f"run-{self.runs}"
         space.mkdir()

@@ -1,6 +1,6 @@
 """The Kubernetes API as porch uses it: one verified HTTPS connection, and objects read, listed and written, as JSON.
 
-What a refusal means follows ``k8s.io/apimachinery``, ``pkg/api/errors/errors.go``.
+What a status means follows ``k8s.io/apimachinery``, ``pkg/api/errors/errors.go``.
 """
 
 import json
@@ -102,7 +102,7 @@ def seconds(name: str, default: int) -> int:
     return int(variable(name, "0{0,2}[1-9]|0?[1-9][0-9]|[1-8][0-9][0-9]|900", "1 to 900") or default)
 
 
-class Refusal(PorchError):  # noqa: N818 - the server's answer, which the caller may expect
+class StatusError(PorchError):
     """An answer of the API server that is no success.
 
     ``missing`` is the kind of what was not found, such as "deployments", or ""; ``message`` is not fit to be shown.
@@ -132,7 +132,7 @@ def _exit_code(status: int, message: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Asks one cluster. Every method raises `Refusal` for an answer that is no success, `PorchError` for none.
+    """Asks one cluster. Every method raises `StatusError` for an answer that is no success, `PorchError` for none.
 
     ``secrets`` are the words that may stand in no message.
     """
@@ -178,7 +178,7 @@ class Client:
         except (ValueError, RecursionError):
             document = {}
         if status not in range(200, 300):
-            raise Refusal(f"{method} {path.partition('?')[0]}", status, document, self)
+            raise StatusError(f"{method} {path.partition('?')[0]}", status, document, self)
         if not document:
             what = f"the cluster at {self.host} answers with something other than a JSON object"
             raise PorchError(UNREACHABLE, f"{what}: try again later")

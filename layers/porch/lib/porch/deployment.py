@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from porch.client import Client, Deadline, Refusal
+from porch.client import Client, Deadline, StatusError
 from porch.documents import Fields, at, mapping, sequence, text, whole
 from porch.errors import NOT_FOUND, QUOTA, REFUSED, TIMED_OUT, UNREACHABLE, PorchError
 from porch.intent import Intent
@@ -90,7 +90,7 @@ def find(client: Client, intent: Intent) -> Deployment:
     """
     try:
         document = client.get(path_of(intent))
-    except Refusal as refusal:
+    except StatusError as refusal:
         # A role in a namespace that is missing grants nothing: "forbidden" may mean "no such namespace".
         if refusal.status in _ABSENT_OR_HIDDEN and not _has_namespace(client, intent.namespace):
             message = f"namespace {intent.namespace} is not found: create it, or correct $.namespace"
@@ -102,7 +102,7 @@ def find(client: Client, intent: Intent) -> Deployment:
     return _read(document)
 
 
-def missing(intent: Intent, refusal: Refusal) -> PorchError:
+def missing(intent: Intent, refusal: StatusError) -> PorchError:
     """Return the error of a refusal that may be for the lack of the Deployment."""
     if refusal.missing != "deployments":
         return refusal
@@ -113,7 +113,7 @@ def missing(intent: Intent, refusal: Refusal) -> PorchError:
 def _has_namespace(client: Client, namespace: str) -> bool:
     try:
         client.get(f"/api/v1/namespaces/{namespace}")
-    except Refusal as refusal:
+    except StatusError as refusal:
         return refusal.missing != "namespaces"  # without the right to look, it may be there
     return True
 
@@ -182,7 +182,7 @@ def would_scale(client: Client, intent: Intent, before: Deployment) -> tuple[str
     if before.replicas != intent.replicas:
         try:
             _merge(client, intent, {"spec": {"replicas": intent.replicas}}, dryRun="All")
-        except Refusal as refusal:
+        except StatusError as refusal:
             raise missing(intent, refusal) from None
     if before.replicas >= intent.replicas:
         return ()
@@ -208,7 +208,7 @@ def _try_patch(client: Client, intent: Intent, seen: Deployment, deadline: Deadl
     try:
         _merge(client, intent, change)
     except PorchError as error:
-        if isinstance(error, Refusal):
+        if isinstance(error, StatusError):
             if error.status == _CONFLICT:
                 return False
             if error.exit_code != UNREACHABLE or error.status == _TOO_MANY:

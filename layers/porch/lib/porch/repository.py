@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from porch.client import Client, Refusal
+from porch.client import Client, StatusError
 from porch.documents import Fields, at, mapping, sequence, text, whole
 from porch.errors import MISCONFIGURED, REFUSED, UNREACHABLE, PorchError
 from porch.inputs import is_true, variable
@@ -135,7 +135,7 @@ class _Package:
         """Return the revision of this workspace, or None."""
         try:
             return _revision(self.client.get(self._path("packagerevisions", self._name(self.name, workspace))))
-        except Refusal as refusal:
+        except StatusError as refusal:
             if refusal.missing == "packagerevisions":
                 return None
             raise self._classify(refusal) from None
@@ -207,10 +207,10 @@ class _Package:
     def _translate_refusals(self) -> Iterator[None]:
         try:
             yield
-        except Refusal as refusal:
+        except StatusError as refusal:
             raise self._classify(refusal) from None
 
-    def _classify(self, refusal: Refusal) -> Exception:
+    def _classify(self, refusal: StatusError) -> Exception:
         is_conflict = refusal.status == _INTERNAL and any(words in refusal.message for words in _CONFLICTS)
         if refusal.status == _CONFLICT or is_conflict:
             return Conflict(refusal.words)
