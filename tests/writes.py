@@ -21,7 +21,7 @@ NEW, NEW_TARGET = Row(), Target()
 def waits(handoff: Handoff = HANDOFF, before: Row = NEW, **changes: Any) -> Write:
     """Note that a message for it waits."""
     given: dict[str, Any] = {"state": State.WAITING, "queued": True, "due_at": 0.0, "order": order(handoff)} | changes
-    after = before.next(**given)
+    after = before.next(outcome=None, **given)
     return Write(handoff, before, after, NOW, {"because": "a test"}, newest=handoff.version_id)
 
 
@@ -37,6 +37,7 @@ def claims(
         order=order(handoff),
         packages=(*before.packages, target.number),
         queued=False,
+        outcome=None,
     )
     leased = target.next(at, lease_expires_at=at + LEASE_SECONDS, number=target.number + 1)
     last = {"replicas": 3, "worker": 7, "because": "a test"}

@@ -50,22 +50,22 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep one stretch of the bucket; the next call goes on behind it. What goes wrong beside that is logged."""
-    from conductor_loop import sweeper as beside  # noqa: PLC0415 - the conductor does without, and starts faster
+    from conductor_loop import housekeeping  # noqa: PLC0415 - the conductor does without, and starts faster
 
     del event
     deadline = _deadline(context)
     app = _app(context.log_stream_name)
     try:
-        beside.note_configuration(app.config, os.environ)
+        housekeeping.note_configuration(app.config, os.environ)
     except Exception:  # noqa: BLE001 - the next sweep notes it
         app.note(Counted({counting.AUDIT_FAILURES: 1}))
         metrics.logger().exception("a version of the configuration is not noted: the next sweep retries")
     swept = take_turn(app, deadline)
     counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
     metrics.logger().info("swept", extra=counts)
-    tally = beside.tally(swept)
+    tally = housekeeping.tally(swept)
     try:
-        tally |= beside.measure(app.config, tally) if app.config.metering.enabled else {}
+        tally |= housekeeping.measure(app.config, tally) if app.config.metering.enabled else {}
     except Exception:  # noqa: BLE001 - the next sweep measures again
         metrics.logger().exception("files and workers are not counted")
     app.note(Counted(tally))

@@ -15,6 +15,7 @@ from botocore.exceptions import ConnectionClosedError
 from conductor_loop import metrics
 from conductor_loop.api import handler
 from conductor_loop.errors import NotAnswering
+from conductor_loop.housekeeping import ObjectCounts
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Outcome
 from conductor_loop.rates import Rate
@@ -23,7 +24,6 @@ from conductor_loop.storage.listing import Listing, Wanted
 from conductor_loop.storage.measures import Counters, QueueDepths, StateMeasures
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import DynamoDBStateTable
-from conductor_loop.sweeper import ObjectCounts
 from conductor_loop.tokens import Scope, mint
 from tests.factories import BUCKET, intent
 from tests.integration.conftest import TABLE

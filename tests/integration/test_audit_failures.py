@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from conductor_loop import handlers, metrics, sweeper
+from conductor_loop import handlers, metrics
 from conductor_loop.api import handler as api
 from conductor_loop.audit import handler
 from conductor_loop.audit.events import Calls
@@ -111,7 +111,7 @@ def test_a_configuration_that_cannot_be_noted_is_counted_and_keeps_no_sweep_back
     def broken(*_: object) -> None:
         raise OSError("no table")
 
-    monkeypatch.setattr(sweeper, "note_configuration", broken)
+    monkeypatch.setattr(housekeeping, "note_configuration", broken)
     monkeypatch.setattr(handlers, "_app", lambda _: world.app)
     world.noted.clear()
     assert handlers.sweeper({}, Context())["seen"] == 0  # type: ignore[arg-type]

@@ -329,7 +329,7 @@ def test_a_message_that_fails_is_hidden_longer_each_time(
     (record,) = queue.receive()
     record["attributes"]["ApproximateReceiveCount"] = received
     hidden: list[float] = []
-    monkeypatch.setattr(SQSQueues, "hide", lambda _, __, seconds: hidden.append(seconds))
+    monkeypatch.setattr(SQSQueues, "extend_visibility", lambda _, __, seconds: hidden.append(seconds))
     assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert least <= hidden[0] <= most
 
@@ -367,7 +367,7 @@ def test_a_batch_that_starts_while_its_configuration_is_throttled_is_delivered_a
     failures = [{"itemIdentifier": record["messageId"]} for record in records]
     hidden: list[float] = []
     with throttled(aws, monkeypatch) as reads, monkeypatch.context() as receiving:
-        receiving.setattr(SQSQueues, "hide", lambda _, __, seconds: hidden.append(seconds))
+        receiving.setattr(SQSQueues, "extend_visibility", lambda _, __, seconds: hidden.append(seconds))
         assert invoke(*records) == {"batchItemFailures": failures}, "no error, which would hide them for much longer"
     assert len(hidden) == len(records) == 3
     assert all(0 <= seconds <= 30 for seconds in hidden)

@@ -13,7 +13,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # what is imported, and the only 
     "subprocess": "porch/",
     "conductor_loop.storage": (
         *("storage/", "api/", "cli/", "tokens/stores.py", "porch/sources.py"),
-        *("bootstrap.py", "sweeper.py", "audit/"),
+        *("bootstrap.py", "housekeeping.py", "audit/"),
     ),
     "conductor_loop.api": "api/",
     "conductor_loop.cli": "cli/",

@@ -1,10 +1,11 @@
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from conductor_loop.intent import Handoff
+from conductor_loop.catalogue import QUEUES
+from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import (
     BY_STATUS,
     TRANSITIONS,
@@ -22,6 +23,7 @@ from conductor_loop.intents.model import (
     classify,
     order,
 )
+from conductor_loop.storage import rows
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs/architecture.md"
 NOW = 1_800_000_000.0
@@ -119,3 +121,12 @@ def test_order_is_event_time_then_sequencer(older: dict[str, str], newer: dict[s
 
 def test_sequencers_that_differ_in_trailing_zeros_only_are_equal() -> None:
     assert order(replace(HANDOFF, sequencer="0055")) == order(replace(HANDOFF, sequencer="005500"))
+
+
+def test_each_field_of_a_row_has_a_parser() -> None:
+    assert rows._ROW.keys() == {one.name for one in fields(Row)}
+    assert rows._TARGET.keys() == {one.name for one in fields(Target)}
+
+
+def test_each_priority_but_critical_has_a_queue() -> None:
+    assert set(Priority) - {Priority.CRITICAL} == set(QUEUES)

@@ -252,7 +252,7 @@ def _take_high(app: App) -> bool:
 
 
 def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
-    """Answer for a handoff whose event comes so late that the reconciler may have found it before.
+    """Answer for a handoff whose event comes so late that the sweeper may have found it before.
 
     Only such an event pays for the read; any other one is queued without.
     """

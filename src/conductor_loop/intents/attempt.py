@@ -58,7 +58,7 @@ logger = logging.getLogger("conductor-loop")
 
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and applying
 SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
-RECONCILE_SECONDS = 60.0  # after an attempt should have ended, until the reconciler acts
+RECONCILE_SECONDS = 60.0  # after an attempt should have ended, until the sweeper acts
 QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
 # Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.

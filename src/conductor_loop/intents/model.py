@@ -29,7 +29,7 @@ from conductor_loop.intent import Handoff, Intent
 class State(StrEnum):
     """What may happen to a handoff next; ``TRANSITIONS`` says which states follow."""
 
-    WAITING = "waiting"  # no worker holds it: a message, the next attempt or the reconciler takes it up
+    WAITING = "waiting"  # no worker holds it: a message, the next attempt or the sweeper takes it up
     RUNNING = "running"  # a worker holds its lease, and that of its target
     DONE = "done"  # the outcome is decided, and never changes
 
@@ -38,14 +38,14 @@ TRANSITIONS: Mapping[State | None, frozenset[State]] = {
     None: frozenset(State),
     State.WAITING: frozenset(State),
     State.RUNNING: frozenset(State),  # running again: another worker, after the lease has expired
-    State.DONE: frozenset({State.DONE}),  # the reconciler notes what it has done
+    State.DONE: frozenset({State.DONE}),  # the sweeper notes what it has done
 }
 
 
 class Phase(StrEnum):
     """What users read of a handoff: derived from its row (``Row.phase``)."""
 
-    ADMITTED = "admitted"  # its row was reset: a message or the reconciler takes it up
+    ADMITTED = "admitted"  # its row was reset: a message or the sweeper takes it up
     QUEUED = "queued"  # a message for it waits in a queue
     PROCESSING = "processing"  # a worker holds its lease and runs porch
     RETRYING = "retrying"  # an attempt failed for a cause that may pass; the next one is due at its time
@@ -115,9 +115,9 @@ class Row:
 
     state: State = State.WAITING
     rev: int = 0  # writes so far
-    entries: int = 0  # of the audit trail so far: of all writes but the reconciler's notes
+    entries: int = 0  # of the audit trail so far: of all writes but the sweeper's notes
     due_at: float = 0.0  # when another worker may act; done: when its other packages are deleted (0: it has none)
-    reconcile_at: float = 0.0  # when the reconciler acts: a message or an event may still arrive until then
+    reconcile_at: float = 0.0  # when the sweeper acts: a message or an event may still arrive until then
     reconciled: int = 0  # times that it has, for its backoff
     queued: bool = False  # a message for it is in a queue
     attempt: int = 0  # number of the last attempt

@@ -1,6 +1,6 @@
 """Reconciling: what no delivery brings to its end. An input in the root has no outcome yet, or one that is not applied.
 
-Each row says from when on the reconciler acts (``reconcile_at``): it leaves alone what has a message, and backs off
+Each row says from when on the sweeper acts (``reconcile_at``): it leaves alone what has a message, and backs off
 after each time that it has acted, so that it does not amplify a backlog.
 """
 
@@ -32,7 +32,7 @@ _PAGES = 2  # of 1,000 versions, that one sweep looks at
 _CLEAN_UP_SECONDS = 10.0  # of a sweep, after which it cleans nothing more up
 _MOST_CLEANED = 100  # handoffs that one sweep cleans up after; most sweeps have none
 _STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
-_LONGEST_BACKOFF_SECONDS = 6 * 3600.0  # between two times that the reconciler acts on a handoff
+_LONGEST_BACKOFF_SECONDS = 6 * 3600.0  # between two times that the sweeper acts on a handoff
 _DOUBLINGS = 16  # of a backoff; more only overflow
 _GROUP = "swept"  # of messages whose namespace is not read yet
 _MOST_ROWS = 6  # that one step resets: of the handoff, its target, name and id, and some that others reset meanwhile
@@ -147,7 +147,7 @@ def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
 
 
 def _backoff(reconciled: int) -> float:
-    """Give the seconds until the reconciler acts again, after it has acted so many times."""
+    """Give the seconds until the sweeper acts again, after it has acted so many times."""
     return min(RECONCILE_SECONDS * 2.0 ** min(reconciled, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
 
 

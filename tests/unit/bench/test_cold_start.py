@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.cold_start import OURS, Start
 
 SOURCE = Path(__file__).parents[3] / "src"
-SWEEPERS = {"conductor_loop.sweeper", "conductor_loop.storage.measures", "conductor_loop.api"}
+SWEEPERS = {"conductor_loop.housekeeping", "conductor_loop.storage.measures", "conductor_loop.api"}
 
 
 def test_the_conductor_starts_without_what_only_others_need() -> None:
