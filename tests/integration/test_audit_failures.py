@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from conductor_loop import handlers, metrics
+from conductor_loop import handlers, housekeeping, metrics
 from conductor_loop.api import handler as api
 from conductor_loop.audit import handler
 from conductor_loop.audit.events import Calls
