@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.cpu import canned_porch, with_porch
 from bench.function import clients, environment, function, intent, invoke, message_body, put_record, queue_record
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 from bench.wire import VERSION, Wire
 from conductor_loop import handlers
 
@@ -44,7 +44,7 @@ def _compared() -> list[Line]:
     saved = f"{alone * 10 / statistics.median(ten):.1f} x as fast"
     return [
         bounded("batch", "a batch of ten, of the time of one", ratio, MOST_TIMES, " x", note),
-        told("batch", "a batch of ten, against ten singles one after the other", saved),
+        reported("batch", "a batch of ten, against ten singles one after the other", saved),
     ]
 
 

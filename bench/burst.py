@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from bench.lines import Line, bounded, text, told
+from bench.lines import Line, bounded, reported, text
 from bench.verdicts import Seen, Verdict, allowed_seconds, judge, wait_until_settled
 from dev.stack import Stack, free_port
 
@@ -168,13 +168,13 @@ def run(target: Target, count: int, critical: int = 20) -> list[Line]:
     note = f"dropped in {result.dropped_seconds:.0f} s; the embedded AWS starts a process for each function"
     what = f"a burst of {count:,}"
     return [
-        told("scale", f"{what}, settled", f"{result.settled_seconds:.0f} s, {rate}", note=note),
+        reported("scale", f"{what}, settled", f"{result.settled_seconds:.0f} s, {rate}", note=note),
         bounded(
             "scale", f"{what}, not settled", verdict.unsettled, 0, note=f"in at most {allowed_seconds(count):,.0f} s"
         ),
         bounded("scale", f"{what}, lost", verdict.lost, 0),
         bounded("scale", f"{what}, run or decided twice", verdict.doubled, 0),
-        told("scale", f"{what}, median answer of the critical ones", f"{result.critical_rank} of {count}"),
+        reported("scale", f"{what}, median answer of the critical ones", f"{result.critical_rank} of {count}"),
     ]
 
 

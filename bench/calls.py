@@ -2,7 +2,7 @@
 
 Depth is the longest chain of calls each of which begins after the one before has ended. So that calls side by side are
 seen as such, every call is made to take CALL_SECONDS. On the queued path the chain goes through the message: what the
-first invocation still does after sending it keeps nobody waiting.
+first invocation still does after sending it keeps no caller waiting.
 """
 
 import json
@@ -21,7 +21,7 @@ from moto import mock_aws
 
 from bench import units
 from bench.function import BUCKET, PORCH, REGION, TABLE, clients, environment, function, intent, invoke, put_record
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 from conductor_loop.audit.entries import Shard, change, link
 
 CALL_SECONDS = 0.03
@@ -277,5 +277,5 @@ def run(found: dict[str, Way]) -> list[Line]:
             lines.append(bounded("calls", f"{name}, depth from event to settled", path.depth, MOST_DEPTH[name]))
         else:
             what = f"{name}, and {path.files} files" if path.files else name
-            lines.append(told("calls", what, str(own), own, f"depth {path.depth}: {kinds}"))
+            lines.append(reported("calls", what, str(own), own, f"depth {path.depth}: {kinds}"))
     return lines

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.function import ROOT, environment
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 
 MOST_TIMES = 1.15
 ROUNDS = 12
@@ -115,6 +115,6 @@ def _lines(times: dict[str, list[float]]) -> list[Line]:
     ):
         ratio = least[one] / least[base]
         lines.append(
-            told("cold start", what, f"{ratio:.2f} x", ratio, f"{least[one]:.0f} against {least[base]:.0f} ms")
+            reported("cold start", what, f"{ratio:.2f} x", ratio, f"{least[one]:.0f} against {least[base]:.0f} ms")
         )
     return lines

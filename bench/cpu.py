@@ -26,7 +26,7 @@ from bench.function import (
     put_record,
     queue_record,
 )
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 from bench.wire import VERSION, Wire
 from conductor_loop import handlers, metrics
 from conductor_loop.intents import admit
@@ -202,4 +202,4 @@ def run(cpu: Cpu) -> list[Line]:
     parts = ", ".join(f"{part} {spent:.2f}" for part, spent in sorted(cpu.parts.items(), key=lambda one: -one[1]))
     what = "handler CPU outside porch and network, of its bare SDK calls"
     note = f"{cpu.whole:.1f} ms against {cpu.bare:.1f} ms; {cpu.own_ratio:.2f} x of calls by our own clients"
-    return [bounded("CPU", what, cpu.ratio, MOST_TIMES, " x", note), told("CPU", "in parts, ms", parts)]
+    return [bounded("CPU", what, cpu.ratio, MOST_TIMES, " x", note), reported("CPU", "in parts, ms", parts)]

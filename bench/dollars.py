@@ -21,7 +21,7 @@ from bench.cost import (
     step_functions_express,
     step_functions_standard,
 )
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 
 _TRANSITIONS = 8  # read, claim, porch, publish, decide, settle; start and end
 _FIRST_ATTEMPT = 2  # the invocation behind the one that admits; later ones wait for their backoff
@@ -75,13 +75,13 @@ def run(paths: dict[str, Way], handler_cpu_seconds: float, porch_cpu_seconds: fl
     least = round(dollars_per_million(_floor(paths[WITHOUT_LIVE_TREE].files)), 2)
     lines = [
         bounded("dollars", what, round(dollars_per_million(used[WITHOUT_LIVE_TREE]), 2), MOST_DOLLARS, " $", split),
-        told("dollars", "of that what the specification demands", f"{least} $", least),
+        reported("dollars", "of that what the specification demands", f"{least} $", least),
     ]
     for name, each in used.items():
         sizes = " / ".join(f"{dollars_per_million(each, memory):.2f}" for memory in MEMORY_SIZES)
-        lines.append(told("dollars", f"{name}, at {' / '.join(map(str, MEMORY_SIZES))} MB", f"{sizes} $"))
+        lines.append(reported("dollars", f"{name}, at {' / '.join(map(str, MEMORY_SIZES))} MB", f"{sizes} $"))
     timing = " / ".join(f"{seconds(queued, memory):.2f}" for memory in MEMORY_SIZES)
-    lines.append(told("dollars", "seconds of Lambda for a queued one, likewise", timing))
+    lines.append(reported("dollars", "seconds of Lambda for a queued one, likewise", timing))
     return lines + _others(queued, prices)
 
 
@@ -97,8 +97,8 @@ def _others(queued: Usage, prices: Prices) -> list[Line]:
     always = fargate.dollars_per_million(queued, _MONTHLY, prices)
     even = fargate.break_even(queued, prices)
     return [
-        told("dollars", f"with Step Functions Standard, {_TRANSITIONS} transitions", f"{standard:.2f} $", standard),
-        told("dollars", "with Step Functions Express", f"{express:.2f} $", express),
-        told("dollars", "with two Fargate tasks, a million a month", f"{always:.2f} $", always),
-        told("dollars", "intents a month from which Fargate is cheaper", f"{even / 1e6:.1f} million", even),
+        reported("dollars", f"with Step Functions Standard, {_TRANSITIONS} transitions", f"{standard:.2f} $", standard),
+        reported("dollars", "with Step Functions Express", f"{express:.2f} $", express),
+        reported("dollars", "with two Fargate tasks, a million a month", f"{always:.2f} $", always),
+        reported("dollars", "intents a month from which Fargate is cheaper", f"{even / 1e6:.1f} million", even),
     ]

@@ -16,7 +16,7 @@ from moto.s3.models import s3_backends
 from bench.calls import World, moto_world
 from bench.cpu import canned_porch
 from bench.function import BUCKET, REGION, TABLE, clients, environment, function, intent, invoke
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 from conductor_loop import handlers
 from conductor_loop.storage.state import DynamoDBStateTable
 
@@ -101,7 +101,7 @@ def _lines(eras: list[Era]) -> list[Line]:
     lines = []
     for era in eras:
         figure = f"{statistics.median(era.milliseconds):.1f} ms"
-        lines.append(told("history", f"an intent after {era.length:,}", figure, note=f"{era.calls} calls"))
+        lines.append(reported("history", f"an intent after {era.length:,}", figure, note=f"{era.calls} calls"))
     last = eras[-1]
     ratios = [late / early for late, early in zip(last.milliseconds, first.milliseconds, strict=True)]
     what = f"CPU of an intent after {last.length:,}, of one after none"

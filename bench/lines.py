@@ -27,7 +27,7 @@ def bounded(section: str, what: str, value: float, most: float, unit: str = "", 
     return Line(section, what, f"{value:.4g}{unit}", value, f"≤ {most:g}{unit}", value <= most, note)
 
 
-def told(section: str, what: str, figure: str, value: float | None = None, note: str = "") -> Line:
+def reported(section: str, what: str, figure: str, value: float | None = None, note: str = "") -> Line:
     """Make the line of a figure without a target."""
     return Line(section, what, figure, value, note=note)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.cpu import canned_porch, queued_records, with_porch
 from bench.function import ROOT, clients, environment, function, intent, invoke
-from bench.lines import Line, bounded, told
+from bench.lines import Line, bounded, reported
 from bench.wire import Wire
 
 MEGABYTE = 1024 * 1024
@@ -37,7 +37,7 @@ def run() -> list[Line]:
     small, large = peak_megabytes(1024), peak_megabytes(10 * MEGABYTE)
     grown = (large - small) / 10
     return [
-        told("memory", "peak for an input of 1 KB", f"{small:.0f} MB", small),
+        reported("memory", "peak for an input of 1 KB", f"{small:.0f} MB", small),
         bounded("memory", "peak for an input of 10 MB", large, SMALLEST_FUNCTION, " MB", f"{grown:.1f} x the input"),
     ]
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def peak_kilobytes() -> int:
-    """Read the peak since this program began; ``ru_maxrss`` would count whoever started it, too."""
+    """Read the peak since this program began; ``ru_maxrss`` would count its parent, too."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))

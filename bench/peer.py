@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.burst import Burst
 from bench.function import PORCH
-from bench.lines import Line, skipped, told
+from bench.lines import Line, reported, skipped
 
 _WAIT_SECONDS = 120
 _ABOUT = re.compile(r"intent-peer-[a-z]+-\d+")  # as a burst names them
@@ -34,9 +34,9 @@ class Result:
 
     seconds: float
     code: int | None  # that it ended with; None: it was stopped
-    lost: int  # not told of, run or not
+    lost: int  # not reported, run or not
     doubled: int  # run more than once
-    misreported: int  # told to have gone otherwise than it went
+    misreported: int  # reported with another result than it had
 
 
 def run(program: str | None, count: int) -> list[Line]:
@@ -49,14 +49,14 @@ def run(program: str | None, count: int) -> list[Line]:
     result = _raced(program, count)
     ended = f"stopped after {_WAIT_SECONDS} s" if result.code is None else f"exit code {result.code}"
     return [
-        told(
+        reported(
             "peer",
             what,
             f"{result.seconds:.0f} s, {count / result.seconds:.1f}/s",
             count / result.seconds,
             ended if result.code != 0 else "",
         ),
-        told("peer", "lost; run twice; misreported", f"{result.lost}; {result.doubled}; {result.misreported}"),
+        reported("peer", "lost; run twice; misreported", f"{result.lost}; {result.doubled}; {result.misreported}"),
     ]
 
 
@@ -109,7 +109,7 @@ def _intent_of(name: str) -> str:
 
 
 def _succeeded(status: Path) -> bool:
-    """Say whether a status tells of success; one that nobody can read does not."""
+    """Return whether a status reports success; an unreadable one does not."""
     try:
         document = json.loads(status.read_bytes())
     except ValueError:

@@ -36,7 +36,7 @@ def main() -> None:
     given = parser.parse_args().port
     stack = Stack(
         read_port(given) if given else free_port(),
-        {"CriticalPrincipals": "AWS:nobody", "FunctionTimeout": "60"},
+        {"CriticalPrincipals": "AWS:none", "FunctionTimeout": "60"},
         {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 4}},
         porch=ROOT / "tests/e2e/porch/porch",
     )
@@ -93,9 +93,9 @@ def unknown(widgets: Sequence[Widget]) -> Iterator[str]:
     for widget in widgets:
         for one in metrics(widget):
             namespace, name, dimensions = one.source
-            told = dict(dimensions)
-            told.pop("environment", None)
-            ((label, value),) = told.items() or [("", "")]
+            reported = dict(dimensions)
+            reported.pop("environment", None)
+            ((label, value),) = reported.items() or [("", "")]
             if (name, label, value) not in ours if namespace == NAMESPACE else (namespace, name, label) not in of_aws:
                 yield f"{namespace} {name} {label}={value}"
         for found in searches(widget):

@@ -55,7 +55,7 @@ class _UnpackedOnce(zipfile.ZipFile):
         return []
 
     def extractall(self, path: Any = None, members: Any = None, pwd: Any = None) -> None:  # noqa: ANN401 - the library's
-        """Unpack, where nobody has yet, and link."""
+        """Unpack, unless that is done, and link."""
         with Path(str(self.filename)).open("rb") as file:
             folder = Path(tempfile.gettempdir()) / "unpacked" / hashlib.file_digest(file, "sha256").hexdigest()
         with _unpacking:
@@ -73,7 +73,7 @@ _import_rest_api = apigateway_v1._import_rest_api
 
 def _import_all_of_it(spec: dict[str, Any], base_data: dict[str, Any] | None = None) -> str:
     paths = {
-        path: {_ANY if method == f"{_EXTENSION}any-method" else method: told for method, told in item.items()}
+        path: {_ANY if method == f"{_EXTENSION}any-method" else method: reported for method, reported in item.items()}
         for path, item in spec.get("paths", {}).items()
     }
     binary = {"binaryMediaTypes": spec.get(f"{_EXTENSION}binary-media-types", [])}

@@ -13,7 +13,7 @@ _WAIT_SECONDS = 300
 _WAVE: tuple[tuple[str, int, Mapping[str, Any]], ...] = (  # kinds of intents: tests/e2e/porch/porch goes by them
     ("low", 3, {"priority": "low"}),
     ("high", 4, {"priority": "high"}),
-    ("critical", 1, {"priority": "critical"}),  # which nobody may use here
+    ("critical", 1, {"priority": "critical"}),  # which no principal may use here
     ("flaky", 2, {}),  # fails twice
     ("slow", 1, {"timeout": "3s"}),  # times out once
     ("stuck", 1, {"timeout": "1s"}),  # times out always
@@ -89,7 +89,7 @@ class Load:
         self._ssm.put_parameter(Name=name, Value=good, Overwrite=True)
 
     def _crash(self) -> None:
-        """Hand the function an event that nobody sends."""
+        """Hand the function an event that no service sends."""
         event = b'{"Records": [{"eventSource": "aws:s3"}]}'
         self._functions.invoke(FunctionName=self._outputs["ConductorFunction"], Payload=event)
 

@@ -103,13 +103,13 @@ def _alarms(card: Axes, widget: Widget, drawn: Drawn) -> None:
 
 
 def _metric(card: Axes, widget: Widget, drawn: Drawn) -> None:
-    told = widget["properties"]
-    _title(card, told["title"])
+    reported = widget["properties"]
+    _title(card, reported["title"])
     shown = list(series(widget, drawn.points, drawn.buckets))
     silent = [one.label for one in shown if np.isnan(one.values).all()]
     if silent or not shown:
-        raise EmptyWidgetError(f"{told['title']}: no data for {', '.join(silent) or 'anything'}")
-    if told["view"] == "singleValue":
+        raise EmptyWidgetError(f"{reported['title']}: no data for {', '.join(silent) or 'anything'}")
+    if reported["view"] == "singleValue":
         for number, one in enumerate(shown):
             y = 0.86 - (number + 0.5) * 0.86 / len(shown)
             latest = one.values[~np.isnan(one.values)][-1]
@@ -121,9 +121,9 @@ def _metric(card: Axes, widget: Widget, drawn: Drawn) -> None:
 
 
 def _lines(axes: Axes, widget: Widget, drawn: Drawn, shown: Sequence[Any]) -> None:
-    told, buckets = widget["properties"], drawn.buckets
+    reported, buckets = widget["properties"], drawn.buckets
     minutes = (np.arange(buckets.number) + 0.5) * buckets.seconds / 60
-    if told.get("stacked"):
+    if reported.get("stacked"):
         base = np.zeros(buckets.number)
         for one in shown:
             values = np.nan_to_num(one.values)
@@ -138,8 +138,8 @@ def _lines(axes: Axes, widget: Widget, drawn: Drawn, shown: Sequence[Any]) -> No
     axes.set_xlim(0, buckets.number * buckets.seconds / 60)
     if axes.get_ylim()[1] < 1 and all(np.nanmax(one.values) == 0 for one in shown):
         axes.set_ylim(0, 1)  # zeros lie on the axis, not in the middle
-    axes.set_ylim(bottom=told["yAxis"]["left"]["min"])
-    unit = told["yAxis"]["left"]["label"]  # over the axis, as CloudWatch has it: beside it are numbers of any width
+    axes.set_ylim(bottom=reported["yAxis"]["left"]["min"])
+    unit = reported["yAxis"]["left"]["label"]  # over the axis, as CloudWatch has it: beside it are numbers of any width
     axes.text(-0.09, 1.04, unit, fontsize=8, color=_GREY, transform=axes.transAxes)
     axes.set_xlabel("minutes", fontsize=8, color=_GREY, labelpad=1, loc="right")
     axes.grid(axis="y", color="#eaeded")

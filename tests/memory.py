@@ -10,7 +10,7 @@ from conductor_loop.errors import Gone, Illegible, NumberTaken
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Found, order
 
-UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket gives to nobody
+UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket returns to no caller
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class MemoryBucket:
 
     def archive(self, handoff: Handoff, key: str) -> None:
         folder, _, name = key.partition("/")
-        body, told = self._version(handoff).body, self.objects.get(f"status/{name}.status")
+        body, reported = self._version(handoff).body, self.objects.get(f"status/{name}.status")
         if body == UNREADABLE:
             raise Illegible("it is encrypted")
-        beside = told and told[-1].metadata["version"] != handoff.version_id
+        beside = reported and reported[-1].metadata["version"] != handoff.version_id
         self._put(f"{folder}/{name}@{handoff.version_id}" if beside and self.objects.get(key) else key, body)
 
     def remove(self, handoff: Handoff) -> None:

@@ -70,9 +70,9 @@ def wrong(page: str, folder: Path, environment: dict[str, str], seconds: float) 
     """
     steps = [step for block in transcripts.blocks(folder / page) if block.reason is None for step in block.steps]
     ran = transcripts.run(steps, folder, environment, seconds)
-    told = []
+    reported = []
     for step, (output, code) in zip(steps, ran, strict=False):
-        if not (step.is_told_by(output) if step.prints or page in EXACT else code == 0):
+        if not (step.is_matched_by(output) if step.prints or page in EXACT else code == 0):
             expected = step.prints or "exit code 0"
-            told.append(f"$ {step.command}\n{output}\nexit code {code}\n-- instead of --\n{expected}")
-    return told if len(ran) == len(steps) else [*told, f"the shell ended at: $ {steps[len(ran)].command}"]
+            reported.append(f"$ {step.command}\n{output}\nexit code {code}\n-- instead of --\n{expected}")
+    return reported if len(ran) == len(steps) else [*reported, f"the shell ended at: $ {steps[len(ran)].command}"]

@@ -1,4 +1,4 @@
-"""A site whose history a test writes down: what is put, delivered and withdrawn, and what is told in the end."""
+"""A site whose history a test writes down: what is put, delivered and withdrawn, and what is reported in the end."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -106,10 +106,10 @@ class Site:
 
     @property
     def runs(self) -> list[tuple[str, int]]:
-        """Which file porch ran for, and how many replicas it was told."""
+        """Which file porch ran for, and the number of replicas passed to it."""
         return [(one.file, one.document["replicas"]) for one in self.world.porch.requests]
 
-    # -- what is told
+    # -- what is reported
 
     def status(self, file: str) -> dict[str, Any]:
         """Give the status object."""

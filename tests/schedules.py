@@ -239,7 +239,7 @@ class Schedule:
     def _unsettled(self) -> list[Unsettled]:
         """Give what the sweeper has to bring to an end.
 
-        Of what was withdrawn before anybody saw it, nothing is known; what nobody can read stays, once it is told.
+        Of what was withdrawn before anybody saw it, nothing is known; what is unreadable stays, once it is reported.
         """
         found, _ = self.bucket.unsettled(BUCKET, None, 1)
         return [one for one in found if not (self._unseen(one) or self._left(one))]
@@ -249,7 +249,7 @@ class Schedule:
 
     def _left(self, one: Unsettled) -> bool:
         drop = self.drops[one.handoff.version_id]
-        return drop.body == UNREADABLE and bool(drop.decided) and drop.is_told(self.bucket)
+        return drop.body == UNREADABLE and bool(drop.decided) and drop.is_reported(self.bucket)
 
     def _pending(self) -> bool:
         return bool(self.to_do or self.waiting or self.workers or (self.sweeps_at and not self.draining))

@@ -91,7 +91,7 @@ class Api:
         self.config = replace(self.config, serving=replace(self.config.serving, **changes))
 
     def client(self, token: str = "token", scopes: frozenset[Scope] = EVERYTHING) -> str:
-        """Make somebody known; the token."""
+        """Register a caller; return the token."""
         self.clients[token] = Client(f"id-{token}", token, scopes)
         return token
 

@@ -20,7 +20,7 @@ class Step:
     command: str
     prints: str
 
-    def is_told_by(self, output: str) -> bool:
+    def is_matched_by(self, output: str) -> bool:
         """Say whether this is what came."""
         parts = [re.escape(part) for part in _tidy(self.prints).split("…")]
         return re.fullmatch(".*?".join(parts), _tidy(output), re.DOTALL) is not None
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One console block, and why nobody runs it, if nobody does."""
+    """One console block, and why no test runs it, if none does."""
 
     where: str
     steps: tuple[Step, ...]
@@ -74,7 +74,7 @@ def run(steps: list[Step], folder: Path, environment: Mapping[str, str], seconds
 
 
 def reader() -> dict[str, str]:
-    """Give the environment of somebody who has just opened a shell."""
+    """Return the environment of a shell that has just been opened."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -69,7 +69,7 @@ class WatchedState(MemoryState):
         assert mine, f"a claim that had been taken over was honoured: {write}"
         self.in_force.remove(mine[0])
         failed = write.after.state is State.WAITING and write.after.failure != write.before.failure
-        self.world.drops[write.handoff.version_id].told += failed
+        self.world.drops[write.handoff.version_id].reported += failed
 
     def _check_alone(self, claim: Write) -> None:
         """No two live owners: whatever the new claim stands in the way of has run out, by the claimant's clock."""

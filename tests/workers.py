@@ -31,7 +31,7 @@ class Drop:
     put_at: float
     script: tuple[Cause | None, ...] = (None,)
     runs: int = 0
-    told: int = 0  # failures that porch has told of
+    reported: int = 0  # failures that porch has reported
     withdrawn: bool = False  # `aws s3 rm` of its name came after it
     deleted: bool = False  # this version was deleted for good
     dead: bool = False  # an event or a message of it used up its deliveries
@@ -43,7 +43,7 @@ class Drop:
         """The second in which it was put, as S3 lists it."""
         return self.handoff.event_time[:19]
 
-    def is_told(self, bucket: MemoryBucket) -> bool:
+    def is_reported(self, bucket: MemoryBucket) -> bool:
         """Say whether its final status is there: under its name, in that one's history, or beside it."""
         name = self.handoff.file
         keys = (f"status/{name}.status", f"status/{name}@{self.handoff.version_id}.status")

@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass
 class Caller:
-    """Somebody with an address of their own, and perhaps a token."""
+    """A caller with an address of its own, and perhaps a token."""
 
     deployed: Deployed
     address: str

@@ -50,9 +50,9 @@ class Failures:
 
     @contextmanager
     def left_in(self, queue: str) -> Iterator[None]:
-        """Leave a message in a queue that nobody receives from."""
+        """Leave a message in a queue without a consumer."""
         deployed = self.watched.deployed
-        deployed.sqs.send_message(QueueUrl=deployed.outputs[queue], MessageBody="nobody could")
+        deployed.sqs.send_message(QueueUrl=deployed.outputs[queue], MessageBody="unprocessed")
         with self.emptied(queue):
             yield
 
@@ -82,8 +82,8 @@ class Failures:
     def denied(self, function: str, action: str) -> Iterator[None]:
         """Take a permission from a function."""
         deployed = self.watched.deployed
-        told = deployed.functions.get_function_configuration(FunctionName=deployed.outputs[function])
-        role = told["Role"].rpartition("/")[2]
+        reported = deployed.functions.get_function_configuration(FunctionName=deployed.outputs[function])
+        role = reported["Role"].rpartition("/")[2]
         statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         deployed.iam.put_role_policy(RoleName=role, PolicyName="broken", PolicyDocument=policy)

@@ -18,7 +18,7 @@ from tests.e2e.conftest import Deployed
 DOCUMENT = json.loads((ROOT / "docs/openapi.json").read_text())
 _numbers = itertools.count(1)
 
-type Somebody = Callable[..., Caller]
+type MakeCaller = Callable[..., Caller]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def tokens(deployed: Deployed) -> dict[str, str]:
 
 
 @pytest.fixture
-def somebody(deployed: Deployed, tokens: dict[str, str]) -> Somebody:
+def make_caller(deployed: Deployed, tokens: dict[str, str]) -> MakeCaller:
     """Give callers whose buckets are full."""
 
     def make(need: str = "") -> Caller:
@@ -54,7 +54,7 @@ def check(answer: Answer, schema: str) -> Answer:
 
 @contextmanager
 def idle(deployed: Deployed, queue: str) -> Iterator[None]:
-    """Let a message wait in a queue, since nobody takes any."""
+    """Let a message wait in a queue, since no consumer takes any."""
     mappings = deployed.functions.list_event_source_mappings()["EventSourceMappings"]
     name = deployed.outputs[queue].rpartition("/")[2]
     (mapping,) = [one["UUID"] for one in mappings if one["EventSourceArn"].endswith(f":{name}")]
@@ -65,8 +65,8 @@ def idle(deployed: Deployed, queue: str) -> Iterator[None]:
     deployed.functions.update_event_source_mapping(UUID=mapping, Enabled=True)
 
 
-def test_health_answers_without_a_token(somebody: Somebody) -> None:
-    caller = somebody()
+def test_health_answers_without_a_token(make_caller: MakeCaller) -> None:
+    caller = make_caller()
     for path, schema in (("/livez", "Liveness"), ("/readyz", "Readiness"), ("/healthz", "Health")):
         answer = check(caller.get(path), schema)
         assert answer.status == 200, answer.text
@@ -78,49 +78,49 @@ def test_health_answers_without_a_token(somebody: Somebody) -> None:
         } <= answer.headers.keys()
 
 
-def test_health_measures_the_stack(somebody: Somebody, deployed: Deployed) -> None:
-    ready = somebody().get("/readyz").body
+def test_health_measures_the_stack(make_caller: MakeCaller, deployed: Deployed) -> None:
+    ready = make_caller().get("/readyz").body
     assert set(ready["checks"].values()) == {"ok"}
     mappings = deployed.functions.list_event_source_mappings()["EventSourceMappings"]
     queues = [one for one in mappings if ":sqs:" in one["EventSourceArn"]]
     at_once = sum(one["ScalingConfig"]["MaximumConcurrency"] * one["BatchSize"] for one in queues)
     assert ready["max_workers"] == at_once
-    assert somebody().get("/healthz").body["security"]["encryption_status"] == "enabled"
+    assert make_caller().get("/healthz").body["security"]["encryption_status"] == "enabled"
 
 
-def test_metrics_are_those_of_the_stack_and_prometheuss_format(somebody: Somebody) -> None:
-    answer = somebody("all").get("/metrics")
+def test_metrics_are_those_of_the_stack_and_prometheuss_format(make_caller: MakeCaller) -> None:
+    answer = make_caller("all").get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     names = {family.name for family in text_string_to_metric_families(answer.text)}
     assert {"conductor_files_processed", "conductor_errors", "conductor_state_entries_total"} <= names
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/intents", "/intents/intent-a.json"])
-def test_who_is_not_known_is_401_and_who_may_not_is_403(somebody: Somebody, path: str) -> None:
-    nobody = somebody()
-    assert check(nobody.get(path), "Error").status == 401
-    assert nobody.get(path, X_API_Key="clt_guessed").status == 401
-    assert nobody.get(path).headers["www-authenticate"].startswith("Bearer")
+def test_who_is_not_known_is_401_and_who_may_not_is_403(make_caller: MakeCaller, path: str) -> None:
+    anonymous = make_caller()
+    assert check(anonymous.get(path), "Error").status == 401
+    assert anonymous.get(path, X_API_Key="clt_guessed").status == 401
+    assert anonymous.get(path).headers["www-authenticate"].startswith("Bearer")
 
 
-def test_a_scope_that_is_lacking_is_403(somebody: Somebody) -> None:
-    reader = somebody("reader")
+def test_a_scope_that_is_lacking_is_403(make_caller: MakeCaller) -> None:
+    reader = make_caller("reader")
     assert check(reader.get("/metrics"), "Error").status == 403
     assert check(reader.ask("POST", "/intents", intent()), "Error").status == 403
-    sender = somebody("sender")
+    sender = make_caller("sender")
     assert check(sender.ask("POST", "/intents", intent(priority="critical")), "Error").status == 403
 
 
-def test_an_intent_is_taken_processed_and_told_about(somebody: Somebody, deployed: Deployed) -> None:
-    caller = somebody("sender")
+def test_an_intent_is_accepted_processed_and_reported(make_caller: MakeCaller, deployed: Deployed) -> None:
+    caller = make_caller("sender")
     key = {"X_API_Key": caller.token, "Authorization": "none", "X_Intent_Name": "intent-https-a.json"}
     sent = check(caller.ask("POST", "/intents", intent(correlation_id="https-a"), **key), "Accepted")
     assert (sent.status, sent.headers["location"]) == (202, "intents/intent-https-a.json")
     assert check(caller.get("/intents/intent-https-a.json"), "IntentState").status == 200
     deployed.wait_for("intent-https-a.json")
-    told = check(caller.get("/intents/intent-https-a.json"), "IntentState").body
-    assert (told["state"], told["attempts"], told["status"]["status"]) == ("succeeded", 1, "success")
-    assert set(told["package_keys"]) <= set(deployed.keys("packages/e2e/over-https/"))
+    reported = check(caller.get("/intents/intent-https-a.json"), "IntentState").body
+    assert (reported["state"], reported["attempts"], reported["status"]["status"]) == ("succeeded", 1, "success")
+    assert set(reported["package_keys"]) <= set(deployed.keys("packages/e2e/over-https/"))
     again = check(caller.ask("POST", "/intents?name=intent-https-a.json", intent()), "Error")
     assert (again.status, again.code) == (409, "CONFLICT")
     listed = check(caller.get("/intents?state=succeeded&namespace=e2e&limit=1"), "IntentPage").body
@@ -128,8 +128,8 @@ def test_an_intent_is_taken_processed_and_told_about(somebody: Somebody, deploye
     assert check(caller.get(f"/intents?limit=1&next={listed['next']}"), "IntentPage").status == 200
 
 
-def test_of_many_who_send_one_name_at_once_one_is_taken(somebody: Somebody, deployed: Deployed) -> None:
-    name, callers = "intent-https-race.json", [somebody("sender") for _ in range(2)]
+def test_of_many_who_send_one_name_at_once_one_is_taken(make_caller: MakeCaller, deployed: Deployed) -> None:
+    name, callers = "intent-https-race.json", [make_caller("sender") for _ in range(2)]
     with ThreadPoolExecutor(12) as pool:
         path = f"/intents?name={name}"
         asked = [pool.submit(callers[i % 2].ask, "POST", path, intent(replicas=i, target="race")) for i in range(12)]
@@ -142,12 +142,12 @@ def test_of_many_who_send_one_name_at_once_one_is_taken(somebody: Somebody, depl
     assert callers[0].get(f"/intents/{name}").body["version_id"] == taken
 
 
-def test_a_listing_stays_whole_while_intents_arrive(somebody: Somebody, deployed: Deployed) -> None:
+def test_a_listing_stays_whole_while_intents_arrive(make_caller: MakeCaller, deployed: Deployed) -> None:
     names = [f"intent-https-page-{number}.json" for number in range(6)]
     for name in names:
         deployed.put(name, namespace="pages")
     deployed.wait_for(*names)
-    caller, found, path = somebody("reader"), [], "/intents?namespace=pages&limit=2"
+    caller, found, path = make_caller("reader"), [], "/intents?namespace=pages&limit=2"
     for _ in range(9):
         page = caller.get(path).body
         found += [one["name"] for one in page["intents"]]
@@ -159,17 +159,17 @@ def test_a_listing_stays_whole_while_intents_arrive(somebody: Somebody, deployed
 
 
 @pytest.mark.long
-def test_a_critical_intent_keeps_its_priority_where_its_sender_may(somebody: Somebody, deployed: Deployed) -> None:
-    caller = somebody("all")
+def test_a_critical_intent_keeps_its_priority_where_its_sender_may(make_caller: MakeCaller, deployed: Deployed) -> None:
+    caller = make_caller("all")
     name = "intent-https-critical.json"
     assert caller.ask("POST", f"/intents?name={name}", intent(priority="critical", target="crit")).status == 202
     deployed.wait_for(name)
-    told = caller.get(f"/intents/{name}").body
-    assert (told["priority"], "treated as" in told["status"]["message"]) == ("critical", False)
+    reported = caller.get(f"/intents/{name}").body
+    assert (reported["priority"], "treated as" in reported["status"]["message"]) == ("critical", False)
 
 
-def test_what_is_wrong_with_an_intent_is_told_at_once(somebody: Somebody, deployed: Deployed) -> None:
-    caller = somebody("sender")
+def test_what_is_wrong_with_an_intent_is_reported_at_once(make_caller: MakeCaller, deployed: Deployed) -> None:
+    caller = make_caller("sender")
     answer = check(caller.ask("POST", "/intents?name=intent-wrong.json", b'{"replicas": -1}'), "Error")
     assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
     assert len(answer.body["error"]["details"]["validation_errors"]) == 4
@@ -180,14 +180,14 @@ def test_what_is_wrong_with_an_intent_is_told_at_once(somebody: Somebody, deploy
 
 
 @pytest.mark.long
-def test_a_body_that_is_too_large_is_413(somebody: Somebody) -> None:
-    with somebody().deployed.variables(CONDUCTOR_SECURITY_VALIDATION_MAX_FILE_SIZE="1KB"):
-        answer = check(somebody("sender").ask("POST", "/intents", intent(reason="x" * 2000)), "Error")
+def test_a_body_that_is_too_large_is_413(make_caller: MakeCaller) -> None:
+    with make_caller().deployed.variables(CONDUCTOR_SECURITY_VALIDATION_MAX_FILE_SIZE="1KB"):
+        answer = check(make_caller("sender").ask("POST", "/intents", intent(reason="x" * 2000)), "Error")
     assert (answer.status, answer.code) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_a_failed_intent_is_sent_again_over_https(somebody: Somebody, deployed: Deployed) -> None:
-    caller, name = somebody("sender"), "intent-https-fails.json"
+def test_a_failed_intent_is_sent_again_over_https(make_caller: MakeCaller, deployed: Deployed) -> None:
+    caller, name = make_caller("sender"), "intent-https-fails.json"
     deployed.put(name, replicas=101)
     deployed.put("intent-https-fine.json")
     deployed.wait_for(name, "intent-https-fine.json")
@@ -198,8 +198,8 @@ def test_a_failed_intent_is_sent_again_over_https(somebody: Somebody, deployed: 
     assert check(caller.ask("POST", "/intents/intent-https-fine.json/retry"), "Error").status == 409
 
 
-def test_what_is_not_there_is_404_or_405(somebody: Somebody) -> None:
-    caller = somebody("reader")
+def test_what_is_not_there_is_404_or_405(make_caller: MakeCaller) -> None:
+    caller = make_caller("reader")
     assert check(caller.get("/intents/intent-none.json"), "Error").status == 404
     assert check(caller.get("/nothing"), "Error").status == 404
     assert caller.token not in caller.get("/nothing").text
@@ -208,48 +208,48 @@ def test_what_is_not_there_is_404_or_405(somebody: Somebody) -> None:
     assert caller.get("/docs").status == 404
 
 
-def test_the_document_is_the_published_one(somebody: Somebody) -> None:
-    assert somebody().get("/openapi.json").body == DOCUMENT
+def test_the_document_is_the_published_one(make_caller: MakeCaller) -> None:
+    assert make_caller().get("/openapi.json").body == DOCUMENT
 
 
-def test_full_queues_are_503_with_a_time_to_come_again(somebody: Somebody, deployed: Deployed) -> None:
+def test_full_queues_are_503_with_a_time_to_come_again(make_caller: MakeCaller, deployed: Deployed) -> None:
     with idle(deployed, "LowQueue"), deployed.variables(CONDUCTOR_API_MAX_QUEUE_SIZE="1"):
-        answer = check(somebody("sender").ask("POST", "/intents", intent()), "Error")
-        ready = check(somebody().get("/readyz"), "Readiness")
+        answer = check(make_caller("sender").ask("POST", "/intents", intent()), "Error")
+        ready = check(make_caller().get("/readyz"), "Readiness")
     assert (answer.status, answer.body["error"]["retry_after"], answer.headers["retry-after"]) == (503, "30s", "30")
     assert {"queue_size", "max_queue_size", "active_workers", "max_workers"} <= answer.body["error"]["details"].keys()
     assert (ready.status, ready.body["checks"]["queue_capacity"]) == (503, "failed")
 
 
 @pytest.mark.long
-def test_a_missing_porch_is_not_ready(somebody: Somebody, deployed: Deployed) -> None:
+def test_a_missing_porch_is_not_ready(make_caller: MakeCaller, deployed: Deployed) -> None:
     with deployed.variables(CONDUCTOR_PORCH_PATH="/no/such/porch"):
-        answer = check(somebody().get("/readyz"), "Readiness")
+        answer = check(make_caller().get("/readyz"), "Readiness")
     assert (answer.status, answer.body["checks"]["porch_available"]) == (503, "failed")
 
 
 @pytest.mark.long
-def test_health_needs_a_token_where_the_configuration_says_so(somebody: Somebody, deployed: Deployed) -> None:
+def test_health_needs_a_token_where_the_configuration_says_so(make_caller: MakeCaller, deployed: Deployed) -> None:
     with deployed.variables(CONDUCTOR_HEALTH_AUTHENTICATION_ENABLED="true"):
-        statuses = [somebody().get(path).status for path in ("/healthz", "/readyz", "/livez")]
+        statuses = [make_caller().get(path).status for path in ("/healthz", "/readyz", "/livez")]
         assert statuses == [401, 401, 200]
-        assert somebody("reader").get("/healthz").status == 403
-        assert somebody("all").get("/healthz").status == 200
+        assert make_caller("reader").get("/healthz").status == 403
+        assert make_caller("all").get("/healthz").status == 200
 
 
 @pytest.mark.long
-def test_a_bug_is_500_with_an_id_and_nothing_else(somebody: Somebody, deployed: Deployed) -> None:
+def test_a_bug_is_500_with_an_id_and_nothing_else(make_caller: MakeCaller, deployed: Deployed) -> None:
     with deployed.variables(CHAOS_BUG="DescribeTable"):
-        answer = check(somebody("all").get("/metrics"), "Error")
+        answer = check(make_caller("all").get("/metrics"), "Error")
     assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
     assert answer.body["error"]["details"]["error_id"].startswith("ERR-")
     assert "secret" not in answer.text
 
 
 @pytest.mark.long
-def test_a_caller_over_its_rate_is_429_with_a_time_to_retry(somebody: Somebody, deployed: Deployed) -> None:
+def test_a_caller_over_its_rate_is_429_with_a_time_to_retry(make_caller: MakeCaller, deployed: Deployed) -> None:
     with deployed.variables(CONDUCTOR_HEALTH_RATE_LIMITING_REQUESTS_PER_MINUTE="1"):
-        caller, paths = somebody(), ("/healthz", "/readyz")
+        caller, paths = make_caller(), ("/healthz", "/readyz")
         answers = [caller.get(paths[number % 2]) for number in range(12)]
     assert [answer.status for answer in answers] == [200] * 10 + [429] * 2
     for answer in answers[10:]:

@@ -73,7 +73,7 @@ def silence() -> Iterator[str]:
         connection.close()
 
 
-def test_a_hanging_dynamodb_is_told_in_time(deployed: Deployed) -> None:
+def test_a_hanging_dynamodb_is_reported_in_time(deployed: Deployed) -> None:
     caller = Caller(deployed, "192.0.2.78")
     with silence() as url, deployed.variables(AWS_ENDPOINT_URL_DYNAMODB=url):
         live = caller.get("/livez")
@@ -112,8 +112,8 @@ def test_whatever_hangs_health_answers_in_time(deployed: Deployed, hanging: tupl
         live = caller.get("/livez")
         caller.get("/readyz")  # likewise: a copy's first call makes its clients
         answer = caller.get("/readyz")
-    told = f"/livez {live.status} {live.seconds:.2f} s; /readyz {answer.status} {answer.seconds:.2f} s"
-    print(f"{'+'.join(hanging)} hanging: {told}")
+    reported = f"/livez {live.status} {live.seconds:.2f} s; /readyz {answer.status} {answer.seconds:.2f} s"
+    print(f"{'+'.join(hanging)} hanging: {reported}")
     assert (live.status, answer.status) == (200, ready), answer.text
     assert live.seconds < 2
     assert answer.seconds < 2

@@ -1,4 +1,4 @@
-"""The audit trail of the deployed stack, with IAM enforced: what was done is told, and what is done to it is named."""
+"""The audit trail of the deployed stack, with IAM enforced: what was done, and what is done to it, is recorded."""
 
 import hashlib
 import json
@@ -24,8 +24,8 @@ def played(deployed: Deployed) -> str:
     deployed.put(GOOD)
     deployed.put(BAD, replicas=-1)
     deployed.wait_for(GOOD, BAD)  # before the function starts anew
-    nobody = {"CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS": "AWS:nobody"}
-    with deployed.variables("ConductorFunction", **nobody):
+    anonymous = {"CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS": "AWS:none"}
+    with deployed.variables("ConductorFunction", **anonymous):
         deployed.put(DENIED, priority="critical")
         deployed.wait_for(DENIED)
     token = make_token(deployed, "auditor", "intents:read", "intents:write")
@@ -39,12 +39,12 @@ def played(deployed: Deployed) -> str:
     deployed.push()
     deployed.functions.invoke(FunctionName=deployed.outputs["SweeperFunction"], Payload=b"{}")
     deployed.wait_for(GOOD, BAD, DENIED, POSTED)
-    until(lambda: all(_told(deployed, name)[-1:] for name in (GOOD, BAD, DENIED, POSTED)), 60)
+    until(lambda: all(_reported(deployed, name)[-1:] for name in (GOOD, BAD, DENIED, POSTED)), 60)
     until(lambda: verify(deployed, grace="0s")[0] == 0, 60)
     return token.split("_")[1]
 
 
-def _told(deployed: Deployed, name: str) -> list[dict[str, Any]]:
+def _reported(deployed: Deployed, name: str) -> list[dict[str, Any]]:
     shown = deployed.cli("audit", "show", name, "--output", "json").stdout.splitlines()
     return [json.loads(line) for line in shown]
 
@@ -56,7 +56,7 @@ def verify(deployed: Deployed, *options: str, grace: str = "10s") -> tuple[int, 
 
 
 def test_show_tells_who_what_when_by_which_rule_and_with_what_effect(deployed: Deployed, played: str) -> None:
-    queued, claimed, done = _told(deployed, GOOD)
+    queued, claimed, done = _reported(deployed, GOOD)
     assert [one["event"] for one in (queued, claimed, done)] == ["queued", "processing", "succeeded"]
     assert queued["by"]
     assert queued["put"]
@@ -64,13 +64,13 @@ def test_show_tells_who_what_when_by_which_rule_and_with_what_effect(deployed: D
     assert done["package"] in {f"{key.rpartition('/')[0]}/" for key in deployed.keys("packages/")}
     status = deployed.read(f"status/{GOOD}.status")
     assert hashlib.sha256(status).hexdigest() == done["status_sha256"]
-    (refused,) = _told(deployed, BAD)
+    (refused,) = _reported(deployed, BAD)
     assert (refused["event"], refused["code"], refused["moved_to"]) == ("failed", "E003", "failed")
     assert "minimum" in refused["rules"]
-    denied = _told(deployed, DENIED)[0]
+    denied = _reported(deployed, DENIED)[0]
     assert (denied["asked_for"], denied["priority"]) == ("critical", "normal")
     assert denied["rule"].startswith("priority critical refused to ")
-    calls = [one for one in _told(deployed, POSTED) if one["event"] == "called"]
+    calls = [one for one in _reported(deployed, POSTED) if one["event"] == "called"]
     assert [(one["by"], one["status"], one.get("required_scope")) for one in calls] == [
         (played, 403, "priority:critical"),
         (played, 202, None),
@@ -78,11 +78,11 @@ def test_show_tells_who_what_when_by_which_rule_and_with_what_effect(deployed: D
     assert calls[1]["version_id"] == deployed.status(POSTED)["version_id"]
 
 
-def test_pushed_configurations_are_told(deployed: Deployed, played: str) -> None:
+def test_pushed_configurations_are_recorded(deployed: Deployed, played: str) -> None:
     del played
-    told = [one for line in lines(deployed) if (one := json.loads(line))["event"] == "configured"]
-    assert {"log_level"} <= {key for one in told for key in one.get("changed", [])}
-    assert all(one["accepted"] for one in told if one.get("changed") == ["log_level"])
+    reported = [one for line in lines(deployed) if (one := json.loads(line))["event"] == "configured"]
+    assert {"log_level"} <= {key for one in reported for key in one.get("changed", [])}
+    assert all(one["accepted"] for one in reported if one.get("changed") == ["log_level"])
 
 
 def lines(deployed: Deployed) -> list[str]:

@@ -18,7 +18,7 @@ def test_the_program_installs_with_what_it_needs_and_nothing_of_the_functions(tm
     uv = str(LOCAL / "uv/bin/uv")
     install = [uv, "tool", "install", "--quiet", "--python", "3.13", str(ROOT)]
     subprocess.run(install, env=cache | os.environ | places, check=True)
-    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "nobody"}
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "unknown"}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         program = str(tmp_path / "bin/conductor-loop")

@@ -37,9 +37,9 @@ def secrets(deployed: Deployed) -> list[str]:
 
 @pytest.fixture(scope="module")
 def answers(deployed: Deployed, secrets: list[str]) -> list[Answer]:
-    """Ask the API with a good token, a revoked one, a wrong one and a mutilated one, wherever somebody may put it."""
+    """Ask the API with a good token, a revoked one, a wrong one and a mutilated one, wherever a caller may put it."""
     good, revoked = secrets[:2]
-    nobody = Caller(deployed, "203.0.113.77")
+    anonymous = Caller(deployed, "203.0.113.77")
     wrong = (
         revoked,
         f"{good[:-4]}{'0000' if good[-4:] != '0000' else '1111'}",
@@ -47,12 +47,12 @@ def answers(deployed: Deployed, secrets: list[str]) -> list[Answer]:
         good[:-1],
     )
     body = json.dumps({"intent_type": "scaling", "target": "printed", "namespace": "e2e", "replicas": 2}).encode()
-    found = [nobody.ask("POST", "/intents", body, Authorization=f"Bearer {good}")]
+    found = [anonymous.ask("POST", "/intents", body, Authorization=f"Bearer {good}")]
     for token in (good, *wrong):
-        found += [nobody.get("/intents?limit=1", **{name: f"{before}{token}"}) for name, before in _PLACES]
+        found += [anonymous.get("/intents?limit=1", **{name: f"{before}{token}"}) for name, before in _PLACES]
         found += [
-            nobody.get(f"/intents/{token}", X_API_Key=good),
-            nobody.get(f"/intents?cursor={token}", X_API_Key=good),
+            anonymous.get(f"/intents/{token}", X_API_Key=good),
+            anonymous.get(f"/intents?cursor={token}", X_API_Key=good),
         ]
     secrets += [*wrong, good.rpartition("_")[2]]
     assert {200, 202, 401} <= {answer.status for answer in found}
@@ -68,7 +68,7 @@ class Leak:
 
     status: dict[str, Any]
     secrets: tuple[str, ...]
-    note: str  # value of a variable of porch, which is no secret, and nobody else's business
+    note: str  # value of a variable of porch, which is no secret, but is private
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_nothing_that_a_run_produced_holds_a_secret(
     deployed.put(f"intent-{name}-bad.json", replicas=-1)
     deployed.wait_for(f"intent-{name}.json", f"intent-{name}-bad.json")
     until(lambda: deployed.logged("answered", about=name), seconds=30)
-    everything = [*produced(deployed), *_told(answers)]
+    everything = [*produced(deployed), *_reported(answers)]
     searched = (*secrets, *leak.secrets)
     assert not {place for place, text in everything if any(secret in text for secret in searched)}
     assert {place.partition(" ")[0] for place, text in everything if leak.note in text} == {"configuration"}
@@ -195,5 +195,5 @@ def _shown(deployed: Deployed) -> Iterator[tuple[str, str]]:
         yield from (("configuration", parameter["Value"]) for parameter in page["Parameters"])
 
 
-def _told(answers: list[Answer]) -> Iterator[tuple[str, str]]:
+def _reported(answers: list[Answer]) -> Iterator[tuple[str, str]]:
     yield from ((f"answer {answer.status}", f"{dict(answer.headers)} {answer.text}") for answer in answers)

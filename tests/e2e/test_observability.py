@@ -24,7 +24,7 @@ def watched() -> Iterator[Watched]:
     port = free_port()
     porch = Stack(port).home / "porch"
     parameters = {"PorchPath": str(porch / "porch"), "MaxReceives": "12", "FunctionTimeout": "60"}
-    parameters |= {"CriticalPrincipals": "AWS:nobody", "AlarmEmail": "operator@example.com"}
+    parameters |= {"CriticalPrincipals": "AWS:none", "AlarmEmail": "operator@example.com"}
     configuration = {"processing": {"retry_delay": "1s", "retry_attempts": 2, "high_per_minute": 1}}
     environment = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.3"}  # a minute on AWS
     stack = Stack(port, parameters, configuration, environment)
@@ -50,7 +50,7 @@ def drop(deployed: Deployed, kind: str, number: int, **fields: Any) -> list[str]
 def drop_a_hundred(deployed: Deployed) -> list[str]:
     """Put intents whose outcomes are known; those that are answered in the end."""
     files = drop(deployed, "good", 38) + drop(deployed, "low", 4, priority="low")
-    files += drop(deployed, "critical", 10, priority="critical")  # which nobody may use
+    files += drop(deployed, "critical", 10, priority="critical")  # which no principal may use
     files += drop(deployed, "high", 4, priority="high")  # more than there may be in a minute
     files += drop(deployed, "flaky", 10)  # fails twice
     files += drop(deployed, "broken", 5)  # fails always
@@ -124,15 +124,17 @@ class TestNumbers:
         assert not any(sums[name,] for name in quiet)
 
     def test_every_counter_at_metrics_is_the_known_number(self, traffic: Watched) -> None:
-        told = traffic.scrape()
+        reported = traffic.scrape()
         assert (
-            told.items()
+            reported.items()
             >= {f'conductor_files_processed_total{{status="{one}"}}': n for one, n in DECIDED.items()}.items()
         )
-        errors = {name: count for name, count in told.items() if name.startswith("conductor_errors_total") and count}
+        errors = {
+            name: count for name, count in reported.items() if name.startswith("conductor_errors_total") and count
+        }
         assert errors == {f'conductor_errors_total{{code="{code}"}}': count for code, count in ERRORS.items()}
         assert (
-            told.items()
+            reported.items()
             >= {
                 "conductor_attempts_retried_total": RETRIED,
                 "conductor_porch_timeout_total": 11,
@@ -155,7 +157,7 @@ class TestNumbers:
         )
 
     def test_both_tell_the_same_of_whatever_both_tell(self, traffic: Watched) -> None:
-        told, (sums, times) = traffic.scrape(), traffic.sums()
+        reported, (sums, times) = traffic.scrape(), traffic.sums()
         compared = 0
         for metric in CATALOGUE:
             for value in metric.values if metric.emf and metric.prometheus else ():
@@ -164,11 +166,13 @@ class TestNumbers:
                     f'{{{metric.label}="{value}"}}' if value else "",
                 )
                 if metric.kind is Kind.COUNTER:
-                    assert told[metric.prometheus + labels] == sums.get(key, 0), key
+                    assert reported[metric.prometheus + labels] == sums.get(key, 0), key
                     compared += 1
                 if metric.kind is Kind.HISTOGRAM:
-                    assert told[f"{metric.prometheus}_count{labels}"] == times.get(key, 0), key
-                    assert told[f"{metric.prometheus}_sum{labels}"] == pytest.approx(sums.get(key, 0), abs=1e-6), key
+                    assert reported[f"{metric.prometheus}_count{labels}"] == times.get(key, 0), key
+                    assert reported[f"{metric.prometheus}_sum{labels}"] == pytest.approx(sums.get(key, 0), abs=1e-6), (
+                        key
+                    )
                     compared += 2
         assert compared >= 40
 
@@ -176,12 +180,12 @@ class TestNumbers:
     def demoted(deployed: Deployed) -> dict[str, int]:
         """Count the statuses that say so."""
         keys = [key for key in deployed.keys("status/") if "-critical-" in key or "-high-" in key]
-        told = [json.loads(deployed.read(key))["message"] for key in keys]
-        return dict(Counter(key.split("-")[1] for key, text in zip(keys, told, strict=True) if "as normal" in text))
+        reported = [json.loads(deployed.read(key))["message"] for key in keys]
+        return dict(Counter(key.split("-")[1] for key, text in zip(keys, reported, strict=True) if "as normal" in text))
 
 
 WAKING = {"OldestHighAlarm", "OldestNormalAlarm", "OldestLowAlarm", "OverdueAlarm", "ConductorThrottleAlarm"}
-"""Nobody answers intents while they are on; and while dead letters lie there, or no sweeps run."""
+"""No intent is answered while they are on; and while dead letters lie there, or no sweeps run."""
 
 
 @dataclass
@@ -189,26 +193,26 @@ class Operator:
     """Sees each failure set off its own alarms, and sees them over before the next."""
 
     watched: Watched
-    told: Subscribed
+    reported: Subscribed
 
     @cached_property
     def failures(self) -> Failures:
         return Failures(self.watched)
 
     def expect(self, alarm: str, *others: str) -> None:
-        self.told.expect(alarm, *others, *(["NotAnsweringAlarm"] if alarm in WAKING else []))
+        self.reported.expect(alarm, *others, *(["NotAnsweringAlarm"] if alarm in WAKING else []))
         self.see_it_over()
 
     def see_it_over(self) -> None:
         until(self.failures.is_over, 120)
 
     def repeat(self, fail: Callable[[], object], alarm: str) -> None:
-        """Let something fail in one period after the other, until its alarm is told of."""
+        """Let something fail in one period after the other, until its alarm is notified."""
 
         def once() -> bool:
             fail()
             self.watched.let_pass(0)  # and evaluate
-            if alarm in self.told.alarms():
+            if alarm in self.reported.alarms():
                 return True
             self.failures.sweep()
             self.watched.let_pass(300)
@@ -216,17 +220,17 @@ class Operator:
 
         until(once, 120)
 
-    def is_told_an_hour_later(self, alarm: str) -> bool:
+    def is_reported_an_hour_later(self, alarm: str) -> bool:
         self.watched.let_pass(3600)
-        return alarm in self.told.alarms()
+        return alarm in self.reported.alarms()
 
 
 def break_queues(operator: Operator) -> None:
     with operator.failures.left_in("DeadLetterQueue"):
-        operator.told.expect("DeadLetterAlarm", "NotAnsweringAlarm")
+        operator.reported.expect("DeadLetterAlarm", "NotAnsweringAlarm")
     operator.see_it_over()
     with operator.failures.left_in("UnansweredQueue"):
-        operator.told.expect("UnansweredAlarm")
+        operator.reported.expect("UnansweredAlarm")
     operator.see_it_over()
 
 
@@ -238,20 +242,20 @@ def break_intents(operator: Operator) -> None:
     operator.expect("ConfigurationErrorAlarm")
     failures.send("full")  # porch finds no space
     operator.expect("ResourceErrorAlarm")
-    with failures.emptied("UnansweredQueue"):  # where the event goes that finds nobody
+    with failures.emptied("UnansweredQueue"):  # where an event without a consumer goes
         failures.send_with_a_row_without_sense()
-        operator.told.expect("UnreadableRowAlarm", "UnansweredAlarm")
+        operator.reported.expect("UnreadableRowAlarm", "UnansweredAlarm")
     operator.see_it_over()
 
 
 def take_away_what_functions_need(operator: Operator) -> None:
-    failures, told = operator.failures, operator.told
+    failures, reported = operator.failures, operator.reported
     with failures.wrongly_configured():
-        until(lambda: bool(not failures.sweep() and told.alarms()), 60)
+        until(lambda: bool(not failures.sweep() and reported.alarms()), 60)
     operator.expect("ConfigRefusedAlarm")
     with failures.denied("AuditFunction", "logs:PutLogEvents"):
         failures.send("good")
-        told.expect("AuditFailureAlarm")
+        reported.expect("AuditFailureAlarm")
     operator.see_it_over()
     with failures.denied("ApiFunction", "dynamodb:Query"):
         operator.repeat(failures.ask, "ApiFailureAlarm")
@@ -271,12 +275,12 @@ def break_functions(operator: Operator) -> None:
         operator.repeat(partial(failures.throttle, f"{name}Function"), f"{name}ThrottleAlarm")
         operator.expect(f"{name}ThrottleAlarm")
     with failures.paused("SweeperFunction"):
-        until(partial(operator.is_told_an_hour_later, "SweepsStoppedAlarm"), 60)
+        until(partial(operator.is_reported_an_hour_later, "SweepsStoppedAlarm"), 60)
     operator.expect("SweepsStoppedAlarm", "NotAnsweringAlarm")
 
 
 class TestAlarms:
-    def test_every_failure_sets_off_its_own_alarm_and_no_other_until_it_is_mended(self, watched: Watched) -> None:
+    def test_every_failure_sets_off_its_own_alarm_and_no_other_until_it_is_fixed(self, watched: Watched) -> None:
         with Failures(watched).emptied("UnansweredQueue"):  # of what was sent before
             pass
         until(Failures(watched).is_over, 120)
@@ -288,4 +292,4 @@ class TestAlarms:
         break_intents(operator)
         take_away_what_functions_need(operator)
         break_functions(operator)
-        assert operator.told.ever == set(watched.states())
+        assert operator.reported.ever == set(watched.states())

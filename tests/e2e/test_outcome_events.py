@@ -44,14 +44,14 @@ def received(deployed: Deployed, queue: str) -> list[str]:
 
 
 def test_each_status_comes_into_the_queue_and_nothing_else(deployed: Deployed, queue: str) -> None:
-    deployed.put("intent-told.json")
-    deployed.put("intent-told-too.json", replicas=-1)
-    deployed.wait_for("intent-told.json", "intent-told-too.json")
+    deployed.put("intent-reported.json")
+    deployed.put("intent-reported-too.json", replicas=-1)
+    deployed.wait_for("intent-reported.json", "intent-reported-too.json")
     keys: set[str] = set()
 
     def all_came() -> bool:
         keys.update(received(deployed, queue))
-        return {"status/intent-told.json.status", "status/intent-told-too.json.status"} <= keys
+        return {"status/intent-reported.json.status", "status/intent-reported-too.json.status"} <= keys
 
     until(all_came, seconds=30)
     assert {key for key in keys if not key.startswith("status/")} == set()

@@ -38,7 +38,7 @@ NEEDED = {  # where an operation's permission is not called as it is
     "s3 ListObjectsV2": {"s3:ListBucket"},
     "s3 ListObjectVersions": {"s3:ListBucketVersions"},
     "sqs ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
-    "sts GetCallerIdentity": set(),  # which nobody can be denied
+    "sts GetCallerIdentity": set(),  # which IAM cannot deny
     "lambda Invoke": {"lambda:InvokeFunction"},
     "s3 GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
 }
@@ -68,7 +68,7 @@ SENDERS = ("submit", "status", "package")
 
 @dataclass
 class User:
-    """Somebody with one policy and no other rights."""
+    """A caller with one policy and no other permissions."""
 
     environment: dict[str, str]
     folder: Path

@@ -28,11 +28,11 @@ class Subscribed:
 
     sqs: "SQSClient"
     url: str
-    ever: set[str] = field(default_factory=set)  # told of, and expected
+    ever: set[str] = field(default_factory=set)  # notified, and expected
     _alarms: set[str] = field(default_factory=set)
 
     def alarms(self) -> set[str]:
-        """Give the alarms that were told of so far, by their logical ids."""
+        """Return the alarms that were notified so far, by their logical ids."""
         while found := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", []):
             for message in found:
                 notice = json.loads(json.loads(message["Body"])["Message"])
@@ -43,11 +43,11 @@ class Subscribed:
         return self._alarms
 
     def expect(self, *alarms: str) -> None:
-        """Wait until exactly these were told of since the last time; then begin anew."""
+        """Wait until exactly these were notified since the last time; then begin anew."""
         deadline = time.monotonic() + 60
         while not self.alarms() >= {*alarms} and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert self.alarms() == {*alarms}, f"told of {sorted(self._alarms)}, not of {sorted(alarms)}"
+        assert self.alarms() == {*alarms}, f"notified: {sorted(self._alarms)}, expected: {sorted(alarms)}"
         self.ever |= self._alarms
         self._alarms.clear()
 

@@ -171,7 +171,7 @@ class Play:
         self.drops[handoff.version_id].withdrawn = True
 
     def corrupt(self, path: str) -> None:
-        """Make a row of the state table one that nobody can read."""
+        """Make a row of the state table unreadable."""
         self.state.corrupt[path] = Unreadable(path, {})
 
     def answer(self, handoff: Handoff) -> None:
@@ -235,7 +235,7 @@ class Play:
 
     def take(self, step: Step) -> None:
         actor = self.actors[step.actor]
-        self.steps.append(self._told(step, actor))
+        self.steps.append(self._reported(step, actor))
         match step.kind:
             case "pause":
                 self.now += LEASE_SECONDS
@@ -377,7 +377,7 @@ class Play:
         return [one.handoff.key for one in found if not one.withdrawn or self.state.find([one.handoff])]
 
     @staticmethod
-    def _told(step: Step, actor: Actor) -> str:
+    def _reported(step: Step, actor: Actor) -> str:
         if step.kind == "pause":
             return f"{LEASE_SECONDS:.0f} s pass: every lease has run out"
         call = actor.pending or "begins"

@@ -31,7 +31,7 @@ def _check_answered(play: Play, drop: Drop) -> None:
     file, version = drop.handoff.file, drop.handoff.version_id
     archived = [f"{drop.decided[0].archive}/{file}", f"{drop.decided[0].archive}/{file}@{version}"]
     assert drop.body in _versions(play, *archived), f"not archived: {drop.handoff}"
-    assert drop.is_told(play.bucket), f"without a final status: {drop.handoff}"
+    assert drop.is_reported(play.bucket), f"without a final status: {drop.handoff}"
 
 
 def _check_newest_stands(play: Play, name: str) -> None:

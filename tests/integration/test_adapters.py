@@ -57,7 +57,7 @@ def test_more_bytes_than_asked_for_are_not_read(parts: World) -> None:
     assert (found.handoff.size, found.body) == (5, None)
 
 
-def test_a_version_that_is_gone_is_told_apart(parts: World) -> None:
+def test_a_deleted_version_is_distinguished(parts: World) -> None:
     handoff = parts.bucket.drop(BUCKET, "intent-a.json", b"{}")
     parts.bucket.remove(handoff)
     with pytest.raises(Gone):
@@ -192,7 +192,7 @@ def test_a_name_that_is_put_again_after_it_was_withdrawn_is_not(parts: World) ->
     assert parts.bucket.read(old, 100).newer_version == new.version_id
 
 
-def test_what_s3_gives_to_nobody_is_illegible(aws: boto3.session.Session, world: World) -> None:
+def test_an_object_that_s3_does_not_return_is_unreadable(aws: boto3.session.Session, world: World) -> None:
     aws.client("s3").put_object(Bucket=BUCKET, Key="intent-a.json", Body=b"{}", StorageClass="GLACIER")
     with pytest.raises(Illegible):
         world.bucket.read(replace(HANDOFF, version_id=""), 100)

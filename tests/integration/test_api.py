@@ -163,9 +163,7 @@ class TestListing:
         (one,) = Listing(table, TABLE, 86_400).page(Wanted(10), NOW).intents
         assert one.name == long.key
 
-    def test_a_row_that_makes_no_sense_keeps_nobody_from_the_others(
-        self, table: Any, state: DynamoDBStateTable
-    ) -> None:
+    def test_a_corrupt_row_keeps_no_other_from_its_answer(self, table: Any, state: DynamoDBStateTable) -> None:
         for number in (1, 2):
             state.write(waits(handoff(number)))
         row = {"pk": {"S": "intent#intent-1.json"}, "sk": {"S": "v1"}}
@@ -226,7 +224,7 @@ class TestMeasures:
         urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("high", "normal", "low", "dead")}
         for name in ("high", "high", "low", "dead"):
             sqs.send_message(QueueUrl=urls[name], MessageBody="x")
-        assert (QueueDepths(sqs, urls).size(), QueueDepths(sqs, {}).size()) == (3, 0), "dead letters wait for nobody"
+        assert (QueueDepths(sqs, urls).size(), QueueDepths(sqs, {}).size()) == (3, 0), "dead letters are no backlog"
         assert QueueDepths(sqs, urls).each() == {"high": 2, "normal": 0, "low": 1, "dead": 1}
         with pytest.raises(NotAnswering):
             QueueDepths(sqs, {"low": "https://sqs.us-east-1.amazonaws.com/123456789012/none"}).size()

@@ -258,9 +258,9 @@ def test_show_is_for_people(played: World, publish: Publish) -> None:
     assert " 1 queued     " in first
     assert 'asked_for=critical rule="priority critical refused to an unknown sender: treated as normal"' in first
     assert "success" in last
-    nothing = run("show", "intent-nobody.json")
+    nothing = run("show", "intent-unknown.json")
     assert (nothing.exit_code, nothing.stdout) == (2, "")
-    assert "no entry of intent-nobody.json is in the audit trail yet" in nothing.stderr
+    assert "no entry of intent-unknown.json is in the audit trail yet" in nothing.stderr
 
 
 def test_whenever_it_is_killed_the_batch_that_comes_again_is_published_and_counted_once(

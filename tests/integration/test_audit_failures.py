@@ -1,4 +1,4 @@
-"""What becomes of an audit entry that cannot be written: it is counted, it stops nobody, and it is written later."""
+"""What becomes of an audit entry that cannot be written: it is counted, it stops no intent, and it is written later."""
 
 import json
 import logging

@@ -270,7 +270,7 @@ def test_a_bucket_and_a_stack_are_not_both_taken() -> None:
     assert "give one of them" in result.stderr
 
 
-def test_a_stack_of_somebody_else_is_said_to_be_one(stacks: dict[str, dict[str, str]]) -> None:
+def test_a_stack_of_another_product_is_rejected(stacks: dict[str, dict[str, str]]) -> None:
     stacks["another"] = {"Something": "else"}
     result = run("list", "--stack", "another")
     assert result.exit_code == 2
@@ -293,12 +293,12 @@ def log(aws: boto3.session.Session, function: str, *events: dict[str, Any] | str
 
 
 def test_logs_are_a_line_for_each_event_of_every_function(aws: boto3.session.Session) -> None:
-    told = {"level": "WARNING", "handoff": "intent-a.json", "message": "tried", "service": "conductor-loop"}
+    reported = {"level": "WARNING", "handoff": "intent-a.json", "message": "tried", "service": "conductor-loop"}
     log(
         aws,
         "conductor",
         "START RequestId: 1",
-        told | {"status": "failed", "status_message": "Failed:\nporch says no", "attempt": 2},
+        reported | {"status": "failed", "status_message": "Failed:\nporch says no", "attempt": 2},
         {"_aws": {}, "status": "failed"},
         {"type": "platform.report", "record": {"status": "success"}},
         {"type": "platform.report", "record": {"status": "timeout"}},
@@ -327,9 +327,15 @@ def test_logs_of_an_intent_have_the_requests_about_it(aws: boto3.session.Session
 
 
 def test_logs_can_be_those_of_one_intent(aws: boto3.session.Session) -> None:
-    told = {"level": "INFO", "message": "answered"}
-    log(aws, "conductor", told | {"handoff": "intent-a.json"}, told | {"handoff": "intent-a.json-not"}, "intent-a.json")
-    log(aws, "sweeper", told | {"handoff": "intent-b.json"})
+    reported = {"level": "INFO", "message": "answered"}
+    log(
+        aws,
+        "conductor",
+        reported | {"handoff": "intent-a.json"},
+        reported | {"handoff": "intent-a.json-not"},
+        "intent-a.json",
+    )
+    log(aws, "sweeper", reported | {"handoff": "intent-b.json"})
     log(aws, "api")
     assert [line.partition("Z ")[2] for line in run("logs", "intent-a.json").stdout.splitlines()] == [
         "INFO    intent-a.json answered"

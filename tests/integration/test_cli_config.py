@@ -88,7 +88,7 @@ def test_diff_prints_what_would_change(document: Path) -> None:
     ], "the environment beats the document, so max_workers stays"
 
 
-def test_a_broken_version_that_somebody_put_by_hand_is_named_and_the_one_before_is_shown(document: Path) -> None:
+def test_a_broken_version_that_was_put_by_hand_is_named_and_the_one_before_is_shown(document: Path) -> None:
     boto3.client("ssm").put_parameter(Name="/stack/config", Value="not JSON", Overwrite=True)
     result = run("show")
     assert "version 2 is broken, and not in force" in result.stderr

@@ -40,7 +40,7 @@ def answered(world: World, file: str, **fields: Any) -> None:
     admit.answer(world.app, world.drop(file, intent(**fields)), world.deadline)
 
 
-def test_intents_are_listed_newest_first_and_so_is_what_nobody_has_come_to_yet(world: World) -> None:
+def test_intents_are_listed_newest_first_including_those_not_yet_received(world: World) -> None:
     answered(world, "intent-a.json")
     answered(world, "intent-b.json", replicas=5000)
     world.drop("intent-c.json")
@@ -64,7 +64,7 @@ def test_a_file_that_waits_in_a_queue_is_listed_once(world: World) -> None:
     world.configure(priority_queues=True)
     admit.answer(world.app, world.drop(), world.deadline)
     assert rows() == [["queued", "intent-a.json"]]
-    assert rows("--state", "received") == [], "somebody has come to it"
+    assert rows("--state", "received") == [], "it has been received already"
 
 
 @pytest.mark.long
@@ -117,9 +117,9 @@ def test_an_intent_that_waits_for_its_first_attempt_is_found_by_its_namespace(wo
 @pytest.mark.long
 def test_programs_get_objects(world: World) -> None:
     answered(world, "intent-a.json")
-    (told,) = json.loads(run("--output", "json").stdout)
-    assert told == {
-        "arrived": told["arrived"],
+    (reported,) = json.loads(run("--output", "json").stdout)
+    assert reported == {
+        "arrived": reported["arrived"],
         "state": "success",
         "priority": "normal",
         "namespace": "oran-sim",

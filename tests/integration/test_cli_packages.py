@@ -67,9 +67,9 @@ def test_a_package_is_written_into_a_new_folder_and_over_no_other(world: World, 
 @pytest.mark.long
 def test_programs_get_the_files(world: World) -> None:
     answered(world)
-    told = json.loads(run("package", "intent-a.json", "--output", "json").stdout)
-    assert told["name"] == "cnf-simulator-v1.0.0"
-    assert told["files"]["Kptfile"] == "replicas: 3 # run 1\n"
+    reported = json.loads(run("package", "intent-a.json", "--output", "json").stdout)
+    assert reported["name"] == "cnf-simulator-v1.0.0"
+    assert reported["files"]["Kptfile"] == "replicas: 3 # run 1\n"
 
 
 def test_an_intent_without_a_package_says_why(world: World) -> None:
@@ -106,8 +106,8 @@ def test_two_packages_of_a_target_are_compared(world: World) -> None:
 def test_the_tenth_package_is_compared_with_the_ninth_although_all_are_of_one_second(world: World) -> None:
     for number in range(11):
         answered(world, f"intent-{number}.json", replicas=number)
-    told = json.loads(run("diff", "intent-10.json", "--output", "json").stdout)
-    assert (told["previous"], told["package"]) == ("cnf-simulator-v1.0.9", "cnf-simulator-v1.0.10")
+    reported = json.loads(run("diff", "intent-10.json", "--output", "json").stdout)
+    assert (reported["previous"], reported["package"]) == ("cnf-simulator-v1.0.9", "cnf-simulator-v1.0.10")
 
 
 @pytest.mark.long
@@ -120,15 +120,15 @@ def test_the_first_package_of_a_target_is_compared_with_nothing(world: World) ->
 
 
 @pytest.mark.long
-def test_packages_of_one_name_are_told_apart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_of_one_name_are_distinguished(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(world.porch), "__call__", lambda _, request: named_alike(request))
     answered(world, replicas=1)
     answered(world, "intent-b.json", replicas=2)
     answered(world, "intent-c.json", replicas=4)
     assert "replicas: 2" in run("package", "intent-b.json").stdout
-    told = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
-    assert "-replicas: 1" in told["changes"]["Kptfile"]
-    assert "-extra" in told["changes"]["extra.yaml"], "a file that it no longer has"
+    reported = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
+    assert "-replicas: 1" in reported["changes"]["Kptfile"]
+    assert "-extra" in reported["changes"]["extra.yaml"], "a file that it no longer has"
 
 
 def test_what_an_attempt_has_left_that_died_is_not_the_package_before(world: World) -> None:
@@ -138,8 +138,8 @@ def test_what_an_attempt_has_left_that_died_is_not_the_package_before(world: Wor
         admit.answer(world.app, handoff, world.deadline)
     world.clock.wait(150)
     admit.answer(world.app, handoff, world.deadline)
-    told = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
-    assert (told["previous"], told["package"]) == ("cnf-simulator-v1.0.0", "cnf-simulator-v1.0.2")
+    reported = json.loads(run("diff", "intent-b.json", "--output", "json").stdout)
+    assert (reported["previous"], reported["package"]) == ("cnf-simulator-v1.0.0", "cnf-simulator-v1.0.2")
 
 
 @pytest.mark.long

@@ -55,7 +55,7 @@ def run(folder: Path, *arguments: str, name: str = "intent-b.json", **fields: An
     return CliRunner().invoke(main, ["plan", str(path), *arguments])
 
 
-def told(folder: Path, name: str = "intent-b.json", **fields: Any) -> Any:
+def reported(folder: Path, name: str = "intent-b.json", **fields: Any) -> Any:
     result = run(folder, "--output", "json", name=name, **fields)
     return json.loads(result.stdout)
 
@@ -100,7 +100,7 @@ def test_replicas_that_are_as_wanted_are_said_to_be(tmp_path: Path, world: World
 @pytest.mark.long
 def test_programs_get_one_document(tmp_path: Path, world: World) -> None:
     applied(world, replicas=3)
-    document = told(tmp_path, replicas=5)
+    document = reported(tmp_path, replicas=5)
     assert {key: document[key] for key in ("file", "verdict", "replicas", "previous_replicas", "error")} == {
         "file": "intent-b.json",
         "verdict": "applied",
@@ -118,7 +118,7 @@ def test_what_breaks_a_rule_exits_with_1_and_names_every_violation(tmp_path: Pat
     assert "E003 SCHEMA_VIOLATION" in result.stdout
     assert "$.replicas breaks maximum" in result.stdout
     assert "$.target breaks pattern" in result.stdout
-    document = told(tmp_path, replicas=5000)
+    document = reported(tmp_path, replicas=5000)
     assert (document["verdict"], document["error"]["code"]) == ("refused", "E003")
 
 
@@ -143,7 +143,7 @@ def test_others_that_wait_for_the_same_target_are_named(tmp_path: Path, world: W
     world.drop("intent-x.json", intent(replicas=9))
     world.drop("intent-y.json", intent(target="other"))
     world.drop("intent-z.json", b"not JSON")
-    assert told(tmp_path)["waiting"] == ["intent-x.json"]
+    assert reported(tmp_path)["waiting"] == ["intent-x.json"]
     assert "intent-x.json: for the same target, and not answered yet" in run(tmp_path).stderr
 
 
@@ -166,7 +166,7 @@ def test_what_the_cluster_has_goes_before_what_the_table_has(
     assert "4 -> 5 (the cluster's; intent-a.json, applied last, wanted 3)" in result.stdout
     assert "  delivery     scale\n" in result.stdout
     assert "  note         mind the gap\n" in result.stdout
-    assert told(tmp_path, replicas=5)["previous_replicas"] == 4
+    assert reported(tmp_path, replicas=5)["previous_replicas"] == 4
 
 
 @pytest.mark.long
@@ -181,7 +181,7 @@ def test_a_porch_without_a_dry_run_leaves_the_package_unknown(
     assert result.exit_code == 0
     assert "is valid; what porch would make of it is unknown" in result.stdout
     assert "  porch        no dry run of intent-b.json\n" in result.stdout
-    assert told(tmp_path)["verdict"] == "untried"
+    assert reported(tmp_path)["verdict"] == "untried"
 
 
 def test_a_file_that_cannot_be_planned_is_wrong_usage(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ PARAMETER = "/stack/config"
 
 @pytest.fixture(autouse=True)
 def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deploy a stack whose pipeline works whenever somebody waits for it."""
+    """Deploy a stack whose pipeline runs whenever a caller waits for it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     environment = {"Variables": {"CONDUCTOR_STATE_TABLE": TABLE}}
     monkeypatch.setattr(config, "_function", lambda _: {"Environment": environment, "Timeout": 120})
@@ -108,7 +108,7 @@ def test_nothing_is_sent_where_one_file_breaks_a_rule(tmp_path: Path, world: Wor
 
 
 @pytest.mark.long
-def test_programs_are_told_of_a_refused_file_what_validate_tells(tmp_path: Path, world: World) -> None:
+def test_the_json_of_a_refused_file_reports_what_validate_reports(tmp_path: Path, world: World) -> None:
     good, broken = write(tmp_path, "intent-a.json"), write(tmp_path, "intent-b.json", replicas=5000)
     result = run(good, broken, "--output", "json")
     assert (result.exit_code, world.listing()) == (1, [])
@@ -157,8 +157,8 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(tmp_path: Path, wor
     result = run(write(tmp_path, "intent-a.json", priority="high"), "--dry-run")
     assert (result.exit_code, world.listing()) == (0, [])
     assert result.stdout == "intent-a.json\toran-sim\tcnf-simulator\t3\thigh\n"
-    (told,) = json.loads(run(write(tmp_path, "intent-a.json"), "--dry-run", "--output", "json").stdout)
-    assert (told["replicas"], told["priority"]) == (3, "normal")
+    (reported,) = json.loads(run(write(tmp_path, "intent-a.json"), "--dry-run", "--output", "json").stdout)
+    assert (reported["replicas"], reported["priority"]) == (3, "normal")
     assert f"would be sent to s3://{BUCKET}/; nothing was sent" in result.stderr
 
 
@@ -206,9 +206,9 @@ def test_an_answer_that_does_not_come_in_time_exits_with_3(tmp_path: Path, monke
 @pytest.mark.long
 def test_programs_get_the_statuses(tmp_path: Path, world: World) -> None:
     result = run(write(tmp_path, "intent-a.json"), "--wait", "--output", "json")
-    (told,) = json.loads(result.stdout)
-    assert (told["file"], told["state"]) == ("intent-a.json", "success")
-    assert told["status"] == world.status()
+    (reported,) = json.loads(result.stdout)
+    assert (reported["file"], reported["state"]) == ("intent-a.json", "success")
+    assert reported["status"] == world.status()
 
 
 def test_the_newest_version_is_followed_and_no_older_answer_taken_for_its_own(tmp_path: Path, world: World) -> None:
@@ -220,7 +220,7 @@ def test_the_newest_version_is_followed_and_no_older_answer_taken_for_its_own(tm
 
 @pytest.mark.long
 @pytest.mark.parametrize("interrupted", [True, False])
-def test_who_stops_waiting_is_told_what_was_sent(
+def test_an_interrupted_wait_reports_what_was_sent(
     tmp_path: Path, stacks: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
 ) -> None:
     def interrupt(_: float) -> None:

@@ -58,7 +58,7 @@ def test_a_created_token_is_shown_once_and_kept_as_a_digest() -> None:
     assert (client.name, client.scopes) == ("prometheus", frozenset({Scope.METRICS}))
 
 
-def test_a_revoked_token_is_nobody_any_more() -> None:
+def test_a_revoked_token_authenticates_no_caller() -> None:
     clear = run("create", "--scope", "health").stdout.strip()
     assert run("revoke", clear.split("_")[1]).exit_code == 0
     assert Tokens(secret().read, lambda: 0.0).verify(clear, now=0) is None
@@ -82,13 +82,13 @@ def test_what_makes_no_sense_is_wrong_usage_and_changes_nothing(arguments: list[
     assert stored() == '{"tokens": []}'
 
 
-def test_revoking_nobody_says_where_to_look() -> None:
+def test_revoking_an_unknown_token_says_where_to_look() -> None:
     result = run("revoke", "0" * 16)
     assert (result.exit_code, stored()) == (2, '{"tokens": []}')
     assert "conductor-loop token list" in result.stderr
 
 
-def test_a_stack_that_reads_from_vault_is_not_given_tokens_that_nobody_reads() -> None:
+def test_a_stack_that_reads_from_vault_is_not_given_tokens_that_it_never_reads() -> None:
     document = {"secrets": {"vault": {"enabled": True, "address": "https://vault.example"}}}
     boto3.client("ssm").put_parameter(Name="/stack/config", Value=json.dumps(document), Overwrite=True)
     result = run("create", "--scope", "health")
@@ -131,7 +131,7 @@ def test_tokens_can_be_kept_in_a_file_for_vault_and_kubernetes(tmp_path: Path) -
     [b"\xff", b"[" * 100_000, b'{"tokens": "' + b"[" * 100_000 + b'"}', b"", b"{", b'{"tokens": {}}'],
 )
 @pytest.mark.parametrize("command", [("list",), ("create", "--scope", "health"), ("revoke", "0" * 16)])
-def test_a_file_that_is_no_document_of_tokens_is_told_in_a_line_and_left_alone(
+def test_a_file_that_is_no_document_of_tokens_is_reported_in_a_line_and_left_alone(
     command: tuple[str, ...], content: bytes, tmp_path: Path
 ) -> None:
     file = tmp_path / "tokens.json"
@@ -153,13 +153,13 @@ def test_a_token_that_lasts_for_ever_and_one_with_a_strange_name_can_be_listed(t
     assert (entry["created"], entry["expires"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
 
 
-def test_nobody_makes_a_token_that_outlives_the_calendar(tmp_path: Path) -> None:
+def test_a_token_cannot_outlive_the_calendar(tmp_path: Path) -> None:
     result = run("create", "--scope", "health", "--expires", "999999999d", "--document", tmp_path / "tokens.json")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "before the year 10000" in result.stderr
 
 
-def test_a_file_that_a_crash_left_beside_lends_its_rights_to_nobody(tmp_path: Path) -> None:
+def test_a_file_that_a_crash_left_beside_does_not_pass_on_its_permissions(tmp_path: Path) -> None:
     beside, file = tmp_path / ".tokens.json.new", tmp_path / "tokens.json"
     beside.write_text("half of")
     beside.chmod(0o644)
@@ -167,7 +167,7 @@ def test_a_file_that_a_crash_left_beside_lends_its_rights_to_nobody(tmp_path: Pa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_nobody_loses_a_token_when_many_are_made_and_revoked_at_once() -> None:
+def test_no_token_is_lost_when_many_are_made_and_revoked_at_once() -> None:
     """All read the same version before the first writes: the most that a race can do."""
     everybody_has_read = threading.Barrier(6)
 
@@ -195,7 +195,7 @@ def test_a_version_that_lost_is_never_in_force() -> None:
 
     def edit(found: Document) -> Document:
         rounds.append(found)
-        if len(rounds) == 1:  # somebody else is faster
+        if len(rounds) == 1:  # another writer is faster
             boto3.client("secretsmanager").put_secret_value(SecretId=SECRET, SecretString='{"tokens": [], "theirs": 1}')
         return found.added(made, 0)
 

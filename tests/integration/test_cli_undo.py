@@ -121,7 +121,7 @@ def test_only_the_last_applied_intent_of_a_target_is_undone(world: World) -> Non
 
 
 @pytest.mark.long
-def test_an_intent_of_another_target_stands_in_nobodys_way(world: World) -> None:
+def test_an_intent_of_another_target_blocks_no_undo(world: World) -> None:
     applied(world, "intent-a.json", replicas=3)
     applied(world, "intent-b.json", replicas=5)
     applied(world, "intent-c.json", target="other")

@@ -205,8 +205,8 @@ def test_a_pipe_gets_one_picture_or_a_line_for_each_look(world: World, aws: boto
     assert "dead letters           1" in once.stdout
     assert once.stdout.splitlines()[-1].split()[1:] == ["success", "normal", "1", "intent-a.json", "oran-sim"]
     (line,) = CliRunner().invoke(main, ["watch", "--once", "--output", "json"]).stdout.splitlines()
-    told = json.loads(line)
-    assert told["queues"]["dead letters"] == {"visible": 1, "in_flight": 0, "delayed": 0}
-    assert told["counts"]["counters"]["files_success"] == 1
-    assert [one["name"] for one in told["latest"]] == ["intent-a.json"]
+    reported = json.loads(line)
+    assert reported["queues"]["dead letters"] == {"visible": 1, "in_flight": 0, "delayed": 0}
+    assert reported["counts"]["counters"]["files_success"] == 1
+    assert [one["name"] for one in reported["latest"]] == ["intent-a.json"]
     assert CliRunner().invoke(main, ["watch"]).exit_code == 2, "no terminal"

@@ -65,8 +65,8 @@ def report(flag: bool, stores: Callable[[], list[Store]], key: str = "") -> tupl
 
 def test_without_a_key_of_its_own_the_stack_is_encrypted_with_those_of_aws() -> None:
     found = find_stores(made(), "")
-    told = "1 bucket, 1 table, 1 queue, 1 secret: encrypted with keys of AWS"
-    assert report(flag=True, stores=lambda: found) == (True, f"- State encryption: true ({told})")
+    reported = "1 bucket, 1 table, 1 queue, 1 secret: encrypted with keys of AWS"
+    assert report(flag=True, stores=lambda: found) == (True, f"- State encryption: true ({reported})")
 
 
 def test_with_a_key_of_its_own_everything_is_encrypted_with_it() -> None:
@@ -96,11 +96,11 @@ def test_stores_with_another_key_are_named() -> None:
         encryption_status(find_stores(made(key, logs_key=""), key), key, ["log group"])
 
 
-def test_a_store_in_the_clear_fails_where_encryption_was_asked_for_and_is_told_where_not() -> None:
+def test_an_unencrypted_store_fails_where_encryption_was_asked_for_and_is_reported_otherwise() -> None:
     found = find_stores(made(managed_queue="false"), "")
-    told = "not encrypted: queue high; deploy the stack again"
-    assert report(flag=True, stores=lambda: found) == (False, f"- State encryption: true (FAILED: {told})")
-    assert report(flag=False, stores=lambda: found) == (True, f"- State encryption: false ({told})")
+    reported = "not encrypted: queue high; deploy the stack again"
+    assert report(flag=True, stores=lambda: found) == (False, f"- State encryption: true (FAILED: {reported})")
+    assert report(flag=False, stores=lambda: found) == (True, f"- State encryption: false ({reported})")
 
 
 def test_a_key_that_is_switched_off_fails() -> None:
@@ -121,6 +121,6 @@ def test_a_key_that_is_switched_off_fails() -> None:
         ({"TableStatus": "ACTIVE", "SSEDescription": {"InaccessibleEncryptionDateTime": 1}}, "impaired"),
     ],
 )
-def test_health_is_told_what_dynamodb_says(table: dict[str, Any], expected: str) -> None:
+def test_health_reports_the_encryption_that_dynamodb_describes(table: dict[str, Any], expected: str) -> None:
     client: Any = SimpleNamespace(describe_table=lambda **_: {"Table": table})
     assert StateMeasures(client, "state").encryption_status() == expected

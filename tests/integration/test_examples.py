@@ -1,4 +1,4 @@
-"""The programs in examples/, run as somebody would who has copied them."""
+"""The programs in examples/, run as a user would who has copied them."""
 
 import importlib.util
 import json

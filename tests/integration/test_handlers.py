@@ -142,8 +142,8 @@ def test_the_first_command_of_the_runbook_says_what_failed_why_and_who_put_it(
     (wanted,) = re.findall(r"logs --since 1h \| grep -E '(.+?)'", RUNBOOK.read_text())
     for file, body in (("intent-a.json", b"{"), ("intent-b.json", None)):
         invoke(put(world, file, body) | {"userIdentity": {"principalId": "AWS:planner"}})
-    told = [readable(line, None) or "" for line in capsys.readouterr().out.splitlines()]
-    (failed,) = [line for line in told if re.search(wanted, line)]
+    reported = [readable(line, None) or "" for line in capsys.readouterr().out.splitlines()]
+    (failed,) = [line for line in reported if re.search(wanted, line)]
     for part in ("intent-a.json", "error_code=E001", "status_message=", "principal=AWS:planner"):
         assert part in failed
 
@@ -157,8 +157,10 @@ def test_a_decision_is_one_metric_line_and_its_effects_another(
     metrics = [line for line in lines(capsys) if "_aws" in line]
     assert len(metrics) == 2
     assert (metrics[0]["status"], metrics[0]["mode"], metrics[0]["FilesProcessed"]) == ("success", "structured", 1)
-    told = [{one["Name"] for way in line["_aws"]["CloudWatchMetrics"] for one in way["Metrics"]} for line in metrics]
-    assert told == [
+    reported = [
+        {one["Name"] for way in line["_aws"]["CloudWatchMetrics"] for one in way["Metrics"]} for line in metrics
+    ]
+    assert reported == [
         {"FilesProcessed", "ProcessingDuration", "QueueingDuration", "PorchExecutionDuration", "PorchExecutions"},
         {"SettlingDuration"},
     ]
@@ -212,8 +214,8 @@ def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_wh
     assert status["next_retry"] > status["timestamp"]
     assert "intent-a.json" in world.listing()
     assert queue.receive() == [], "hidden until the next attempt is due"
-    (told,) = [line["answer"] for line in lines(capsys) if line.get("message") == "answered"]
-    assert re.fullmatch(r"not now, in \d+ s", told)
+    (reported,) = [line["answer"] for line in lines(capsys) if line.get("message") == "answered"]
+    assert re.fullmatch(r"not now, in \d+ s", reported)
 
 
 @pytest.mark.parametrize("key", ["intent-archive/schema.json", "intent-batch/intent-001.json", "intent-%2F.json"])
@@ -234,7 +236,7 @@ def test_an_object_in_a_folder_is_left_alone(
     assert not [line for line in lines(capsys) if line.get("message") == "decided"]
 
 
-def test_a_sweep_hands_over_what_nobody_knows_of(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_hands_over_intents_without_a_row(world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     put(world, "intent-a.json")
     monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
     monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
@@ -353,8 +355,8 @@ def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_n
     invoke(put(world, "intent-a.json"))
     invoke(put(world, "intent-b.json", b"{"))
     said = [line for line in lines(capsys) if "level" in line]
-    told = {(line["handoff"], line.get("correlation_id")) for line in said if line["message"] != "decided"}
-    assert told == {("intent-a.json", "c-a"), ("intent-b.json", None)}
+    reported = {(line["handoff"], line.get("correlation_id")) for line in said if line["message"] != "decided"}
+    assert reported == {("intent-a.json", "c-a"), ("intent-b.json", None)}
     assert {line["xray_trace_id"] for line in said} == {"1-abc-def"}
 
 

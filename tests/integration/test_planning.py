@@ -15,7 +15,7 @@ from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 
 
-def planned(world: World, file: str = "intent-b.json", principal: str = "AWS:somebody", **fields: Any) -> Any:
+def planned(world: World, file: str = "intent-b.json", principal: str = "AWS:caller", **fields: Any) -> Any:
     return plan(world.app, Draft(file, intent(**fields), principal), world.deadline)
 
 
@@ -39,7 +39,7 @@ def test_a_target_that_no_intent_was_applied_to_has_no_previous_one(parts: World
     assert found["busy"] is False
 
 
-def test_porch_is_told_that_it_is_a_dry_run_and_what_the_state_table_knows(parts: World) -> None:
+def test_porch_receives_the_dry_run_flag_and_what_the_state_table_holds(parts: World) -> None:
     applied(parts, replicas=3)
     planned(parts, replicas=5, timeout="10s")
     request = parts.porch.requests[-1]
@@ -81,12 +81,12 @@ def test_a_correlation_id_of_another_file_is_refused_as_it_would_be(parts: World
     assert "refused" not in planned(parts, correlation_id="c-1")
 
 
-@pytest.mark.parametrize(("principal", "granted"), [("AWS:oncall-7", "critical"), ("AWS:somebody", "normal")])
+@pytest.mark.parametrize(("principal", "granted"), [("AWS:oncall-7", "critical"), ("AWS:caller", "normal")])
 def test_critical_is_granted_to_those_who_have_the_right(parts: World, principal: str, granted: str) -> None:
     parts.configure(critical_principals=("AWS:oncall-*",))
     found = planned(parts, principal=principal, priority="critical")["priority"]
     assert (found["asked"], found["granted"]) == ("critical", granted)
-    assert ("refused to AWS:somebody" in found["note"]) is (granted == "normal")
+    assert ("refused to AWS:caller" in found["note"]) is (granted == "normal")
 
 
 def test_high_is_granted_within_its_limit_and_planning_takes_no_token(parts: World) -> None:
@@ -126,7 +126,7 @@ def answering(answer: Result | Exception) -> Any:
 NOTHING = Run(exit_code=0, stdout="", stderr="", duration_seconds=0.1)
 
 
-def test_what_the_cluster_has_is_told_beside_what_the_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_replicas_of_the_cluster_are_shown_beside_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     made = Result(Package("p", {"Kptfile": b"x"}), NOTHING, None, Delivered("scale", 4, None, None, ("mind",)))
     monkeypatch.setattr(type(world.porch), "__call__", answering(made))

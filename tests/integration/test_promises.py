@@ -73,7 +73,7 @@ def test_a_row_that_waits_expires_too_where_nothing_ever_ends_it(site: World, aw
     assert float(row["expires_at"]["N"]) >= site.clock() + 30 * DAY
 
 
-def test_an_older_version_is_skipped_under_a_newer_one_that_s3_gives_to_nobody(
+def test_an_older_version_is_skipped_under_a_newer_one_that_s3_does_not_return(
     site: World, aws: boto3.session.Session
 ) -> None:
     older = queued(site)

@@ -45,14 +45,14 @@ def test_an_input_under_a_kms_key_that_is_not_for_us_is_illegible(aws: boto3.ses
 LIVE = "live/ns/name/kustomization.yaml"
 
 
-def test_the_live_tree_has_the_component_of_the_last_generation_whoever_comes_last(parts: World) -> None:
+def test_the_live_tree_has_the_component_of_the_last_generation_in_any_order_of_writes(parts: World) -> None:
     for generation in (3, 1, 5, 4, 5):
         parts.bucket.put_live(HANDOFF, LIVE, generation, f"{generation}".encode())
     assert parts.bucket.get(BUCKET, LIVE) == b"5"
     assert [key for key in parts.bucket.keys(BUCKET) if key.startswith("live/")] == [LIVE]
 
 
-def test_what_somebody_else_has_put_into_the_live_tree_is_replaced(world: World, aws: boto3.session.Session) -> None:
+def test_a_foreign_object_in_the_live_tree_is_replaced(world: World, aws: boto3.session.Session) -> None:
     aws.client("s3").put_object(Bucket=BUCKET, Key=LIVE, Body=b"?", Metadata={"generation": "many"})
     world.bucket.put_live(HANDOFF, LIVE, 1, b"1")
     assert world.bucket.get(BUCKET, LIVE) == b"1"

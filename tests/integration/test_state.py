@@ -171,7 +171,7 @@ def test_a_handoff_is_found_when_it_is_to_be_cleaned_up_after(parts: World) -> N
     assert parts.state.uncleaned(BUCKET, NOW + 10, 9) == []
 
 
-def test_a_corrupt_row_is_told_apart(world: World, aws: boto3.session.Session) -> None:
+def test_a_corrupt_row_is_distinguished(world: World, aws: boto3.session.Session) -> None:
     made(world, waits())
     key = {"pk": {"S": "intent#intent-a.json"}, "sk": {"S": "v1"}}
     aws.client("dynamodb").update_item(

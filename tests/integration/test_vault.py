@@ -78,7 +78,7 @@ def test_what_vault_forbids_is_tried_no_more_than_once(vault: server.Vault) -> N
 
 def test_an_unknown_role_a_missing_a_deleted_secret_and_a_sealed_vault_are_failures(vault: server.Vault) -> None:
     with pytest.raises(InvalidRequest):
-        reader(vault, role="nobody").read()
+        reader(vault, role="unknown").read()
     vault.secrets[PATH] = None
     with pytest.raises(InvalidPath):
         reader(vault).read()
@@ -101,7 +101,7 @@ def test_tokens_that_were_written_as_text_are_read_as_well(vault: server.Vault) 
     assert reader(vault).read().tokens() == ()
 
 
-def test_a_vault_that_nobody_vouches_for_gets_nothing(tmp_path: Path) -> None:
+def test_a_vault_with_an_untrusted_certificate_gets_nothing(tmp_path: Path) -> None:
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     trusted = tmp_path / "ca.pem"
@@ -120,7 +120,7 @@ def test_without_the_extra_it_says_what_to_install(vault: server.Vault, monkeypa
         reader(vault).read()
 
 
-def test_mount_and_path_are_told_apart(vault: server.Vault) -> None:
+def test_mount_and_path_are_distinguished(vault: server.Vault) -> None:
     vault.secrets["kv/data/teams/one"] = {"tokens": [ENTRY]}
     access = VaultAccess(vault.url, "token", "", "kv/teams/one")
     vault.valid.add("hvs.mine")

@@ -1,4 +1,4 @@
-"""Which stack a command is about, where nobody has said."""
+"""Which stack a command is about, where no option says so."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ NAMES = (*WRITTEN, "AWS_PROFILE", "HANDOFF_BUCKET", "CONDUCTOR_STACK")
 
 @click.command()
 @stack_option
-def told(stack: str) -> None:
+def reported(stack: str) -> None:
     click.echo(f"{stack} {os.environ.get('AWS_ENDPOINT_URL', '-')}")
 
 
@@ -49,14 +49,14 @@ def write(folder: Path, **changes: str) -> None:
 
 
 def stack(*arguments: str) -> str:
-    result = CliRunner().invoke(told, arguments)
+    result = CliRunner().invoke(reported, arguments)
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
 
 
 @pytest.mark.usefixtures("checkout")
-def test_the_local_stack_is_taken_where_nothing_else_is_said_and_that_is_told() -> None:
-    result = CliRunner().invoke(told)
+def test_the_local_stack_is_the_default_and_that_is_reported() -> None:
+    result = CliRunner().invoke(reported)
     assert result.stdout == "local-stack http://127.0.0.1:4600\n"
     assert result.stderr == "the local stack on http://127.0.0.1:4600 (.local/env)\n"
 

@@ -256,7 +256,7 @@ def test_the_environment_beats_the_document_for_every_key(key: str, data: st.Dat
     assert get(found.values, leaf.path) == expected
 
 
-def test_two_ways_to_a_cluster_are_a_mistake_whoever_names_them() -> None:
+def test_two_ways_to_a_cluster_are_a_mistake_wherever_they_are_set() -> None:
     secret = {"CONDUCTOR_PORCH_CLUSTER_KUBECONFIG_SECRET": "arn:aws:secretsmanager:eu-central-1:1:secret:edge-AbCdEf"}
     with pytest.raises(InvalidConfig) as caught:
         load({"porch": {"cluster": {"eks_cluster": "edge", "delivery": "check"}}}, TABLE | secret)
@@ -371,7 +371,7 @@ def test_a_value_that_no_program_can_be_given_is_refused(value: str) -> None:
         effective({"porch": {"environment": {"A": value}}}, {})
 
 
-def test_contradictions_are_told_together_and_beside_other_mistakes() -> None:
+def test_contradictions_are_reported_together_and_beside_other_mistakes() -> None:
     document = {
         "mode": "fast",
         "porch": {"cluster": {"eks_cluster": "edge", "kubeconfig_secret": "edge", "delivery": "check"}},
@@ -394,7 +394,7 @@ def test_a_certificate_that_is_named_twice_is_a_contradiction() -> None:
         load({"api": {"client_certificates": named}}, TABLE)
 
 
-def test_a_value_that_cannot_be_told_contradicts_nobody() -> None:
+def test_a_value_that_cannot_be_parsed_contradicts_no_other() -> None:
     with pytest.raises(InvalidConfig) as caught:
         load({"secrets": {"vault": {"enabled": True, "address": "vault.example"}}}, TABLE)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["$.secrets.vault.address"]

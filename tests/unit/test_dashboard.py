@@ -39,7 +39,7 @@ def test_every_metric_of_every_widget_is_in_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize("wrong", [["FilesProcesed", "environment", "stack"], ["Demotions", "environment", "stack"]])
-def test_a_metric_that_nobody_writes_is_found_out(wrong: list[str]) -> None:
+def test_a_metric_that_is_never_written_is_found_out(wrong: list[str]) -> None:
     widget = {"properties": {"metrics": [["ConductorLoop", *wrong, {"stat": "Sum"}]]}}
     assert list(unknown([widget]))
 
@@ -69,7 +69,7 @@ def test_no_widget_lies_over_another_or_beside_the_grid() -> None:
     assert {x for x, _ in cells} == set(range(24))
 
 
-def test_every_outcome_and_every_counter_that_somebody_waits_for_is_shown() -> None:
+def test_every_outcome_and_every_counter_with_an_alarm_is_shown() -> None:
     shown = {one.source[1] for widget in WIDGETS for one in metrics(widget)}
     shown |= {found[3] for widget in WIDGETS for found in searches(widget)}
     left_out = {"ValidationErrors", "ConfigurationErrors", "ResourceErrors"}  # errors by code show what they add up

@@ -66,7 +66,7 @@ def test_the_words_that_programs_for_credentials_are_given_are_no_secrets() -> N
 
 
 def test_servers_authorities_and_paths_are_no_secrets() -> None:
-    user = {"tokenFile": "/opt/porch/token", "client-key": "/opt/porch/key.pem", "username": "somebody-else"}
+    user = {"tokenFile": "/opt/porch/token", "client-key": "/opt/porch/key.pem", "username": "another-user"}
     assert read_kubeconfig(written(user), "it").secrets == frozenset()
 
 

@@ -54,7 +54,7 @@ def test_the_work_root_may_be_in_the_place_that_is_cleaned(bench: Bench) -> None
         assert not (bench.folder / "new").exists()
 
 
-def test_a_process_that_cannot_be_told_to_be_a_runs_is_killed_after_it(bench: Bench) -> None:
+def test_a_process_that_cannot_be_attributed_to_a_run_is_killed_after_it(bench: Bench) -> None:
     sleeper = bench.program(HIDDEN)
     bench.run(bench.program(f"sleeper={sleeper}; {LEAVES_ALL_MARKS}; {GOOD}"))
     assert alive(bench) == 0

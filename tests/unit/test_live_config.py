@@ -80,7 +80,7 @@ def test_a_broken_version_is_looked_at_each_minute_so_that_its_alarm_stays_on(mo
     assert parameter.reads == 5
 
 
-def test_behind_a_broken_version_the_last_good_one_is_in_force_even_if_nobody_has_read_it() -> None:
+def test_behind_a_broken_version_the_last_good_one_is_in_force_even_if_never_read() -> None:
     parameter = Parameter([DIRECT])
     live = parameter.live()
     live.config()
@@ -167,7 +167,7 @@ def test_a_wrong_environment_is_no_fault_of_the_document() -> None:
     assert parameter.refused == []
 
 
-def test_what_is_known_is_told_without_asking() -> None:
+def test_what_is_known_is_returned_without_a_request() -> None:
     parameter = Parameter([DIRECT], down=True)
     live = parameter.live()
     assert (live.known().mode, parameter.reads) == ("structured", 0)
@@ -188,7 +188,7 @@ def test_a_parameter_that_was_deleted_and_made_again_is_noticed_although_it_coun
 
 
 @pytest.mark.parametrize(("name", "value"), [("CONFIG_MAX_AGE", "abc"), ("WORKERS", "many"), ("WORKERS", "2 4")])
-def test_wiring_that_makes_no_sense_is_told_with_all_the_rest(name: str, value: str) -> None:
+def test_invalid_wiring_is_reported_with_all_the_rest(name: str, value: str) -> None:
     parameter = Parameter([BROKEN])
     environment = ENVIRONMENT | {f"CONDUCTOR_{name}": value, "CONDUCTOR_MODE": "fast"}
     live = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: 0)
@@ -197,7 +197,7 @@ def test_wiring_that_makes_no_sense_is_told_with_all_the_rest(name: str, value: 
 
 
 @pytest.mark.parametrize("broken", [BROKEN, "{}"])
-def test_a_document_without_what_the_environment_needs_is_refused_and_stops_nobody(broken: str) -> None:
+def test_a_document_without_what_the_environment_needs_is_refused_and_stops_no_worker(broken: str) -> None:
     parameter = Parameter(['{"secrets": {"vault": {"address": "https://vault.example"}}}'])
     environment = ENVIRONMENT | {"CONDUCTOR_SECRETS_VAULT_ENABLED": "true"}
     live = Live(environment, parameter.newest, parameter.earlier, parameter.refused.append, lambda: parameter.now)

@@ -62,7 +62,7 @@ def test_what_is_for_linux_only_says_so_in_one_line(module: str, arguments: list
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_that_dies_is_told_with_the_end_of_its_log(local: Path) -> None:
+def test_a_server_that_dies_is_reported_with_the_end_of_its_log(local: Path) -> None:
     program(local / "ministack/bin/python", "echo no such module: ministack; exit 1")
     failed = Stack(free_port())
     with pytest.raises(SystemExit, match="does not start:\nno such module: ministack"):
@@ -70,7 +70,7 @@ def test_a_server_that_dies_is_told_with_the_end_of_its_log(local: Path) -> None
     assert not failed.home.exists()
 
 
-def test_a_build_that_fails_is_told_with_the_end_of_its_log_and_leaves_no_server(
+def test_a_build_that_fails_is_reported_with_the_end_of_its_log_and_leaves_no_server(
     local: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (local / "server.py").write_text(SERVER)
@@ -152,7 +152,7 @@ def test_a_shell_that_takes_the_variables_has_sam_without_telemetry(local: Path)
 
 @pytest.mark.long  # starts SAM
 def test_programs_run_where_the_home_may_not_be_written_to(tmp_path: Path) -> None:
-    """And write to .local alone, in a path that a shell has to be told as one word."""
+    """And write to .local alone, in a path that a shell splits unless it is quoted."""
     local = tmp_path / "a clone's $HOME/.local"
     (local / "tools").mkdir(parents=True)
     (local / "tools/bin").symlink_to(LOCAL / "tools/bin")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conductor_loop.porch.report import Mask, build_mask, sanitize
 
-TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHMuZXUt/Y2VudHJhbC0x+LmFtYXpvbmF3cy5jb20_"  # noqa: S105 - nobody's
+TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHMuZXUt/Y2VudHJhbC0x+LmFtYXpvbmF3cy5jb20_"  # noqa: S105 - of no cluster
 LINE = "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04f"
 KEY = f"-----BEGIN EC PRIVATE KEY-----\r\n{LINE}\r\nAwEHoUQDQgAE\r\n-----END EC PRIVATE KEY-----\r\n"
 MASK = build_mask([TOKEN, KEY])

@@ -71,7 +71,7 @@ def written(counted: Counted, metering: Metering | None = None) -> list[dict[str
     return metrics.lines(counted, metering or Metering(), NOW)
 
 
-def told(lines: list[dict[str, Any]]) -> dict[tuple[str, ...], float]:
+def reported(lines: list[dict[str, Any]]) -> dict[tuple[str, ...], float]:
     """Read lines as CloudWatch does: name and values of dimensions to value."""
     found = {}
     for line in lines:
@@ -91,9 +91,9 @@ def everything() -> dict[tuple[str, ...], float]:
         details = {"code": code, "error_code": Cause.SECURITY_VIOLATION}
         outcome = Outcome({"status": status, "error_details": details}, "failed")
         journey = Journey(1, PorchRun(mode, 1, timed_out=True), 1.0, priority, demoted=True, asked=priority)
-        found |= told(written(decided(outcome, journey))) | told(written(retried(outcome, journey)))
+        found |= reported(written(decided(outcome, journey))) | reported(written(retried(outcome, journey)))
     others = {name: 1.0 for metric in CATALOGUE for names in metric.counted.values() for name in names}
-    return found | told(written(Counted(others, {"settling_": 1.0})))
+    return found | reported(written(Counted(others, {"settling_": 1.0})))
 
 
 def test_what_is_billed_are_at_most_60_metrics() -> None:
@@ -107,7 +107,7 @@ def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() ->
     lines = written(decided(outcome, Journey(2.5, PorchRun("structured", 2.0), 4.0, Priority.HIGH)))
     assert len(lines) == 1
     assert lines[0]["_aws"]["Timestamp"] == 1_800_000_000_250
-    assert told(lines) == {
+    assert reported(lines) == {
         ("FilesProcessed", "conductor-loop", "failed"): 1,
         ("Errors", "conductor-loop", "E013"): 1,
         ("ProcessingDuration", "conductor-loop"): 2.5,
@@ -122,7 +122,7 @@ def test_a_label_with_two_values_makes_two_lines() -> None:
     lines = written(decided(outcome, Journey(1, None, 4.0, Priority.NORMAL, demoted=True, asked=Priority.CRITICAL)))
     assert len(lines) == 2
     assert (
-        told(lines).items()
+        reported(lines).items()
         >= {
             ("Demotions", "conductor-loop", "critical"): 1,
             ("QueueingDuration", "conductor-loop", "normal"): 4.0,
@@ -136,7 +136,7 @@ def test_a_label_with_two_values_makes_two_lines() -> None:
      ("E021", "Configuration"), ("E010", "Resource"), ("E012", "Resource"), ("E009", ""), ("E013", "")],
 )  # fmt: skip
 def test_an_error_counts_in_its_group_of_the_specification(code: str, group: str) -> None:
-    names = {name for name, *_ in told(written(Counted({f"errors_{code}": 1})))}
+    names = {name for name, *_ in reported(written(Counted({f"errors_{code}": 1})))}
     assert names == {"Errors", *([f"{group}Errors"] if group else [])}
 
 
@@ -144,12 +144,12 @@ def test_custom_labels_are_on_every_line_and_make_no_metric() -> None:
     metering = load({"metrics": {"custom_labels": {"environment": "production"}}}, TABLE).metering
     (line,) = written(Counted({"retried": 1}), metering)
     assert line["labels"] == {"environment": "production"}
-    assert told([line]) == {("AttemptsRetried", "conductor-loop"): 1}
+    assert reported([line]) == {("AttemptsRetried", "conductor-loop"): 1}
 
 
 def test_a_stack_is_an_environment() -> None:
     metering = load({}, TABLE | {"CONDUCTOR_STACK": "staging"}).metering
-    assert told(written(Counted({"retried": 1}), metering)) == {("AttemptsRetried", "staging"): 1}
+    assert reported(written(Counted({"retried": 1}), metering)) == {("AttemptsRetried", "staging"): 1}
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -158,7 +158,7 @@ def test_a_group_that_is_switched_off_is_not_written(group: str) -> None:
     gone = {one.emf for one in CATALOGUE if one.emf and one.group == group}
     tally = {name: 1.0 for metric in CATALOGUE for names in metric.counted.values() for name in names}
     samples = dict.fromkeys(tally, 1.0)  # by the prefixes of histograms, which are among the names
-    names = {name for name, *_ in told(written(Counted(tally, samples), metering))}
+    names = {name for name, *_ in reported(written(Counted(tally, samples), metering))}
     assert names == {one.emf for one in CATALOGUE if one.emf} - gone
 
 

@@ -25,7 +25,7 @@ def test_every_page_is_run_by_one_test() -> None:
 
 @pytest.mark.parametrize("page", pages.markdown())
 def test_what_one_types_is_in_console_blocks(page: str) -> None:
-    """Others would be run by nobody."""
+    """No test would run others."""
     for language, text in FENCED.findall((pages.ROOT / page).read_text()):
         assert language not in {"sh", "bash", "shell", "shell-session", "zsh"}, text
         assert text.lstrip().startswith("$ ") == (language == "console"), text
@@ -41,5 +41,5 @@ def test_a_block_that_is_not_run_says_why(page: str) -> None:
 
 def test_a_page_that_says_something_else_would_be_noticed() -> None:
     step = transcripts.Step("echo 3", "… replicas")
-    assert not step.is_told_by("3\n")
-    assert step.is_told_by("3 replicas\n")
+    assert not step.is_matched_by("3\n")
+    assert step.is_matched_by("3 replicas\n")

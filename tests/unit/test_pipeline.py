@@ -50,10 +50,10 @@ def test_the_same_event_delivered_twice_has_no_second_effect(world: World) -> No
 def test_an_event_of_what_is_settled_writes_a_status_that_was_lost(world: World) -> None:
     handoff = world.drop()
     admit.answer(world.app, handoff, world.deadline)
-    told = world.status()
+    reported = world.status()
     world.bucket.objects["status/intent-a.json.status"].clear()
     assert admit.answer(world.app, handoff, world.deadline) is Answer.DUPLICATE
-    assert world.status() == told
+    assert world.status() == reported
 
 
 def test_a_decision_whose_answer_was_lost_keeps_its_package(world: World) -> None:
@@ -73,7 +73,7 @@ def test_the_same_body_under_a_new_name_is_a_new_intent(world: World) -> None:
     assert world.status("intent-b.json")["package"]["name"] == "cnf-simulator-v1.0.1"
 
 
-def test_porch_is_told_of_the_last_version_and_replicas_of_the_target(world: World) -> None:
+def test_porch_receives_the_last_version_and_replicas_of_the_target(world: World) -> None:
     admit.answer(world.app, world.drop("intent-a.json", intent(replicas=2)), world.deadline)
     admit.answer(world.app, world.drop("intent-b.json", intent(replicas=5)), world.deadline)
     assert [(seen.previous_version, seen.previous_replicas) for seen in world.porch.requests] == [
@@ -263,7 +263,7 @@ def test_a_porch_that_gives_each_package_the_same_name_replaces_none(world: Worl
 
 
 def test_name_and_directory_agree_again_after_an_attempt_whose_number_came_to_nothing(world: World) -> None:
-    """An attempt is told the same version as the one that died: a porch finds what that has begun elsewhere."""
+    """An attempt receives the same version as the one that died: a porch finds what that has begun elsewhere."""
     world.porch.on_run = _dies_once(world)
     handoff = world.drop()
     with pytest.raises(SystemExit):

@@ -210,7 +210,7 @@ def test_true_is_not_one_replica(structured: Bench) -> None:
     assert failed.cause is Cause.PORCH_OUTPUT_INVALID
 
 
-def test_what_is_shown_of_the_output_obeys_nobody(bench: Bench) -> None:
+def test_what_is_shown_of_the_output_controls_no_terminal(bench: Bench) -> None:
     result = bench.run(bench.program(f"printf 'a\\033[2Jb\\r\\tc\\000\\302\\205\\342\\200\\256\\377\\n'; {GOOD}"))
     assert result.run.stdout.startswith("a[2Jb\tc\ufffd\n")
 
@@ -279,7 +279,7 @@ def test_a_variable_that_no_program_can_be_given_is_a_porch_that_was_not_started
     assert (failed.cause, failed.run.exit_code) == (Cause.PORCH_PERMISSION_DENIED, None)
 
 
-def test_the_packages_name_is_heard_in_the_middle_of_much_text(bench: Bench) -> None:
+def test_the_packages_name_is_found_in_the_middle_of_much_text(bench: Bench) -> None:
     much = "head -c 9000 /dev/zero | tr '\\0' x; echo"
     result = bench.run(bench.program(f"echo x > $4/Kptfile; {much}; echo 'Package successfully created: p'; {much}"))
     assert result.package.name == "p"

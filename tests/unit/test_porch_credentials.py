@@ -46,7 +46,7 @@ def failure(porch: Porch, timeout_seconds: float = 20.0) -> PorchFailed:
     return caught.value
 
 
-def test_porch_finds_the_kubeconfig_and_nobody_else_does(bench: Bench) -> None:
+def test_only_porch_finds_the_kubeconfig(bench: Bench) -> None:
     look = 'stat -c "%a %n" $KUBECONFIG > $aside/mode; cp $KUBECONFIG $aside/copy'
     run(porch(bench, f"{look}; {GOOD}"))
     mode, path = (bench.aside / "mode").read_text().split()

@@ -135,7 +135,7 @@ def test_a_porch_of_no_executable_format_is_denied(bench: Bench) -> None:
     assert os.strerror(errno.ENOEXEC) in str(failed)
 
 
-def test_whom_a_timeout_is_told_finds_the_field_that_it_names() -> None:
+def test_the_message_of_a_timeout_names_the_field_to_change() -> None:
     said = explain(Unusable(Cause.PROCESSING_TIMEOUT, "porch was ended"), "")
     (field,) = re.findall(r"(\w+) of the intent", said)
     assert field in json.loads(INTENT_SCHEMA.read_text())["properties"]

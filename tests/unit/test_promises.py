@@ -18,7 +18,7 @@ NETWORK = Cause.NETWORK_ERROR
 
 
 def busy(site: Site) -> None:
-    """Keep the target busy: a worker holds it, and is never heard of again."""
+    """Keep the target busy: a worker holds it, and never returns."""
     site.porch(die)
     site.event(site.put("intent-holder.json", replicas=1))
     site.receive()
@@ -465,7 +465,7 @@ def test_a_withdrawn_intent_whose_message_came_before_it_was_noted_ends() -> Non
     assert (site.outcome(handoff) or "")[0] == "skipped"
 
 
-def test_a_decided_intent_that_is_removed_before_it_was_told_has_its_status() -> None:
+def test_a_decided_intent_that_is_removed_before_it_was_reported_has_its_status() -> None:
     site = Site.open()
     handoff = queued(site)
     put_status = site.world.bucket.put_status

@@ -138,7 +138,7 @@ def test_an_attempt_begins_only_with_time_for_porch(world: World) -> None:
     assert world.porch.requests == []
 
 
-def test_an_intent_that_the_sweeper_found_skips_nobody_of_its_second(world: World) -> None:
+def test_an_intent_that_the_sweeper_found_skips_no_other_of_its_second(world: World) -> None:
     world.configure(priority_queues=True)
     older, newer = world.drop("intent-a.json", intent(replicas=1)), world.drop("intent-b.json", intent(replicas=9))
     world.clock.wait(1e10)

@@ -43,7 +43,7 @@ def check(seed: int, counts: Counter[str]) -> None:
         if _is_answered(played, drop):
             _assert_decided_once(played, drop)
             _assert_archived(played, drop)
-            _assert_told(played, drop)
+            _assert_reported(played, drop)
             _assert_true(played, drop)
     for name in {drop.handoff.key for drop in played.drops.values()}:
         _assert_status_is_of_the_newest(played, name)
@@ -78,9 +78,9 @@ def _assert_archived(played: Schedule, drop: Drop) -> None:
     assert kept or drop.deleted or drop.body == UNREADABLE
 
 
-def _assert_told(played: Schedule, drop: Drop) -> None:
+def _assert_reported(played: Schedule, drop: Drop) -> None:
     name, version = drop.handoff.file, drop.handoff.version_id
-    assert drop.is_told(played.bucket) or drop.deleted, f"{drop}"
+    assert drop.is_reported(played.bucket) or drop.deleted, f"{drop}"
     beside = played.bucket.objects.get(f"status/{name}@{version}.status", [])
     assert not beside or beside[-1].body == drop.decided[0].document, f"beside: {beside[-1].body.decode()}"
 
@@ -90,18 +90,18 @@ def _assert_true(played: Schedule, drop: Drop) -> None:
     status, row = drop.decided[0].status, played.state.find([drop.handoff])[drop.handoff]
     assert status["attempt"] == row.attempt, f"{status}"
     if status.get("error_details", {}).get("error_code") == Cause.WORKERS_DIED:
-        assert not drop.told, f"{status}, but some attempts told what happened"
+        assert not drop.reported, f"{status}, but some attempts reported what happened"
 
 
 def _assert_status_is_of_the_newest(played: Schedule, name: str) -> None:
-    told = [one for one in played.drops.values() if one.handoff.file == name and one.decided]
-    told = [one for one in told if one.is_told(played.bucket)]
-    if not told:
+    reported = [one for one in played.drops.values() if one.handoff.file == name and one.decided]
+    reported = [one for one in reported if one.is_reported(played.bucket)]
+    if not reported:
         return
-    newest = max(told, key=lambda one: one.put_at)
-    rivals = [one for one in told if one.second == newest.second]
+    newest = max(reported, key=lambda one: one.put_at)
+    rivals = [one for one in reported if one.second == newest.second]
     if len(rivals) > 1 and not is_exact(played.state.find([newest.handoff])[newest.handoff].order):
-        return  # nobody knew where it stands
+        return  # its state was unknown
     current = played.bucket.objects[f"status/{name}.status"][-1]
     if _is_lost(played.drops[current.metadata["version"]]):
         return
@@ -115,7 +115,7 @@ def _is_lost(drop: Drop) -> bool:
 
 
 def _assert_in_order(played: Schedule) -> None:
-    """An old wish never undoes a newer one, but where nobody knew in which order two of one second were put."""
+    """An old wish never undoes a newer one, but where the order of two of one second is unknown."""
     for applied in played.state.applied.values():
         for (before, is_known), (after, is_known_too) in combinations(applied, 2):
             unknown = before.second == after.second and not (is_known and is_known_too)
@@ -125,17 +125,17 @@ def _assert_in_order(played: Schedule) -> None:
 def _assert_packages_stay(played: Schedule) -> None:
     there = {key: played.bucket.get(BUCKET, key) for key in played.packages}
     assert there == played.packages, "files of a decided package were replaced"
-    told = {
+    reported = {
         f"{package['prefix']}{path}"
         for drop in played.drops.values()
         if drop.decided and (package := json.loads(drop.decided[0].document).get("package"))
         for path in package["files"]
     }
-    assert told == there.keys()
+    assert reported == there.keys()
     forgotten = {one.handoff.version_id for one in played.drops.values() if one.deleted and not one.decided}
     foreign = {
         key
         for key in played.bucket.keys(BUCKET)
         if key.startswith("packages/") and played.bucket.objects[key][-1].metadata["handoff"] not in forgotten
-    } - told
-    assert not foreign, "files that nobody decided on, or beside those of a package that somebody did"
+    } - reported
+    assert not foreign, "files without a decision, or beside those of a package with one"

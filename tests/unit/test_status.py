@@ -24,7 +24,7 @@ CREATED = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 repl
 REVISION = PackageRevision("default", "edge-1.a.b", "Proposed")
 
 
-def test_a_success_is_told_as_the_specification_does() -> None:
+def test_a_success_is_reported_as_in_the_specification() -> None:
     document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("scale", 1, 3)).status
     assert document["message"] == "Successfully scaled cnf-simulator to 3 replicas"
     assert (document["timestamp"], document["processing_duration"]) == ("1970-01-01T00:16:42Z", "2.50s")

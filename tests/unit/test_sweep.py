@@ -92,7 +92,7 @@ def test_an_intent_that_waits_while_it_is_received_again_and_again_grows_old_all
     assert sweep(world.app, None, world.deadline).oldest[Priority.HIGH] > 900
 
 
-def test_what_nobody_has_read_yet_counts_as_normal(world: World) -> None:
+def test_an_unread_intent_counts_as_normal(world: World) -> None:
     world.drop()
     world.clock.wait(50)
     assert [round(one) for one in sweep(world.app, None, world.deadline).oldest.values()] == [0, 50, 0]

@@ -1,4 +1,4 @@
-"""What has a message, or somebody at it, is left alone by the sweeper and by late events: nothing is amplified."""
+"""What has a message, or a worker, is left alone by the sweeper and by late events: nothing is amplified."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -60,7 +60,7 @@ def test_events_that_come_after_a_sweep_make_no_second_message(world: World) -> 
     assert len(world.queues.waiting) == 50
 
 
-def test_a_late_event_of_what_nobody_knows_is_queued(world: World) -> None:
+def test_a_late_event_of_an_unknown_intent_is_queued(world: World) -> None:
     handoff = world.drop()
     later(world)
     assert arrive(world, handoff) is Answer.QUEUED

@@ -35,7 +35,7 @@ def test_the_export_is_locked_for_as_long_as_entries_are_kept() -> None:
     assert RESOURCES["AuditLogs"]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
-def test_nobody_but_its_publisher_may_touch_the_audit_trail() -> None:
+def test_only_its_publisher_may_touch_the_audit_trail() -> None:
     others = {name: one for name, one in RESOURCES.items() if one["Type"] in _POLICIES and name != "AuditRole"}
     assert [name for name, one in others.items() if "AuditLogs" in yaml.dump(one)] == []
     assert [name for name, one in others.items() if "AuditBucket" in yaml.dump(one)] == ["AuditBucketAccess"]
@@ -77,7 +77,7 @@ def test_no_version_in_the_root_expires_before_its_answer() -> None:
 
 
 @pytest.mark.parametrize("queue", ["DeadLetterQueue", "UnansweredQueue"])
-def test_what_nobody_takes_from_a_queue_sets_off_an_alarm(queue: str) -> None:
+def test_a_message_that_stays_in_a_queue_sets_off_an_alarm(queue: str) -> None:
     watched = [
         dimension["Value"]
         for one in RESOURCES.values()

@@ -66,7 +66,7 @@ def test_a_good_token_names_its_client() -> None:
     assert client == Client(token.id, "prometheus", frozenset({Scope.INTENTS_READ, Scope.INTENTS_WRITE}))
 
 
-def test_a_wrong_secret_an_unknown_id_and_an_expired_token_are_nobody() -> None:
+def test_a_wrong_secret_an_unknown_id_and_an_expired_token_authenticate_no_caller() -> None:
     token, clear = made()
     tokens = Tokens(Source(token).read, Clock())
     assert tokens.verify(clear[:-1] + "f", NOW) is None
@@ -129,7 +129,7 @@ def test_a_copy_that_cannot_be_read_again_is_relied_on_for_fifteen_minutes_and_n
     assert tokens.verify(clear, NOW), "the attempt before was 5 seconds ago"
 
 
-def test_while_nothing_can_be_read_it_is_tried_every_five_seconds_whoever_asks() -> None:
+def test_while_nothing_can_be_read_it_is_retried_every_five_seconds_for_any_caller() -> None:
     source, clock = Source(), Clock()
     source.broken = True
     tokens = Tokens(source.read, clock)

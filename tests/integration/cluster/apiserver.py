@@ -35,7 +35,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody whom the cluster knows, and what they may do: verb and resource."""
+    """A user whom the cluster knows, and what they may do: verb and resource."""
 
     name: str
     rights: frozenset[tuple[str, str]]

@@ -60,8 +60,8 @@ def _conflicts(others: list[Document]) -> Refused:
         for each in others
     ]
     causes = [{"reason": "FieldManagerConflict", "message": each, "field": ".spec.replicas"} for each in using]
-    told = "; ".join(f"{each}: .spec.replicas" for each in using)
-    return status(409, "Conflict", f"Apply failed with {len(using)} conflict: {told}", causes=causes)
+    reported = "; ".join(f"{each}: .spec.replicas" for each in using)
+    return status(409, "Conflict", f"Apply failed with {len(using)} conflict: {reported}", causes=causes)
 
 
 def _spec(each: Document) -> Any:

@@ -36,7 +36,7 @@ class Kubernetes:
         self.controller = Controller(self.objects)
 
     def add(self, kind: str, name: str, namespace: str = "oran-sim", **fields: Any) -> Document:
-        """Put an object there, as somebody else would; controllers are done with it."""
+        """Put an object there, as another client would; controllers are done with it."""
         metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}"} | fields.pop("metadata", {})
         if kind == "deployments":
             metadata.setdefault("generation", 1)
@@ -51,7 +51,7 @@ class Kubernetes:
         return self.objects["deployments"][f"{namespace}/{name}"]
 
     def scale(self, replicas: int, name: str = "cnf-simulator", namespace: str = "oran-sim") -> None:
-        """Scale as somebody else would."""
+        """Scale as another client would."""
         self._scale(self.deployment(name, namespace), replicas, "kubectl")
 
     def touch_status(self, name: str = "cnf-simulator", namespace: str = "oran-sim") -> None:

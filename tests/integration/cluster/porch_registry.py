@@ -28,8 +28,8 @@ class PorchRegistry:
     repositories: dict[str, str] = field(default_factory=dict)  # name to the API version that manages it
     revisions: dict[str, Document] = field(default_factory=dict)  # by name
     files: dict[str, dict[str, str]] = field(default_factory=dict)  # by the revision's name
-    busy: int = 0  # how many of the next writes find somebody else at work
-    meddling: int = 0  # how many of the next writes find that somebody else was faster
+    busy: int = 0  # how many of the next writes find another client at work
+    meddling: int = 0  # how many of the next writes find that another client was faster
     commits: int = 0
     names: str = "{repository}.{packageName}.{workspaceName}"  # an older server has others
 

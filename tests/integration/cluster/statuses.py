@@ -68,8 +68,8 @@ def invalid(kind: str, name: str, field: str, why: str) -> Refused:
 
 def invalid_fields(kind: str, group: str, name: str, causes: list[tuple[str, str, str]]) -> Refused:
     """Refuse an object for several fields at once: reason, field and message of each."""
-    told = [f"{field}: {message}" for _, field, message in causes]
-    what = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    reported = [f"{field}: {message}" for _, field, message in causes]
+    what = reported[0] if len(reported) == 1 else f"[{', '.join(reported)}]"
     listed = [{"reason": reason, "message": message, "field": field} for reason, field, message in causes]
     message = f'{kind}.{group} "{name}" is invalid: {what}'
     return status(422, "Invalid", message, name=name, group=group, kind=kind, causes=listed)

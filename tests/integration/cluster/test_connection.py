@@ -78,8 +78,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-# ------------------------------------------------------------------ nobody there
-def test_a_port_where_nobody_listens_is_exit_4(world: World) -> None:
+# ------------------------------------------------------------------ connection refused
+def test_a_port_without_a_listener_is_exit_4(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     unusable(world.porch(KUBECONFIG=str(world.kubeconfig(server=f"https://127.0.0.1:{port}"))), "no connection to it")

@@ -50,7 +50,7 @@ def test_taking_over_is_continued_after_any_request(
     assert patched(registry, only(registry)["metadata"]["name"]) == 2
 
 
-def test_a_draft_of_somebody_else_is_not_touched(world: World, registry: PorchRegistry) -> None:
+def test_a_draft_of_another_client_is_not_touched(world: World, registry: PorchRegistry) -> None:
     task = {"type": "init", "init": {"description": "by hand"}}
     spec = {
         "repository": "edge-1",
@@ -84,7 +84,7 @@ def test_conflicts_that_do_not_pass_are_exit_4_after_a_bounded_number_of_attempt
 
 
 def moved(registry: PorchRegistry, lifecycle: str) -> Callable[[str, str], None]:
-    """Let somebody move every revision just before porch fills it."""
+    """Let another client change every revision just before porch fills it."""
 
     def move(method: str, path: str) -> None:
         if method == "PUT" and "packagerevisionresources" in path:
@@ -94,7 +94,7 @@ def moved(registry: PorchRegistry, lifecycle: str) -> Callable[[str, str], None]
     return move
 
 
-def test_a_draft_that_somebody_proposes_meanwhile_is_left_as_it_is(world: World, registry: PorchRegistry) -> None:
+def test_a_draft_that_another_client_proposes_meanwhile_is_left_as_it_is(world: World, registry: PorchRegistry) -> None:
     world.api.faults.before = moved(registry, "Proposed")
     good(world.porch(**REPOSITORY))
     assert lifecycles(registry) == [("Proposed", 0)]

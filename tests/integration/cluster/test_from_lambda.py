@@ -162,7 +162,7 @@ def test_an_intent_scales_the_deployment_and_the_status_is_the_clusters_answer(
 
 
 def plan(**fields: Any) -> Any:
-    asked = {"file": "intent-a.json", "body": b64encode(intent(**fields)).decode(), "principal": "AWS:somebody"}
+    asked = {"file": "intent-a.json", "body": b64encode(intent(**fields)).decode(), "principal": "AWS:caller"}
     return handlers.conductor({"plan": asked}, Context())  # type: ignore[arg-type]
 
 

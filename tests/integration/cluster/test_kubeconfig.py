@@ -36,7 +36,7 @@ def test_a_token_in_a_file_beside_the_kubeconfig_is_read(world: World) -> None:
         ({"exec": {"command": "aws", "env": [{"name": "A", "value": SECRET}]}}, "kubectl create token"),
         ({"auth-provider": {"name": "gcp"}}, "a program (auth-provider), which porch does not start"),
         ({"username": "admin", "password": SECRET}, "the user has 'password', which porch does not know: remove it"),
-        ({"token": SECRET, "as": "somebody"}, "the user has 'as', which porch does not know: remove it"),
+        ({"token": SECRET, "as": "another-user"}, "the user has 'as', which porch does not know: remove it"),
         ({"token": SECRET, "as-groups": ["system:masters"]}, "the user has 'as-groups'"),
         ({}, "neither token nor client certificate"),
         ({"token": ""}, "neither token nor client certificate"),

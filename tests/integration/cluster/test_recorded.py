@@ -103,7 +103,7 @@ class Story:
             )
         ):
             self.now += 10
-        if what == "annotate":  # somebody else scaled twice, as generation and owners show; the controller was behind
+        if what == "annotate":  # another client scaled twice, as generation and owners show; the controller was behind
             found = self.api.deployment()
             found["metadata"] |= {"generation": 6, "managedFields": _unowned(found)}
             found["spec"]["replicas"] = 4

@@ -114,7 +114,7 @@ def test_a_run_with_less_time_than_it_may_observe_says_what_it_saw_before_its_de
     assert "Note: no controller has looked at the Deployment after " in result.stderr
 
 
-def test_somebody_else_who_sets_other_replicas_afterwards_is_a_note(world: World) -> None:
+def test_another_client_that_sets_other_replicas_afterwards_is_a_note(world: World) -> None:
     def meddle(method: str, _path: str) -> None:
         if method == "PATCH":
             world.api.scale(7)
@@ -263,12 +263,12 @@ def test_what_would_end_the_intent_counts_only_if_it_stays(world: World) -> None
     world.api.controller.refuse = 'pods "a" is forbidden: error looking up service account: "default" not found'
     asked = len(["deployment", "autoscalers", "patch", "observed", "refused"])
 
-    def mend(_method: str, _path: str) -> None:
+    def fix(_method: str, _path: str) -> None:
         if len(world.api.requests) == asked + 2:
             world.api.controller.refuse = ""
             world.api.changed["oran-sim/cnf-simulator"] -= 10
 
-    world.api.faults.before = mend
+    world.api.faults.before = fix
     result = scaled(world)
     assert (result.returncode, result.stderr, len(patches(world))) == (0, "", 1)
 

@@ -145,7 +145,7 @@ def test_the_replicas_before_are_those_that_the_caller_knows_where_an_earlier_at
     assert "Replicas updated: unknown -> 3\n" in scaled(world).stdout
 
 
-def test_replicas_that_somebody_else_has_set_are_those_before(world: World) -> None:
+def test_replicas_that_another_client_has_set_are_the_previous_ones(world: World) -> None:
     world.api.scale(3)
     assert "Replicas updated: 3 -> 3\n" in scaled(world, PORCH_PREVIOUS_REPLICAS="1").stdout
 

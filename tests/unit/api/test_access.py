@@ -5,14 +5,14 @@ from tests.serving import Api, body
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/intents", "/intents/intent-a.json"])
-def test_nobody_is_asked_who_they_are(path: str) -> None:
+def test_a_request_without_a_token_is_unauthorized(path: str) -> None:
     response = Api().ask("GET", path)
     assert response["statusCode"] == 401
     assert response["headers"]["WWW-Authenticate"] == 'Bearer realm="conductor-loop"'
     assert body(response)["error"]["code"] == "UNAUTHORIZED"
 
 
-def test_a_wrong_token_is_told_so() -> None:
+def test_a_wrong_token_is_reported_as_such() -> None:
     response = Api().ask("GET", "/intents", token="wrong")
     assert response["headers"]["WWW-Authenticate"] == 'Bearer realm="conductor-loop", error="invalid_token"'
 
@@ -41,7 +41,7 @@ def test_a_known_client_certificate_has_its_scopes() -> None:
     assert api.ask("GET", "/metrics", identity={"clientCert": {"subjectDN": "CN=else"}})["statusCode"] == 401
 
 
-def test_health_asks_nobody_unless_it_is_told_to() -> None:
+def test_health_needs_no_token_unless_configured() -> None:
     api = Api()
     assert api.ask("GET", "/healthz")["statusCode"] == 200
     api.serve(health_authenticated=True)

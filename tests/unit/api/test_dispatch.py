@@ -66,7 +66,7 @@ def test_every_answer_has_secure_headers_and_the_requests_id() -> None:
         assert headers["X-Request-Id"] == "0f1e2d3c-request"
 
 
-def test_a_method_that_is_not_there_is_told_those_that_are() -> None:
+def test_a_missing_method_is_answered_with_those_that_exist() -> None:
     response = Api().ask("DELETE", "/intents")
     assert (response["statusCode"], response["headers"]["Allow"]) == (405, "GET, HEAD, POST")
     assert body(response)["error"]["code"] == "METHOD_NOT_ALLOWED"
@@ -105,7 +105,7 @@ def test_no_log_line_has_a_credential(caplog: pytest.LogCaptureFixture) -> None:
     assert "wrong-sesame" not in str([vars(record) for record in caplog.records])
 
 
-def test_what_a_caller_made_up_can_be_told_in_utf_8() -> None:
+def test_what_a_caller_made_up_can_be_encoded_in_utf_8() -> None:
     api = Api()
     response = api.ask("GET", "/intents?\ud800=1", token=api.client())
     assert response["body"].encode().isascii()

@@ -66,17 +66,17 @@ def scraped(api: Api) -> dict[str, float]:
 
 
 def families(api: Api) -> dict[str, Metric]:
-    """Give what is told, by the names that a query has."""
+    """Return what is reported, by the names that a query has."""
     text = api.ask("GET", "/metrics", token=api.client())["body"]
-    told = {family.name: family for family in text_string_to_metric_families(text)}
-    return {f"{name}_total" if one.type == "counter" else name: one for name, one in told.items()}
+    reported = {family.name: family for family in text_string_to_metric_families(text)}
+    return {f"{name}_total" if one.type == "counter" else name: one for name, one in reported.items()}
 
 
 def test_every_metric_of_the_specification_is_there_with_its_labels(api: Api) -> None:
     assert scraped(api).keys() >= SPECIFIED
 
 
-def test_what_is_counted_is_what_is_told(api: Api) -> None:
+def test_what_is_counted_is_what_is_reported(api: Api) -> None:
     outcome = Outcome({"status": "timeout", "error_details": {"code": "E007"}}, "failed")
     run = counting.PorchRun("direct", 6.0, timed_out=True)
     api.counts = Counts(counting.decided(outcome, counting.Journey(6.5, run, waited=70)).tally)
@@ -93,7 +93,7 @@ def test_what_is_counted_is_what_is_told(api: Api) -> None:
     assert waits == [0, 1]
 
 
-def test_the_backlog_is_told_by_priority_and_dead_letters_apart(api: Api) -> None:
+def test_the_backlog_is_reported_by_priority_and_dead_letters_separately(api: Api) -> None:
     found = scraped(api)
     assert [found[f'conductor_queue_messages{{priority="{one}"}}'] for one in ("high", "normal", "low")] == [0, 2, 0]
     assert (found["conductor_queue_size"], found["conductor_dead_letters"]) == (2, 1)
@@ -115,7 +115,7 @@ def test_there_are_counterparts_of_the_metrics_of_gos_runtime(api: Api) -> None:
         ("system_metrics", "process_cpu_seconds_total", "conductor_queue_size"),
     ],
 )
-def test_a_group_that_is_switched_off_is_not_told(api: Api, group: str, gone: str, left: str) -> None:
+def test_a_group_that_is_switched_off_is_not_reported(api: Api, group: str, gone: str, left: str) -> None:
     assert {gone, left} <= families(api).keys()
     api.config = replace(api.config, metering=Metering(groups=frozenset(GROUPS) - {group}))
     assert gone not in families(api)
@@ -128,7 +128,7 @@ def test_every_sample_has_the_labels_of_the_configuration(api: Api) -> None:
     assert all(labels.items() >= {"cluster": "main", "region": "us-west-2"}.items() for labels in labelled)
 
 
-def test_what_is_told_is_what_the_catalogue_names(api: Api) -> None:
+def test_what_is_reported_is_what_the_catalogue_names(api: Api) -> None:
     api.counts = Counts({}, DIRECTORIES | dict.fromkeys(("overdue", "oldest_high", "oldest_normal", "oldest_low"), 0))
     found = families(api)
     assert found.keys() == {one.prometheus for one in CATALOGUE if one.prometheus} | {BUILD_INFO, *OF_LIBRARY}
@@ -138,7 +138,7 @@ def test_what_is_told_is_what_the_catalogue_names(api: Api) -> None:
             assert {sample.labels[metric.label] for sample in samples} == set(metric.values)
 
 
-def test_what_nobody_has_counted_yet_is_not_told(api: Api) -> None:
+def test_a_counter_without_a_value_is_not_reported(api: Api) -> None:
     api.counts = Counts()
     api.serve(max_workers=None)
     assert not {name for name in scraped(api) if name.startswith(("conductor_directory", "conductor_max"))}

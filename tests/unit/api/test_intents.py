@@ -59,7 +59,7 @@ def test_a_name_comes_from_the_header_the_query_or_is_made_up() -> None:
     assert send(api, intent(), "/intents?name=")["statusCode"] == 400
 
 
-def test_everything_that_is_wrong_is_told_at_once_and_counted() -> None:
+def test_everything_that_is_wrong_is_reported_at_once_and_counted() -> None:
     api = Api()
     response = send(api, b'{"replicas": -1}', "/intents?name=stray.json")
     assert response["statusCode"] == 400
@@ -254,7 +254,7 @@ def test_a_state_is_taken_as_a_status_spells_it_too(asked: str, meant: str) -> N
         f"namespace={'n' * 64}",
     ],
 )
-def test_a_wrong_query_is_told_so(query: str) -> None:
+def test_a_wrong_query_is_reported_as_such(query: str) -> None:
     api = Api()
     response = api.ask("GET", f"/intents?{query}", token=api.client())
     assert (response["statusCode"], len(body(response)["error"]["details"]["validation_errors"])) == (400, 1)

@@ -19,7 +19,7 @@ def test_what_is_left_is_counted_down() -> None:
     assert [bucket.take("a", MINUTE, 5.0).remaining for _ in range(10)] == list(range(9, -1, -1))
 
 
-def test_who_is_refused_is_told_when_to_come_again() -> None:
+def test_a_refused_request_says_when_to_retry() -> None:
     hour = Rate(1000, 3600, 10)
     refused = outcome(hour, free_at=100 + 36, now=100, allowed=False)
     assert (refused.remaining, refused.retry_after_seconds, refused.reset_seconds) == (0, 4, 36)

@@ -13,7 +13,7 @@ OPERATIONS: dict[tuple[str, str], Any] = {
     for path, operations in routes.document()["paths"].items()
     for method, operation in operations.items()
 }
-ALWAYS = 500  # told below the table
+ALWAYS = 500  # listed below the table
 
 
 def test_every_route_is_in_the_table_with_its_codes() -> None:

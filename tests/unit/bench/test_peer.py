@@ -73,6 +73,6 @@ def test_an_intent_is_not_taken_for_another_whose_name_begins_likewise(tmp_path:
     assert lines[0].note == "exit code 7"
 
 
-def test_without_a_peer_the_reason_is_told() -> None:
+def test_without_a_peer_the_reason_is_reported() -> None:
     assert peer.run(None, 3)[0].note == "no program given: make bench PEER=PATH"
     assert "no program that can be run" in peer.run("/nowhere", 3)[0].note

@@ -61,7 +61,7 @@ def test_two_deployments_never_share_a_package(one: tuple[str, str], other: tupl
         (("a" * 63, "b" * 200), ("a" * 63, "b" * 199 + "c")),
     ],
 )
-def test_names_that_look_alike_when_joined_are_told_apart(one: tuple[str, str], other: tuple[str, str]) -> None:
+def test_names_that_look_alike_when_joined_are_distinguished(one: tuple[str, str], other: tuple[str, str]) -> None:
     intents = [intent(namespace=namespace, target=target) for namespace, target in (one, other)]
     first, second = (package_of(each, "edge-1") for each in intents)
     assert first != second
