@@ -21,7 +21,7 @@ _QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/normal"
 
 
 def run() -> list[Line]:
-    """Measure both, in turns."""
+    """Measure both, alternately."""
     built = handlers._built  # noqa: SLF001 - put back below
     try:
         with function(environment(_QUEUE)):

@@ -21,8 +21,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from bench.burst_outcome import BurstOutcome, Seen, allowed_seconds, classify, wait_until_settled
 from bench.lines import Line, bounded, reported, text
-from bench.verdicts import Seen, Verdict, allowed_seconds, judge, wait_until_settled
 from dev.stack import Stack, free_port
 
 _THREADS = 16
@@ -122,7 +122,7 @@ class Result:
 
     dropped_seconds: float
     settled_seconds: float
-    verdict: Verdict
+    outcome: BurstOutcome
     critical_rank: int  # median place of the critical ones in the order of answers
 
 
@@ -147,7 +147,7 @@ def burst(target: Target, count: int, critical: int) -> Result:
         decided=one.decided() - decided,
     )
     ranks = critical_places({file: status["timestamp"] for file, status in statuses.items()})
-    return Result(dropped, settled, judge(one.files(), seen), ranks[len(ranks) // 2] if ranks else 0)
+    return Result(dropped, settled, classify(one.files(), seen), ranks[len(ranks) // 2] if ranks else 0)
 
 
 def _left(one: Burst, decided: int) -> int:
@@ -163,17 +163,17 @@ def critical_places(answered: dict[str, str]) -> list[int]:
 def run(target: Target, count: int, critical: int = 20) -> list[Line]:
     """Drop a burst, and hold it against what must never be."""
     result = burst(target, count, critical)
-    verdict = result.verdict
-    rate = f"{(count - verdict.unsettled) / result.settled_seconds:.1f}/s"
+    outcome = result.outcome
+    rate = f"{(count - outcome.unsettled) / result.settled_seconds:.1f}/s"
     note = f"dropped in {result.dropped_seconds:.0f} s; the embedded AWS starts a process for each function"
     what = f"a burst of {count:,}"
     return [
         reported("scale", f"{what}, settled", f"{result.settled_seconds:.0f} s, {rate}", note=note),
         bounded(
-            "scale", f"{what}, not settled", verdict.unsettled, 0, note=f"in at most {allowed_seconds(count):,.0f} s"
+            "scale", f"{what}, not settled", outcome.unsettled, 0, note=f"in at most {allowed_seconds(count):,.0f} s"
         ),
-        bounded("scale", f"{what}, lost", verdict.lost, 0),
-        bounded("scale", f"{what}, run or decided twice", verdict.doubled, 0),
+        bounded("scale", f"{what}, lost", outcome.lost, 0),
+        bounded("scale", f"{what}, run or decided twice", outcome.doubled, 0),
         reported("scale", f"{what}, median answer of the critical ones", f"{result.critical_rank} of {count}"),
     ]
 

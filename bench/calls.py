@@ -40,7 +40,7 @@ exec "{porch}" "$@"
 class Call:
     """One call: what it was, and when, in seconds.
 
-    ``units`` are DynamoDB's, to read or to write; ``audit_bytes`` those of the entries that tell of it.
+    ``units`` are DynamoDB's, to read or to write; ``audit_bytes`` those of the entries that record it.
     """
 
     service: str

@@ -3,7 +3,7 @@
 Both import what they need, make the clients, the logger and the metrics, and admit, log and count a first intent; none
 calls AWS. Ours is what `sam build` makes; the other has the same libraries as they are installed, compiled ahead. A
 third one shows it as SAM's own builder packs it: without byte code, so that Lambda, where it can be kept nowhere,
-compiles it at every start. Each start is an interpreter of its own, in turns.
+compiles it at every start. Each start is an interpreter of its own, alternately.
 """
 
 import json
@@ -84,7 +84,7 @@ class Start:
 
 
 def run(build: Path) -> list[Line]:
-    """Start both in turns. ``build`` is what `sam build` made."""
+    """Start both alternately. ``build`` is what `sam build` made."""
     site = Path(sysconfig.get_paths()["purelib"])
     deployed = (build / "ConductorFunction", build / "LibraryLayer/python")
     starts = {

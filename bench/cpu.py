@@ -1,6 +1,6 @@
 """The handler's CPU outside porch and network: whole, in parts, and against the bare SDK calls that it makes.
 
-AWS is canned answers and porch a package that is there already. Both sides take turns in one run; the bare calls are
+AWS is canned answers and porch a package that is there already. Both sides alternate in one run; the bare calls are
 those that the handler made, made again one after the other with nothing around them, by clients as the SDK makes them.
 """
 
@@ -119,12 +119,12 @@ def _measured() -> Cpu:
 
         return bare
 
-    times = _in_turns(one, repeated(lambda client: plain[client]), repeated(lambda client: client))
+    times = _alternately(one, repeated(lambda client: plain[client]), repeated(lambda client: client))
     whole, bare, own = (min(column) for column in zip(*times, strict=True))  # what disturbs only adds
     return Cpu(whole, bare, whole / bare, whole / own, _parts(one))
 
 
-def _in_turns(*actions: Callable[[], None]) -> list[tuple[float, ...]]:
+def _alternately(*actions: Callable[[], None]) -> list[tuple[float, ...]]:
     """Give each round's milliseconds of CPU of each action, once."""
     for action in actions:
         action()

@@ -143,5 +143,5 @@ def intent(**fields: object) -> bytes:
 
 
 def say(text: str) -> None:
-    """Tell the person who waits; the table comes at the end."""
+    """Report progress on stderr; the table comes at the end."""
     print(text, file=sys.stderr, flush=True)

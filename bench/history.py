@@ -1,7 +1,7 @@
 """What an intent costs after 0, 1,000, 10,000 and 100,000 others: calls and CPU.
 
 AWS is moto, with a bucket and a table for each length of history, filled with what that many settled intents leave
-behind. Intents are handed over in turns, so that whatever else the machine does falls on all of them alike.
+behind. Intents are handed over alternately, so that whatever else the machine does falls on all of them alike.
 """
 
 import copy
@@ -21,7 +21,7 @@ from conductor_loop import handlers
 from conductor_loop.storage.state import DynamoDBStateTable
 
 LENGTHS = (0, 1_000, 10_000, 100_000)
-MOST_TIMES = 1.25  # of the CPU without history: what turns of moto differ by among themselves
+MOST_TIMES = 1.25  # of the CPU without history: what runs of moto differ by among themselves
 ROUNDS, EACH = 12, 3
 _ACCOUNT = "123456789012"
 

@@ -17,7 +17,7 @@ class Line:
     note: str = ""
 
     @property
-    def verdict(self) -> str:
+    def result(self) -> str:
         """Say whether the target is met."""
         return "" if self.met is None else "met" if self.met else "MISSED"
 
@@ -40,7 +40,7 @@ def skipped(section: str, what: str, reason: str) -> Line:
 def text(lines: Iterable[Line]) -> str:
     """Lay the lines out for a terminal."""
     rows = [("", "", "target", "figure", "", "")]
-    rows += [(line.section, line.what, line.target, line.figure, line.verdict, line.note) for line in lines]
+    rows += [(line.section, line.what, line.target, line.figure, line.result, line.note) for line in lines]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
@@ -51,7 +51,7 @@ def markdown(lines: Iterable[Line]) -> str:
     """Lay the lines out as a table of a document."""
     rows = ["| | | target | figure | | |", "|---|---|---|---|---|---|"]
     rows += [
-        f"| {line.section} | {line.what} | {line.target} | {line.figure} | {line.verdict} | {line.note} |"
+        f"| {line.section} | {line.what} | {line.target} | {line.figure} | {line.result} | {line.note} |"
         for line in lines
     ]
     return "\n".join(rows)

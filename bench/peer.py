@@ -76,7 +76,7 @@ def _raced(program: str, count: int) -> Result:
         code = _ran(
             [program, "-handoff", str(handoff), "-porch", str(porch), "-out", str(out), "-mode", "direct", "-once"]
         )
-        return _judged(burst.files(), root, time.monotonic() - begun, code)
+        return _classified(burst.files(), root, time.monotonic() - begun, code)
 
 
 def _ran(command: list[str]) -> int | None:
@@ -90,7 +90,7 @@ def _ran(command: list[str]) -> int | None:
             return None
 
 
-def _judged(files: list[str], root: Path, seconds: float, code: int | None) -> Result:
+def _classified(files: list[str], root: Path, seconds: float, code: int | None) -> Result:
     runs = Counter((root / "runs").read_text().split())
     packages = {_intent_of(path.name) for path in (root / "out").rglob("*")}
     said: dict[str, set[bool]] = defaultdict(set)

@@ -60,7 +60,7 @@ def cpu_seconds() -> float:
 
 
 def costs(actions: dict[str, Callable[[], object]]) -> dict[str, Cost]:
-    """Time actions in turns, so that whatever else the machine does falls on all of them alike."""
+    """Time actions alternately, so that whatever else the machine does falls on all of them alike."""
     wall: dict[str, list[float]] = {name: [] for name in actions}
     cpu: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(ROUNDS):
@@ -75,7 +75,7 @@ def costs(actions: dict[str, Callable[[], object]]) -> dict[str, Cost]:
 def table(title: str, rows: dict[str, Cost]) -> Cost:
     """Print costs against those of the first row, which is returned."""
     base = next(iter(rows.values()))
-    print(f"\n{title}; medians of {ROUNDS} rounds in turns")
+    print(f"\n{title}; medians of {ROUNDS} alternating rounds")
     print(f"{'':49} {'time':>10} {'ratio':>7} {'CPU':>10} {'added CPU':>11}")
     for name, cost in rows.items():
         added = f"{cost.cpu - base.cpu:8.2f} ms" if cost is not base else ""

@@ -117,7 +117,7 @@ Metrics of a stack that nothing happens to are not written, and not charged.
 | a porch of your own that writes fewer files | $5 a million for each file less |
 | `PriorityQueues=false` | the difference of the first two rows above; without priorities |
 """
-_TURNS = """| `MemorySize` | see [right-sizing](performance.md#right-sizing) |
+_SETTINGS = """| `MemorySize` | see [right-sizing](performance.md#right-sizing) |
 | `RetentionDays`, `LogRetentionDays`, `AuditRetentionDays` | storage; what is gone cannot be looked up |
 | `LogLevel=warn` | most of the log lines; metrics are written all the same |
 | `AuditLock=none` (the default) | a second copy of the audit trail |
@@ -128,7 +128,7 @@ _TURNS = """| `MemorySize` | see [right-sizing](performance.md#right-sizing) |
 
 def document() -> str:
     """Give the text of the document."""
-    return _HEAD + "".join(_ways()) + _REST + "".join(_monthly()) + _TAIL + _live() + "".join(_groups()) + _TURNS
+    return _HEAD + "".join(_ways()) + _REST + "".join(_monthly()) + _TAIL + _live() + "".join(_groups()) + _SETTINGS
 
 
 def _ways() -> Iterator[str]:

@@ -3,10 +3,10 @@
 Lambda counts how often a chain of requests has come to a function: each call that a function makes carries the number,
 a message keeps it, and what S3 or SQS makes of it has one more. The seventeenth is refused unless the function has
 `RecursiveLoop: Allow`, which CloudFormation sets here, too (Lambda Developer Guide, "Use Lambda recursive loop
-detection to prevent infinite loops"). A batch counts as its longest chain; it stays hidden, and is received again.
+detection to prevent infinite loops"). A batch counts as its longest chain; it stays invisible, and is received again.
 
 To wait for no message, let time pass: a datum of N for `SecondsPassedInQueues` in the namespace `EmulatedTime` makes
-every hidden or delayed message visible N seconds earlier.
+every invisible or delayed message visible N seconds earlier.
 
 Runs in MiniStack's own environment (.local/ministack), as `emulator` does.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 _START_SECONDS = 60
 _STOP_SECONDS = 60  # before it is killed
-_TAIL = 3000  # characters of its log that tell why it does not start
+_TAIL = 3000  # characters of its log that show why it does not start
 _SCRIPT = Path(__file__).with_name("emulator.py")
 
 

@@ -28,7 +28,7 @@ ARTIFACTS = "sam-artifacts"  # bucket of the embedded AWS that `sam deploy` uplo
 FUNCTIONS = ("ConductorFunction", "SweeperFunction", "ApiFunction", "AuditFunction")  # outputs name them
 ZSH = '[ -z "${ZSH_VERSION:-}" ] || setopt interactive_comments'  # as the pages have comments behind their commands
 _KEY = "test"  # the embedded AWS takes it for the account's root user, id and secret alike
-_TAIL = 3000  # characters of a log that tell why something failed
+_TAIL = 3000  # characters of a log that show why something failed
 _LINUX_ONLY = (
     "the local stack needs Linux, or a container or virtual machine with it: its functions are processes here, and"
     " what confines porch reads /proc. `sam build`, `sam deploy` to AWS and the command line work on macOS too"

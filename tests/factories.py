@@ -87,7 +87,7 @@ class World:
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
     )
     owners: Iterator[int] = field(default_factory=itertools.count)
-    slot_takes: float = 0.0  # seconds, until it is an intent's turn to run porch
+    slot_takes: float = 0.0  # seconds, until an intent has a slot to run porch
 
     def __post_init__(self) -> None:
         self.queues.now = self.bucket.now = self.clock

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ALONE = ("docs/porch-contract.md", "docs/validation.md")
 """Need no stack: tests/integration/test_pages.py."""
 STARTING = ("docs/first-hour.md", "README.md", "CONTRIBUTING.md", "examples/README.md")
-"""Start a stack, and another one, and end it, as they tell the reader to: tests/e2e/test_first_hour.py."""
+"""Start a stack, and another one, and end it, as the pages say: tests/e2e/test_first_hour.py."""
 
 
 def markdown() -> list[str]:
@@ -64,7 +64,7 @@ EXACT = ("docs/first-hour.md",)
 
 
 def wrong(page: str, folder: Path, environment: dict[str, str], seconds: float) -> list[str]:
-    """Run the blocks of a page in one shell; tell what did not come as the page has it.
+    """Run the blocks of a page in one shell; return what differs from the page.
 
     A command that the page shows no output of has to end well; one with output has to print it, on either stream.
     """

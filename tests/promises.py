@@ -34,7 +34,7 @@ class Site:
     # -- what senders do
 
     def put(self, file: str, body: bytes | None = None, *, at: float = 0.0, **fields: Any) -> Handoff:
-        """Put an intent, ``at`` seconds after the last whole one; the handoff as its event tells of it."""
+        """Put an intent, ``at`` seconds after the last whole one; the handoff as its event describes it."""
         clock = self.world.clock
         clock.now = max(clock.now, clock.now // 1 + at)
         self.puts += 1
@@ -134,7 +134,7 @@ def die() -> None:
 
 @dataclass
 class Waiting:
-    """While it is entered, each intent waits for its turn in the process, for some seconds."""
+    """While it is entered, each intent waits for a slot, for some seconds."""
 
     site: Site
     seconds: float

@@ -225,11 +225,11 @@ class Schedule:
 
     def run(self) -> None:
         while self._pending() and self.now < EPOCH + 3000:
-            self._turn()
+            self._advance()
         self.draining = True
         for round_ in range(_ROUNDS):
             while self._pending():
-                self._turn()
+                self._advance()
             if not self._unsettled() and not self.state.unclean:
                 return
             self.now += 600 * 1.25**round_
@@ -254,7 +254,7 @@ class Schedule:
     def _pending(self) -> bool:
         return bool(self.to_do or self.waiting or self.workers or (self.sweeps_at and not self.draining))
 
-    def _turn(self) -> None:
+    def _advance(self) -> None:
         """Do one of the things that are due, any of them; where nothing is, let time pass until something is."""
         moments = self._moments()
         due = [act for at, act in moments if at <= self.now]
@@ -333,7 +333,7 @@ class Schedule:
             self.count(f"left to a later delivery: {type(error).__name__}")
             result = Deferred(2.0**due.received)
         if isinstance(result, Deferred):
-            self.count("messages hidden")
+            self.count("messages delayed")
             due.at = self.now + result.seconds
             if self.impatient and due.received >= _MOST_RECEIVES and due in self.waiting and not self.draining:
                 self.count("messages among the dead letters")

@@ -22,8 +22,8 @@ class Step:
 
     def is_matched_by(self, output: str) -> bool:
         """Say whether this is what came."""
-        parts = [re.escape(part) for part in _tidy(self.prints).split("…")]
-        return re.fullmatch(".*?".join(parts), _tidy(output), re.DOTALL) is not None
+        parts = [re.escape(part) for part in _normalized(self.prints).split("…")]
+        return re.fullmatch(".*?".join(parts), _normalized(output), re.DOTALL) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,6 @@ def reader() -> dict[str, str]:
     }
 
 
-def _tidy(text: str) -> str:
+def _normalized(text: str) -> str:
     """Leave out what a terminal would have written over, and spaces at the ends of lines."""
     return "\n".join(line.rpartition("\r")[2].rstrip() for line in text.strip().splitlines())

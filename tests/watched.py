@@ -98,7 +98,7 @@ def _id(handoff: Handoff) -> tuple[str, str]:
 def assert_live(state: WatchedState, bucket: MemoryBucket, packages: Mapping[str, bytes]) -> None:
     """Hold the live tree against the last applied intent of each target; ``packages`` are files as they were decided.
 
-    One whose version was deleted for good before it was settled may be missing: nothing tells of it any more.
+    One whose version was deleted for good before it was settled may be missing: no record of it is left.
     """
     live = {key: bucket.get("", key) for key in bucket.keys("") if key.startswith("live/")}
     for target, applied in state.applied.items():
@@ -119,8 +119,8 @@ def assert_trail(state: MemoryState, bucket: MemoryBucket, drops: "Iterable[Drop
     audit, events, decided = MemoryAudit(), defaultdict[str, list[Phase]](list), Counter[str]()
     for shard, records in stream(state.written).items():
         audit.deliver(shard, records)
-    verdict = audit.verified(known(state, bucket))
-    assert not verdict.findings, verdict.findings
+    verification = audit.verified(known(state, bucket))
+    assert not verification.findings, verification.findings
     for entry in map(json.loads, audit.lines):
         events[entry["chain"]].append(Phase(entry["event"]))
     for drop in drops:

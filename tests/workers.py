@@ -1,4 +1,4 @@
-"""Workers of the simulator: threads that take turns, and the parts as each of them has them."""
+"""Workers of the simulator: threads of which one runs at a time, and the parts as each of them has them."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""``ajv validate -s schemas/intent.schema.json`` and the schema stage give the same verdict on every document."""
+"""``ajv validate -s schemas/intent.schema.json`` and the schema stage accept the same documents."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def ajv() -> Path:
     return command
 
 
-def verdicts_of_ajv(ajv: Path, folder: Path) -> dict[str, bool]:
+def accepted_by_ajv(ajv: Path, folder: Path) -> dict[str, bool]:
     command = [str(ajv), "validate", "-s", str(SCHEMA), "-d", f"{folder}/*.json", "--errors=no"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     lines = [line.rsplit(" ", 1) for line in (result.stdout + result.stderr).splitlines()]
@@ -95,7 +95,7 @@ def test_ajv_agrees_on_every_question_of_the_schema(ajv: Path, tmp_path: Path) -
         name = f"{number:03}.json"
         (tmp_path / name).write_text(document, "utf-8")
         ours[name] = is_valid(document)
-    theirs = verdicts_of_ajv(ajv, tmp_path)
+    theirs = accepted_by_ajv(ajv, tmp_path)
     print(f"{len(ours)} documents, of which {sum(ours.values())} valid")
     assert {
         (tmp_path / name).read_text("utf-8"): theirs.get(name) for name in ours if ours[name] != theirs.get(name)

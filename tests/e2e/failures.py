@@ -98,7 +98,7 @@ class Failures:
         self._push(json.dumps(self.watched.deployed.stack.configuration))
 
     def ask(self) -> None:
-        """Ask the API for what it cannot tell."""
+        """Ask the API for what it cannot answer."""
         assert self.watched.caller.get("/intents").status == HTTPStatus.SERVICE_UNAVAILABLE
 
     def crash(self, function: str) -> None:

@@ -13,7 +13,7 @@ _WITHOUT_LIMITS = {
     "CONDUCTOR_HEALTH_RATE_LIMITING_ENABLED": "false",
     "CONDUCTOR_SECURITY_ACCESS_CONTROL_RATE_LIMITING": "false",
 }
-# A body may satisfy the schema and break a rule that JSON Schema cannot tell; `next` takes only what a page gave.
+# A body may satisfy the schema and break a rule that JSON Schema cannot express; `next` takes only what a page gave.
 _NOT_FOR_US = "positive_data_acceptance"
 
 

@@ -55,7 +55,7 @@ def verify(deployed: Deployed, *options: str, grace: str = "10s") -> tuple[int, 
     return done.exit_code, done.stdout
 
 
-def test_show_tells_who_what_when_by_which_rule_and_with_what_effect(deployed: Deployed, played: str) -> None:
+def test_show_names_who_what_when_by_which_rule_and_with_what_effect(deployed: Deployed, played: str) -> None:
     queued, claimed, done = _reported(deployed, GOOD)
     assert [one["event"] for one in (queued, claimed, done)] == ["queued", "processing", "succeeded"]
     assert queued["by"]

@@ -1,4 +1,4 @@
-"""What the deployed stack tells of known traffic, and which alarms a failure sets off."""
+"""What the deployed stack reports of known traffic, and which alarms a failure sets off."""
 
 import json
 import os
@@ -156,7 +156,7 @@ class TestNumbers:
             }.items()
         )
 
-    def test_both_tell_the_same_of_whatever_both_tell(self, traffic: Watched) -> None:
+    def test_both_report_the_same_of_what_both_have(self, traffic: Watched) -> None:
         reported, (sums, times) = traffic.scrape(), traffic.sums()
         compared = 0
         for metric in CATALOGUE:

@@ -1,4 +1,4 @@
-"""Outcomes as events: the bucket tells EventBridge, and the rules of examples/outcome-events pass it on."""
+"""Outcomes as events: the bucket notifies EventBridge, and the rules of examples/outcome-events pass it on."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What a stack tells of itself: its metric lines, its alarms, /metrics."""
+"""What a stack reports of itself: its metric lines, its alarms, /metrics."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""S3's refusal to show what is encrypted with its sender's own key (SSE-C); moto shows it to everybody."""
+"""S3's error for what is encrypted with its sender's own key (SSE-C); moto returns it to every caller."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -389,7 +389,7 @@ def test_dead_letters_are_looked_at_without_being_moved(
     shown = run("redrive", "--dry-run", "--stack", "another").stdout.splitlines()
     assert sorted(shown) == sorted(["intent-a.json high v1", *(f"not a message of ours: {body!r}" for body in odd)])
     again = run("redrive", "--dry-run", "--stack", "another")
-    assert (sorted(again.stdout.splitlines()), again.stderr) == (sorted(shown), ""), "there, and not hidden"
+    assert (sorted(again.stdout.splitlines()), again.stderr) == (sorted(shown), ""), "there, and visible"
     client.receive_message(QueueUrl=url, MaxNumberOfMessages=1)  # another reader looks at one
     partly = run("redrive", "--dry-run", "--stack", "another", "--output", "json")
     document = json.loads(partly.stdout)
@@ -400,7 +400,7 @@ def test_dead_letters_are_looked_at_without_being_moved(
     assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "no dead letters\n")
 
 
-def hides_nothing(params: dict[str, Any], **_: Any) -> None:
+def set_no_visibility_timeout(params: dict[str, Any], **_: Any) -> None:
     """Have messages visible again at once, as the first of thousands are while the last ones are read."""
     params["body"] = json.dumps(json.loads(params["body"]) | {"VisibilityTimeout": 0})
 
@@ -413,7 +413,7 @@ def test_looking_at_dead_letters_ends_where_the_first_are_visible_again(
     for number in range(25):
         client.send_message(QueueUrl=url, MessageBody=f"{number}")
     stacks["another"] = {"DeadLetterQueue": url}
-    boto3._get_default_session().events.register("before-call.sqs.ReceiveMessage", hides_nothing)
+    boto3._get_default_session().events.register("before-call.sqs.ReceiveMessage", set_no_visibility_timeout)
     result = run("redrive", "--dry-run", "--stack", "another")
     assert result.exit_code == 0, result.output
     assert len(set(result.stdout.splitlines())) >= 10

@@ -57,7 +57,7 @@ def made(key: str = "", *, managed_queue: str = "true", logs_key: str | None = N
 
 
 def report(flag: bool, stores: Callable[[], list[Store]], key: str = "") -> tuple[bool, str]:
-    """Inspect a document that says whether the state is to be encrypted; the verdict, and the line about it."""
+    """Inspect a document that says whether the state is to be encrypted; whether that is so, and the line about it."""
     probes = {"security.encryption.state_encryption": lambda: encryption_status(stores(), key, STATE)}
     passed, lines = inspect(json.dumps({"security": {"encryption": {"state_encryption": flag}}}), {}, probes)
     return passed, next(line for line in lines if line.startswith("- State encryption"))

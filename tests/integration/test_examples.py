@@ -58,7 +58,7 @@ def test_the_planner_sends_a_valid_wish_and_waits_for_its_answer(
     assert f"{name}: success: {said}" in capsys.readouterr().out
 
 
-def test_the_planner_tells_a_failure_from_silence(
+def test_the_planner_distinguishes_a_failure_from_silence(
     planner: ModuleType, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.porch.script = [Cause.DEPLOYMENT_NOT_FOUND]

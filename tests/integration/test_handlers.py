@@ -213,7 +213,7 @@ def test_an_intent_that_is_tried_again_stays_in_its_queue_and_the_status_says_wh
     assert (status["status"], status["retry_count"]) == ("failed", 0)
     assert status["next_retry"] > status["timestamp"]
     assert "intent-a.json" in world.listing()
-    assert queue.receive() == [], "hidden until the next attempt is due"
+    assert queue.receive() == [], "invisible until the next attempt is due"
     (reported,) = [line["answer"] for line in lines(capsys) if line.get("message") == "answered"]
     assert re.fullmatch(r"not now, in \d+ s", reported)
 
@@ -324,16 +324,16 @@ def test_the_messages_of_a_batch_are_worked_on_side_by_side(
 
 
 @pytest.mark.parametrize(("received", "least", "most"), [("1", 1, 2), ("3", 4, 8), ("40", 450, 900)])
-def test_a_message_that_fails_is_hidden_longer_each_time(
+def test_a_message_that_fails_becomes_visible_later_each_time(
     queue: Queue, monkeypatch: pytest.MonkeyPatch, received: str, least: float, most: float
 ) -> None:
     queue.client.send_message(QueueUrl=queue.url, MessageBody="poison")
     (record,) = queue.receive()
     record["attributes"]["ApproximateReceiveCount"] = received
-    hidden: list[float] = []
-    monkeypatch.setattr(SQSQueues, "extend_visibility", lambda _, __, seconds: hidden.append(seconds))
+    delays: list[float] = []
+    monkeypatch.setattr(SQSQueues, "extend_visibility", lambda _, __, seconds: delays.append(seconds))
     assert invoke(record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
-    assert least <= hidden[0] <= most
+    assert least <= delays[0] <= most
 
 
 def test_a_decision_of_the_sweeper_names_the_input(
@@ -367,12 +367,14 @@ def test_a_batch_that_starts_while_its_configuration_is_throttled_is_delivered_a
         invoke(put(world, f"intent-{name}.json", intent(target=name)))
     records = queue.receive()
     failures = [{"itemIdentifier": record["messageId"]} for record in records]
-    hidden: list[float] = []
+    delays: list[float] = []
     with throttled(aws, monkeypatch) as reads, monkeypatch.context() as receiving:
-        receiving.setattr(SQSQueues, "extend_visibility", lambda _, __, seconds: hidden.append(seconds))
-        assert invoke(*records) == {"batchItemFailures": failures}, "no error, which would hide them for much longer"
-    assert len(hidden) == len(records) == 3
-    assert all(0 <= seconds <= 30 for seconds in hidden)
+        receiving.setattr(SQSQueues, "extend_visibility", lambda _, __, seconds: delays.append(seconds))
+        assert invoke(*records) == {"batchItemFailures": failures}, (
+            "no error, which would leave them invisible for much longer"
+        )
+    assert len(delays) == len(records) == 3
+    assert all(0 <= seconds <= 30 for seconds in delays)
     assert len(reads) > 4, "it has waited before"
     assert [invoke(record) for record in records] == [{"batchItemFailures": []}] * 3
     assert {world.status(f"intent-{name}.json")["status"] for name in "abc"} == {"success"}

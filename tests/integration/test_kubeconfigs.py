@@ -38,7 +38,7 @@ def signing(aws: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     return aws
 
 
-def refusal(read: Any) -> NoCredentials:
+def credentials_error(read: Any) -> NoCredentials:
     with pytest.raises(NoCredentials) as caught:
         read()
     return caught.value
@@ -79,17 +79,17 @@ def test_a_secret_is_found_by_its_arn_and_is_the_newest_version(secrets: Any) ->
 
 def test_a_secret_that_is_not_there_or_is_to_be_deleted_is_for_an_operator(secrets: Any) -> None:
     read = partial(read_secret, lambda: secrets, "edge")
-    error = refusal(read)
+    error = credentials_error(read)
     assert error.cause is Cause.NO_CREDENTIALS
     assert str(error) == ("the secret edge is not there (ResourceNotFoundException): make it, or correct porch.cluster")
     secrets.create_secret(Name="edge", SecretString=WRITTEN.decode())
     secrets.delete_secret(SecretId="edge")
-    assert refusal(read).cause is Cause.NO_CREDENTIALS
+    assert credentials_error(read).cause is Cause.NO_CREDENTIALS
 
 
 def test_a_secret_without_a_kubeconfig_is_for_an_operator_and_is_not_quoted(secrets: Any) -> None:
     secrets.create_secret(Name="edge", SecretString='{"password": "hunter22"}')
-    error = refusal(partial(read_secret, lambda: secrets, "edge"))
+    error = credentials_error(partial(read_secret, lambda: secrets, "edge"))
     assert error.cause is Cause.NO_CREDENTIALS
     assert "hunter22" not in str(error)
 
@@ -108,7 +108,7 @@ def test_a_secret_without_a_kubeconfig_is_for_an_operator_and_is_not_quoted(secr
 def test_what_the_service_answers_decides_what_happens_next(secrets: Any, code: str, cause: Cause) -> None:
     with Stubber(secrets) as stub:
         stub.add_client_error("get_secret_value", code, "User: arn:aws:sts::123456789012:assumed-role/x is not …")
-        error = refusal(partial(read_secret, lambda: secrets, "edge"))
+        error = credentials_error(partial(read_secret, lambda: secrets, "edge"))
     assert error.cause is cause
     assert code in str(error)
     assert "123456789012" not in str(error), "of the service's words only the code"
@@ -118,7 +118,7 @@ def test_what_the_service_answers_decides_what_happens_next(secrets: Any, code: 
 def test_a_service_that_cannot_be_reached_is_asked_again_later() -> None:
     config = Config(retries={"total_max_attempts": 1})
     nowhere = boto3.client("eks", "us-east-1", endpoint_url="http://127.0.0.1:1", config=config)
-    error = refusal(partial(read_cluster, lambda: nowhere, "edge"))
+    error = credentials_error(partial(read_cluster, lambda: nowhere, "edge"))
     assert error.cause is Cause.NETWORK_ERROR
     assert "EndpointConnectionError" in str(error)
 
@@ -134,7 +134,7 @@ def test_a_cluster_is_found_with_its_authority(eks: Any) -> None:
 
 
 def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
-    error = refusal(partial(read_cluster, lambda: eks, "edge"))
+    error = credentials_error(partial(read_cluster, lambda: eks, "edge"))
     assert error.cause is Cause.NO_CREDENTIALS
     assert "EKS cluster edge is not there" in str(error)
 
@@ -142,7 +142,7 @@ def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
 def test_a_cluster_that_is_still_made_is_waited_for(eks: Any) -> None:
     with Stubber(eks) as stub:
         stub.add_response("describe_cluster", {"cluster": {"name": "edge", "status": "CREATING"}})
-        error = refusal(partial(read_cluster, lambda: eks, "edge"))
+        error = credentials_error(partial(read_cluster, lambda: eks, "edge"))
     assert error.cause is Cause.NETWORK_ERROR
     assert "is CREATING" in str(error)
 
@@ -179,7 +179,7 @@ def test_without_a_role_to_sign_with_there_is_no_token(
     signing: boto3.session.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "credentials", lambda: None)
-    assert refusal(lambda: made(signing)).cause is Cause.INSUFFICIENT_PERMISSIONS
+    assert credentials_error(lambda: made(signing)).cause is Cause.INSUFFICIENT_PERMISSIONS
 
 
 def signed(url: str, cluster: str) -> str:

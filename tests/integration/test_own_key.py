@@ -27,7 +27,7 @@ OWN = "arn:aws:kms:us-east-1:111122223333:key/1111-own"
 FOREIGN = "arn:aws:kms:us-east-1:444455556666:key/4444-foreign"
 ROLE = "User: arn:aws:sts::111122223333:assumed-role/conductor/x is not authorized to perform"
 # As S3 writes them; {key} is the key that it could not use, {call} what it wanted of it.
-REFUSALS = {
+DENIALS = {
     "disabled": ("KMS.DisabledException", "{key} is disabled."),
     "pending deletion": ("KMS.KMSInvalidStateException", "{key} is pending deletion."),
     "deleted": ("KMS.NotFoundException", "Key '{key}' does not exist"),
@@ -51,7 +51,7 @@ class Keys:
     def send(self, event_name: str, request: Any, **more: Any) -> AWSResponse | None:
         for key, call in self._needed(request):
             if key in self.refused:
-                code, text = REFUSALS[self.refused[key]]
+                code, text = DENIALS[self.refused[key]]
                 said = f"<Error><Code>{code}</Code><Message>{text.format(key=key, call=call)}</Message></Error>"
                 status = 403 if code == "AccessDenied" else 400
                 return AWSResponse(request.url, status, HTTPHeaders(), MockRawResponse(said.encode()))
@@ -98,7 +98,7 @@ def drop(world: World, key: str) -> Handoff:
     return Handoff(BUCKET, "intent-a.json", answer["VersionId"], len(intent()), "2027-01-15T08:00:00.000Z", "0A")
 
 
-@pytest.mark.parametrize("why", REFUSALS)
+@pytest.mark.parametrize("why", DENIALS)
 def test_an_intent_waits_while_the_sites_own_key_cannot_be_used_and_goes_on_when_it_can(
     site: World, keys: Keys, why: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_an_intent_waits_while_the_sites_own_key_cannot_be_used_and_goes_on_when
     assert site.status()["attempt"] == 1
 
 
-@pytest.mark.parametrize("why", first(*REFUSALS))
+@pytest.mark.parametrize("why", first(*DENIALS))
 def test_an_intent_under_a_key_of_its_sender_that_cannot_be_used_fails_and_stays(
     site: World, keys: Keys, why: str
 ) -> None:
@@ -127,7 +127,7 @@ def test_an_intent_under_a_key_of_its_sender_that_cannot_be_used_fails_and_stays
     assert "intent-a.json" in site.listing()
 
 
-@pytest.mark.parametrize("why", first(*REFUSALS))
+@pytest.mark.parametrize("why", first(*DENIALS))
 def test_without_a_key_of_its_own_a_site_waits_for_none(site: World, keys: Keys, why: str) -> None:
     handoff = drop(site, FOREIGN)
     site.bucket = MotoBucket(site.bucket.client)
@@ -135,7 +135,7 @@ def test_without_a_key_of_its_own_a_site_waits_for_none(site: World, keys: Keys,
     assert admit.work(site.app, Message(handoff), site.deadline) is Answer.LEFT
 
 
-@pytest.mark.parametrize("why", first(*(why for why in REFUSALS if why not in {"denied, unnamed", "elsewhere"})))
+@pytest.mark.parametrize("why", first(*(why for why in DENIALS if why not in {"denied, unnamed", "elsewhere"})))
 @pytest.mark.parametrize("used", [OWN, FOREIGN])
 def test_what_cannot_be_written_for_want_of_the_sites_own_key_is_written_later(
     site: World, keys: Keys, used: str, why: str

@@ -68,7 +68,7 @@ def test_a_row_is_read_as_it_was_written(parts: World) -> None:
 
 
 def test_a_write_leaves_the_fields_that_it_does_not_change(parts: World) -> None:
-    """A late event tells the order of what a worker holds, which keeps its lease."""
+    """A late event gives the order of what a worker holds, which keeps its lease."""
     claim = claims(of(sequencer="~"))
     made(parts, claim)
     made(parts, Write(HANDOFF, claim.after, replace(claim.after, order=order(HANDOFF)), NOW))

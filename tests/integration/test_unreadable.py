@@ -132,7 +132,7 @@ def test_what_can_be_read_and_cannot_be_is_reset_and_neither_stops_the_sweeper_n
     assert world.status("intent-next.json")["status"] == "success"
 
 
-def test_a_row_whose_attempts_make_no_sense_hides_no_other_from_the_list(world: World, table: Any) -> None:
+def test_a_row_with_corrupt_attempts_keeps_no_other_from_the_list(world: World, table: Any) -> None:
     first_one, second = world.drop("intent-a.json"), world.drop("intent-b.json")
     for handoff in (first_one, second):
         admit.answer(world.app, handoff, world.deadline)

@@ -47,7 +47,7 @@ def tried(mutation: Mutation) -> tuple[bool, str]:
             copy(ROOT / name, tree / name)
         path = tree / SOURCE / mutation.file
         path.write_text(mutation.applied(path.read_text()))
-        return _judged(_run(tree, mutation.tests))
+        return _classified(_run(tree, mutation.tests))
 
 
 def _run(tree: Path, tests: tuple[str, ...]) -> str:
@@ -58,7 +58,7 @@ def _run(tree: Path, tests: tuple[str, ...]) -> str:
     return done.stdout + done.stderr
 
 
-def _judged(output: str) -> tuple[bool, str]:
+def _classified(output: str) -> tuple[bool, str]:
     failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+::[^\n]*?)(?: - .*)?$", output, re.MULTILINE)
     if failed is None:
         return False, "NOT CAUGHT" if " passed" in output else f"NOT RUN: {output[-300:]}"

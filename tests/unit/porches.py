@@ -17,7 +17,7 @@ from conductor_loop.porch.process import Process, processes
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
 GOOD = "echo 'kind: Kptfile' > $4/Kptfile; echo 'Package successfully created: cnf-simulator-v1.0.0'"
 
-# The limits are set from outside, right after the start; the last one tells that all are.
+# The limits are set from outside, right after the start; the last one shows that all are.
 LIMITED = """
 import resource, time
 while resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY:

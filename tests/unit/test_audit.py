@@ -85,8 +85,8 @@ def place(entry: Entry) -> tuple[str, int]:
     return entry.chain, entry.seq
 
 
-def named(verdict: Verification) -> set[tuple[str, int]]:
-    return {(finding.chain, finding.seq) for finding in verdict.findings}
+def named(verification: Verification) -> set[tuple[str, int]]:
+    return {(finding.chain, finding.seq) for finding in verification.findings}
 
 
 @given(trails)
@@ -104,8 +104,8 @@ def test_any_byte_that_is_changed_is_found_and_the_handoff_and_position_are_name
     at = data.draw(st.integers(0, len(picked.text) - 1))
     other = data.draw(st.integers(0, 127).map(chr).filter(lambda new: new != picked.text[at]))
     forged = picked.text[:at] + other + picked.text[at + 1 :]
-    verdict = trail.verified([forged if entry is picked else entry.text for entry in trail.entries])
-    assert place(picked) in named(verdict)
+    verification = trail.verified([forged if entry is picked else entry.text for entry in trail.entries])
+    assert place(picked) in named(verification)
 
 
 @given(trails, st.data())
@@ -211,7 +211,7 @@ def test_what_may_still_be_on_its_way_is_not_missed() -> None:
     assert not trail.verified([], until="2026-11-23T10:00:00.999Z").findings
 
 
-def test_a_row_that_tells_of_something_else_than_its_last_entry_is_found() -> None:
+def test_a_row_that_differs_from_its_last_entry_is_found() -> None:
     trail = Trail()
     trail.add("intent-a.json")
     rows = [change("intent-a.json", 1, by="AWS:another")]

@@ -88,13 +88,14 @@ def test_killed_at_every_call_everything_is_published_and_counted_once(
             audit.deliver(shard, batch)
             delivered += 1
     assert audit.kills == delivered * len(POINTS)
-    verdict = audit.verified(known(world.state, world.bucket))  # type: ignore[arg-type]
-    assert not verdict.wrong, verdict.findings[:5]
-    assert verdict == audit.verified(known(world.state, world.bucket), audit.exported())  # type: ignore[arg-type]
+    verification = audit.verified(known(world.state, world.bucket))  # type: ignore[arg-type]
+    assert not verification.wrong, verification.findings[:5]
+    assert verification == audit.verified(known(world.state, world.bucket), audit.exported())  # type: ignore[arg-type]
     counted(audit, rows_say(world))
     with capsys.disabled():
-        said = f"{verdict.chains} intents, {verdict.entries} entries, {delivered} batches of {len(audit.shards)} shards"
-        sys.stdout.write(f"\n  {said}, {audit.kills} kills, {len(audit.lines)} lines: {verdict.wrong} findings ")
+        said = f"{verification.chains} intents, {verification.entries} entries"
+        said += f", {delivered} batches of {len(audit.shards)} shards"
+        sys.stdout.write(f"\n  {said}, {audit.kills} kills, {len(audit.lines)} lines: {verification.wrong} findings ")
 
 
 def test_killed_at_random_and_split_and_handed_over_again_counters_equal_the_rows(world: World) -> None:

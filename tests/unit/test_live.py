@@ -88,7 +88,7 @@ def test_whichever_of_three_is_settled_last_the_last_applied_one_stays(site: Sit
 
 
 def test_of_two_of_one_second_of_which_one_lost_its_event_it_has_the_one_that_was_applied_last(site: Site) -> None:
-    """The order of the second one is not known, and that of the target stays as it was: the generation tells."""
+    """The order of the second one is not known, and that of the target stays as it was: the generation decides."""
     revive = die_before_live(site)
     exact, swept = site.put("intent-a.json", replicas=2), site.put("intent-b.json", replicas=3)
     swept = replace(swept, event_time=f"{swept.event_time[:19]}.000Z", sequencer="")  # as the sweeper hands it over

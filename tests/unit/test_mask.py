@@ -42,7 +42,7 @@ def test_a_key_is_masked_as_a_whole_and_by_its_lines(said: str) -> None:
 
 def test_the_beginning_of_a_secret_that_was_cut_off_is_masked() -> None:
     assert MASK.text(f"said: {TOKEN[:30]}") == "said: [secret]"
-    assert MASK.text("ended with k8s-aws") == "ended with k8s-aws", "too short to tell anything"
+    assert MASK.text("ended with k8s-aws") == "ended with k8s-aws", "too short to be a token"
 
 
 def test_characters_that_are_taken_out_cannot_hide_a_secret() -> None:

@@ -1,4 +1,4 @@
-"""The rules for Prometheus and the dashboard for Grafana use only what /metrics tells."""
+"""The rules for Prometheus and the dashboard for Grafana use only what /metrics reports."""
 
 import json
 import re

@@ -80,7 +80,9 @@ def test_a_lost_exit_status_is_never_a_success(bench: Bench) -> None:
         ("reason: the MemoryError of yesterday", Cause.INVALID_INTENT),
     ],
 )
-def test_last_words_tell_want_of_memory_or_disk_from_a_bad_intent(bench: Bench, words: str, cause: Cause) -> None:
+def test_last_words_distinguish_want_of_memory_or_disk_from_a_bad_intent(
+    bench: Bench, words: str, cause: Cause
+) -> None:
     assert bench.failure(bench.program(f"echo '{words}' >&2; exit 1")).cause is cause
 
 

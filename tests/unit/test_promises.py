@@ -199,7 +199,7 @@ def test_a_handoff_that_the_sweeper_hands_over_keeps_its_order(queues: bool) -> 
     assert (site.replicas(), (site.outcome(first) or "")[0]) == (2, "skipped")
 
 
-def test_a_late_event_tells_the_order_of_what_the_sweeper_found() -> None:
+def test_a_late_event_gives_the_order_of_what_the_sweeper_found() -> None:
     site = Site.open()
     first = site.put("intent-a.json", at=0.1, replicas=5)
     second = site.put("intent-b.json", at=0.9, replicas=2)
@@ -211,7 +211,7 @@ def test_a_late_event_tells_the_order_of_what_the_sweeper_found() -> None:
     assert (site.replicas(), (site.outcome(first) or "")[0]) == (2, "skipped")
 
 
-def test_a_late_event_tells_the_order_although_there_is_no_time_for_an_attempt() -> None:
+def test_a_late_event_gives_the_order_although_there_is_no_time_for_an_attempt() -> None:
     site = Site.open(priority_queues=False, retry=Policy(attempts=3, delay_seconds=900))
     first = site.put("intent-a.json", at=0.1, replicas=5)
     site.porch(NETWORK)
@@ -239,7 +239,7 @@ def test_an_intent_whose_second_alone_is_known_does_not_let_an_older_one_undo_a_
 # -- waiting takes none of porch's time
 
 
-def test_a_neighbour_that_waited_for_its_turn_gets_its_whole_timeout() -> None:
+def test_a_neighbour_that_waited_for_its_slot_gets_its_whole_timeout() -> None:
     for seconds in (5, 20, 60, 90, 100, 104):
         site = Site.open()
         site.event(site.put("intent-a.json", timeout="6s"))
@@ -264,7 +264,7 @@ def test_after_a_timeout_the_next_attempt_gets_twice_the_time_or_is_left_to_anot
     assert site.status("intent-a.json")["attempt"] == 2
 
 
-# -- an answer tells what happened
+# -- an answer reports what happened
 
 
 def test_where_some_attempts_said_something_the_answer_is_the_last_of_it() -> None:

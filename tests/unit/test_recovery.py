@@ -150,7 +150,7 @@ def test_an_intent_that_the_sweeper_found_skips_no_other_of_its_second(world: Wo
     assert world.status("intent-b.json")["status"] == "success"
 
 
-def test_who_waited_too_long_for_a_turn_has_claimed_nothing(world: World) -> None:
+def test_an_intent_that_waited_too_long_for_a_slot_has_claimed_nothing(world: World) -> None:
     world.configure(priority_queues=True)
     handoff = world.drop()
     admit.answer(world.app, handoff, world.deadline)

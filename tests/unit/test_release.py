@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 RELEASED = re.compile(r"^## (\d+\.\d+\.\d+) - (\d{4}-\d{2}-\d{2})$", re.MULTILINE)
 
 
-def test_the_newest_release_of_the_changelog_is_the_version_that_every_part_tells() -> None:
+def test_the_newest_release_of_the_changelog_is_the_version_of_every_part() -> None:
     newest, *_ = RELEASED.findall((ROOT / "CHANGELOG.md").read_text())
     assert newest[0] == __version__
     assert CliRunner().invoke(main, ["--version"]).stdout == f"conductor-loop, version {newest[0]}\n"

@@ -117,7 +117,7 @@ def test_unhardened_it_could() -> None:
     assert _spied("bare")[:4] == ["environ is read", "mem is read", "fd is read", "status is read"]
 
 
-def test_where_prctl_is_refused_the_environment_is_hidden_all_the_same(tmp_path: Path) -> None:
+def test_where_prctl_is_denied_the_environment_is_unreadable_all_the_same(tmp_path: Path) -> None:
     program = tmp_path / "porch"
     program.write_text(f"#!/bin/sh\n{_SPY}")
     program.chmod(0o755)

@@ -56,7 +56,7 @@ def check(seed: int, counts: Counter[str]) -> None:
 def _is_answered(played: Schedule, drop: Drop) -> bool:
     """Say whether it has an answer. None has only what its owner removed: before anybody saw it, or for good.
 
-    Of what was deleted for good, and has no delivery left, nothing tells but its row, until that expires.
+    Of what was deleted for good, and has no delivery left, no record is left but its row, until that expires.
     """
     if drop.decided:
         return True

@@ -14,7 +14,7 @@ from conductor_loop.errors import Throttled
 from conductor_loop.storage.parameters import retry_throttled
 
 
-def refusal(code: str, status: int = 400) -> ClientError:
+def client_error(code: str, status: int = 400) -> ClientError:
     return ClientError(
         {"Error": {"Code": code, "Message": "Rate exceeded"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
         "GetParameter",
@@ -34,13 +34,13 @@ class Ssm:
         self.tokens = min(self.per_second, self.tokens + (self.now - self.seen_at) * self.per_second)
         self.seen_at = self.now
         if self.tokens < 1:
-            raise refusal("ThrottlingException")
+            raise client_error("ThrottlingException")
         self.tokens -= 1
         return "the configuration"
 
 
 def starts(ssm: Ssm, number: int, seconds: float) -> Iterator[tuple[float, object]]:
-    """Play so many starts in one moment, each in its turn; when each was over, and how."""
+    """Play so many starts in one moment, one after the other; when each was over, and how."""
     order, waits = count(), [[random.Random(seed).random() for _ in range(99)] for seed in range(number)]  # noqa: S311
     due = [(0.0, next(order), start, 0) for start in range(number)]
     while due:
@@ -59,7 +59,7 @@ def _step(ssm: Ssm, waits: list[float], attempt: int, now: float, seconds: float
 
     def read() -> str:
         if next(failed) < attempt:
-            raise refusal("ThrottlingException")
+            raise client_error("ThrottlingException")
         ssm.now = now
         return ssm.read()
 
@@ -92,10 +92,10 @@ def test_what_ssm_refuses_for_longer_is_throttled() -> None:
 @pytest.mark.parametrize(
     ("error", "reads"),
     [
-        (refusal("ThrottlingException"), 3),
-        (refusal("InternalServerError", 500), 3),
+        (client_error("ThrottlingException"), 3),
+        (client_error("InternalServerError", 500), 3),
         (ConnectTimeoutError(endpoint_url="https://ssm"), 3),
-        (refusal("AccessDeniedException"), 1),
+        (client_error("AccessDeniedException"), 1),
     ],
 )
 def test_only_what_may_pass_is_waited_for(error: Exception, reads: int) -> None:

@@ -100,7 +100,7 @@ def test_a_delivery_without_what_it_needs_is_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize(("wanted", "reported"), [("true", {"EventBridgeEnabled": True}), ("false", None)])
-def test_the_bucket_tells_eventbridge_of_its_objects_only_where_that_is_wanted(wanted: str, reported: Any) -> None:
+def test_the_bucket_sends_events_to_eventbridge_only_where_that_is_wanted(wanted: str, reported: Any) -> None:
     bucket = TEMPLATE["Resources"]["HandoffBucket"]["Properties"]["NotificationConfiguration"]
     assert value(bucket["EventBridgeConfiguration"], {"OutcomeEvents": wanted}) == reported
     assert DEFAULTS["OutcomeEvents"] == "false"

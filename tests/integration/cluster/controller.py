@@ -41,15 +41,15 @@ class Controller:
         wanted = deployment["spec"].get("replicas", 1)
         pods, failure = min(deployment["status"].get("replicas", 0), wanted), ""
         while pods < wanted and not failure:
-            failure = self._refusal(deployment)
+            failure = self._quota_error(deployment)
             pods += not failure
             if not failure:
                 self._use(deployment, 1)
         self._use(deployment, min(wanted - deployment["status"].get("replicas", 0), 0))
-        _tell(deployment["status"], wanted, pods, self.available)
+        _set_counts(deployment["status"], wanted, pods, self.available)
         _conditions(deployment, wanted, failure)
 
-    def _refusal(self, deployment: Document) -> str:
+    def _quota_error(self, deployment: Document) -> str:
         """Return why there can be no further pod, in the API server's words; "" if there can."""
         namespace, pod = deployment["metadata"]["namespace"], f"{replica_set_name(deployment)}-{_SUFFIX}"
         cpu = requested_cpu(deployment)
@@ -81,7 +81,7 @@ class Controller:
                 yield quota
 
 
-def _tell(status: Document, wanted: int, pods: int, available: bool) -> None:
+def _set_counts(status: Document, wanted: int, pods: int, available: bool) -> None:
     for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"):
         status.pop(name, None)
     ready = pods if available else 0

@@ -58,7 +58,7 @@ class PorchRegistry:
         if self.repositories[spec["repository"]] == "v1alpha2":
             raise status(410, "Gone", f'repository "{spec["repository"]}" is managed by v1alpha2; use the v1alpha2 API')
         self._validate_new(document)
-        self._take_turn("packagerevisions", "(new creation)")
+        self._require_idle("packagerevisions", "(new creation)")
         self._check_new(spec)
         name = self.names.format(**spec)
         self.files[name] = self._task_files(spec)
@@ -105,7 +105,7 @@ class PorchRegistry:
 
     # -------------------------------------------------------------- replace
     def replace(self, name: str, document: Document, *, approval: bool = False) -> Document:
-        self._take_turn("packagerevisions", name)
+        self._require_idle("packagerevisions", name)
         old = self.get("packagerevisions", name)
         was, will = old["spec"]["lifecycle"], document["spec"].get("lifecycle") or "Draft"
         (_validate_approval if approval else _validate_update)(name, was, will)
@@ -119,7 +119,7 @@ class PorchRegistry:
         return self.get("packagerevisions", name)
 
     def fill(self, name: str, document: Document) -> Document:
-        self._take_turn("packagerevisionresources", name)
+        self._require_idle("packagerevisionresources", name)
         self.get("packagerevisionresources", name)
         self._check_version("packagerevisionresources", name, document)
         lifecycle = self.revisions[name]["spec"]["lifecycle"]
@@ -145,7 +145,7 @@ class PorchRegistry:
             # The registry wraps the engine's 409 into a 500.
             raise internal(f'Operation cannot be fulfilled on {kind}.{GROUP} "{name}": {MODIFIED}')
 
-    def _take_turn(self, kind: str, name: str) -> None:
+    def _require_idle(self, kind: str, name: str) -> None:
         if self.busy:
             self.busy -= 1
             raise conflict(kind, name, f'{BUSY} on package revision "default/{name}"', GROUP)

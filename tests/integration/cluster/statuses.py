@@ -1,4 +1,4 @@
-"""The API server's refusals, as k8s.io/apimachinery/pkg/api/errors/errors.go makes them."""
+"""The API server's error statuses, as k8s.io/apimachinery/pkg/api/errors/errors.go makes them."""
 
 from dataclasses import dataclass
 from typing import Any

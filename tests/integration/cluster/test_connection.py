@@ -258,8 +258,8 @@ def test_the_proxy_gets_its_credentials_in_plain(world: World) -> None:
 
 @pytest.mark.parametrize("shown", ["p%40ss%2fword", "p%40ss%2Fword", "p@ss/word"])
 def test_the_proxys_password_is_shown_in_no_spelling(world: World, shown: str) -> None:
-    refusal = json.dumps({"kind": "Status", "reason": "Forbidden", "message": f"user:{shown} or {shown}"})
-    world.api.faults.answers["/cnf-simulator"] = (403, {"Content-Type": "application/json"}, refusal.encode())
+    forbidden = json.dumps({"kind": "Status", "reason": "Forbidden", "message": f"user:{shown} or {shown}"})
+    world.api.faults.answers["/cnf-simulator"] = (403, {"Content-Type": "application/json"}, forbidden.encode())
     with forwarding([]) as port:
         proxy = f"http://user:p%40ss%2fword@127.0.0.1:{port}"
         result = world.porch(KUBECONFIG=str(world.kubeconfig(**{"proxy-url": proxy})))

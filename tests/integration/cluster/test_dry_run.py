@@ -24,7 +24,7 @@ def deployment(world: World) -> Document:
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 3])
-def test_a_dry_scale_changes_nothing_and_tells_what_it_would_change(world: World, wanted: int) -> None:
+def test_a_dry_scale_changes_nothing_and_reports_what_it_would_change(world: World, wanted: int) -> None:
     before = deployment(world)
     document = report(dry(world, "scale", "-structured", intent={"replicas": wanted}))
     assert deployment(world) == before

@@ -83,7 +83,7 @@ def test_head_is_answered_without_a_body() -> None:
     assert (response["statusCode"], response["body"]) == (200, "")
 
 
-def test_a_bug_is_a_500_that_tells_nothing_but_where_to_look(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_a_500_that_says_only_where_to_look(caplog: pytest.LogCaptureFixture) -> None:
     api = Api(queue_size=lambda: 1 // 0)
     with caplog.at_level(logging.ERROR):
         response = api.ask("GET", "/metrics", token=api.client())

@@ -163,6 +163,6 @@ def test_promtool_sees_what_is_wrong() -> None:
     assert "no help text" in findings("check", "metrics", text="# TYPE conductor_x gauge\nconductor_x 1\n")
 
 
-def test_a_scrape_fails_rather_than_tell_half(api: Api) -> None:
+def test_a_scrape_fails_rather_than_report_half(api: Api) -> None:
     api.queue_size = hangs
     assert api.ask("GET", "/metrics", token=api.client())["statusCode"] == 503

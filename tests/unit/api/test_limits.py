@@ -124,7 +124,7 @@ def test_no_anonymous_request_passes_the_limit(
 @pytest.mark.parametrize("limited", [True, False])
 @pytest.mark.parametrize("down", [{}, {"tokens_down": True}, {"limiter_down": True}])
 def test_no_flood_of_anonymous_requests_fills_the_audit_trail(down: dict[str, bool], *, limited: bool) -> None:
-    """From two hundred addresses, within a minute; ten refusals are noted, and nothing else is."""
+    """From two hundred addresses, within a minute; ten refused requests are logged, and nothing else is."""
     api = Api(**down)  # type: ignore[arg-type]
     api.serve(limited=limited, health_limited=limited, health_authenticated=True)
     for number in range(200):

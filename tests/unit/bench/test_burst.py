@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from bench.burst import critical_places
-from bench.verdicts import Seen, Verdict, allowed_seconds, judge, wait_until_settled
+from bench.burst_outcome import BurstOutcome, Seen, allowed_seconds, classify, wait_until_settled
 from tests.factories import Clock
 
 
@@ -29,8 +29,8 @@ def seen(**changes: Any) -> Seen:
     return replace(right, **changes)
 
 
-def test_a_burst_that_is_settled_has_nothing_to_tell() -> None:
-    assert judge(FILES, seen()) == Verdict(unsettled=0, lost=0, doubled=0)
+def test_a_settled_burst_has_no_findings() -> None:
+    assert classify(FILES, seen()) == BurstOutcome(unsettled=0, lost=0, doubled=0)
 
 
 def test_what_is_slow_is_neither_lost_nor_doubled() -> None:
@@ -42,7 +42,7 @@ def test_what_is_slow_is_neither_lost_nor_doubled() -> None:
         attempts=dict.fromkeys(FILES[:5], (1,)) | {FILES[5]: (2,)},
         decided=7,
     )
-    assert judge(FILES, slow) == Verdict(unsettled=6, lost=0, doubled=0)
+    assert classify(FILES, slow) == BurstOutcome(unsettled=6, lost=0, doubled=0)
 
 
 @pytest.mark.parametrize("waiting", [frozenset[str](), frozenset(FILES[1:])])
@@ -52,7 +52,7 @@ def test_what_left_the_root_without_an_answer_is_lost(waiting: frozenset[str]) -
         statuses=dict.fromkeys(FILES[1:], "success"),
         packages=dict.fromkeys(FILES[1:], frozenset({"v1.0.0"})),
     )
-    assert judge(FILES, gone) == Verdict(unsettled=len(waiting), lost=1, doubled=0)
+    assert classify(FILES, gone) == BurstOutcome(unsettled=len(waiting), lost=1, doubled=0)
 
 
 @pytest.mark.parametrize("waiting", [frozenset[str](), frozenset(FILES[1:])])
@@ -67,12 +67,12 @@ def test_what_left_the_root_without_an_answer_is_lost(waiting: frozenset[str]) -
     ],
 )
 def test_what_ran_or_was_decided_twice_is_doubled(changes: dict[str, Any], waiting: frozenset[str]) -> None:
-    assert judge(FILES, seen(waiting=waiting, **changes)) == Verdict(unsettled=len(waiting), lost=0, doubled=1)
+    assert classify(FILES, seen(waiting=waiting, **changes)) == BurstOutcome(unsettled=len(waiting), lost=0, doubled=1)
 
 
 @pytest.mark.parametrize(("decided", "waiting", "doubled"), [(12, 0, 2), (9, 0, 1), (12, 1, 0)])
 def test_the_counters_are_compared_once_all_is_settled(decided: int, waiting: int, doubled: int) -> None:
-    assert judge(FILES, seen(decided=decided, waiting=frozenset(FILES[:waiting]))).doubled == doubled
+    assert classify(FILES, seen(decided=decided, waiting=frozenset(FILES[:waiting]))).doubled == doubled
 
 
 def test_the_time_allowed_grows_with_the_count() -> None:

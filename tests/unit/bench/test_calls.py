@@ -19,7 +19,7 @@ def test_the_longest_chain_goes_around_a_slow_call() -> None:
 
 def test_a_table_says_what_is_met_and_what_is_not() -> None:
     lines = [bounded("a", "b", 2, 3), bounded("a", "c", 4, 3), skipped("d", "e", "why")]
-    assert [line.verdict for line in lines] == ["met", "MISSED", ""]
+    assert [line.result for line in lines] == ["met", "MISSED", ""]
     assert "| a | c | ≤ 3 | 4 | MISSED |  |" in markdown(lines)
     assert "why" in text(lines)
 

@@ -10,7 +10,7 @@ from porch.cli import main
 from tests.unit.porch_program.support import write_intent
 
 
-class StatusError:
+class FailedRun:
     """Runs porch on something wrong and keeps what it answered."""
 
     def __init__(self, tmp_path: Path, capfd: pytest.CaptureFixture[str], path: Path) -> None:
@@ -23,15 +23,15 @@ class StatusError:
 def refuse(tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes) -> str:
     path = tmp_path / "intent-bad.json"
     path.write_bytes(content)
-    return check(StatusError(tmp_path, capfd, path))
+    return check(FailedRun(tmp_path, capfd, path))
 
 
-def check(refusal: StatusError) -> str:
-    assert refusal.code == 1
-    assert refusal.stdout == ""
-    assert not refusal.wrote
-    assert all(line.startswith("Error: ") for line in refusal.stderr.splitlines())
-    return refusal.stderr
+def check(run: FailedRun) -> str:
+    assert run.code == 1
+    assert run.stdout == ""
+    assert not run.wrote
+    assert all(line.startswith("Error: ") for line in run.stderr.splitlines())
+    return run.stderr
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -68,7 +68,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_a_broken_rule_is_named_with_its_field_and_what_to_do(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], changes: dict[str, Any], words: str
 ) -> None:
-    answer = check(StatusError(tmp_path, capfd, write_intent(tmp_path, **changes)))
+    answer = check(FailedRun(tmp_path, capfd, write_intent(tmp_path, **changes)))
     assert answer.startswith(f"Error: {words}")
     assert answer.count("Error: ") == 1
     assert len(answer) < 300
@@ -106,7 +106,7 @@ def test_every_broken_rule_is_reported_at_once(tmp_path: Path, capfd: pytest.Cap
 
 def test_a_flood_of_wrong_fields_gives_a_short_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     flood: dict[str, Any] = {f"{number}{'x' * 1000}": number for number in range(1000)}
-    answer = check(StatusError(tmp_path, capfd, write_intent(tmp_path, "intent-flood.json", **flood)))
+    answer = check(FailedRun(tmp_path, capfd, write_intent(tmp_path, "intent-flood.json", **flood)))
     assert len(answer) < 10_000
 
 
@@ -118,16 +118,16 @@ def test_a_deeply_nested_value_of_the_wrong_kind_is_named_not_printed(
 
 
 def test_a_missing_file_is_an_invalid_intent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert "No such file or directory" in check(StatusError(tmp_path, capfd, tmp_path / "intent-none.json"))
+    assert "No such file or directory" in check(FailedRun(tmp_path, capfd, tmp_path / "intent-none.json"))
 
 
 def test_a_directory_is_an_invalid_intent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert "irectory" in check(StatusError(tmp_path, capfd, tmp_path))
+    assert "irectory" in check(FailedRun(tmp_path, capfd, tmp_path))
 
 
 def test_a_fifo_does_not_keep_porch_waiting(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / "intent-pipe.json")
-    assert "is not a regular file" in check(StatusError(tmp_path, capfd, tmp_path / "intent-pipe.json"))
+    assert "is not a regular file" in check(FailedRun(tmp_path, capfd, tmp_path / "intent-pipe.json"))
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_there_are_132_of_them_in_ten_languages() -> None:
 
 @pytest.mark.parametrize("mode", SecurityMode)
 @pytest.mark.parametrize("one", REASONS, ids=lambda one: f"{one['language']}-{one['reason']!a}")
-def test_a_reason_has_its_verdict_as_a_reason_and_in_metadata(one: dict[str, Any], mode: SecurityMode) -> None:
+def test_a_text_breaks_the_same_rules_as_a_reason_and_in_metadata(one: dict[str, Any], mode: SecurityMode) -> None:
     for fields in ({"reason": one["reason"]}, {"metadata": {"notes": [one["reason"]]}}):
         report = inspect(body(**fields), Rules(mode=mode))
         assert [violation.rule for violation in report.violations] == one[mode]

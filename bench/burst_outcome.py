@@ -22,7 +22,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BurstOutcome:
     """How many intents are not settled; and of the settled ones, how many are lost, and run or decided twice."""
 
     unsettled: int
@@ -30,13 +30,13 @@ class Verdict:
     doubled: int
 
 
-def judge(files: Iterable[str], seen: Seen) -> Verdict:
-    """Tell slow from wrong. The counters have no names, so they are compared once all is settled."""
+def classify(files: Iterable[str], seen: Seen) -> BurstOutcome:
+    """Distinguish slow from wrong. The counters have no names, so they are compared once all is settled."""
     files = list(files)
     settled = [file for file in files if file not in seen.waiting]
     doubled = sum(_is_doubled(file, seen) for file in settled)
     miscounted = abs(seen.decided - len(files)) if len(settled) == len(files) else 0
-    return Verdict(
+    return BurstOutcome(
         unsettled=len(files) - len(settled),
         lost=sum(file not in seen.statuses for file in settled),
         doubled=max(doubled, miscounted),
