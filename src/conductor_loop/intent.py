@@ -18,6 +18,11 @@ class Priority(StrEnum):
     NORMAL = "normal"
     LOW = "low"
 
+    @property
+    def queue(self) -> "Priority":
+        """The one whose queue it waits in: critical has none, since it is attempted at once."""
+        return Priority.HIGH if self is Priority.CRITICAL else self
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

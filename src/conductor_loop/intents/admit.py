@@ -321,6 +321,5 @@ def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer | De
     later = process(app, delivery, intent)
     if not isinstance(later, Deferred):
         return later
-    if delivery.message.priority is Priority.CRITICAL:  # it has no queue of its own
-        delivery = replace(delivery, message=replace(delivery.message, priority=Priority.HIGH))
-    return _enqueue(app, delivery, intent, later.seconds)
+    waits = replace(delivery.message, priority=delivery.message.priority.queue)
+    return _enqueue(app, replace(delivery, message=waits), intent, later.seconds)

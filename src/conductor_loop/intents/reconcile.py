@@ -97,18 +97,14 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
 def _oldest(
     handoffs: Iterable[Handoff], rows: Mapping[Handoff, Row | Unreadable], now: float
 ) -> Mapping[Priority, float]:
-    """Say how long the oldest handoff without an outcome has waited, by its priority.
-
-    Critical ones count as high, like the queue that they wait in; one that is not read yet counts as normal.
-    """
-    queues: list[Priority] = [one for one in Priority if one is not Priority.CRITICAL]
-    oldest = dict.fromkeys(queues, 0.0)
+    """Say how long the oldest handoff without an outcome has waited, by queue; one that is not read counts as normal."""
+    oldest = dict.fromkeys((one.queue for one in Priority), 0.0)
     for handoff in handoffs:
         row = rows.get(handoff)
         row = row if isinstance(row, Row) else Row()
         if row.outcome is None:
-            priority = Priority.HIGH if row.priority == Priority.CRITICAL else row.priority or Priority.NORMAL
-            oldest[Priority(priority)] = max(oldest[Priority(priority)], age(handoff, now))
+            queue = Priority(row.priority or Priority.NORMAL).queue
+            oldest[queue] = max(oldest[queue], age(handoff, now))
     return oldest
 
 
