@@ -97,7 +97,7 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
 def _oldest(
     handoffs: Iterable[Handoff], rows: Mapping[Handoff, Row | Unreadable], now: float
 ) -> Mapping[Priority, float]:
-    """Say how long the oldest handoff without an outcome has waited, by queue; one that is not read counts as normal."""
+    """Say how long the oldest handoff without an outcome has waited, by queue; unread ones count as normal."""
     oldest = dict.fromkeys((one.queue for one in Priority), 0.0)
     for handoff in handoffs:
         row = rows.get(handoff)
