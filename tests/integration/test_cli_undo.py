@@ -27,7 +27,7 @@ def stack(world: World, stacks: dict[str, dict[str, str]], monkeypatch: pytest.M
     monkeypatch.setattr(config, "_function", lambda _: {"Environment": environment, "Timeout": 120})
     stacks["conductor-loop"] = {
         "HandoffBucket": BUCKET,
-        "DynamoDBStateTable": TABLE,
+        "StateTable": TABLE,
         "ConfigParameter": "/stack/config",
         "ConductorFunction": "conductor",
     }

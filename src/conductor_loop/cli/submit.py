@@ -82,7 +82,7 @@ def submit(  # noqa: PLR0913 - the options
         done = sum(not one.unsent for one in sent)
         click.echo(f"interrupted; {done} of {len(bodies)} were sent, and go on", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
-    finish(sent, outputs["DynamoDBStateTable"], timeout if wait else None, as_json=as_json)
+    finish(sent, outputs["StateTable"], timeout if wait else None, as_json=as_json)
 
 
 def read(files: Sequence[Path]) -> dict[str, bytes]:
@@ -323,7 +323,7 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
     answer yet.
     """  # noqa: D301 - click wants the control character
     outputs = aws.outputs(stack)
-    bucket, table = outputs["HandoffBucket"], outputs["DynamoDBStateTable"]
+    bucket, table = outputs["HandoffBucket"], outputs["StateTable"]
     newest = intents.final(name, bucket)
     status = _last_success(table, name) or newest  # the name may have been sent again since, and refused
     if status["status"] != "success":
