@@ -180,7 +180,7 @@ def _parts(one: Callable[[], None]) -> dict[str, float]:
     wrap("validation", admit, "validate")
     wrap("state", DynamoDBStateTable, "write", "target")
     wrap("bucket", S3Bucket, "read", "publish", "put_status", "archive", "remove")
-    wrap("JSON and status", status, "succeeded", "encode")
+    wrap("JSON and status", status, "succeeded")
     wrap("queue", SQSQueues, "send")
     wrap("logging and metrics", metrics, "emit")
     wrap("logging and metrics", metrics.logger(), "info")

@@ -18,6 +18,7 @@ _ETAG = '"9b2cf535f27731c974343645a3985328"'
 _COPIED = f"""<?xml version="1.0" encoding="UTF-8"?>
 <CopyObjectResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LastModified>2026-11-23T03:00:00.000Z</LastModified>
 <ETag>{_ETAG.replace('"', "&quot;")}</ETag></CopyObjectResult>""".encode()
+_TARGET = b'{"Item": {"pk": {"S": "target#ns/name"}, "sk": {"S": "-"}, "rev": {"N": "1"}, "number": {"N": "0"}}}'
 _SENT = json.dumps({"MessageId": "5fea7756-0ea4-451a-a703-a558b933e274", "MD5OfMessageBody": "0" * 32}).encode()
 _STORED = {"ETag": _ETAG, "x-amz-version-id": VERSION, "x-amz-server-side-encryption": "AES256"}
 _JSON = {"Content-Type": "application/x-amz-json-1.0"}
@@ -77,4 +78,6 @@ class Wire:
                 return 204, {"x-amz-version-id": VERSION}, b""
             case "SendMessage":
                 return 200, _JSON, _SENT
+            case "GetItem":
+                return 200, _JSON, _TARGET
         return 200, _JSON, b"{}"
