@@ -20,7 +20,19 @@ import boto3
 from moto import mock_aws
 
 from bench import units
-from bench.function import BUCKET, PORCH, REGION, TABLE, clients, environment, function, intent, invoke, put_record
+from bench.function import (
+    BUCKET,
+    PORCH,
+    REGION,
+    TABLE,
+    clients,
+    environment,
+    function,
+    intent,
+    invoke,
+    put_record,
+    received_record,
+)
 from bench.lines import Line, bounded, reported
 from conductor_loop.audit.entries import Shard, change, link
 
@@ -162,17 +174,7 @@ class World:
         answer = self.sqs.receive_message(
             QueueUrl=self.url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
         )
-        return [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:normal",
-            }
-            for message in answer.get("Messages", [])
-        ]
+        return [received_record(message) for message in answer.get("Messages", [])]
 
     def work(self, record: dict[str, Any]) -> bool:
         """Hand a message over, and delete it if it is done with; whether it is."""

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,16 +101,24 @@ def put_record(key: str, version: str, size: int) -> dict[str, Any]:
     }
 
 
-def queue_record(body: str, number: int = 0) -> dict[str, Any]:
-    """Make the record of a received message."""
+def received_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the record that Lambda's poller makes of a message that SQS has given it."""
     return {
-        "messageId": f"message-{number}",
-        "receiptHandle": f"receipt-{number}",
-        "body": body,
-        "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "oran-sim"},
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
         "eventSource": "aws:sqs",
         "eventSourceARN": _QUEUE_ARN,
     }
+
+
+def queue_record(body: str, number: int = 0) -> dict[str, Any]:
+    """Make the record of a message that was received once."""
+    attributes = {"ApproximateReceiveCount": "1", "MessageGroupId": "oran-sim"}
+    return received_record(
+        {"MessageId": f"message-{number}", "ReceiptHandle": f"receipt-{number}", "Body": body, "Attributes": attributes}
+    )
 
 
 def message_body(record: dict[str, Any], priority: str = "normal") -> str:

@@ -63,16 +63,6 @@ def build(
         worker: Name of this execution environment; its log stream, on Lambda.
 
     """
-    porch = Porch(
-        path=config.porch_path,
-        mode=config.mode,
-        work_root=config.work_root,
-        environment=config.porch_environment,
-        limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
-        cleans=_tmp_of_lambda(),
-        credentials=_credentials(config),
-        delivery=config.delivery,
-    )
     limits = RateLimits(client("dynamodb"), config.state_table)
     return App(
         config=config,
@@ -83,7 +73,7 @@ def build(
         queues=queues(config),
         take=limits.take,
         peek=limits.peek,
-        run_porch=porch.run,
+        run_porch=_porch(config).run,
         observe=observe,
         note=note,
         trace=trace,
@@ -92,6 +82,19 @@ def build(
         jitter=jitter,
         new_owner=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
+    )
+
+
+def _porch(config: Config) -> Porch:
+    return Porch(
+        path=config.porch_path,
+        mode=config.mode,
+        work_root=config.work_root,
+        environment=config.porch_environment,
+        limits=Limits(memory_bytes=config.porch_memory_bytes, file_descriptors=config.porch_descriptors),
+        cleans=_tmp_of_lambda(),
+        credentials=_credentials(config),
+        delivery=config.delivery,
     )
 
 

@@ -73,7 +73,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
-    """Answer every handoff of an S3 event; what became of each, by its address.
+    """Answer every handoff of an S3 event; the result of each, by its address.
 
     Raises:
         ExceptionGroup: some have no answer yet; S3's delivery is made again, and the others stay as they are.

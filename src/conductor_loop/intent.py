@@ -41,6 +41,11 @@ class Intent:
         return str(self.document["namespace"])
 
     @property
+    def namespaced_name(self) -> str:
+        """Namespace and name of the Deployment, ``oran-sim/cnf-simulator``."""
+        return f"{self.namespace}/{self.target}"
+
+    @property
     def replicas(self) -> int:
         """Desired number of replicas."""
         return int(self.document["replicas"])

@@ -49,9 +49,9 @@ def plan(app: App, draft: Draft, deadline: float) -> dict[str, Any]:
         return {
             "refused": _failure(error.cause, str(error)) | {"violations": [asdict(one) for one in error.violations]}
         }
-    target = app.state.target(f"{intent.namespace}/{intent.target}")
+    target = app.state.target(intent.namespaced_name)
     return {
-        "target": f"{intent.namespace}/{intent.target}",
+        "target": intent.namespaced_name,
         "replicas": intent.replicas,
         "applied": {"file": target.last_file, "replicas": target.replicas} if target.last_file else None,
         "busy": target.lease_expires_at > app.clock(),

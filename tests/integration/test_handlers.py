@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.botocore_stubber import MockRawResponse
 
+from bench.function import received_record
 from conductor_loop import handlers, metrics
 from conductor_loop.cli import intents as listed
 from conductor_loop.cli.logs import readable
@@ -74,17 +75,7 @@ class Queue:
         answer = self.client.receive_message(
             QueueUrl=self.url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
         )
-        return [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:normal",
-            }
-            for message in answer.get("Messages", [])
-        ]
+        return [received_record(message) for message in answer.get("Messages", [])]
 
 
 def invoke(*records: dict[str, Any]) -> Any:

@@ -171,7 +171,7 @@ def _network(address: str) -> str:
     return str(ipaddress.IPv6Network((int(parsed), _NETWORK_BITS), strict=False))
 
 
-# -- which calls the audit trail tells of, and what: who asked for what, and what became of it
+# -- the calls that have an audit entry: who asked for what, and the result
 
 
 def _about(request: Request, response: Response, client: Client | None) -> Mapping[str, object] | None:

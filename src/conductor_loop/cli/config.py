@@ -1,4 +1,4 @@
-"""``conductor-loop config`` and ``token``: see, check and change what a stack goes by; whether it is encrypted."""
+"""``conductor-loop config`` and ``token``: a stack's configuration, tokens and encryption."""
 
 import json
 import math

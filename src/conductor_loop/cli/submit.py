@@ -41,7 +41,7 @@ _STRICT = (
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--wait", is_flag=True, help="Follow each to its end, and say what became of it.")
+@click.option("--wait", is_flag=True, help="Follow each to its end, and print its result.")
 @click.option("--timeout", type=common.Duration(), default="10m", help="With --wait: how long, at most.")
 @click.option("--dry-run", is_flag=True, help="Validate, say what would be sent, and send nothing.")
 @common.stack_command
@@ -192,7 +192,7 @@ class Sent:
 
 
 def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
-    """Put files into the root of the bucket, side by side: what became of each, and whether it was interrupted.
+    """Put files into the root of the bucket, side by side; return the result of each, and whether it was interrupted.
 
     What was begun then has ended; the rest was not begun, and is not sent.
     """
@@ -220,7 +220,7 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
 
 
 def finish(sent: Collection[Sent], table: str, timeout: float | None, *, as_json: bool) -> None:
-    """Follow what was sent for so many seconds (``None``: not at all), print what became of it, and end the command."""
+    """Follow what was sent for so many seconds (``None``: not at all), print its results, and end the command."""
     waited = timeout is not None
     code = _follow(sent, table, timeout) if timeout is not None else 0
     _print_summary(sent, waited=waited, as_json=as_json)
@@ -273,7 +273,7 @@ def look(sent: Collection[Sent], table: str) -> list[Sent]:
 
 
 def _print_summary(sent: Collection[Sent], *, waited: bool, as_json: bool) -> None:
-    """Print what became of what was sent: a table, what was skipped, and the failures last, where they are seen."""
+    """Print the results of what was sent: a table, what was skipped, and the failures last, where they are seen."""
     if as_json:
         common.print_json([_document(one) for one in sent])
     elif waited:
@@ -304,7 +304,7 @@ def _document(one: Sent) -> dict[str, Any]:
 
 @click.command()
 @common.name_argument
-@click.option("--wait", is_flag=True, help="Follow it to its end, and say what became of it.")
+@click.option("--wait", is_flag=True, help="Follow it to its end, and print its result.")
 @click.option("--timeout", type=common.Duration(), default="10m", help="With --wait: how long, at most.")
 @common.stack_command
 def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) -> None:

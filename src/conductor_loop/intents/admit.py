@@ -285,7 +285,7 @@ def _learn(app: App, handoff: Handoff, row: Row) -> None:
 def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer | Deferred:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
     handoff, message = newest(delivery.handoff), delivery.message
-    target = f"{intent.namespace}/{intent.target}"
+    target = intent.namespaced_name
     app.queues.send(replace(message, handoff=handoff, target=target), intent.namespace, delay_seconds)
     last = {"asked": intent.priority, "note": message.note}
 
@@ -298,9 +298,9 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
             reconciled=row.reconciled + bool(row.rev),
             order=order(mine),
             priority=message.priority,
-            target=f"{intent.namespace}/{intent.target}",
+            target=target,
+            due_at=row.due_at if row.state is State.WAITING else 0.0,
         )
-        after = replace(after, due_at=row.due_at if row.state is State.WAITING else 0.0)
         return Write(mine, row, after, now, last, newest=mine.version_id)
 
     written = commit(app, delivery, propose)

@@ -188,7 +188,7 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, exclusive: bool) -> A
 
     """
     attempts: list[Attempt] = []
-    name = f"{intent.namespace}/{intent.target}"
+    name = intent.namespaced_name
     read = partial(app.state.target, name)
     reads: Iterator[Callable[[], Target]] = chain([delivery.target or read], repeat(read))
 
@@ -303,16 +303,8 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
 
 def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
     target, previous = attempt.lease.before, _previous_replicas(app, attempt)
-    request = PorchRequest(
-        file=attempt.handoff.file,
-        document=attempt.intent.document,
-        timeout_seconds=attempt.timeout_seconds,
-        previous_version=target.version,
-        previous_replicas=previous,
-        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
-    )
     try:
-        result = app.run_porch(request)
+        result = app.run_porch(_request(attempt, previous))
     except PorchFailed as failure:
         return _retry_or_fail(app, delivery, attempt, failure)
     package = _publish(app, attempt, result.package)
@@ -334,6 +326,17 @@ def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
     outcome = replace(outcome, live_generation=after.rev if component is not None else 0)
     run = PorchRun(app.config.mode, result.run.duration_seconds)
     return _decide(app, delivery, attempt, Decision(outcome, after, run, component))
+
+
+def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
+    return PorchRequest(
+        file=attempt.handoff.file,
+        document=attempt.intent.document,
+        timeout_seconds=attempt.timeout_seconds,
+        previous_version=attempt.lease.before.version,
+        previous_replicas=previous_replicas,
+        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
+    )
 
 
 def _previous_replicas(app: App, attempt: Attempt) -> int | None:
@@ -529,8 +532,7 @@ def conclude(
 ) -> Answer | Deferred:
     """Decide and apply a handoff that has no further attempt; earlier attempts at the ``intent`` may have been made."""
     journey = _journey(app, delivery, intent)
-    outcomes: list[Outcome] = []
-    seen_newest = delivery.newest
+    outcomes, seen_newest = list[Outcome](), delivery.newest
 
     def propose(now: float, row: Row, handoff: Handoff) -> Write:
         mine = newest(handoff) if seen_newest == handoff.version_id else handoff

@@ -15,6 +15,7 @@ from botocore.compat import get_current_datetime
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.eks.models import eks_backends
 
+from bench.function import received_record
 from conductor_loop import handlers, metrics
 from tests.factories import BUCKET, intent
 from tests.integration.cluster.apiserver import TOKEN, ApiServer
@@ -81,15 +82,7 @@ def redeliver() -> bool:
     sqs, url = boto3.client("sqs"), os.environ["CONDUCTOR_QUEUE_NORMAL"]
     counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     for message in sqs.receive_message(QueueUrl=url, AttributeNames=["All"], WaitTimeSeconds=5).get("Messages", []):
-        record = {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:normal",
-        }
-        if not handlers.conductor({"Records": [record]}, Context())["batchItemFailures"]:  # type: ignore[arg-type]
+        if not handlers.conductor({"Records": [received_record(message)]}, Context())["batchItemFailures"]:  # type: ignore[arg-type]
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return any(int(count) for name, count in counts.items() if name.startswith("ApproximateNumber"))
 
