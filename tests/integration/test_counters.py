@@ -62,6 +62,22 @@ def test_a_shard_is_moved_on_once(counters: Counters) -> None:
     assert counters.ends() == {"shardId-1": second.after}
 
 
+def test_a_shard_whose_row_another_release_has_written_is_moved_on(counters: Counters, table: Any) -> None:
+    first = batch("shardId-1", "100", files_success=2)
+    counters.advance(first)
+    key = {"pk": {"S": "counter#shards"}, "sk": {"S": "shardId-1"}}
+    progress = '{"counters": {"files_success": 2}, "sequence": "100"}'  # other fields, in another order
+    table.update_item(
+        TableName=TABLE,
+        Key=key,
+        UpdateExpression="SET progress = :progress",
+        ExpressionAttributeValues={":progress": {"S": progress}},
+    )
+    seen = counters.read("shardId-1")
+    counters.advance(batch("shardId-1", "200", seen, files_success=1))
+    assert counters.totals().counters == {"files_success": 3}
+
+
 def test_counters_of_all_shards_are_added_up(counters: Counters) -> None:
     for number in range(20):
         at = NOW + number

@@ -203,8 +203,8 @@ TABLE = [
     Mutation(
         "counting: a shard, or all that are closed, is as it was read",
         "storage/measures.py",
-        "OR progress = :before",
-        "OR progress = :before OR attribute_exists(pk)",
+        "OR #sequence = :before",
+        "OR #sequence = :before OR attribute_exists(pk)",
         ("integration/test_counters.py", "unit/test_auditor.py"),
     ),
     Mutation(

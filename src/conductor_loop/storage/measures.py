@@ -81,11 +81,13 @@ class Counters:
         self._client.delete_item(TableName=self._table, Key=_key(name).item)
 
     def _put(self, key: Key, before: Shard, after: Shard, more: Mapping[str, Value] | None = None) -> None:
+        progress = text(json.dumps(asdict(after)))
         self._client.put_item(
             TableName=self._table,
-            Item={**key.item, "progress": _json(after), **(more or {})},
-            ConditionExpression="attribute_not_exists(pk) OR progress = :before",
-            ExpressionAttributeValues={":before": _json(before)},
+            Item={**key.item, "sequence": text(after.sequence), "progress": progress, **(more or {})},
+            ConditionExpression="attribute_not_exists(pk) OR #sequence = :before",
+            ExpressionAttributeNames={"#sequence": "sequence"},
+            ExpressionAttributeValues={":before": text(before.sequence)},
         )
 
     def _rows(self, kind: str) -> dict[str, Image]:
@@ -101,10 +103,6 @@ class Counters:
 
 def _key(shard: str, kind: str = "counter") -> Key:
     return Key(kind, "shards", shard)
-
-
-def _json(shard: Shard) -> Value:
-    return text(json.dumps(asdict(shard)))
 
 
 def _shard(row: Image) -> Shard:
