@@ -69,17 +69,17 @@ def run(paths: dict[str, Way], handler_cpu_seconds: float, porch_cpu_seconds: fl
     each_call = handler_cpu_seconds / len(paths["queued"].calls)  # it was measured on that path
     used = {name: usage(path, each_call, porch_cpu_seconds) for name, path in paths.items()}
     queued, prices = used["queued"], Prices()
-    spent = parts(used[WITHOUT_LIVE_TREE], DEFAULT_MEMORY, prices)
-    split = ", ".join(f"{name} {dollars:.2f}" for name, dollars in spent.items())
     what = f"a million intents, {WITHOUT_LIVE_TREE}, {DEFAULT_MEMORY} MB"
     least = round(dollars_per_million(_floor(paths[WITHOUT_LIVE_TREE].files)), 2)
     lines = [
-        bounded("dollars", what, round(dollars_per_million(used[WITHOUT_LIVE_TREE]), 2), MOST_DOLLARS, " $", split),
+        bounded("dollars", what, round(dollars_per_million(used[WITHOUT_LIVE_TREE]), 2), MOST_DOLLARS, " $"),
         reported("dollars", "of that what the specification demands", f"{least} $", least),
     ]
     for name, each in used.items():
         sizes = " / ".join(f"{dollars_per_million(each, memory):.2f}" for memory in MEMORY_SIZES)
-        lines.append(reported("dollars", f"{name}, at {' / '.join(map(str, MEMORY_SIZES))} MB", f"{sizes} $"))
+        split = ", ".join(f"{part} {dollars:.2f}" for part, dollars in parts(each, DEFAULT_MEMORY, prices).items())
+        what = f"{name}, at {' / '.join(map(str, MEMORY_SIZES))} MB"
+        lines.append(reported("dollars", what, f"{sizes} $", note=f"at {DEFAULT_MEMORY} MB: {split}"))
     timing = " / ".join(f"{seconds(queued, memory):.2f}" for memory in MEMORY_SIZES)
     lines.append(reported("dollars", "seconds of Lambda for a queued one, likewise", timing))
     return lines + _others(queued, prices)

@@ -98,7 +98,7 @@ package:
 _REST = """
 Most of it is S3, and most of that the files of the package, since each is a put. A request to the API is $3.50
 a million for API Gateway beside the function's time. The dashboard's *Cost per thousand intents* is an estimate
-by less: seconds and invocations of ConductorFunction, and 0.05 USD for all that a thousand queued intents put,
+by less: seconds and invocations of ConductorFunction, and 0.04 USD for all that a thousand queued intents put,
 read and log.
 
 ## A month without an intent

@@ -8,7 +8,7 @@ from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest, order
+from conductor_loop.intents.model import Conflict, Last, Outcome, Row, State, Target, Write, earliest, latest, order
 from conductor_loop.storage.rows import attributes, last_of, last_value, listed_values, text
 
 
@@ -103,7 +103,7 @@ class MemoryState:
         if self._newer(handoff) in {None, *older}:
             self.names[handoff.key] = (latest(order(handoff)), handoff.version_id)
 
-    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
+    def reset(self, error: Unreadable, now: float, last: Last, outcome: Outcome | None = None) -> bool:
         if self.corrupt.pop(error.name, None) is None:
             return False  # another one did it
         kind, _, name = error.name.partition("/")
@@ -112,7 +112,8 @@ class MemoryState:
             before = self.rows.get((key, version_id))
             rev, entries = (before.rev + 1, before.entries + 1) if before else (int(now * 1000), int(now * 1000))
             facts = {"at": timestamp(now), "event": "reset", **last}
-            self._put(Handoff("", key, version_id), Row(rev=rev, entries=entries), None, facts)
+            state = State.DONE if outcome else State.WAITING
+            self._put(Handoff("", key, version_id), Row(state, rev, entries, outcome=outcome), None, facts)
         elif kind == "target":
             self.targets.pop(name, None)
         return True

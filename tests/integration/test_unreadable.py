@@ -8,12 +8,13 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop.counting import STATE_CORRUPTED
+from conductor_loop.app import Message
+from conductor_loop.counting import DECIDED, STATE_CORRUPTED
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Phase
+from conductor_loop.intents.model import Phase, State
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep
 from conductor_loop.storage.listing import Listing, Wanted
@@ -151,6 +152,43 @@ def test_a_withdrawn_intent_whose_name_makes_no_sense_is_ended_by_the_sweeper(wo
     world.clock.wait(1000)
     assert sweep(world.app, None, world.deadline).failed == 0
     assert world.row(handoff).phase is Phase.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("body", "newer"), [(None, False), (b"{", False), (None, True)], ids=["applied", "rejected", "beside a newer one"]
+)
+def test_what_is_answered_keeps_its_outcome_when_its_row_is_corrupt(
+    world: World, table: Any, stream: Stream, body: bytes | None, newer: bool
+) -> None:
+    handoff = world.drop(body=body)
+    if newer:
+        admit.answer(world.app, world.drop(), world.deadline)
+    admit.answer(world.app, handoff, world.deadline)
+    before = world.row(handoff)
+    spoil_handoff(table, handoff)
+    assert admit.work(world.app, Message(handoff), world.deadline) is Answer.DUPLICATE
+    row = world.row(handoff)
+    assert row.outcome is not None
+    assert before.outcome is not None
+    assert (row.state, row.rev) == (State.DONE, before.rev + 1)
+    assert (row.outcome.status, row.outcome.archive) == (before.outcome.status, before.outcome.archive)
+    counters = stream.follow().counters
+    assert (counters[DECIDED], counters[STATE_CORRUPTED]) == (2 if newer else 1, 1)
+
+
+def test_what_is_answered_and_not_yet_removed_is_a_new_intent_when_its_row_is_corrupt(world: World, table: Any) -> None:
+    world.bucket.remove = lambda _: _crash()
+    handoff = world.drop()
+    with pytest.raises(SystemExit):
+        admit.answer(world.app, handoff, world.deadline)
+    del world.bucket.remove
+    spoil_handoff(table, handoff)
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert world.row(handoff).attempt == 1, "the live tree may not have been written"
+
+
+def _crash() -> None:
+    raise SystemExit
 
 
 def test_a_handoff_that_is_reset_is_counted_once_and_has_an_entry(world: World, table: Any, stream: Stream) -> None:

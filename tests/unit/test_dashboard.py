@@ -91,7 +91,7 @@ def test_what_a_thousand_intents_cost_is_calculated() -> None:
     values = {"milliseconds": [5000.0], "invocations": [1.0, 3.0], "intents": [1.0] * 10}
     points = {one.source: [(1.0, value) for value in values[one.options["id"]]] for one in metrics(widget)}
     (cost,) = series(widget, points, Buckets(0, 10, 1))
-    assert cost.values[0] == pytest.approx(1000 * (5 * 0.00002 + 4 * 0.0000002) / 10 + 0.05)
+    assert cost.values[0] == pytest.approx(1000 * (5 * 0.00002 + 4 * 0.0000002) / 10 + 0.04)
 
 
 def test_percentiles_are_of_the_samples_and_not_of_their_sum() -> None:

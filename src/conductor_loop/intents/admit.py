@@ -23,11 +23,12 @@ from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Reject
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import (
-    QUEUE_KEEPS_SECONDS,
     Deferred,
     commit,
     conclude,
+    enqueued,
     process,
+    supersede,
 )
 from conductor_loop.intents.model import (
     Done,
@@ -144,16 +145,16 @@ def _open(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | De
     if found.newer_version is None:
         _outrank(app, found.handoff)
     try:
-        intent = validated(app, found)
+        app.trace(intent := validated(app, found))
+        read: Intent | Rejected = intent
     except Rejected as error:
-        rejection = error
-        if found.newer_version is not None:
-            return _superseded(app, delivery, found.newer_version)
-        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
-    app.trace(intent)
+        read = error
     if found.newer_version is not None:
-        return _superseded(app, delivery, found.newer_version, intent)
-    return delivery, intent
+        by = f"version {found.newer_version} of the same name"
+        return supersede(app, delivery, by, read if isinstance(read, Intent) else None)
+    if isinstance(read, Rejected):
+        return conclude(app, delivery, lambda who: status.rejected(who, read))
+    return delivery, read
 
 
 def validated(app: App, found: Found) -> Intent:
@@ -173,11 +174,6 @@ def _outrank(app: App, handoff: Handoff) -> None:
     """Note the newest version of a name above those that lie below it, where its order alone does not say so."""
     if not is_exact(order(handoff)) and (older := app.bucket.older_versions(handoff)):
         app.state.outrank(newest(handoff), older, app.clock())
-
-
-def _superseded(app: App, delivery: Delivery, newer_version: str, intent: Intent | None = None) -> Answer | Deferred:
-    by = f"version {newer_version} of the same name"
-    return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
 
 
 def _answer_gone(app: App, delivery: Delivery) -> Answer | Deferred:
@@ -291,16 +287,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
 
     def propose(now: float, row: Row, mine: Handoff) -> Write:
         mine = newest(mine)
-        after = row.next(
-            state=State.WAITING,
-            queued=True,
-            reconcile_at=now + QUEUE_KEEPS_SECONDS,
-            reconciled=row.reconciled + bool(row.rev),
-            order=order(mine),
-            priority=message.priority,
-            target=target,
-            due_at=row.due_at if row.state is State.WAITING else 0.0,
-        )
+        after = enqueued(row, mine, now, priority=message.priority, target=target)
         return Write(mine, row, after, now, last, newest=mine.version_id)
 
     written = commit(app, delivery, propose)
@@ -308,7 +295,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
         case Done(done):
             return apply_outcome(app, known(handoff, done.order), written.outcome)
         case Superseded(by):
-            return conclude(app, replace(delivery, newest=""), lambda who: status.superseded(who, by, intent), intent)
+            return supersede(app, replace(delivery, newest=""), by, intent)
         case Write():
             return Answer.QUEUED
     if (row := app.state.find([handoff]).get(handoff)) is not None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from itertools import chain, repeat
+from typing import Any
 
 from conductor_loop import counting, retry
 from conductor_loop.app import App, Measured
@@ -116,8 +117,7 @@ def _carry_on(
         case Done(row):
             return apply_outcome(app, known(delivery.handoff, row.order), claimed.outcome)
         case Superseded(by, of_name):
-            delivery = replace(delivery, newest="" if of_name else delivery.newest)
-            return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
+            return supersede(app, replace(delivery, newest="" if of_name else delivery.newest), by, intent)
         case Duplicate(of):
             rejection = used_already(of, intent)
             return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
@@ -460,6 +460,19 @@ def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: Porc
     return Deferred(delay)
 
 
+def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # noqa: ANN401
+    """Give the row after a message for the handoff was sent at ``now`` (epoch seconds)."""
+    return row.next(
+        state=State.WAITING,
+        queued=True,
+        due_at=row.due_at if row.state is State.WAITING else 0.0,
+        reconcile_at=now + QUEUE_KEEPS_SECONDS,
+        reconciled=row.reconciled + bool(row.rev),
+        order=order(handoff),
+        **changes,
+    )
+
+
 def _waiting(delivery: Delivery, row: Row, due: float) -> Row:
     """Give the row of an attempt that is made again, at ``due`` (epoch seconds)."""
     until = QUEUE_KEEPS_SECONDS if delivery.queued else RECONCILE_SECONDS
@@ -558,6 +571,11 @@ def conclude(
             raise AssertionError(written)  # it claims no target, and uses no correlation id
     app.observe(Measured(delivery.handoff, outcome, counting.decided(outcome, journey), journey.seconds))
     return apply_new(app, handoff, outcome)
+
+
+def supersede(app: App, delivery: Delivery, by: str, intent: Intent | None) -> Answer | Deferred:
+    """Decide and apply a handoff that a newer intent replaces."""
+    return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
 
 
 def _when_free(app: App, busy: Busy) -> Deferred:

@@ -280,6 +280,12 @@ def withdrawn(author: Author) -> Outcome:
     return _outcome(PROCESSED, _document(author, "skipped", message) | left, withdrawn=True)
 
 
+def restored(document: bytes) -> Outcome:
+    """Read an outcome that is applied from its status object; its row is lost."""
+    status = json.loads(document)
+    return Outcome(status, FAILED if status["status"] in {"failed", "timeout"} else PROCESSED)
+
+
 def _kept(last: Failure | None) -> Delivered | None:
     """Give what attempts have done in a cluster, of an intent that has no further one."""
     if last is None or last.delivery is None:

@@ -16,9 +16,9 @@ from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import (
-    QUEUE_KEEPS_SECONDS,
     RECONCILE_SECONDS,
     conclude,
+    enqueued,
     package_prefix,
 )
 from conductor_loop.intents.model import Outcome, Row, State, Write, is_exact, known, order
@@ -162,15 +162,7 @@ def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
     """Send a message, then note that: in the other order, a crash between would leave none."""
     app.queues.send(Message(handoff, swept=True), _GROUP)
     now = app.clock()
-    after = row.next(
-        state=State.WAITING,
-        queued=True,
-        due_at=row.due_at if row.state is State.WAITING else 0.0,
-        reconcile_at=now + QUEUE_KEEPS_SECONDS,
-        reconciled=row.reconciled + bool(row.rev),
-        order=order(handoff),
-    )
-    app.state.write(Write(handoff, row, after, now, {"because": "found by the sweeper"}))
+    app.state.write(Write(handoff, row, enqueued(row, handoff, now), now, {"because": "found by the sweeper"}))
 
 
 def _wrong_name(handoff: Handoff) -> Rejected | None:
@@ -248,13 +240,16 @@ def resetting[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
 def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
     """Copy a corrupt row aside for an operator, then delete it; what is needed of it comes from the bucket again.
 
-    A handoff without a row is a new one: it is processed, again if need be. The next package of a target follows the
-    newest one in the bucket; its order begins anew, so that an older intent may be applied once.
+    What is applied already keeps its outcome. Any other handoff is a new one, and is processed, again if need be. The
+    next package of a target follows the newest one in the bucket; its order begins anew, so that an older intent may be
+    applied once.
     """
     key = f"failed/state/{fitting(error.name)}.json"
     logger.error("E009: a corrupt state row was set aside", extra={"aside": key})
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
     counted = Counted({STATE_CORRUPTED: 1})
     last = {"because": "E009: its row made no sense", "set_aside": key, "tally": counted.tally}
-    if app.state.reset(error, app.clock(), last):
+    of_handoff = error.name.startswith("intent/")
+    document = app.bucket.applied_status(handoff, fitting(handoff.file)) if of_handoff else None
+    if app.state.reset(error, app.clock(), last, status.restored(document) if document else None):
         app.note(counted)

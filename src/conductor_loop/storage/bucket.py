@@ -23,6 +23,7 @@ _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is 
 _TRIES = 5  # of a write that others make at the same time
 _NUMBER = re.compile(r"-v1\.0\.([0-9]+)/$")  # of a package, in its prefix
 _ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
+_LOST_RACE = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}  # 409: another write is under way
 # Of a KMS key: disabled, pending deletion, deleted or in another region, not for encryption, not for us.
 _KEY_CODES = {
     "KMS.DisabledException",
@@ -164,8 +165,23 @@ class S3Bucket:
                 return name
         raise ConditionFailed
 
+    def applied_status(self, handoff: Handoff, name: str) -> bytes | None:
+        """Read the final status of a handoff whose input is gone: what it says is applied. ``None``: there is none."""
+        try:
+            self._client.head_object(Bucket=handoff.bucket, Key=handoff.key, VersionId=handoff.version_id)
+        except ClientError as error:
+            if _http_status(error) != HTTPStatus.NOT_FOUND:
+                return None  # it is there, encrypted with a key that its sender keeps
+        else:
+            return None
+        for key in (f"status/{name}.status", f"status/{name}@{handoff.version_id}.status"):
+            theirs, _ = self._metadata(handoff, key)
+            if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
+                return self.published(handoff, key)
+        return None
+
     def published(self, handoff: Handoff, key: str) -> bytes | None:
-        """Read a file of the package that was decided on; ``None`` where it was deleted since."""
+        """Read an object that a decision has made; ``None`` where it was deleted since."""
         with suppress(Gone), self._get(replace(handoff, key=key))["Body"] as body:
             content: bytes = body.read()
             return content
@@ -304,7 +320,7 @@ class S3Bucket:
         try:
             head = self._client.head_object(Bucket=handoff.bucket, Key=key)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+            if _http_status(error) != HTTPStatus.NOT_FOUND:
                 raise
             return {}, None
         return head["Metadata"], head["ETag"]
@@ -347,7 +363,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code = error.response.get("Error", {}).get("Code")
         if code in {"NoSuchKey", "NoSuchVersion"}:
             raise Gone from error
@@ -355,9 +370,13 @@ def _translated() -> Iterator[None]:
             raise Illegible(error.response["Error"].get("Message", code)) from error
         if _is_about_a_key(error):
             raise KeyUnavailable(error.response["Error"].get("Message", code)) from error
-        if status in {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}:  # 409: another write of it is under way
+        if _http_status(error) in _LOST_RACE:
             raise ConditionFailed from error
         raise
+
+
+def _http_status(error: ClientError) -> int | None:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def _is_about_a_key(error: ClientError) -> bool:

@@ -10,7 +10,18 @@ from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest, order
+from conductor_loop.intents.model import (
+    Conflict,
+    Last,
+    Outcome,
+    Row,
+    State,
+    Target,
+    Write,
+    earliest,
+    latest,
+    order,
+)
 from conductor_loop.storage.rows import (
     CLEAN_UP,
     Key,
@@ -132,9 +143,10 @@ class DynamoDBStateTable:
                 return
             over = above
 
-    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
-        """Delete a corrupt row; whether this call did. A handoff's row becomes that of one that waits, and is due.
+    def reset(self, error: Unreadable, now: float, last: Last, outcome: Outcome | None = None) -> bool:
+        """Delete a corrupt row; whether this call did.
 
+        A handoff's row becomes that of one that waits, and is due; or of one with this ``outcome``, which is applied.
         Conditional on the whole row being as it was read: what another worker has made of it since stays.
         """
         kept: Any = {name: error.row[name] for name in ("pk", "sk")}
@@ -143,7 +155,8 @@ class DynamoDBStateTable:
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
             rev, entries = (_next(error.row, name, now) for name in ("rev", "entries"))
-            anew: Values = attributes(Row(rev=rev, entries=entries)) | {"last": last_value(facts)} | expires
+            state = State.DONE if outcome else State.WAITING
+            anew: Values = attributes(Row(state, rev, entries, outcome=outcome)) | {"last": last_value(facts)} | expires
             writes: list[Any] = [{"Put": {"Item": kept | anew, **as_read}}]
         else:
             name = f"E009/{error.name}/{now:.3f}"
