@@ -157,20 +157,20 @@ TABLE = [
     _life(
         "decision: fenced by the row",
         "attempt.py",
-        "before=attempt.row,\n        after=done(",
-        "before=app.state.find([attempt.handoff])[attempt.handoff],\n        after=done(",
+        "app.state.write(Write(attempt.handoff, attempt.row, after,",
+        "app.state.write(Write(attempt.handoff, app.state.find([attempt.handoff])[attempt.handoff], after,",
     ),
     _life(
         "decision: fenced by the target",
         "attempt.py",
-        "lease=replace(attempt.lease, before=attempt.lease.after, after=decision.target),",
-        "lease=replace(attempt.lease, before=app.state.target(attempt.lease.target), after=decision.target),",
+        "replace(attempt.lease, before=attempt.lease.after, after=target)",
+        "replace(attempt.lease, before=app.state.target(attempt.lease.target), after=target)",
     ),
     _life(
         "claim: a number of an attempt that may have published stays reserved",
         "attempt.py",
-        "packages = attempt.row.packages if next_number else attempt.earlier",
-        "packages = attempt.earlier",
+        "attempt.row.packages if next_number else attempt.earlier",
+        "attempt.earlier",
     ),
     Mutation(
         "a token: it came back",
@@ -255,9 +255,9 @@ TABLE = [
     _life(
         "applying: after the decision",
         "attempt.py",
-        "    conflict = app.state.write(write)\n    if conflict is not None and (conflict.row is None",
-        "    apply_outcome(app, attempt.handoff, outcome, decision.component)\n    conflict = app.state.write(write)\n"
-        "    if conflict is not None and (conflict.row is None",
+        "    conflict = _release(app, attempt, after, decision.target,",
+        "    apply_outcome(app, attempt.handoff, outcome, decision.component)\n"
+        "    conflict = _release(app, attempt, after, decision.target,",
     ),
     _life(
         "applying: after a decision without a claim",
@@ -270,14 +270,14 @@ TABLE = [
         "queueing: the message is sent before it is noted",
         "admit.py",
         _SEND,
-        "    noted = Row().next(queued=True, order=order(handoff), reconcile_at=app.clock() + QUEUE_KEEPS_SECONDS)\n"
+        "    noted = enqueued(Row(), handoff, app.clock())\n"
         f"    app.state.write(Write(handoff, Row(), noted, app.clock()))\n{_SEND}",
     ),
     _life(
         "handing over: the message is sent before it is noted",
         "reconcile.py",
         "    app.queues.send(Message(handoff, swept=True), _GROUP)\n",
-        "    noted = row.next(queued=True, reconcile_at=app.clock() + QUEUE_KEEPS_SECONDS)\n"
+        "    noted = enqueued(row, handoff, app.clock())\n"
         "    app.state.write(Write(handoff, row, noted, 0.0))\n"
         "    app.queues.send(Message(handoff, swept=True), _GROUP)\n",
     ),

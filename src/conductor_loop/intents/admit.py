@@ -28,6 +28,7 @@ from conductor_loop.intents.attempt import (
     conclude,
     enqueued,
     process,
+    resolve,
     supersede,
 )
 from conductor_loop.intents.model import (
@@ -291,14 +292,9 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
         return Write(mine, row, after, now, last, newest=mine.version_id)
 
     written = commit(app, delivery, propose)
-    match written:
-        case Done(done):
-            return apply_outcome(app, known(handoff, done.order), written.outcome)
-        case Superseded(by):
-            return supersede(app, replace(delivery, newest=""), by, intent)
-        case Write():
-            return Answer.QUEUED
-    if (row := app.state.find([handoff]).get(handoff)) is not None:
+    if isinstance(written, Done | Superseded):
+        return resolve(app, delivery, intent, written)
+    if not isinstance(written, Write) and (row := app.state.find([handoff]).get(handoff)) is not None:
         _learn(app, handoff, row)
     return Answer.QUEUED
 

@@ -100,30 +100,36 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
     """
     for exclusive in (False, True):
         with app.slot(exclusive):
-            claimed = claim(app, delivery, intent, exclusive=exclusive)
-            if claimed is not Unplanned.EXCLUSIVE:
-                return _carry_on(app, delivery, intent, claimed)
+            match claim(app, delivery, intent, exclusive=exclusive):
+                case Attempt() as attempt:
+                    return _run_or_give_back(app, delivery.of(attempt.handoff), attempt)
+                case Unplanned.USED_UP:
+                    return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
+                case Unplanned.NO_TIME:
+                    return Deferred(1.0)
+                case Unplanned.EXCLUSIVE:
+                    continue
+                case reason:
+                    return resolve(app, delivery, intent, reason)
     raise AssertionError  # the second one is exclusive
 
 
-def _carry_on(
-    app: App, delivery: Delivery, intent: Intent, claimed: Attempt | Unplanned | Blocked
-) -> Answer | Deferred:
-    match claimed:
-        case Attempt():
-            return _run_or_give_back(app, delivery.of(claimed.handoff), claimed)
+def resolve(app: App, delivery: Delivery, intent: Intent, reason: Blocked) -> Answer | Deferred:
+    """Do what is left to do for a handoff that is blocked."""
+    match reason:
+        case Done():
+            return _apply_again(app, delivery, reason)
         case Busy():
-            return _when_free(app, claimed)
-        case Done(row):
-            return apply_outcome(app, known(delivery.handoff, row.order), claimed.outcome)
+            return _when_free(app, reason)
         case Superseded(by, of_name):
             return supersede(app, replace(delivery, newest="" if of_name else delivery.newest), by, intent)
         case Duplicate(of):
             rejection = used_already(of, intent)
             return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
-        case Unplanned.USED_UP:
-            return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
-    return Deferred(1.0)
+
+
+def _apply_again(app: App, delivery: Delivery, done: Done) -> Answer:
+    return apply_outcome(app, known(delivery.handoff, done.row.order), done.outcome)
 
 
 # -- writes of a row that may change meanwhile
@@ -399,17 +405,10 @@ def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) 
     now, outcome = app.clock(), decision.outcome
     journey = _journey(app, delivery, attempt.intent, decision.run, attempt.waited)
     counted = counting.decided(outcome, journey)
-    write = Write(
-        handoff=attempt.handoff,
-        before=attempt.row,
-        after=done(attempt.row, outcome, attempt.earlier, now),
-        at=now,
-        last={"tally": counted.tally},
-        lease=replace(attempt.lease, before=attempt.lease.after, after=decision.target),
-    )
-    conflict = app.state.write(write)
+    after = done(attempt.row, outcome, attempt.earlier, now)
+    conflict = _release(app, attempt, after, decision.target, {"tally": counted.tally})
     if conflict is not None and (conflict.row is None or conflict.row.outcome != outcome):
-        return _make_way(app, attempt, conflict)
+        return _make_way(app, delivery, attempt, conflict)
     # Refused with this very outcome, it was made by a call whose response was lost.
     app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds))
     return apply_new(app, attempt.handoff, outcome, decision.component)
@@ -429,12 +428,12 @@ def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> R
     )
 
 
-def _make_way(app: App, attempt: Attempt, conflict: Conflict) -> Answer:
+def _make_way(app: App, delivery: Delivery, attempt: Attempt, conflict: Conflict) -> Answer:
     """Apply what another worker has decided meanwhile; anything else is its business. Raises LeaseLost."""
     meaning = classify(conflict, order(attempt.handoff), app.clock())
     if not isinstance(meaning, Done):
         raise LeaseLost
-    return apply_outcome(app, known(attempt.handoff, meaning.row.order), meaning.outcome)
+    return _apply_again(app, delivery, meaning)
 
 
 def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed) -> Answer | Deferred:
@@ -450,11 +449,17 @@ def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: Porc
     journey = _journey(app, delivery, attempt.intent, run, attempt.waited)
     longer = 2 if run.timed_out else 1  # specification, "Porch Error Codes"
     waiting = _waiting(delivery, row, now + delay)
-    waiting = replace(waiting, timeout_multiplier=row.timeout_multiplier * longer, failure=_failure(attempt, failure))
+    waiting = replace(
+        waiting,
+        timeout_multiplier=row.timeout_multiplier * longer,
+        failure=_failure(attempt, failure),
+        packages=attempt.earlier,  # it published nothing: the next attempt has its number
+    )
     counted = counting.retried(outcome, journey)
-    conflict = _release(app, attempt, waiting, now, {"attempt": row.attempt, "tally": counted.tally})
+    last = {"attempt": row.attempt, "tally": counted.tally}
+    conflict = _release(app, attempt, waiting, _released(attempt, now, attempt.number), last)
     if conflict is not None:
-        return _make_way(app, attempt, conflict)
+        return _make_way(app, delivery, attempt, conflict)
     app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds, final=False))
     app.bucket.put_status(attempt.handoff, fitting(attempt.handoff.file), outcome.document, final=False)
     return Deferred(delay)
@@ -480,25 +485,25 @@ def _waiting(delivery: Delivery, row: Row, due: float) -> Row:
 
 
 def _give_back(app: App, delivery: Delivery, attempt: Attempt, next_number: int = 0) -> Deferred:
-    """Release the claim, which costs no attempt; ``next_number`` is the target's if it may have published, else 0."""
-    now, made = app.clock(), attempt.row.attempt - 1
-    waiting = replace(_waiting(delivery, attempt.row, now), attempt=made)
+    """Release the claim, which costs no attempt.
+
+    ``next_number`` is the target's if it may have published, else 0: its own number stays on the row, or the next
+    attempt has it.
+    """
+    now, packages = app.clock(), attempt.row.packages if next_number else attempt.earlier
+    waiting = replace(_waiting(delivery, attempt.row, now), attempt=attempt.row.attempt - 1, packages=packages)
     last = {"attempt": attempt.row.attempt, "because": "the attempt was given back"}
     try:
-        _release(app, attempt, waiting, now, last, next_number=next_number)
+        _release(app, attempt, waiting, _released(attempt, now, next_number or attempt.number), last)
     except Exception:
         logger.exception("the claim could not be given back: its lease expires by itself")
     return Deferred(1.0)
 
 
-def _release(  # noqa: PLR0913 - all of one write
-    app: App, attempt: Attempt, waiting: Row, now: float, last: Last, *, next_number: int = 0
-) -> Conflict | None:
-    """Release the leases. A number of an attempt that may have published stays on the row, else the next one has it."""
-    packages = attempt.row.packages if next_number else attempt.earlier
-    target = _released(attempt, now, next_number or attempt.number)
+def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Last) -> Conflict | None:
+    """Write the rows of the handoff and of its target as an attempt leaves them."""
     lease = replace(attempt.lease, before=attempt.lease.after, after=target)
-    return app.state.write(Write(attempt.handoff, attempt.row, replace(waiting, packages=packages), now, last, lease))
+    return app.state.write(Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
 
 
 def _released(attempt: Attempt, now: float, number: int) -> Target:
@@ -561,8 +566,8 @@ def conclude(
     match written:
         case Busy():
             return _when_free(app, written)
-        case Done(row) if written.outcome not in outcomes:
-            return apply_outcome(app, known(delivery.handoff, row.order), written.outcome)
+        case Done() if written.outcome not in outcomes:
+            return _apply_again(app, delivery, written)
         case Write():
             handoff, outcome = written.handoff, outcomes[-1]
         case Done(row):  # by a call whose response was lost

@@ -176,7 +176,7 @@ class S3Bucket:
             return None
         for key in (f"status/{name}.status", f"status/{name}@{handoff.version_id}.status"):
             theirs, _ = self._metadata(handoff, key)
-            if theirs.get("version") == handoff.version_id and theirs.get("final") == "yes":
+            if (theirs.get("version"), theirs.get("final")) == (handoff.version_id, "yes"):
                 return self.published(handoff, key)
         return None
 
