@@ -22,7 +22,8 @@ _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
 _TRIES = 5  # of a write that others make at the same time
 _NUMBER = re.compile(r"-v1\.0\.([0-9]+)/$")  # of a package, in its prefix
-_ILLEGIBLE = {"InvalidObjectState", "InvalidRequest"}  # archived; encrypted with a key that the sender keeps (SSE-C)
+# Archived, as GetObject and CopyObject say it; encrypted with a key that the sender keeps (SSE-C).
+_ILLEGIBLE = {"InvalidObjectState", "ObjectNotInActiveTierError", "InvalidRequest"}
 _LOST_RACE = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}  # 409: another write is under way
 # Of a KMS key: disabled, pending deletion, deleted or in another region, not for encryption, not for us.
 _KEY_CODES = {
