@@ -7,10 +7,14 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
+from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop.app import Message
 from conductor_loop.counting import DECIDED, STATE_CORRUPTED
-from conductor_loop.errors import Unreadable
+from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -154,18 +158,19 @@ def test_a_withdrawn_intent_whose_name_makes_no_sense_is_ended_by_the_sweeper(wo
     assert world.row(handoff).phase is Phase.SKIPPED
 
 
+@pytest.mark.parametrize("field", ["state", "outcome"])
 @pytest.mark.parametrize(
     ("body", "newer"), [(None, False), (b"{", False), (None, True)], ids=["applied", "rejected", "beside a newer one"]
 )
-def test_what_is_answered_keeps_its_outcome_when_its_row_is_corrupt(
-    world: World, table: Any, stream: Stream, body: bytes | None, newer: bool
+def test_what_is_answered_keeps_its_outcome_when_its_row_is_corrupt(  # noqa: PLR0913, PLR0917 - choices, and the site
+    world: World, table: Any, stream: Stream, body: bytes | None, newer: bool, field: str
 ) -> None:
     handoff = world.drop(body=body)
     if newer:
         admit.answer(world.app, world.drop(), world.deadline)
     admit.answer(world.app, handoff, world.deadline)
     before = world.row(handoff)
-    spoil_handoff(table, handoff)
+    spoil_handoff(table, handoff, **{field: GARBAGE})
     assert admit.work(world.app, Message(handoff), world.deadline) is Answer.DUPLICATE
     row = world.row(handoff)
     assert row.outcome is not None
@@ -176,15 +181,82 @@ def test_what_is_answered_keeps_its_outcome_when_its_row_is_corrupt(
     assert (counters[DECIDED], counters[STATE_CORRUPTED]) == (2 if newer else 1, 1)
 
 
-def test_what_is_answered_and_not_yet_removed_is_a_new_intent_when_its_row_is_corrupt(world: World, table: Any) -> None:
-    world.bucket.remove = lambda _: _crash()
+def test_what_is_decided_and_not_applied_yet_keeps_its_outcome_when_its_row_is_corrupt(
+    world: World, table: Any
+) -> None:
+    world.bucket.archive = lambda *_: _crash()
     handoff = world.drop()
     with pytest.raises(SystemExit):
         admit.answer(world.app, handoff, world.deadline)
-    del world.bucket.remove
+    del world.bucket.archive
+    before = world.row(handoff)
     spoil_handoff(table, handoff)
+    world.porch.script = [Cause.DEPLOYMENT_NOT_FOUND]
     assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
-    assert world.row(handoff).attempt == 1, "the live tree may not have been written"
+    assert (world.row(handoff).outcome, len(world.porch.requests)) == (before.outcome, 1)
+    assert "processed/intent-a.json" in world.listing()
+
+
+def test_an_applied_version_keeps_its_outcome_after_a_newer_one_has_the_status_object(world: World, table: Any) -> None:
+    older = world.drop()
+    admit.answer(world.app, older, world.deadline)
+    before = world.row(older)
+    admit.answer(world.app, world.drop(), world.deadline)
+    spoil_handoff(table, older)
+    assert admit.work(world.app, Message(older), world.deadline) is Answer.DUPLICATE
+    assert world.row(older).outcome == before.outcome
+
+
+@pytest.mark.parametrize("field", ["state", "outcome"])
+def test_an_answered_intent_stays_in_the_lists_when_its_row_is_corrupt(world: World, table: Any, field: str) -> None:
+    for newest in (world.drop(), world.drop()):
+        admit.answer(world.app, newest, world.deadline)
+    spoil_handoff(table, newest, **{field: GARBAGE})
+    admit.work(world.app, Message(newest), world.deadline)
+    listing = Listing(table, TABLE, 86_400)
+    found = listing.newest(newest.key)
+    assert found is not None
+    assert found.listed.version_id == newest.version_id
+    assert len(listing.page(Wanted(limit=10), world.clock()).intents) == 2
+
+
+def test_the_name_of_a_withdrawn_intent_stays_free_when_its_row_is_corrupt(world: World, table: Any) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    world.bucket.withdraw(handoff.key)
+    world.work()
+    spoil_handoff(table, handoff)
+    admit.work(world.app, Message(handoff), world.deadline)
+    found = Listing(table, TABLE, 86_400).newest(handoff.key)
+    assert found is not None
+    assert not found.takes_name
+
+
+def test_nothing_is_decided_while_s3_does_not_say_whether_the_input_is_there(world: World, table: Any) -> None:
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    spoil_handoff(table, handoff, outcome=GARBAGE)
+
+    def refuse(request: Any, **_: Any) -> AWSResponse | None:
+        refused = request.method == "HEAD" and "versionId" in request.url
+        return AWSResponse(request.url, 503, HTTPHeaders(), MockRawResponse(b"")) if refused else None
+
+    events = world.bucket.client.meta.events
+    events.register_first("before-send.s3.HeadObject", refuse)
+    with pytest.raises(ClientError):
+        admit.work(world.app, Message(handoff), world.deadline)
+    events.unregister("before-send.s3.HeadObject", refuse)
+    assert admit.work(world.app, Message(handoff), world.deadline) is Answer.DUPLICATE
+    assert world.row(handoff).phase is Phase.SUCCEEDED
+
+
+def test_the_trail_says_why_a_decided_row_was_written_again(world: World, table: Any, stream: Stream) -> None:
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    spoil_handoff(table, handoff)
+    admit.work(world.app, Message(handoff), world.deadline)
+    assert stream.changes()[-1].fields["because"] == "E009: its row made no sense"
 
 
 def _crash() -> None:

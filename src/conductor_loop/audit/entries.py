@@ -211,6 +211,7 @@ def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     details = {name: last.get(name) for name in ("by", "address", "put", "bytes")}
     if phase.done:
         details |= _decided(json.loads(row["outcome"]))
+        details |= {name: last.get(name) for name in ("because", "set_aside")} if "set_aside" in last else {}
     elif phase is Phase.RETRYING and "tally" in last:
         details |= _retrying(row, last)
     else:

@@ -171,8 +171,10 @@ class S3Bucket:
         try:
             self._client.head_object(Bucket=handoff.bucket, Key=handoff.key, VersionId=handoff.version_id)
         except ClientError as error:
-            if _http_status(error) != HTTPStatus.NOT_FOUND:
+            if _http_status(error) == HTTPStatus.BAD_REQUEST:
                 return None  # it is there, encrypted with a key that its sender keeps
+            if _http_status(error) != HTTPStatus.NOT_FOUND:
+                raise  # who knows: else what is applied would be decided again
         else:
             return None
         for key in (f"status/{name}.status", f"status/{name}@{handoff.version_id}.status"):

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
@@ -155,6 +156,13 @@ def read_target(item: Mapping[str, Any]) -> Target:
 def read_text(item: Mapping[str, Any], name: str) -> str:
     """Read a text attribute that a row must have. Raises Unreadable."""
     return str(_read(item, {name: _order if name == "last_order" else _text}, {name})[name])
+
+
+def read_outcome(item: Mapping[str, Any]) -> Outcome | None:
+    """Read the outcome of a corrupt row; ``None``: it has none, or that is what makes no sense."""
+    with suppress(*_NONSENSE):
+        return _outcome(_plain(item["outcome"]))
+    return None
 
 
 def path(item: Mapping[str, Any]) -> str:

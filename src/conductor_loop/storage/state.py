@@ -33,6 +33,7 @@ from conductor_loop.storage.rows import (
     last_value,
     listed_values,
     number,
+    read_outcome,
     read_row,
     read_target,
     read_text,
@@ -146,7 +147,8 @@ class DynamoDBStateTable:
     def reset(self, error: Unreadable, now: float, last: Last, outcome: Outcome | None = None) -> bool:
         """Delete a corrupt row; whether this call did.
 
-        A handoff's row becomes that of one that waits, and is due; or of one with this ``outcome``, which is applied.
+        A handoff's row becomes that of one with the outcome that it has, or with this ``outcome``, which is applied;
+        else that of one that waits, and is due. When it was put stays: lists are read by that.
         Conditional on the whole row being as it was read: what another worker has made of it since stays.
         """
         kept: Any = {name: error.row[name] for name in ("pk", "sk")}
@@ -155,7 +157,9 @@ class DynamoDBStateTable:
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
             rev, entries = (_next(error.row, name, now) for name in ("rev", "entries"))
+            outcome = read_outcome(error.row) or outcome
             state = State.DONE if outcome else State.WAITING
+            kept |= {name: error.row[name] for name in ("arrival_day", "arrived") if name in error.row}
             anew: Values = attributes(Row(state, rev, entries, outcome=outcome)) | {"last": last_value(facts)} | expires
             writes: list[Any] = [{"Put": {"Item": kept | anew, **as_read}}]
         else:
