@@ -63,6 +63,8 @@ def test_a_porch_that_says_nothing_of_it_has_written_a_package(said: str) -> Non
         {"delivery": None, "deployment": [], "package_revision": "a"},
         {"deployment": {"previous_replicas": True, "observed_replicas": -1}, "package_revision": {"name": "a"}},
         {"deployment": {"previous_replicas": "1", "observed_replicas": 1.5}, "package_revision": {"name": 1}},
+        {"package_revision": REVISION | {"name": "\ud800"}},  # which no status could hold
+        {"package_revision": REVISION | {"name": "edge\x1b[2J"}},
     ],
 )
 def test_what_is_not_of_the_contracts_form_is_left_out(report: dict[str, Any]) -> None:
@@ -80,6 +82,13 @@ def test_a_delivery_that_there_is_not_is_no_document_of_the_contract(bench: Benc
     failed = bench.failure(program)
     assert failed.cause is Cause.PORCH_OUTPUT_INVALID
     assert 'has a "delivery" that is none of package, check, scale, repository' in str(failed)
+
+
+def test_a_document_that_is_nested_too_deep_is_a_failure(bench: Bench) -> None:
+    bench.mode = Mode.STRUCTURED
+    said = json.dumps(REPORT | {"more": 0}).replace('"more": 0', f'"more": {"[" * 3000}{"]" * 3000}')
+    failed = bench.failure(bench.program(f"echo x > $4/Kptfile; echo '{said}'"))
+    assert failed.cause is Cause.PORCH_OUTPUT_INVALID
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -188,8 +188,9 @@ def parse_document(stdout: bytes, intent: Mapping[str, Any]) -> Mapping[str, Any
     """
     try:
         report = json.loads(stdout.decode())
+        Mask().document(report)  # which goes less deep than the parser
     except (ValueError, RecursionError) as error:
-        raise _invalid("is not JSON") from error
+        raise _invalid("is not JSON, or nested too deep") from error
     if not isinstance(report, dict) or report.get("status") != "success":
         raise _invalid('is not an object whose "status" is "success"')
     if not is_name(report.get("package_name")):
@@ -213,7 +214,7 @@ def delivered(report: Mapping[str, Any], stderr: str) -> Delivered:
     delivery, deployment, revision = (report.get(name) for name in ("delivery", "deployment", "package_revision"))
     replicas = deployment if isinstance(deployment, dict) else {}
     names = [revision.get(key) for key in ("namespace", "name", "lifecycle")] if isinstance(revision, dict) else []
-    texts = [name[:_NAME_LENGTH] for name in names if isinstance(name, str)]
+    texts = [name[:_NAME_LENGTH] for name in names if isinstance(name, str) and name.isprintable()]
     return Delivered(
         delivery if delivery in DELIVERIES else PACKAGE,
         _count(replicas.get("previous_replicas")),
