@@ -9,7 +9,7 @@ from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Conflict, Last, Outcome, Row, State, Target, Write, earliest, latest, order
-from conductor_loop.storage.rows import attributes, last_of, last_value, listed_values, read_outcome, text
+from conductor_loop.storage.rows import anew, attributes, last_of, last_value, listed_values, text
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,7 @@ class MemoryState:
             before = self.rows.get((key, version_id))
             rev, entries = (before.rev + 1, before.entries + 1) if before else (int(now * 1000), int(now * 1000))
             facts = {"at": timestamp(now), "event": "reset", **last}
-            outcome = read_outcome(error.row) or outcome
-            state = State.DONE if outcome else State.WAITING
-            self._put(Handoff("", key, version_id), Row(state, rev, entries, outcome=outcome), None, facts)
+            self._put(Handoff("", key, version_id), anew(error.row, rev, entries, outcome), None, facts)
         elif kind == "target":
             self.targets.pop(name, None)
         return True

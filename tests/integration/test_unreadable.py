@@ -18,9 +18,9 @@ from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Phase, State
+from conductor_loop.intents.model import Phase, State, order
 from conductor_loop.intents.outcome import Answer
-from conductor_loop.intents.reconcile import sweep
+from conductor_loop.intents.reconcile import sweep, take_turn
 from conductor_loop.storage.listing import Listing, Wanted
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
@@ -249,6 +249,41 @@ def test_nothing_is_decided_while_s3_does_not_say_whether_the_input_is_there(wor
     events.unregister("before-send.s3.HeadObject", refuse)
     assert admit.work(world.app, Message(handoff), world.deadline) is Answer.DUPLICATE
     assert world.row(handoff).phase is Phase.SUCCEEDED
+
+
+def test_a_corrupt_row_loses_no_package_and_no_order(world: World, table: Any) -> None:
+    publish = world.bucket.publish
+
+    def die_after(*given: Any) -> None:
+        publish(*given)
+        _crash()
+
+    world.bucket.publish = die_after
+    handoff = world.drop()
+    with pytest.raises(SystemExit):
+        admit.answer(world.app, handoff, world.deadline)
+    del world.bucket.publish
+    spoil_handoff(table, handoff)
+    world.clock.wait(100)
+    sweep(world.app, None, world.deadline)
+    assert world.row(handoff).order == order(handoff)
+    world.work()
+    spoil_handoff(table, handoff)
+    for _ in range(3):
+        world.clock.wait(2000)
+        take_turn(world.app, world.deadline)
+    packages = {key.split("/")[3] for key in world.listing() if key.startswith("packages/")}
+    assert packages == {"cnf-simulator-v1.0.1"}
+
+
+def test_an_event_meets_the_corrupt_row_of_what_was_removed(world: World, table: Any) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    world.bucket.remove(handoff)
+    spoil_handoff(table, handoff)
+    assert admit.answer(world.app, handoff, world.deadline) is Answer.SETTLED
+    assert world.row(handoff).phase is Phase.SKIPPED
 
 
 def test_the_trail_says_why_a_decided_row_was_written_again(world: World, table: Any, stream: Stream) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 
 from conductor_loop.app import App, Message
 from conductor_loop.counting import age
-from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Violation
+from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import (
@@ -184,7 +184,9 @@ def _answer_gone(app: App, delivery: Delivery) -> Answer | Deferred:
     nothing: it may be about what was applied so long ago that the row has expired.
     """
     handoff = delivery.handoff
-    row = app.state.find([handoff]).get(handoff) if handoff.version_id else None  # after the look into the bucket
+    row = app.state.read([handoff]).get(handoff) if handoff.version_id else None  # after the look into the bucket
+    if isinstance(row, Unreadable):
+        raise row
     if row is None and not delivery.queued:
         return Answer.GONE
     if row is not None and row.outcome is not None:

@@ -241,8 +241,8 @@ def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
     """Copy a corrupt row aside for an operator, then delete it; what is needed of it comes from the bucket again.
 
     What is decided keeps its outcome, if that makes sense, as does what is applied, whose status object has it. Any
-    other handoff is a new one, and is processed, again if need be. The next package of a target follows the newest one
-    in the bucket; its order begins anew, so that an older intent may be applied once.
+    other handoff is processed, again if need be, with its order if that makes sense. The next package of a target
+    follows the newest one in the bucket; its order begins anew, so that an older intent may be applied once.
     """
     key = f"failed/state/{fitting(error.name)}.json"
     logger.error("E009: a corrupt state row was set aside", extra={"aside": key})

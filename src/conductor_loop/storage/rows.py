@@ -158,11 +158,23 @@ def read_text(item: Mapping[str, Any], name: str) -> str:
     return str(_read(item, {name: _order if name == "last_order" else _text}, {name})[name])
 
 
-def read_outcome(item: Mapping[str, Any]) -> Outcome | None:
-    """Read the outcome of a corrupt row; ``None``: it has none, or that is what makes no sense."""
-    with suppress(*_NONSENSE):
-        return _outcome(_plain(item["outcome"]))
-    return None
+def anew(item: Mapping[str, Any], rev: int, entries: int, outcome: Outcome | None) -> Row:
+    """Make a row of a corrupt one, with what makes sense of it and the bucket does not say.
+
+    Args:
+        item: The corrupt row.
+        rev: The next revision.
+        entries: The next place in the audit trail.
+        outcome: What is known to be decided and applied, where the row does not say it.
+
+    """
+    kept: dict[str, Any] = {"outcome": outcome}
+    for name in ("order", "due_at", "target", "packages", "outcome"):
+        with suppress(*_NONSENSE):
+            kept[name] = _ROW[name](_plain(item[name]))
+    if kept["outcome"] is None:
+        return Row(State.WAITING, rev, entries, **kept | {"due_at": 0.0})
+    return Row(State.DONE, rev, entries, **kept)
 
 
 def path(item: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ from conductor_loop.intents.model import (
     Last,
     Outcome,
     Row,
-    State,
     Target,
     Write,
     earliest,
@@ -26,6 +25,7 @@ from conductor_loop.storage.rows import (
     CLEAN_UP,
     Key,
     Values,
+    anew,
     attributes,
     event_item,
     intent_key,
@@ -33,7 +33,6 @@ from conductor_loop.storage.rows import (
     last_value,
     listed_values,
     number,
-    read_outcome,
     read_row,
     read_target,
     read_text,
@@ -157,11 +156,9 @@ class DynamoDBStateTable:
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
             rev, entries = (_next(error.row, name, now) for name in ("rev", "entries"))
-            outcome = read_outcome(error.row) or outcome
-            state = State.DONE if outcome else State.WAITING
             kept |= {name: error.row[name] for name in ("arrival_day", "arrived") if name in error.row}
-            anew: Values = attributes(Row(state, rev, entries, outcome=outcome)) | {"last": last_value(facts)} | expires
-            writes: list[Any] = [{"Put": {"Item": kept | anew, **as_read}}]
+            row = attributes(anew(error.row, rev, entries, outcome)) | {"last": last_value(facts)} | expires
+            writes: list[Any] = [{"Put": {"Item": kept | row, **as_read}}]
         else:
             name = f"E009/{error.name}/{now:.3f}"
             event = {**Key("audit", name).item, **expires, **event_item(name, facts)}
