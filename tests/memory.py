@@ -101,15 +101,6 @@ class MemoryBucket:
                 break
         return name
 
-    def applied_status(self, handoff: Handoff, name: str) -> bytes | None:
-        if any(version.id == handoff.version_id for version in self.objects.get(handoff.key, [])):
-            return None
-        for key in (f"status/{name}.status", f"status/{name}@{handoff.version_id}.status"):
-            theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
-            if (theirs.get("version"), theirs.get("final")) == (handoff.version_id, "yes"):
-                return self.published(handoff, key)
-        return None
-
     def published(self, handoff: Handoff, key: str) -> bytes | None:
         return self.get(handoff.bucket, key) if key in self.keys(handoff.bucket) else None
 

@@ -8,7 +8,7 @@ from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Outcome, Row, State, Target, Write, earliest, latest, order
+from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest, order
 from conductor_loop.storage.rows import anew, attributes, last_of, last_value, listed_values, text
 
 
@@ -103,16 +103,14 @@ class MemoryState:
         if self._newer(handoff) in {None, *older}:
             self.names[handoff.key] = (latest(order(handoff)), handoff.version_id)
 
-    def reset(self, error: Unreadable, now: float, last: Last, outcome: Outcome | None = None) -> bool:
+    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
         if self.corrupt.pop(error.name, None) is None:
             return False  # another one did it
         kind, _, name = error.name.partition("/")
         if kind == "intent":
             key, _, version_id = name.rpartition("/")
-            before = self.rows.get((key, version_id))
-            rev, entries = (before.rev + 1, before.entries + 1) if before else (int(now * 1000), int(now * 1000))
             facts = {"at": timestamp(now), "event": "reset", **last}
-            self._put(Handoff("", key, version_id), anew(error.row, rev, entries, outcome), None, facts)
+            self._put(Handoff("", key, version_id), anew(error.row, now), None, facts)
         elif kind == "target":
             self.targets.pop(name, None)
         return True

@@ -66,7 +66,6 @@ class Bucket(Protocol):
     def next_number(self, handoff: Handoff, target: str) -> int: ...  # noqa: D102
     def remove_package(self, handoff: Handoff, prefix: str) -> None: ...  # noqa: D102
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
-    def applied_status(self, handoff: Handoff, name: str) -> bytes | None: ...  # noqa: D102
     def published(self, handoff: Handoff, key: str) -> bytes | None: ...  # noqa: D102
     def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None: ...  # noqa: D102
     def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
@@ -82,7 +81,7 @@ class StateTable(Protocol):
 
     def write(self, write: Write) -> Conflict | None: ...  # noqa: D102
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None: ...  # noqa: D102
-    def reset(self, error: Unreadable, now: float, last: Last, outcome: Outcome | None = None) -> bool: ...  # noqa: D102
+    def reset(self, error: Unreadable, now: float, last: Last) -> bool: ...  # noqa: D102
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
     def target(self, name: str) -> Target: ...  # noqa: D102

@@ -23,8 +23,7 @@ from conductor_loop.intents.attempt import Deferred
 from conductor_loop.intents.reconcile import take_turn
 
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
-_THROTTLED_SECONDS = 30.0  # at most, until a batch without a configuration is delivered again
-_LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails unexpectedly is delivered again
+_LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails is delivered again
 
 type Batch = dict[str, list[dict[str, str]]]
 
@@ -100,7 +99,7 @@ def _plan(app: App, asked: Mapping[str, Any], deadline: float) -> dict[str, Any]
 
 
 def _put_back(records: list[dict[str, Any]]) -> Batch:
-    """Have a batch delivered again within seconds: the queue's own timeout is for workers that died.
+    """Have a batch delivered again, at first within seconds: the queue's own timeout is for workers that died.
 
     Raises:
         InvalidConfig: the environment does not say which queues there are.
@@ -109,7 +108,7 @@ def _put_back(records: list[dict[str, Any]]) -> Batch:
     metrics.logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
     for record in records:
-        _extend_visibility(queues, record, _THROTTLED_SECONDS * bootstrap.jitter())
+        _extend_visibility(queues, record, _backoff(record, bootstrap.jitter()))
     return _again(records, [False] * len(records))
 
 
@@ -129,7 +128,7 @@ def _again(records: list[dict[str, Any]], done: list[bool]) -> Batch:
 
 def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
     """Work on one message; whether it is done with. Whatever happens to it, its neighbours never notice."""
-    received = int(record["attributes"]["ApproximateReceiveCount"])
+    received = _received(record)
     try:
         message = Message.parse(record["body"])
         result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
@@ -138,11 +137,20 @@ def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
             return True
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
-        result = Deferred(min(2.0 ** min(received, 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + app.jitter() / 2))
+        result = Deferred(_backoff(record, app.jitter()))
     if not isinstance(result, Deferred):
         return True
     _extend_visibility(app.queues, record, result.seconds)
     return False
+
+
+def _received(record: Mapping[str, Any]) -> int:
+    return int(record["attributes"]["ApproximateReceiveCount"])
+
+
+def _backoff(record: Mapping[str, Any], jitter: float) -> float:
+    """Give the seconds until a message that has failed is delivered again."""
+    return min(2.0 ** min(_received(record), 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + jitter / 2)
 
 
 def _extend_visibility(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:

@@ -1,5 +1,6 @@
 """What happens when something else than porch fails, and what an attempt leaves that came to nothing."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Never, cast
 
@@ -7,7 +8,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.intents import admit
+from conductor_loop.intents import admit, outcome
 from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS, Deferred
 from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.outcome import Answer
@@ -59,6 +60,22 @@ def test_a_service_that_is_down_costs_no_attempt(world: World) -> None:
     world.bucket.publish = publish
     admit.answer(world.app, handoff, world.deadline)
     assert (world.status()["status"], world.status()["attempt"]) == ("success", 1)
+
+
+def test_a_defect_of_our_own_costs_an_attempt_and_ends_in_an_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise KeyError("package")
+
+    monkeypatch.setattr(outcome, "succeeded", defect)
+    handoff = world.drop()
+    for _ in range(20):
+        with suppress(KeyError):
+            admit.answer(world.app, handoff, world.deadline)
+    attempts = world.app.config.retry.attempts + 1
+    assert len(world.porch.requests) == attempts
+    assert world.status()["message"].startswith(f"Failed to process intent: none of {attempts} attempts reported")
 
 
 def test_a_claim_that_cannot_be_given_back_runs_out_by_itself(world: World) -> None:

@@ -69,6 +69,8 @@ _CLAIMING_SECONDS = 2.0  # of settling's time, that the claim itself may take
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
 _KEPT_CHARACTERS = 4000  # of each thing that porch printed
 _TRIES = 8  # of a write whose rows change meanwhile; more means that something is wrong
+# Of our own program, where it cannot go on; what services raise is none of these.
+_DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _VERSION = re.compile(r"-v([0-9]+)\.([0-9]+)\.([0-9]+)$")
 
 
@@ -209,7 +211,8 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, exclusive: bool) -> A
         if app.config.supersede_older and target.last_order > latest(order(handoff)):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
-            return Busy(target.lease_expires_at, may_end_early=True)
+            poll = now + _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
+            return Busy(min(target.lease_expires_at, poll))
         if not target.rev:  # the first intent for it, or its row was lost
             target = _from_bucket(app, handoff, name)
         attempts.append(_planned(app, delivery.of(handoff), intent, row, Lease(name, target, target)))
@@ -288,7 +291,7 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
     """Make the attempt; where something else than porch fails, give the claim back.
 
     The intent is not to blame, and loses no attempt: its message is delivered again, and if that does not help, it ends
-    among the dead letters.
+    among the dead letters. A defect of our own loses one: else porch would run with each delivery.
     """
     left = attempt.lease_expires_at - SETTLE_SECONDS - app.clock()
     if left < attempt.timeout_seconds - _CLAIMING_SECONDS:  # porch gets its whole time, or none
@@ -300,7 +303,7 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
     except Exception as error:
         number = attempt.number + 1
         if not isinstance(error, NumberTaken):
-            _give_back(app, delivery, attempt, number)
+            _give_back(app, delivery, attempt, number, costs=isinstance(error, _DEFECTS))
             raise
         with suppress(Exception):  # while packages cannot be listed, the next attempt tries the next number
             number = app.bucket.next_number(attempt.handoff, attempt.lease.target)
@@ -484,14 +487,18 @@ def _waiting(delivery: Delivery, row: Row, due: float) -> Row:
     return row.next(state=State.WAITING, due_at=due, reconcile_at=due + until, queued=delivery.queued)
 
 
-def _give_back(app: App, delivery: Delivery, attempt: Attempt, next_number: int = 0) -> Deferred:
-    """Release the claim, which costs no attempt.
+def _give_back(
+    app: App, delivery: Delivery, attempt: Attempt, next_number: int = 0, *, costs: bool = False
+) -> Deferred:
+    """Release the claim; ``costs``: whether that was an attempt.
 
     ``next_number`` is the target's if it may have published, else 0: its own number stays on the row, or the next
     attempt has it.
     """
     now, packages = app.clock(), attempt.row.packages if next_number else attempt.earlier
-    waiting = replace(_waiting(delivery, attempt.row, now), attempt=attempt.row.attempt - 1, packages=packages)
+    waiting = replace(
+        _waiting(delivery, attempt.row, now), attempt=attempt.row.attempt - (not costs), packages=packages
+    )
     last = {"attempt": attempt.row.attempt, "because": "the attempt was given back"}
     try:
         _release(app, attempt, waiting, _released(attempt, now, next_number or attempt.number), last)
@@ -584,8 +591,7 @@ def supersede(app: App, delivery: Delivery, by: str, intent: Intent | None) -> A
 
 
 def _when_free(app: App, busy: Busy) -> Deferred:
-    left = max(busy.until - app.clock(), 1.0)
-    return Deferred(min(left, _POLL_SECONDS) * (0.5 + app.jitter() / 2) if busy.may_end_early else left)
+    return Deferred(max(busy.until - app.clock(), 1.0))
 
 
 def used_already(of: str, intent: Intent) -> Rejected:

@@ -225,7 +225,6 @@ class Busy:
     """No other worker may act before ``until`` (epoch seconds)."""
 
     until: float
-    may_end_early: bool = False  # a target is free as soon as its worker is done
 
 
 @dataclass(frozen=True, slots=True)

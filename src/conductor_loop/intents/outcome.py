@@ -280,12 +280,6 @@ def withdrawn(author: Author) -> Outcome:
     return _outcome(PROCESSED, _document(author, "skipped", message) | left, withdrawn=True)
 
 
-def restored(document: bytes) -> Outcome:
-    """Read an outcome that is applied from its status object; its row is lost."""
-    status = json.loads(document)
-    return Outcome(status, FAILED if status["status"] in {"failed", "timeout"} else PROCESSED)
-
-
 def _kept(last: Failure | None) -> Delivered | None:
     """Give what attempts have done in a cluster, of an intent that has no further one."""
     if last is None or last.delivery is None:
@@ -331,9 +325,10 @@ def _porch_details(run: Run) -> dict[str, Any]:
 
 
 def _outcome(archive: str, document: Mapping[str, Any], *, withdrawn: bool = False) -> Outcome:
-    """Validate a document before it is written; a violation is a bug, and escapes."""
+    """Validate a document before it is written. Raises ValueError: a violation, which is a defect of ours."""
     document = _bounded(document)
-    _validator().validate(document)
+    for violation in _validator().iter_errors(document):
+        raise ValueError(violation.message)
     return Outcome(document, archive, withdrawn)
 
 

@@ -238,10 +238,9 @@ def resetting[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
 
 
 def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
-    """Copy a corrupt row aside for an operator, then delete it; what is needed of it comes from the bucket again.
+    """Copy a corrupt row aside for an operator, then reset it: what makes sense of it stays.
 
-    What is decided keeps its outcome, if that makes sense, as does what is applied, whose status object has it. Any
-    other handoff is processed, again if need be, with its order if that makes sense. The next package of a target
+    So what is decided keeps its outcome; any other handoff is processed, again if need be. The next package of a target
     follows the newest one in the bucket; its order begins anew, so that an older intent may be applied once.
     """
     key = f"failed/state/{fitting(error.name)}.json"
@@ -249,7 +248,5 @@ def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
     app.bucket.set_aside(handoff, key, json.dumps(error.row, indent=2, default=str).encode())
     counted = Counted({STATE_CORRUPTED: 1})
     last = {"because": "E009: its row made no sense", "set_aside": key, "tally": counted.tally}
-    of_handoff = error.name.startswith("intent/")
-    document = app.bucket.applied_status(handoff, fitting(handoff.file)) if of_handoff else None
-    if app.state.reset(error, app.clock(), last, status.restored(document) if document else None):
+    if app.state.reset(error, app.clock(), last):
         app.note(counted)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
 _TRIES = 5  # of a write that others make at the same time
-_NUMBER = re.compile(r"-v1\.0\.([0-9]+)/$")  # of a package, in its prefix
+_NUMBER = re.compile(r"-v1\.0\.([0-9]{1,12})/$")  # of a package, in its prefix
 # Archived, as GetObject and CopyObject say it; encrypted with a key that the sender keeps (SSE-C).
 _ILLEGIBLE = {"InvalidObjectState", "ObjectNotInActiveTierError", "InvalidRequest"}
 _LOST_RACE = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}  # 409: another write is under way
@@ -166,25 +166,8 @@ class S3Bucket:
                 return name
         raise ConditionFailed
 
-    def applied_status(self, handoff: Handoff, name: str) -> bytes | None:
-        """Read the final status of a handoff whose input is gone: what it says is applied. ``None``: there is none."""
-        try:
-            self._client.head_object(Bucket=handoff.bucket, Key=handoff.key, VersionId=handoff.version_id)
-        except ClientError as error:
-            if _http_status(error) == HTTPStatus.BAD_REQUEST:
-                return None  # it is there, encrypted with a key that its sender keeps
-            if _http_status(error) != HTTPStatus.NOT_FOUND:
-                raise  # who knows: else what is applied would be decided again
-        else:
-            return None
-        for key in (f"status/{name}.status", f"status/{name}@{handoff.version_id}.status"):
-            theirs, _ = self._metadata(handoff, key)
-            if (theirs.get("version"), theirs.get("final")) == (handoff.version_id, "yes"):
-                return self.published(handoff, key)
-        return None
-
     def published(self, handoff: Handoff, key: str) -> bytes | None:
-        """Read an object that a decision has made; ``None`` where it was deleted since."""
+        """Read a file of the package that was decided on; ``None`` where it was deleted since."""
         with suppress(Gone), self._get(replace(handoff, key=key))["Body"] as body:
             content: bytes = body.read()
             return content

@@ -124,7 +124,7 @@ def event_item(name: str, last: Last, entries: int = 1) -> Values:
         "entries": number(entries),
         "last": last_value(last),
         "arrival_day": text(f"audit#{at[:10]}"),  # a day of its own in the index, beside that of the intents
-        "arrived": text(f"{at}#{name}"),
+        "arrived": text(f"{at}#{name[:_LISTED_CHARACTERS]}"),
     }
 
 
@@ -158,23 +158,18 @@ def read_text(item: Mapping[str, Any], name: str) -> str:
     return str(_read(item, {name: _order if name == "last_order" else _text}, {name})[name])
 
 
-def anew(item: Mapping[str, Any], rev: int, entries: int, outcome: Outcome | None) -> Row:
-    """Make a row of a corrupt one, with what makes sense of it and the bucket does not say.
+def anew(item: Mapping[str, Any], now: float) -> Row:
+    """Make the next row of a corrupt one, with what makes sense of it: one that is decided, or one that waits.
 
-    Args:
-        item: The corrupt row.
-        rev: The next revision.
-        entries: The next place in the audit trail.
-        outcome: What is known to be decided and applied, where the row does not say it.
-
+    A number that it does not say is the time in milliseconds. No revision is 1, which a message expects of the row that
+    its admission has left.
     """
-    kept: dict[str, Any] = {"outcome": outcome}
-    for name in ("order", "due_at", "target", "packages", "outcome"):
+    kept: dict[str, Any] = dict.fromkeys(("rev", "entries"), int(now * 1000))
+    for name in ("rev", "entries", "order", "due_at", "target", "packages", "outcome"):
         with suppress(*_NONSENSE):
             kept[name] = _ROW[name](_plain(item[name]))
-    if kept["outcome"] is None:
-        return Row(State.WAITING, rev, entries, **kept | {"due_at": 0.0})
-    return Row(State.DONE, rev, entries, **kept)
+    kept |= {name: max(kept[name] + 1, 2) for name in ("rev", "entries")}
+    return Row(State.DONE, **kept) if "outcome" in kept else Row(**kept | {"due_at": 0.0})
 
 
 def path(item: Mapping[str, Any]) -> str:
@@ -236,19 +231,25 @@ def _version(value: Any) -> str:  # noqa: ANN401 - likewise
 
 def _failure(written: str) -> Failure:
     document = json.loads(written)
-    failure = Failure(**{**document, "cause": Cause(document["cause"]), "seconds": float(document["seconds"])})
+    known = _known(Failure, document)
+    failure = Failure(**{**known, "cause": Cause(document["cause"]), "seconds": float(document["seconds"])})
     if not all(isinstance(getattr(failure, one.name), one.type) for one in fields(failure)):  # type: ignore[arg-type]
         raise TypeError
     return failure
 
 
 def _outcome(written: str) -> Outcome:
-    outcome = Outcome(**json.loads(written))
+    outcome = Outcome(**_known(Outcome, json.loads(written)))
     _ = outcome.phase, outcome.document
     known = outcome.archive in _ARCHIVES and type(outcome.withdrawn) is bool and type(outcome.live_generation) is int
     if not known or (outcome.live_generation and not outcome.status["package"]["prefix"].startswith("packages/")):
         raise ValueError
     return outcome
+
+
+def _known(kind: type[Failure | Outcome], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a later release has added, of a stack that is rolled back."""
+    return {one.name: document[one.name] for one in fields(kind) if one.name in document}
 
 
 _ARCHIVES = {"processed", "failed"}

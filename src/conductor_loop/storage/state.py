@@ -13,7 +13,6 @@ from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import (
     Conflict,
     Last,
-    Outcome,
     Row,
     Target,
     Write,
@@ -55,7 +54,6 @@ _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
 _READS = 100  # rows of one call
 _READERS = 10  # as many as messages in a batch
 _MOST_COMPARED = 100  # attributes of a corrupt row: an expression has at most 4 KB
-_DIGITS = 15  # of a revision: more make no sense
 
 type Update = dict[str, Any]
 
@@ -143,11 +141,9 @@ class DynamoDBStateTable:
                 return
             over = above
 
-    def reset(self, error: Unreadable, now: float, last: Last, outcome: Outcome | None = None) -> bool:
-        """Delete a corrupt row; whether this call did.
+    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
+        """Delete a corrupt row, but for what makes sense of a handoff's (``rows.anew``); whether this call did.
 
-        A handoff's row becomes that of one with the outcome that it has, or with this ``outcome``, which is applied;
-        else that of one that waits, and is due. When it was put stays: lists are read by that.
         Conditional on the whole row being as it was read: what another worker has made of it since stays.
         """
         kept: Any = {name: error.row[name] for name in ("pk", "sk")}
@@ -155,9 +151,8 @@ class DynamoDBStateTable:
         facts = {"at": timestamp(now), "event": "reset", **last}
         expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
         if error.name.startswith("intent/"):
-            rev, entries = (_next(error.row, name, now) for name in ("rev", "entries"))
             kept |= {name: error.row[name] for name in ("arrival_day", "arrived") if name in error.row}
-            row = attributes(anew(error.row, rev, entries, outcome)) | {"last": last_value(facts)} | expires
+            row = attributes(anew(error.row, now)) | {"last": last_value(facts)} | expires
             writes: list[Any] = [{"Put": {"Item": kept | row, **as_read}}]
         else:
             name = f"E009/{error.name}/{now:.3f}"
@@ -330,15 +325,6 @@ def _reasons(response: Any) -> Sequence[Any]:  # noqa: ANN401 - boto3's response
 
 def _is_conditional(response: Any) -> bool:  # noqa: ANN401 - boto3's response
     return any(reason.get("Code") == _CONDITIONAL for reason in _reasons(response))
-
-
-def _next(row: Mapping[str, Any], name: str, now: float) -> int:
-    """Give a number that a corrupt row has not had; the time in milliseconds, where it does not say which it has.
-
-    It is not 1, which a message expects of the row that its admission has left.
-    """
-    number = row.get(name, {}).get("N", "")
-    return max(int(number) + 1, 2) if number.isdecimal() and len(number) <= _DIGITS else int(now * 1000)
 
 
 def _row(item: Mapping[str, Any]) -> Row | Unreadable:
