@@ -46,13 +46,17 @@ class MemoryState:
         return {key for key, row in self.rows.items() if row.state is State.DONE and row.due_at}
 
     def write(self, write: Write) -> Conflict | None:
-        for path in (_path(write.handoff), f"target/{write.lease.target}" if write.lease else ""):
-            if path in self.corrupt:
-                raise self.corrupt[path]
+        mine, lease = _path(write.handoff), write.lease
+        if mine in self.corrupt and not self.rows.get(_id(write.handoff), Row()).rev == write.before.rev != 0:
+            raise self.corrupt[mine]
+        if lease and (path := f"target/{lease.target}") in self.corrupt:
+            raise self.corrupt[path]
         conflict = self._conflict(write)
         if conflict is not None:
             return conflict
         self._keep(write)
+        if self.corrupt.pop(mine, None) and write.before.state is write.after.state:
+            self.spoil(*_id(write.handoff))  # which no write of other fields makes sound
         if write.lease is not None:
             self.targets[write.lease.target] = write.lease.after
         if write.newest:
@@ -116,7 +120,13 @@ class MemoryState:
         return True
 
     def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
-        return {handoff: self.rows[_id(handoff)] for handoff in handoffs if _id(handoff) in self.rows}
+        there = [one for one in handoffs if _id(one) in self.rows and _path(one) not in self.corrupt]
+        return {handoff: self.rows[_id(handoff)] for handoff in there}
+
+    def spoil(self, name: str, version: str) -> None:
+        """Make a handoff's row corrupt: only its state makes no sense."""
+        path = f"intent/{name}/{version}"
+        self.corrupt[path] = Unreadable(path, {**self.newest[name, version].image, "state": {"S": "garbage"}})
 
     def target(self, name: str) -> Target:
         if (path := f"target/{name}") in self.corrupt:

@@ -25,7 +25,7 @@ from conductor_loop.retry import Policy
 from tests.factories import BUCKET, component, intent
 from tests.memory import UNREADABLE, MemoryBucket
 from tests.watched import WatchedState
-from tests.workers import Drop, Due, Killed, Parts, StallingBucket, Worker
+from tests.workers import Drop, Due, Killed, Parts, ServiceFault, StallingBucket, Worker
 
 EPOCH = 1_800_000_000.0
 ONCALL = "AWS:oncall-7"
@@ -49,6 +49,7 @@ class Schedule:
         self.baton.acquire()
         self.kill_rate = self.dice.choice((0.0, 0.01, 0.03))
         self.stall_rate = self.dice.choice((0.0, 0.02, 0.06, 0.1))
+        self.fault_rate = self.dice.choice((0.0, 0.0, 0.01, 0.03))
         self.skew = self.dice.choice((0.0, 0.0, 20.0))
         self.drops: dict[str, Drop] = {}
         self.bucket, self.state, self.buckets = MemoryBucket(now=lambda: self.now), WatchedState(self), Memory()
@@ -66,7 +67,9 @@ class Schedule:
         self.sweeps_at = [EPOCH + self.dice.uniform(60, 1500) for _ in range(self.dice.randint(0, 5))]
         self.sweeps_at += [at for at in self.sweeps_at for _ in range(2) if self.dice.random() < 0.3]  # all at once
         self.impatient = self.dice.random() < 0.3  # its queues, which lose patience with a message soon
-        self.to_do = sorted([*self._puts(), *self._withdrawals(), *self._changes()], key=lambda one: one[0])
+        self.to_do = sorted(
+            [*self._puts(), *self._withdrawals(), *self._changes(), *self._spoils()], key=lambda one: one[0]
+        )
 
     def count(self, what: str) -> None:
         self.counts[what] += 1
@@ -91,6 +94,10 @@ class Schedule:
     def _changes(self) -> list[Deed]:
         count = self.dice.choice((0, 0, 1, 3))
         return [(EPOCH + self.dice.uniform(0, 600), self._reconfigure) for _ in range(count)]
+
+    def _spoils(self) -> list[Deed]:
+        count = self.dice.choice((0, 0, 0, 1, 3))
+        return [(EPOCH + self.dice.uniform(0, 1200), self._spoil) for _ in range(count)]
 
     def _drop_of(self, number: int, target: str) -> Callable[[], None]:
         dice = self.dice
@@ -138,6 +145,15 @@ class Schedule:
         for one in there:
             self.drops[one.version_id].withdrawn |= one.key == chosen.key
         self.bucket.withdraw(chosen.key)
+
+    def _spoil(self) -> None:
+        """Make a row corrupt: what can be read of it stays."""
+        rows = sorted(key for key in self.state.rows if not self.drops[key[1]].spoiled)
+        if rows:
+            self.count("rows made corrupt")
+            name, version = self.dice.choice(rows)
+            self.drops[version].spoiled = True
+            self.state.spoil(name, version)
 
     def _reconfigure(self) -> None:
         self.count("changes of the configuration")
@@ -245,7 +261,7 @@ class Schedule:
         return [one for one in found if not (self._unseen(one) or self._left(one))]
 
     def _unseen(self, one: Unsettled) -> bool:
-        return one.withdrawn and not self.state.find([one.handoff])
+        return one.withdrawn and (one.handoff.key, one.handoff.version_id) not in self.state.rows
 
     def _left(self, one: Unsettled) -> bool:
         drop = self.drops[one.handoff.version_id]
@@ -285,7 +301,7 @@ class Schedule:
         self.running = worker
         if worker.step():
             self.workers.remove(worker)
-            if worker.error is not None and not isinstance(worker.error, Killed | LeaseLost | Gone):
+            if worker.error is not None and not isinstance(worker.error, Killed | ServiceFault | LeaseLost | Gone):
                 raise worker.error
 
     def _start(self, task: Callable[[Worker, App], object]) -> None:
@@ -317,7 +333,7 @@ class Schedule:
         try:
             admit.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
             self.drops[due.handoff.version_id].known |= is_exact(order(due.handoff))
-        except (Killed, LeaseLost, Gone) as error:
+        except (Killed, ServiceFault, LeaseLost, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
             if due.received <= 2:  # Lambda delivers it two times more
                 due.at = self.now + 60 * due.received
@@ -329,7 +345,7 @@ class Schedule:
         assert due.message is not None
         try:
             result = admit.work(app, due.message, worker.clock() + _INVOCATION_SECONDS)
-        except (LeaseLost, Gone) as error:
+        except (ServiceFault, LeaseLost, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
             result = Deferred(2.0**due.received)
         if isinstance(result, Deferred):

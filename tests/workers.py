@@ -22,6 +22,10 @@ class Killed(BaseException):
     """The process is gone: nothing catches it."""
 
 
+class ServiceFault(Exception):  # noqa: N818 - reads as what it is
+    """AWS refuses a call, or its answer is lost."""
+
+
 @dataclass
 class Drop:
     """One version that an operator put, and all that is to happen to it."""
@@ -34,6 +38,7 @@ class Drop:
     reported: int = 0  # failures that porch has reported
     withdrawn: bool = False  # `aws s3 rm` of its name came after it
     deleted: bool = False  # this version was deleted for good
+    spoiled: bool = False  # its row was made corrupt
     dead: bool = False  # an event or a message of it used up its deliveries
     known: bool = False  # an event of it was handled: its order is known from then on
     decided: list[Outcome] = field(default_factory=list)
@@ -112,6 +117,13 @@ class Worker:
         elif roll < 0.4:
             self.sleep(dice.uniform(0, 2))
 
+    def fail(self, how: str) -> None:
+        """Fail a call, rarely."""
+        world = self.world
+        if not world.draining and world.dice.random() < world.fault_rate:
+            world.count(how)
+            raise ServiceFault
+
     def _main(self) -> None:
         self._baton.acquire()
         try:
@@ -123,7 +135,7 @@ class Worker:
 
 
 class Parts:
-    """The bucket, the state table and the queues as one worker has them: it may stall before and after every call."""
+    """The parts as one worker has them: it may stall before and after every call, and a call may fail either way."""
 
     def __init__(self, worker: Worker, part: object) -> None:
         self._worker, self._part = worker, part
@@ -133,8 +145,10 @@ class Parts:
 
         def call(*given: Any, **named: Any) -> Any:
             self._worker.effect()
+            self._worker.fail("calls refused")
             answer = method(*given, **named)
             self._worker.effect()
+            self._worker.fail("answers lost")
             return answer
 
         return call

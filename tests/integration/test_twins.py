@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 
-from conductor_loop import app
 from conductor_loop.audit.entries import change
 from conductor_loop.storage.state import DynamoDBStateTable
 from tests.explorer.play import Play, Step
@@ -18,7 +17,7 @@ from tests.explorer.scenes import SCENES
 from tests.explorer.search import check_ending
 from tests.integration.conftest import TABLE, MotoBucket, conditional
 from tests.integration.streaming import Stream
-from tests.integration.twins import Twin, TwinBucket
+from tests.integration.twins import TwinBucket, TwinState
 from tests.schedules import Schedule
 
 _READABLE = [name for name in SCENES if "corrupt" not in name]  # see test_unreadable
@@ -58,7 +57,7 @@ def bound(aws: boto3.session.Session, stream: Stream, monkeypatch: pytest.Monkey
         monkeypatch.setattr("moto.s3.models.utcnow", utcnow)
         table = DynamoDBStateTable(aws.client("dynamodb"), TABLE, keep_seconds=3600, jitter=lambda: 0.0)
         world.bucket = TwinBucket(world.bucket, MotoBucket(conditional(aws.client("s3"))))
-        world.state = Twin(world.state, table, app.StateTable)
+        world.state = TwinState(world.state, table, aws.client("dynamodb"))
         world.stream = stream
         return world
 

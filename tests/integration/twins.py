@@ -9,10 +9,13 @@ from typing import Any
 from moto.s3.models import s3_backends
 
 from conductor_loop import app
+from conductor_loop.app import Cursor, Unsettled
 from conductor_loop.intent import Handoff
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.factories import BUCKET
-from tests.integration.conftest import MotoBucket
+from tests.integration.conftest import TABLE, MotoBucket
 from tests.memory import UNREADABLE, MemoryBucket
+from tests.memory_state import MemoryState
 
 _UNORDERED = frozenset({"older_versions"})
 _AHEAD = frozenset({"ahead"})  # what they return is called later
@@ -40,6 +43,24 @@ class Twin:
         return call
 
 
+class TwinState(Twin):
+    """Likewise, with what makes a row corrupt; ``client`` is DynamoDB's."""
+
+    def __init__(self, memory: MemoryState, real: DynamoDBStateTable, client: Any) -> None:
+        super().__init__(memory, real, app.StateTable)
+        self._client = client
+
+    def spoil(self, name: str, version: str) -> None:
+        self.memory.spoil(name, version)
+        self._client.update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": f"intent#{name}"}, "sk": {"S": version}},
+            UpdateExpression="SET #state = :garbage",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={":garbage": {"S": "garbage"}},
+        )
+
+
 class TwinBucket(Twin):
     """Likewise, with what the owners of intents do; the version ids are those in memory."""
 
@@ -61,12 +82,24 @@ class TwinBucket(Twin):
         self.memory.withdraw(key)
         self.real.withdraw(key)
 
+    def unsettled(self, bucket: str, cursor: Cursor | None, pages: int) -> tuple[list[Unsettled], Cursor | None]:
+        """List what is in both; moto finds nothing behind a version that was removed since."""
+        known = cursor is None or cursor.version_id in {one.id for one in self.memory.objects[cursor.key]}
+        found: tuple[list[Unsettled], Cursor | None]
+        found = (self._both("unsettled") if known else self.memory.unsettled)(bucket, cursor, pages)
+        return found
+
     def objects_of_both(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        """Give what lies in each, by key, but for the root, which is listed again and again anyway."""
+        """Give what lies in each, by key, but for the root, which is listed again and again anyway, and for rows."""
         mine, theirs = (
-            {key: part.get(BUCKET, key) for key in part.keys(BUCKET) if "/" in key} for part in (self.memory, self.real)
+            {key: part.get(BUCKET, key) for key in part.keys(BUCKET) if _is_compared(key)}
+            for part in (self.memory, self.real)
         )
         return mine, theirs
+
+
+def _is_compared(key: str) -> bool:
+    return "/" in key and not key.startswith("failed/state/")
 
 
 def _answer(call: Callable[..., Any], given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
