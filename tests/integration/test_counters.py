@@ -159,3 +159,21 @@ def test_a_reader_in_the_midst_of_a_fold_counts_all_of_it(
             assert reader.totals().counters == two_days_later
         del snapshots[:-1]
         later += 3 * DAY
+
+
+def test_a_reader_in_the_midst_of_a_fold_knows_all_ends(
+    counters: Counters, two_days_later: Counter[str], aws: boto3.session.Session
+) -> None:
+    del two_days_later
+    client, folding = aws.client("dynamodb"), Counters(aws.client("dynamodb"), TABLE)
+    reader = Counters(client, TABLE)
+    read = reader._rows
+
+    def slow(kind: str) -> Any:
+        rows = read(kind)
+        for _ in range(2):
+            folding.fold(NOW + 3 * DAY, 90 * DAY)
+        return rows
+
+    reader._rows = slow  # type: ignore[method-assign]
+    assert reader.ends().keys() == {f"shardId-{number}" for number in range(4)} == counters.ends().keys()

@@ -229,6 +229,52 @@ def test_a_row_that_was_made_anew_goes_on_behind_what_it_had() -> None:
     assert finding.seq == 1_800_000_000_001
 
 
+def test_entries_of_a_batch_through_which_the_time_cuts_are_not_missed() -> None:
+    """The log has an entry of each chain at the batch's time, and the ones behind it some milliseconds later."""
+    trail = Trail()
+    for name in ("a", "b", "a", "b", "a", "c", "c"):  # one batch
+        trail.add(f"intent-{name}.json")
+    for at in ("06", "07"):
+        trail.add("intent-c.json", at=f"2026-11-23T10:00:{at}.000Z")
+    lines = [line for at, line in enumerate(trail.lines) if at not in {0, 1, 5}]
+    rows = [replace(change, began="2026-11-23T10:00:00.000Z") for change in trail.rows.values()]
+    assert not trail.verified(lines, rows=rows, since="2026-11-23T10:00:04.000Z").findings
+    assert trail.verified(lines, rows=rows, since="2026-11-23T10:00:01.000Z").findings
+
+
+def test_what_is_read_of_a_batch_that_is_on_its_way_is_not_all_of_it() -> None:
+    trail = Trail()
+    for _ in range(4):
+        trail.add("intent-a.json")
+    lines = [trail.lines[0], trail.lines[1], trail.lines[3]]
+    assert not trail.verified(lines, until="2026-11-23T10:00:03.500Z").findings
+    (finding,) = trail.verified(lines, until="2026-11-23T10:00:04.500Z").findings
+    assert finding.seq == 3
+
+
+def test_altered_copies_of_entries_that_are_there_do_not_hide_what_is_removed_with_its_row() -> None:
+    trail = Trail()
+    for name in ("intent-a.json", "intent-gone.json", "intent-a.json"):
+        trail.add(name)
+    del trail.rows["intent-gone.json"]
+    lines = [trail.lines[0], trail.lines[2]]
+    forged = trail.lines[0].replace("AWS:me", "AWS:it")
+    found = named(trail.verified([*lines, forged]))
+    assert found == {("intent/intent-a.json/v1", 1), ("shard", 2)}
+
+
+def test_of_a_chain_without_a_row_the_entries_before_the_earliest_line_are_not_missed() -> None:
+    """Its row is gone with an earlier stack of the same name, whose log is kept."""
+    trail = Trail()
+    for _ in range(4):
+        trail.add("intent-a.json")
+    assert not trail.verified(trail.lines[2:], rows=(), shards={}, since="2026-11-23T10:00:03.000Z").findings
+    (finding,) = trail.verified(
+        [trail.lines[1], trail.lines[3]], rows=(), shards={}, since="2026-11-23T10:00:02.000Z"
+    ).findings
+    assert finding.seq == 3
+
+
 @pytest.mark.parametrize("digest", ["its", "another"])
 def test_a_status_is_held_against_the_entry_about_it(digest: str) -> None:
     trail = Trail()
@@ -384,6 +430,16 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
     assert spoilt_change is not None
     assert spoilt_change.fields == {"event": "unreadable"}
     assert not spoilt_change.tally
+
+
+@pytest.mark.parametrize("due_at", ["1e17", "1e30", "-1e30", "1e125"])
+def test_a_time_that_is_none_keeps_no_entry_back(due_at: str) -> None:
+    failure = {"S": json.dumps({"cause": Cause.NETWORK_ERROR})}
+    row = {"phase": {"S": "retrying"}, "due_at": {"N": due_at}, "failure": failure, "entries": {"N": "1"}}
+    last = {"S": json.dumps({"at": "2026-11-23T10:00:00.000Z", "tally": {}, "attempt": 1})}
+    spoilt = last_change({"pk": {"S": "intent#intent-a.json"}, "sk": {"S": "v1"}, "last": last, **row})
+    assert spoilt is not None
+    assert spoilt.fields == {"event": "unreadable"}
 
 
 @pytest.mark.parametrize("entries", [{"S": "1"}, {"N": "0.5"}, {"N": "-1"}, {}])

@@ -201,7 +201,7 @@ def last_change(image: Image) -> Change | None:
             fields = {one: value for one, value in last.items() if one != "tally"}
         else:
             fields = _handoff({one: _plain(value) for one, value in image.items()}, last)
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
         fields, tally = {"event": "unreadable"}, {}
     return Change("/".join(path), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
 

@@ -89,14 +89,15 @@ def verify(lines: Iterable[str], known: Known) -> Verification:
     sound = [one for one in entries if one.sound]
     rows = {row.chain: row for row in known.rows}
     wrong = _check_links(sound, rows, known) | _check_rows(entries, rows, known)
-    explained = sum(what in {_ALTERED, _MISSING, _FAR} or not seq for (_, seq), what in wrong.items())
+    places = {(one.chain, one.seq) for one in sound}
+    explained = sum(what == _FAR or place not in places for place, what in wrong.items())
     gaps = list(_gaps(sound, known))
     for shard, n, count in gaps if sum(count for *_, count in gaps) > explained else ():
         more = f", with {count - 1} behind it" if count > 1 else ""
         wrong[shard, n] = f"is missing{more}; no row and no status says what it was about"
     return Verification(
         chains=len({one.chain for one in sound}),
-        entries=len({(one.chain, one.seq) for one in sound}),
+        entries=len(places),
         findings=[AuditFinding(*place, what) for place, what in sorted(wrong.items())],
         illegible=len(found) - len(entries),
     )
@@ -126,8 +127,8 @@ def _check_row(found: Sequence[Entry], row: Change | None, statuses: Iterable[st
     wrong |= {one.seq: _TWICE for one in found if one.sound and one.digest != sound[one.seq].digest}
     wrong |= {seq: _PUT_IN for seq in sound if not 0 < seq <= last}
     due = {last} if row and known.has(row.at) else set[int]()
-    expected = sorted({seq for seq in sound if 0 < seq <= last} | due)
-    is_older = row is not None and row.began < known.since
+    expected = sorted({seq for seq, one in sound.items() if 0 < seq <= last and _at(one) <= known.until} | due)
+    is_older = (row.began if row else "") < known.since
     wrong = _missing(sound, expected, expected[0] - 1 if expected and is_older else 0) | wrong
     if row and last in sound and facts(sound[last].document) != facts(row.fields):
         wrong.setdefault(last, _OF_TABLE)
@@ -142,7 +143,7 @@ def _missing(sound: Mapping[int, Entry], expected: Sequence[int], last: int) -> 
         if type(until) is not int or until - last > _MOST_MISSING:
             wrong[seq] = _FAR
             continue
-        wrong |= dict.fromkeys(range(last + 1, until + 1), _MISSING)
+        wrong |= dict.fromkeys((one for one in range(last + 1, until + 1) if one not in sound), _MISSING)
         last = seq
     return wrong
 
@@ -182,16 +183,24 @@ def _check_links(sound: Iterable[Entry], rows: Collection[str], known: Known) ->
 
 
 def _gaps(sound: Iterable[Entry], known: Known) -> Iterator[tuple[str, int, int]]:
-    """Give the shards, the first entry that is missing, and how many are, for each gap."""
-    found = defaultdict[str, set[int]](set)
+    """Give the shards, the first entry that is missing, and how many are, for each gap.
+
+    Only between entries of the time: of the batches at its ends, the lines may have a part.
+    """
+    found = defaultdict[str, dict[int, str]](dict)
     for one in sound:
-        found[one.shard].add(one.n)
+        found[one.shard][one.n] = _at(one)
     for shard in sorted({*found, *known.shards}):
-        there, end = sorted(found[shard]), known.shards.get(shard)
+        there, end = found[shard], known.shards.get(shard)
         if end is not None:
-            there = [n for n in there if n <= end.entries]
-            first = 1 if end.began >= known.since else min([*there, end.entries])
-            there = [first - 1, *there, *([end.entries + 1] if known.has(end.at) else [])]
-        for before, after in pairwise(there):
+            there = {n: at for n, at in there.items() if n <= end.entries}
+        edges = {1: end.began, end.entries: end.at} if end and end.entries else {}
+        due = [n for n, at in (there | edges).items() if known.has(at)]
+        between = sorted(n for n in there if min(due, default=0) <= n <= max(due, default=0))
+        for before, after in pairwise([min(due) - 1, *between, max(due) + 1] if due else ()):
             if after > before + 1:
                 yield shard, before + 1, after - before - 1
+
+
+def _at(entry: Entry) -> str:
+    return str(entry.document.get("at", ""))

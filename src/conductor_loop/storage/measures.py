@@ -53,7 +53,7 @@ class Counters:
 
     def ends(self) -> dict[str, Shard]:
         """Return how far each shard is, those that are over included."""
-        rows = self._rows("audit") | self._rows("counter")
+        rows = self._rows("counter") | self._rows("audit")  # in this order: one that is moved meanwhile is in either
         return {name: _shard(row) for name, row in rows.items() if name != _CLOSED}
 
     def fold(self, now: float, keep_seconds: float) -> None:
