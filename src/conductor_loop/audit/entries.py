@@ -133,9 +133,9 @@ def add(tallies: Iterable[Tally]) -> Tally:
 
 def link(name: str, shard: Shard, change: Change) -> Entry:
     """Make the next entry of a shard."""
-    place = dict(zip(_PLACE, (change.chain, change.seq, name, shard.entries + 1, shard.digest), strict=False))
-    document = {**place, **change.fields, **place}  # whatever a row calls its facts
-    document.pop("hash", None)
+    said = {name: value for name, value in change.fields.items() if name not in _PLACE}
+    place = (change.chain, change.seq, name, shard.entries + 1, shard.digest)
+    document: dict[str, Any] = dict(zip(_PLACE, place, strict=False)) | said
     document["hash"] = _digest(document)
     return Entry(_json(document), *(document[name] for name in _PLACE), document=document)
 
@@ -200,7 +200,7 @@ def last_change(image: Image) -> Change | None:
         if kind == "audit":
             fields = {one: value for one, value in last.items() if one != "tally"}
         else:
-            fields = _handoff({one: _plain(value) for one, value in image.items()}, last)
+            fields = _handoff({one: plain(value) for one, value in image.items()}, last)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
         fields, tally = {"event": "unreadable"}, {}
     return Change("/".join(path), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
@@ -261,8 +261,11 @@ def _entries(image: Image) -> int | None:
     return int(number) if number.isdecimal() and "last" in image else None
 
 
-def _plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds
+def plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds
+    """Give what an attribute holds."""
     kind, content = next(iter(value.items()))
+    if kind == "L":
+        return [plain(one) for one in content]
     if kind != "N":
         return content
     return int(content) if content.lstrip("-").isdecimal() else float(content)

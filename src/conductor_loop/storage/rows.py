@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
-from conductor_loop.audit.entries import timestamp
+from conductor_loop.audit.entries import plain, timestamp
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write
@@ -23,8 +23,6 @@ CLEAN_UP = "yes"  # in the index of rows to clean up after: decided, and due at 
 _NONSENSE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)  # what reading it raises
 _LATEST_SECONDS = 1e11  # epoch: a time that is later is none of ours
 _MOST = 10**15  # of a number that counts, or is a time in milliseconds
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")  # that an order begins with
-_VERSION = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+")
 _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
 
 
@@ -116,12 +114,11 @@ def last_value(last: Last) -> Value:
     return text(_json({name: value for name, value in last.items() if value not in (None, "", [])}))
 
 
-def event_item(name: str, last: Last, entries: int = 1) -> Values:
+def event_item(name: str, last: Last) -> Values:
     """Give a row that is there for the audit trail alone, under ``audit#<name>``; ``last`` has its time."""
     at = str(last["at"])
     return {
-        "rev": number(entries),
-        "entries": number(entries),
+        "entries": number(1),
         "last": last_value(last),
         "arrival_day": text(f"audit#{at[:10]}"),  # a day of its own in the index, beside that of the intents
         "arrived": text(f"{at}#{name[:_LISTED_CHARACTERS]}"),
@@ -167,7 +164,7 @@ def anew(item: Mapping[str, Any], now: float) -> Row:
     kept: dict[str, Any] = dict.fromkeys(("rev", "entries"), int(now * 1000))
     for name in ("rev", "entries", "order", "due_at", "target", "packages", "outcome"):
         with suppress(*_NONSENSE):
-            kept[name] = _ROW[name](_plain(item[name]))
+            kept[name] = _ROW[name](plain(item[name]))
     kept |= {name: max(kept[name] + 1, 2) for name in ("rev", "entries")}
     return Row(State.DONE, **kept) if "outcome" in kept else Row(**kept | {"due_at": 0.0})
 
@@ -183,21 +180,12 @@ def _read(item: Mapping[str, Any], parsers: Mapping[str, Parser], required: Abst
     try:
         if not required <= item.keys():
             raise KeyError
-        return {name: parse(_plain(item[name])) for name, parse in parsers.items() if name in item}
+        return {name: parse(plain(item[name])) for name, parse in parsers.items() if name in item}
     except _NONSENSE as error:
         raise Unreadable(path(item), item) from error
 
 
-def _plain(value: Value) -> Any:  # noqa: ANN401 - whatever an attribute holds
-    kind, content = next(iter(value.items()))
-    if kind == "L":
-        return [_plain(one) for one in content]
-    if kind != "N":
-        return content
-    return int(content) if content.lstrip("-").isdecimal() else float(content)
-
-
-def _count(value: Any, least: int = 0) -> int:  # noqa: ANN401 - likewise
+def _count(value: Any, least: int = 0) -> int:  # noqa: ANN401 - whatever an attribute holds
     """Parse a whole number that can be true: what comes of others would fail again and again, or never."""
     if type(value) is not int or not least <= value <= _MOST:
         raise ValueError
@@ -216,15 +204,8 @@ def _text(value: Any) -> str:  # noqa: ANN401 - likewise
     return value
 
 
-def _order(value: Any) -> str:  # noqa: ANN401 - likewise
-    """Parse an order; one that begins with no time would stand behind all others, for ever."""
-    if not _TIME.match(value):
-        raise ValueError
-    return str(value)
-
-
-def _version(value: Any) -> str:  # noqa: ANN401 - likewise
-    if not _VERSION.fullmatch(value):
+def _matching(pattern: re.Pattern[str], value: Any) -> str:  # noqa: ANN401 - likewise
+    if not pattern.match(value):
         raise ValueError
     return str(value)
 
@@ -253,6 +234,8 @@ def _known(kind: type[Failure | Outcome], document: Mapping[str, Any]) -> dict[s
 
 
 _ARCHIVES = {"processed", "failed"}
+# An order that does not begin with a time would stand behind all others, for ever.
+_order = partial(_matching, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"))
 _ALWAYS = {"state", "rev", "entries", "attempt", "due_at", "reconcile_at", "number"}  # written, whatever they say
 _ROW: Mapping[str, Parser] = {
     "state": State,
@@ -277,6 +260,6 @@ _TARGET: Mapping[str, Parser] = {
     "number": _count,
     "last_order": _order,
     "last_file": _text,
-    "version": _version,
+    "version": partial(_matching, re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+\Z")),
     "replicas": _count,
 }
