@@ -15,7 +15,7 @@ from conductor_loop.config.schema import parse
 from conductor_loop.intents.reconcile import Swept
 from conductor_loop.storage.measures import StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
-from conductor_loop.storage.rows import Key, number, text
+from conductor_loop.storage.rows import Key, Values, number, text
 from conductor_loop.storage.sdk import client
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class ObjectCounts:
     """Counts the files of the root, ``processed/`` and ``failed/`` into the row ``gauge#directories``.
 
     The row has the last whole count of each directory, ``directory_…``, and how far the next one is: ``counted_…``
-    files up to the key ``behind_…``; and what the last sweep has measured. Two at once may count a page twice, which
-    the next count corrects.
+    files up to the key ``behind_…`` (empty: none are). Beside them is what the last sweep has measured. Two at once may
+    count a page twice, which the next count corrects.
     """
 
     def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
@@ -41,29 +41,25 @@ class ObjectCounts:
 
     def count_page(self, bucket: str, gauges: Mapping[str, float]) -> None:
         """Count one page more of each directory, and note what a sweep has measured: values by attribute."""
-        wanted: Any = {self._table: {"Keys": [_ROW.item], "ConsistentRead": True}}
-        answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-        row: Mapping[str, Any] = next(iter(answer["Responses"].get(self._table, [])), {})
-        values: dict[str, Any] = {name: number(value) for name, value in gauges.items()}
+        answer = self._dynamodb.get_item(TableName=self._table, Key=_ROW.item, ConsistentRead=True)
+        values: Values = {name: number(value) for name, value in gauges.items()}
         for name, prefix in _PREFIXES.items():
-            values |= self._count(bucket, name, prefix, row)
-        changes = ", ".join(f"{name} = :{name}" for name, value in values.items() if value)
-        done = ", ".join(name for name, value in values.items() if not value)
+            values |= self._count(bucket, name, prefix, answer.get("Item", {}))
         self._dynamodb.update_item(
             TableName=self._table,
             Key=_ROW.item,
-            UpdateExpression=f"SET {changes}{f' REMOVE {done}' if done else ''}",
-            ExpressionAttributeValues={f":{name}": value for name, value in values.items() if value},
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+            ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
         )
 
-    def _count(self, bucket: str, name: str, prefix: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Count a page; the attributes that change, ``None`` for those that go."""
+    def _count(self, bucket: str, name: str, prefix: str, row: Mapping[str, Any]) -> Values:
+        """Count a page; the attributes that change."""
         behind = row.get(f"behind_{name}", {}).get("S", "")
         page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)
         keys = [one["Key"] for one in page.get("Contents", [])]
         files = number(len(keys) + (int(row[f"counted_{name}"]["N"]) if behind else 0))
         if not page["IsTruncated"]:
-            return {f"directory_{name}": files, f"counted_{name}": None, f"behind_{name}": None}
+            return {f"directory_{name}": files, f"behind_{name}": text("")}
         keys += [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
         return {f"counted_{name}": files, f"behind_{name}": text(max(keys))}
 

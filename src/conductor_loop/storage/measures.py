@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.audit.entries import Batch, Image, Shard, add
 from conductor_loop.counting import RUNNING, SWEPT_AT
-from conductor_loop.errors import NotAnswering
 from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key, Value, number, text
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
-_KEY = {"pk", "sk"}
 _SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what is counted: the one before it is not
 _CLOSED = "closed"  # sorts before the ids of shards: it is read first
 _CLOSED_AFTER_SECONDS = 2 * 86_400.0  # the stream keeps a record for one day
@@ -70,10 +69,8 @@ class Counters:
 
     def _close(self, closed: Shard, over: Mapping[str, Shard]) -> None:
         after = replace(_sum([closed, *over.values()]), sequence=str(int(closed.sequence or 0) + 1))
-        try:
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):  # another one does
             self._put(_key(_CLOSED), closed, after, {"folded": {"SS": sorted(over)}} if over else {})
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
 
     def _forget(self, name: str, shard: Shard, expires_at: float) -> None:
         end = replace(shard, counters={})
@@ -90,11 +87,11 @@ class Counters:
             ExpressionAttributeValues={":before": text(before.sequence)},
         )
 
-    def _rows(self, kind: str) -> dict[str, Image]:
+    def _rows(self, kind: str, name: str = "shards") -> dict[str, Image]:
         query: Any = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": text(_key("", kind).pk)},
+            "ExpressionAttributeValues": {":pk": text(Key(kind, name).pk)},
             "ConsistentRead": True,
         }
         pages = self._client.get_paginator("query").paginate(**query)
@@ -142,9 +139,7 @@ class QueueDepths:
 
     def each(self) -> Mapping[str, int]:
         """Return how much waits in each of the queues, and among the dead letters. Raises NotAnswering."""
-        if not self._urls:
-            return {}
-        with ThreadPoolExecutor(max_workers=len(self._urls)) as pool:
+        with ThreadPoolExecutor(max_workers=len(self._urls) or 1) as pool:
             return dict(zip(self._urls, pool.map(self._one, self._urls.values()), strict=True))
 
     def _one(self, url: str) -> int:
@@ -163,20 +158,13 @@ class StateMeasures(Counters):
 
     def counts(self, now: float) -> Counts:
         """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""
-        wanted: Any = {self._table: {"Keys": [Key("gauge", "directories").item], "ConsistentRead": True}}
         with translated("DynamoDB"):
-            answer = self._client.batch_get_item(RequestItems=wanted)
-            totals = self.totals()
-        if answer.get("UnprocessedKeys"):
-            raise NotAnswering("DynamoDB: throttled")
-        row: Image = next(iter(answer["Responses"].get(self._table, [])), {})
-        gauges = {name: float(value["N"]) for name, value in row.items() if name not in _KEY and "N" in value}
-        return Counts(
-            counters=totals.counters,
-            gauges=gauges,
-            lag=_lag(totals, gauges.get(SWEPT_AT, 0.0), now),
-            security_at=totals.security_at,
-        )
+            row, totals = self._rows("gauge", "directories").get("-", {}), self.totals()
+        gauges = {name: float(value["N"]) for name, value in row.items() if "N" in value}
+        # The note of a sweep is in the stream, too: where that is not counted, the lag of the last count is an old one.
+        is_old = gauges.get(SWEPT_AT, 0.0) - totals.created_at > _SWEPT_SECONDS
+        lag = now - totals.created_at if is_old else totals.lag
+        return Counts(totals.counters, gauges, lag, totals.security_at)
 
     def table_size(self) -> dict[str, int]:
         """Return how many rows and bytes the table has; DynamoDB counts every six hours or so. Raises NotAnswering."""
@@ -191,20 +179,9 @@ class StateMeasures(Counters):
         Raises NotAnswering.
         """
         table = self._describe()
-        lost = table.get("TableStatus") in _OUT_OF_REACH or "InaccessibleEncryptionDateTime" in table.get(
-            "SSEDescription", {}
-        )
-        return "impaired" if lost else "enabled"
+        lost = "InaccessibleEncryptionDateTime" in table.get("SSEDescription", {})
+        return "impaired" if lost or table.get("TableStatus") in _OUT_OF_REACH else "enabled"
 
     def _describe(self) -> "TableDescriptionTypeDef":
         with translated("DynamoDB"):
             return self._client.describe_table(TableName=self._table)["Table"]
-
-
-def _lag(totals: Shard, swept_at: float, now: float) -> float:
-    """Give the seconds that the counters are behind.
-
-    Each sweep notes its time in a row whose changes are in the stream, too: where that is not counted, the last count
-    is old, and what it says of its lag says nothing of the present.
-    """
-    return now - totals.created_at if swept_at - totals.created_at > _SWEPT_SECONDS else totals.lag
