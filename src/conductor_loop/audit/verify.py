@@ -132,7 +132,11 @@ def _check_row(found: Sequence[Entry], row: Change | None, statuses: Iterable[st
     wrong = _missing(sound, expected, expected[0] - 1 if expected and is_older else 0) | wrong
     if row and last in sound and facts(sound[last].document) != facts(row.fields):
         wrong.setdefault(last, _OF_TABLE)
-    return wrong or _check_statuses(sound, statuses) or _moved([one.seq for one in found], expected)
+    decided = {str(one.document.get("status_sha256", "")): seq for seq, one in sound.items()}
+    if not wrong and not decided.keys() >= {*statuses}:
+        seq = max((seq for digest, seq in decided.items() if digest), default=0)
+        wrong[seq] = _OF_STATUS if seq else "the entry about its status is missing"
+    return wrong or _moved([one.seq for one in found], expected)
 
 
 def _missing(sound: Mapping[int, Entry], expected: Sequence[int], last: int) -> dict[int, str]:
@@ -146,13 +150,6 @@ def _missing(sound: Mapping[int, Entry], expected: Sequence[int], last: int) -> 
         wrong |= dict.fromkeys((one for one in range(last + 1, until + 1) if one not in sound), _MISSING)
         last = seq
     return wrong
-
-
-def _check_statuses(sound: Mapping[int, Entry], statuses: Iterable[str]) -> dict[int, str]:
-    entries = {str(one.document["status_sha256"]): seq for seq, one in sound.items() if "status_sha256" in one.document}
-    seq = max(entries.values(), default=0)
-    what = _OF_STATUS if seq else "the entry about its status is missing"
-    return {} if entries.keys() >= {*statuses} else {seq: what}
 
 
 def _moved(order: Iterable[int], expected: Sequence[int]) -> dict[int, str]:
@@ -191,15 +188,12 @@ def _gaps(sound: Iterable[Entry], known: Known) -> Iterator[tuple[str, int, int]
     for one in sound:
         found[one.shard][one.n] = _at(one)
     for shard in sorted({*found, *known.shards}):
-        there, end = found[shard], known.shards.get(shard)
-        if end is not None:
-            there = {n: at for n, at in there.items() if n <= end.entries}
+        end = known.shards.get(shard)
+        there = {n: at for n, at in found[shard].items() if end is None or n <= end.entries}
         edges = {1: end.began, end.entries: end.at} if end and end.entries else {}
-        due = [n for n, at in (there | edges).items() if known.has(at)]
-        between = sorted(n for n in there if min(due, default=0) <= n <= max(due, default=0))
-        for before, after in pairwise([min(due) - 1, *between, max(due) + 1] if due else ()):
-            if after > before + 1:
-                yield shard, before + 1, after - before - 1
+        due = sorted(n for n, at in (there | edges).items() if known.has(at))
+        between = [due[0] - 1, *(n for n in sorted(there) if due[0] <= n <= due[-1]), due[-1] + 1] if due else []
+        yield from ((shard, n + 1, after - n - 1) for n, after in pairwise(between) if after > n + 1)
 
 
 def _at(entry: Entry) -> str:
