@@ -119,8 +119,9 @@ def _add_record(name: str, shard: Shard, record: Mapping[str, Any]) -> tuple[Sha
         return shard, None
     entry = link(name, shard, mine)
     security_at = created_at if SECURITY in mine.tally else shard.security_at
-    shard = replace(shard, entries=entry.n, digest=entry.digest, at=mine.at, security_at=security_at)
-    return replace(shard, began=shard.began or mine.at), entry
+    began = shard.began or mine.at
+    shard = replace(shard, entries=entry.n, digest=entry.digest, at=mine.at, began=began, security_at=security_at)
+    return shard, entry
 
 
 def add(tallies: Iterable[Tally]) -> Tally:
@@ -188,22 +189,19 @@ def last_change(image: Image) -> Change | None:
 
     A corrupt row has an entry that says so: nothing may keep the entries behind it from being published.
     """
-    seq = _entries(image)
-    if seq is None:
+    if (seq := _entries(image)) is None:
         return None
-    kind, _, name = image["pk"]["S"].partition("#")
-    path = [name] if kind == "audit" else [kind, name]
-    path += [image["sk"]["S"]] if image["sk"]["S"] != "-" else []
+    chain = path(image)
     try:
         last = json.loads(image["last"]["S"])
         tally = {counter: by for counter, by in last.get("tally", {}).items() if abs(by) < _MOST}
-        if kind == "audit":
+        if chain.startswith("audit/"):  # a row that is there for its entry alone
             fields = {one: value for one, value in last.items() if one != "tally"}
         else:
             fields = _handoff({one: plain(value) for one, value in image.items()}, last)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
         fields, tally = {"event": "unreadable"}, {}
-    return Change("/".join(path), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
+    return Change(chain.removeprefix("audit/"), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
 
 
 def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +211,9 @@ def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
         details |= _decided(json.loads(row["outcome"]))
         details |= {name: last.get(name) for name in ("because", "set_aside")} if "set_aside" in last else {}
     elif phase is Phase.RETRYING and "tally" in last:
-        details |= _retrying(row, last)
+        cause, due = Cause(json.loads(row["failure"])["cause"]), datetime.fromtimestamp(row["due_at"], UTC)
+        details |= {"attempt": last["attempt"], "next_retry": f"{due:%Y-%m-%dT%H:%M:%SZ}"}
+        details |= {"code": cause.code, "error_code": cause.value}
     else:
         details |= _undecided(phase, row, last)
     said = {name: value for name, value in details.items() if value not in (None, "", [])}
@@ -231,12 +231,6 @@ def _undecided(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) ->
         asked = last["asked"] if last["asked"] != row["priority"] else None
         details |= {"priority": row["priority"], "asked_for": asked, "rule": last.get("note", "").strip(" ()")}
     return details
-
-
-def _retrying(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    cause = Cause(json.loads(row["failure"])["cause"])
-    due = f"{datetime.fromtimestamp(row['due_at'], UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return {"attempt": last["attempt"], "next_retry": due, "code": cause.code, "error_code": cause.value}
 
 
 def _decided(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,6 +253,12 @@ def _decided(document: Mapping[str, Any]) -> dict[str, Any]:
 def _entries(image: Image) -> int | None:
     number = image.get("entries", {}).get("N", "")
     return int(number) if number.isdecimal() and "last" in image else None
+
+
+def path(row: Image) -> str:
+    """Give a row's key as a path."""
+    name = row["pk"]["S"].replace("#", "/", 1)
+    return name if row["sk"]["S"] == "-" else f"{name}/{row['sk']['S']}"
 
 
 def plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds

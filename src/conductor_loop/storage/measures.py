@@ -61,7 +61,9 @@ class Counters:
         closed = rows.pop(_CLOSED, {})
         folded = _folded(closed)
         for name in folded & rows.keys():
-            self._forget(name, _shard(rows.pop(name)), now + keep_seconds)
+            end = replace(_shard(rows.pop(name)), counters={})
+            self._put(_key(name, "audit"), end, end, {"expires_at": number(int(now + keep_seconds))})
+            self._client.delete_item(TableName=self._table, Key=_key(name).item)
         shards = {name: _shard(row) for name, row in rows.items()}
         over = {name: shard for name, shard in shards.items() if shard.created_at < now - _CLOSED_AFTER_SECONDS}
         if over or folded:
@@ -69,13 +71,8 @@ class Counters:
 
     def _close(self, closed: Shard, over: Mapping[str, Shard]) -> None:
         after = replace(_sum([closed, *over.values()]), sequence=str(int(closed.sequence or 0) + 1))
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):  # another one does
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):  # another one has folded meanwhile
             self._put(_key(_CLOSED), closed, after, {"folded": {"SS": sorted(over)}} if over else {})
-
-    def _forget(self, name: str, shard: Shard, expires_at: float) -> None:
-        end = replace(shard, counters={})
-        self._put(_key(name, "audit"), end, end, {"expires_at": number(int(expires_at))})
-        self._client.delete_item(TableName=self._table, Key=_key(name).item)
 
     def _put(self, key: Key, before: Shard, after: Shard, more: Mapping[str, Value] | None = None) -> None:
         progress = text(json.dumps(asdict(after)))
@@ -111,9 +108,8 @@ def _folded(closed: Image) -> set[str]:
 
 
 def _sum(shards: Iterable[Shard]) -> Shard:
-    known = list(shards)
-    newest = max(known, key=lambda one: one.created_at, default=Shard())
-    security_at = max((one.security_at for one in known), default=0.0)
+    known = [Shard(), *shards]
+    newest, security_at = max(known, key=lambda one: one.created_at), max(one.security_at for one in known)
     return replace(newest, counters=add(one.counters for one in known), security_at=security_at)
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
-from conductor_loop.audit.entries import plain, timestamp
+from conductor_loop.audit.entries import path, plain, timestamp
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write
@@ -48,11 +48,6 @@ class Key:
 def intent_key(handoff: Handoff) -> Key:
     """Key of a handoff's row."""
     return Key("intent", handoff.key, handoff.version_id)
-
-
-def target_key(name: str) -> Key:
-    """Key of a target's row; ``name`` is ``namespace/name``."""
-    return Key("target", name)
 
 
 def text(value: str) -> Value:
@@ -167,12 +162,6 @@ def anew(item: Mapping[str, Any], now: float) -> Row:
             kept[name] = _ROW[name](plain(item[name]))
     kept |= {name: max(kept[name] + 1, 2) for name in ("rev", "entries")}
     return Row(State.DONE, **kept) if "outcome" in kept else Row(**kept | {"due_at": 0.0})
-
-
-def path(item: Mapping[str, Any]) -> str:
-    """Give a row's key as a path."""
-    name = item["pk"]["S"].replace("#", "/", 1)
-    return name if item["sk"]["S"] == "-" else f"{name}/{item['sk']['S']}"
 
 
 def _read(item: Mapping[str, Any], parsers: Mapping[str, Parser], required: AbstractSet[str]) -> dict[str, Any]:

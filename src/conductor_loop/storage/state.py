@@ -35,7 +35,6 @@ from conductor_loop.storage.rows import (
     read_row,
     read_target,
     read_text,
-    target_key,
     text,
 )
 
@@ -89,7 +88,7 @@ class DynamoDBStateTable:
         """Make one write, all or nothing; ``None`` means made. ``Write`` says under which conditions."""
         updates = {"intent": self._row(write)}
         if write.lease is not None:
-            key, before, after = target_key(write.lease.target), write.lease.before, write.lease.after
+            key, before, after = Key("target", write.lease.target), write.lease.before, write.lease.after
             values = _changes(attributes(before), attributes(after))
             updates["target"] = self._update(key, values, *_unchanged(before.rev))
         if write.newest:
@@ -237,7 +236,7 @@ class DynamoDBStateTable:
 
     def target(self, name: str) -> Target:
         """Read what is known of the target ``namespace/name``. Raises Unreadable."""
-        answer = self._client.get_item(TableName=self._table, Key=target_key(name).item, ConsistentRead=True)
+        answer = self._client.get_item(TableName=self._table, Key=Key("target", name).item, ConsistentRead=True)
         return read_target(answer.get("Item", {}))
 
     def ahead(self, name: str) -> Callable[[], Target]:
