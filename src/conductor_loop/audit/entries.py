@@ -103,25 +103,17 @@ def unseen(name: str, before: Shard, records: Sequence[Mapping[str, Any]], now: 
         return None
     after, entries = before, list[Entry]()
     for record in fresh:
-        after, entry = _add_record(name, after, record)
-        entries += [entry] if entry else []
+        old, new = record.get("OldImage", {}), record.get("NewImage", {})
+        ran, runs = (image.get("state", {}).get("S") == State.RUNNING for image in (old, new))
+        mine, created_at = change(old, new), float(record["ApproximateCreationDateTime"])
+        if mine is not None:
+            entries.append(entry := link(name, after, mine))
+            after = replace(after, entries=entry.n, digest=entry.digest, at=mine.at, began=after.began or mine.at)
+            after = replace(after, security_at=created_at) if SECURITY in mine.tally else after
+        counters = add([after.counters, {RUNNING: runs - ran}, mine.tally if mine else {}])
+        after = replace(after, sequence=record["SequenceNumber"], created_at=created_at, counters=counters)
     after = replace(after, lag=max(now - after.created_at, 0.0))
     return Batch(name, f"{fresh[0]['SequenceNumber'].zfill(_DIGITS)}-{name}", before, after, entries)
-
-
-def _add_record(name: str, shard: Shard, record: Mapping[str, Any]) -> tuple[Shard, Entry | None]:
-    old, new = record.get("OldImage", {}), record.get("NewImage", {})
-    before, after = (image.get("state", {}).get("S") == State.RUNNING for image in (old, new))
-    mine, created_at = change(old, new), float(record["ApproximateCreationDateTime"])
-    counters = add([shard.counters, {RUNNING: after - before}, mine.tally if mine else {}])
-    shard = replace(shard, sequence=record["SequenceNumber"], created_at=created_at, counters=counters)
-    if mine is None:
-        return shard, None
-    entry = link(name, shard, mine)
-    security_at = created_at if SECURITY in mine.tally else shard.security_at
-    began = shard.began or mine.at
-    shard = replace(shard, entries=entry.n, digest=entry.digest, at=mine.at, began=began, security_at=security_at)
-    return shard, entry
 
 
 def add(tallies: Iterable[Tally]) -> Tally:

@@ -187,12 +187,6 @@ def _moment(value: Any) -> float:  # noqa: ANN401 - likewise
     return float(value)
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - likewise
-    if type(value) is not str:
-        raise TypeError
-    return value
-
-
 def _matching(pattern: re.Pattern[str], value: Any) -> str:  # noqa: ANN401 - likewise
     if not pattern.match(value):
         raise ValueError
@@ -223,6 +217,7 @@ def _known(kind: type[Failure | Outcome], document: Mapping[str, Any]) -> dict[s
 
 
 _ARCHIVES = {"processed", "failed"}
+_text = partial(_matching, re.compile(""))  # any
 # An order that does not begin with a time would stand behind all others, for ever.
 _order = partial(_matching, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"))
 _ALWAYS = {"state", "rev", "entries", "attempt", "due_at", "reconcile_at", "number"}  # written, whatever they say
