@@ -67,20 +67,18 @@ class Journey:
     run: PorchRun | None = None  # None: porch was not started
     waited: float | None = None  # from the put to the first attempt; None: this was another one, or unknown
     priority: Priority = Priority.NORMAL  # that it had
-    demoted: bool = False  # whether the intent asks for another one
-    asked: Priority = Priority.NORMAL  # which that is
+    demoted: Priority | None = None  # that the intent asks for, where it has another one
 
 
 def decided(outcome: "Outcome", journey: Journey) -> Counted:
     """Count a decision."""
     status, error = outcome.status, outcome.status.get("error_details", {})
     tally: dict[str, float] = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
-    if "code" in error:
-        attack = error.get("error_code") == Cause.SECURITY_VIOLATION
+    if error:
         rules = [one["rule"] for one in error.get("validation_errors", ())]
-        tally |= refused(error["code"], attack=attack, rules=rules).tally
-    if journey.demoted and journey.asked in {Priority.CRITICAL, Priority.HIGH}:
-        tally[f"{DEMOTED}{journey.asked}"] = 1
+        tally |= refused(Cause(error["error_code"]), rules).tally
+    if journey.demoted in {Priority.CRITICAL, Priority.HIGH}:
+        tally[f"{DEMOTED}{journey.demoted}"] = 1
     return _counted(tally, {PROCESSING: journey.seconds}, journey)
 
 
@@ -89,10 +87,11 @@ def retried(outcome: "Outcome", journey: Journey) -> Counted:
     return _counted({RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1}, {}, journey)
 
 
-def refused(code: str, *, attack: bool, rules: Iterable[str] = ()) -> Counted:
+def refused(cause: Cause, rules: Iterable[str] = ()) -> Counted:
     """Count an intent that was refused before it was put, with the ``rules`` that it broke."""
     broken = {f"{REFUSALS}{rule}": 1 for rule in rules if rule in RULES}
-    return Counted({f"{ERRORS}{code}": 1} | ({SECURITY: 1} if attack else {}) | broken)
+    attack = {SECURITY: 1} if cause is Cause.SECURITY_VIOLATION else {}
+    return Counted({f"{ERRORS}{cause.code}": 1} | attack | broken)
 
 
 def bounds(name: str) -> tuple[int, ...]:

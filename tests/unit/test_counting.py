@@ -1,12 +1,13 @@
 import pytest
 
 from conductor_loop.counting import RULES, Journey, PorchRun, age, decided, refused, retried
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Outcome
 from conductor_loop.validation.rules import CHECKS
 
 SUCCESS = Outcome({"status": "success"}, "processed")
-FAILURE = Outcome({"status": "failed", "error_details": {"code": "E014"}}, "failed")
+FAILURE = Outcome({"status": "failed", "error_details": {"code": "E014", "error_code": "NETWORK_ERROR"}}, "failed")
 
 
 def test_a_decision_counts_its_status_its_move_and_its_times() -> None:
@@ -43,16 +44,16 @@ def test_a_time_falls_into_the_first_bucket_that_is_large_enough(seconds: float,
 
 
 @pytest.mark.parametrize(
-    ("asked", "demoted", "counted"),
+    ("demoted", "counted"),
     [
-        (Priority.CRITICAL, True, {"demoted_critical"}),
-        (Priority.HIGH, True, {"demoted_high"}),
-        (Priority.LOW, True, set()),  # the sweeper treats it as normal, which is no less
-        (Priority.HIGH, False, set()),
+        (Priority.CRITICAL, {"demoted_critical"}),
+        (Priority.HIGH, {"demoted_high"}),
+        (Priority.LOW, set()),  # the sweeper treats it as normal, which is no less
+        (None, set()),
     ],
 )
-def test_a_demotion_is_counted_by_what_was_asked_for(asked: Priority, demoted: bool, counted: set[str]) -> None:
-    tally = decided(SUCCESS, Journey(1, demoted=demoted, asked=asked)).tally
+def test_a_demotion_is_counted_by_what_was_asked_for(demoted: Priority | None, counted: set[str]) -> None:
+    tally = decided(SUCCESS, Journey(1, demoted=demoted)).tally
     assert {name for name in tally if name.startswith("demoted")} == counted
 
 
@@ -76,15 +77,16 @@ def test_what_looks_like_an_attack_is_counted_apart() -> None:
     attack = Outcome({"status": "failed", "error_details": error}, "failed")
     assert decided(attack, Journey(1)).tally["attacks"] == 1
     assert "attacks" not in decided(FAILURE, Journey(1)).tally
-    assert refused("E003", attack=True).tally == {"errors_E003": 1, "attacks": 1}
+    assert refused(Cause.SECURITY_VIOLATION).tally == {"errors_E003": 1, "attacks": 1}
 
 
 def test_an_intent_that_is_refused_counts_each_rule_that_it_broke_once_and_no_name_but_known_ones() -> None:
     rules = ["blocked_characters", "blocked_characters", "max_depth", "type", "anything else"]
     expected = {"refusals_blocked_characters": 1, "refusals_max_depth": 1}
-    details = {"code": "E003", "validation_errors": [{"path": "$", "rule": rule, "message": ""} for rule in rules]}
+    broken = [{"path": "$", "rule": rule, "message": ""} for rule in rules]
+    details = {"code": "E003", "error_code": "SECURITY_VIOLATION", "validation_errors": broken}
     outcome = Outcome({"status": "failed", "error_details": details}, "failed")
-    for tally in (decided(outcome, Journey(1)).tally, refused("E003", attack=True, rules=rules).tally):
+    for tally in (decided(outcome, Journey(1)).tally, refused(Cause.SECURITY_VIOLATION, rules).tally):
         assert {name: count for name, count in tally.items() if name.startswith("refusals_")} == expected
 
 

@@ -90,7 +90,7 @@ def everything() -> dict[tuple[str, ...], float]:
     for code, status, mode, priority in product(CODES, STATUSES, MODES, Priority):
         details = {"code": code, "error_code": Cause.SECURITY_VIOLATION}
         outcome = Outcome({"status": status, "error_details": details}, "failed")
-        journey = Journey(1, PorchRun(mode, 1, timed_out=True), 1.0, priority, demoted=True, asked=priority)
+        journey = Journey(1, PorchRun(mode, 1, timed_out=True), 1.0, priority, demoted=priority)
         found |= reported(written(decided(outcome, journey))) | reported(written(retried(outcome, journey)))
     others = {name: 1.0 for metric in CATALOGUE for names in metric.counted.values() for name in names}
     return found | reported(written(Counted(others, {"settling_": 1.0})))
@@ -103,7 +103,9 @@ def test_what_is_billed_are_at_most_60_metrics() -> None:
 
 
 def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() -> None:
-    outcome = Outcome({"status": "failed", "error_details": {"code": "E013"}}, "failed")
+    outcome = Outcome(
+        {"status": "failed", "error_details": {"code": "E013", "error_code": "DEPLOYMENT_NOT_FOUND"}}, "failed"
+    )
     lines = written(decided(outcome, Journey(2.5, PorchRun("structured", 2.0), 4.0, Priority.HIGH)))
     assert len(lines) == 1
     assert lines[0]["_aws"]["Timestamp"] == 1_800_000_000_250
@@ -119,7 +121,7 @@ def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() ->
 
 def test_a_label_with_two_values_makes_two_lines() -> None:
     outcome = Outcome({"status": "success"}, "processed")
-    lines = written(decided(outcome, Journey(1, None, 4.0, Priority.NORMAL, demoted=True, asked=Priority.CRITICAL)))
+    lines = written(decided(outcome, Journey(1, None, 4.0, Priority.NORMAL, demoted=Priority.CRITICAL)))
     assert len(lines) == 2
     assert (
         reported(lines).items()

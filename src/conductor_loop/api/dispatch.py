@@ -15,7 +15,7 @@ from conductor_loop.api.http import REALM, Event, Problem, Request, Response, bu
 from conductor_loop.api.routes import Route, find
 from conductor_loop.api.services import Services
 from conductor_loop.counting import API_FAILURES, Counted, refused
-from conductor_loop.errors import Cause, NotAnswering, Rejected
+from conductor_loop.errors import NotAnswering, Rejected
 from conductor_loop.intent import FILE_NAME
 from conductor_loop.rates import Rate
 from conductor_loop.tokens import Client, Scope
@@ -200,8 +200,8 @@ def _error_of(rejection: Rejected | None) -> Mapping[str, object]:
     if rejection is None:
         return {}
     cause, rules = rejection.cause, [*dict.fromkeys(one.rule for one in rejection.violations)]
-    counted = refused(cause.code, attack=cause is Cause.SECURITY_VIOLATION, rules=rules)
-    return {"code": cause.code, "error_code": cause.value, "rules": rules[:_MOST_RULES], "tally": counted.tally}
+    tally = refused(cause, rules).tally
+    return {"code": cause.code, "error_code": cause.value, "rules": rules[:_MOST_RULES], "tally": tally}
 
 
 def _is_noted(services: Services, response: Response, client: Client | None) -> bool:

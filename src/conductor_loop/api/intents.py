@@ -15,7 +15,7 @@ from typing import Any
 from conductor_loop.api.http import Problem, Request, Response, busy, invalid, rejected
 from conductor_loop.api.services import Services
 from conductor_loop.counting import refused
-from conductor_loop.errors import Cause, ConditionFailed, NotAnswering, Rejected
+from conductor_loop.errors import ConditionFailed, NotAnswering, Rejected
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import SPELLINGS, Phase
 from conductor_loop.storage.listing import RECEIVED, Listed, Wanted
@@ -188,9 +188,7 @@ def _validated(services: Services, name: str, request: Request) -> bytes:
         body = request.body()
         intent = validate(body, rules, name)
     except Rejected as rejection:
-        attack = rejection.cause is Cause.SECURITY_VIOLATION
-        broken = [violation.rule for violation in rejection.violations]
-        services.note(refused(rejection.cause.code, attack=attack, rules=broken))
+        services.note(refused(rejection.cause, [violation.rule for violation in rejection.violations]))
         raise rejected(rejection) from None
     services.trace(intent)
     if intent.priority is Priority.CRITICAL:

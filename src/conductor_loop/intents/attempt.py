@@ -25,7 +25,7 @@ from conductor_loop import counting, retry
 from conductor_loop.app import App, Measured
 from conductor_loop.counting import Journey, PorchRun
 from conductor_loop.errors import Cause, LeaseLost, NumberTaken, Rejected, Violation
-from conductor_loop.intent import Handoff, Intent, Priority
+from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.model import (
     Attempt,
@@ -544,8 +544,7 @@ def _journey(
         run=run,
         waited=waited,
         priority=message.priority,
-        demoted=bool(message.note),
-        asked=intent.priority if intent else Priority.NORMAL,
+        demoted=intent.priority if intent and message.note else None,
     )
 
 

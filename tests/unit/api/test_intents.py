@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from conductor_loop.api.dispatch import answer
 from conductor_loop.counting import refused
+from conductor_loop.errors import Cause
 from conductor_loop.storage.listing import Answered, Listed, Page
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import Rules
@@ -66,7 +67,7 @@ def test_everything_that_is_wrong_is_reported_at_once_and_counted() -> None:
     error = body(response)["error"]
     assert (error["code"], error["message"]) == ("INVALID_REQUEST", "Invalid intent file name")
     assert len(error["details"]["validation_errors"]) == 5
-    assert api.noted == [refused("E001", attack=False)]
+    assert api.noted == [refused(Cause.INVALID_FORMAT)]
     assert api.intents.root == {}
 
 
@@ -81,7 +82,7 @@ def test_what_looks_like_an_attack_is_noted() -> None:
     api = Api()
     assert send(api, intent(reason="$(rm)"))["statusCode"] == 400
     rules = ["blocked_characters", "blocked_keywords"]
-    assert api.noted == [refused("E003", attack=True, rules=rules)]
+    assert api.noted == [refused(Cause.SECURITY_VIOLATION, rules)]
     entry = api.recorded[-1]
     assert (entry["code"], entry["error_code"], entry["rules"]) == ("E003", "SECURITY_VIOLATION", rules), (
         "counted by that"
@@ -123,7 +124,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_decoded() -> None:
     assert send(api, b"x" * 99)["statusCode"] == 400
     details = body(send(api, b"x" * 101))["error"]["details"]
     assert (details["error_code"], details["code"]) == ("FILE_TOO_LARGE", "E002")
-    assert api.noted[-1] == refused("E002", attack=False)
+    assert api.noted[-1] == refused(Cause.FILE_TOO_LARGE)
 
 
 def test_a_name_is_free_once_its_owner_has_removed_what_waited() -> None:
