@@ -432,6 +432,16 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
     assert not spoilt_change.tally
 
 
+def test_a_row_whose_last_facts_are_removed_is_held_against_its_entries() -> None:
+    world = World()
+    admit.answer(world.app, world.drop(), world.deadline)
+    state: Any = world.state
+    image = state.written[-1].image
+    spoilt = last_change({name: value for name, value in image.items() if name != "last"})
+    assert spoilt is not None
+    assert (spoilt.seq, spoilt.fields) == (int(image["entries"]["N"]), {"event": "unreadable"})
+
+
 @pytest.mark.parametrize("due_at", ["1e17", "1e30", "-1e30", "1e125"])
 def test_a_time_that_is_none_keeps_no_entry_back(due_at: str) -> None:
     failure = {"S": json.dumps({"cause": Cause.NETWORK_ERROR})}

@@ -25,6 +25,8 @@ from conductor_loop.intents.model import Outcome, Phase, State
 type Image = Mapping[str, Mapping[str, Any]]  # a row, as DynamoDB's stream has it
 
 _PLACE = {"chain": str, "seq": int, "shard": str, "n": int, "prev": str, "hash": str}
+NONSENSE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError, RecursionError)
+"""What reading it raises; OSError, where it is a time that the platform does not know."""
 _MOST_RULES = 20  # of a rejection that are named
 _MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense
 _DIGITS = 40  # of the stream's numbers, at most
@@ -139,7 +141,7 @@ def read(text: str) -> Entry | None:
         document = json.loads(text)
         place = [document[name] for name in _PLACE]
         document["chain"].encode()  # no half of a character: no row has that, nor can it be printed
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except NONSENSE:
         return None
     if [type(one) for one in place] != [*_PLACE.values()]:
         return None
@@ -191,7 +193,7 @@ def last_change(image: Image) -> Change | None:
             fields = {one: value for one, value in last.items() if one != "tally"}
         else:
             fields = _handoff({one: plain(value) for one, value in image.items()}, last)
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, OSError):
+    except NONSENSE:
         fields, tally = {"event": "unreadable"}, {}
     return Change(chain.removeprefix("audit/"), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
 
@@ -244,7 +246,7 @@ def _decided(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entries(image: Image) -> int | None:
     number = image.get("entries", {}).get("N", "")
-    return int(number) if number.isdecimal() and "last" in image else None
+    return int(number) if number.isdecimal() else None
 
 
 def path(row: Image) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
-from conductor_loop.audit.entries import Change, Entry, Shard, facts, read, timestamp
+from conductor_loop.audit.entries import NONSENSE, Change, Entry, Shard, facts, read, timestamp
 
 _MOST_MISSING = 1000  # entries in a row that are missed one by one: a line that is put in can have any number
 _ALTERED, _MISSING = "was altered", "is missing"
@@ -72,7 +72,7 @@ def read_status(body: bytes) -> Change | None:
         status = json.loads(body)
         at = timestamp(datetime.fromisoformat(status["timestamp"]).timestamp())
         chain = f"intent/{status['intent_file']}/{status['version_id']}"
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except NONSENSE:
         return None
     fields = {"at": at, "status_sha256": hashlib.sha256(body).hexdigest()}
     return None if "next_retry" in status else Change(chain, 0, fields)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from conductor_loop.audit.entries import Batch, Image, Shard, add
 from conductor_loop.counting import RUNNING, SWEPT_AT
@@ -85,13 +85,12 @@ class Counters:
         )
 
     def _rows(self, kind: str, name: str = "shards") -> dict[str, Image]:
-        query: Any = {
-            "TableName": self._table,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": text(Key(kind, name).pk)},
-            "ConsistentRead": True,
-        }
-        pages = self._client.get_paginator("query").paginate(**query)
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": text(Key(kind, name).pk)},
+            ConsistentRead=True,
+        )
         return {row["sk"]["S"]: row for page in pages for row in page["Items"]}
 
 

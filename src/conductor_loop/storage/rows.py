@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
-from conductor_loop.audit.entries import path, plain, timestamp
+from conductor_loop.audit.entries import NONSENSE, path, plain, timestamp
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write
@@ -20,7 +20,6 @@ type Parser = Callable[[Any], Any]
 """Makes a field of an attribute's value, or raises."""
 
 CLEAN_UP = "yes"  # in the index of rows to clean up after: decided, and due at ``due_at``
-_NONSENSE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)  # what reading it raises
 _LATEST_SECONDS = 1e11  # epoch: a time that is later is none of ours
 _MOST = 10**15  # of a number that counts, or is a time in milliseconds
 _LISTED_CHARACTERS = 200  # of a name: an index takes keys of 1,024 bytes, as long as a name in S3 alone
@@ -158,7 +157,7 @@ def anew(item: Mapping[str, Any], now: float) -> Row:
     """
     kept: dict[str, Any] = dict.fromkeys(("rev", "entries"), int(now * 1000))
     for name in ("rev", "entries", "order", "due_at", "target", "packages", "outcome"):
-        with suppress(*_NONSENSE):
+        with suppress(*NONSENSE):
             kept[name] = _ROW[name](plain(item[name]))
     kept |= {name: max(kept[name] + 1, 2) for name in ("rev", "entries")}
     return Row(State.DONE, **kept) if "outcome" in kept else Row(**kept | {"due_at": 0.0})
@@ -170,7 +169,7 @@ def _read(item: Mapping[str, Any], parsers: Mapping[str, Parser], required: Abst
         if not required <= item.keys():
             raise KeyError
         return {name: parse(plain(item[name])) for name, parse in parsers.items() if name in item}
-    except _NONSENSE as error:
+    except NONSENSE as error:
         raise Unreadable(path(item), item) from error
 
 
