@@ -5,13 +5,17 @@ import os
 import random
 import sys
 from collections import Counter
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
 from conductor_loop import counting
-from conductor_loop.audit.entries import Shard, unseen
+from conductor_loop.audit.entries import Shard, timestamp, unseen
+from conductor_loop.audit.handler import AuditLog, Auditor
+from conductor_loop.audit.verify import verify
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
 from tests.auditing import POINTS, Conflict, MemoryAudit, Records, batches, known, stream
@@ -133,6 +137,37 @@ def _deliver(deliver: Any, batch: Records, dice: random.Random) -> None:
             _deliver(deliver, half, dice)
     else:
         deliver(batch)
+
+
+class MemoryLog:
+    """CloudWatch Logs: what was published, and when."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def put_log_events(self, *, logEvents: list[dict[str, Any]], **_: str) -> dict[str, Any]:  # noqa: N803 - as it is
+        self.events = sorted([*self.events, *logEvents], key=lambda event: event["timestamp"])
+        return {}
+
+
+def test_whatever_part_of_the_log_is_read_nothing_is_found_of_a_trail_that_is_whole(world: World) -> None:
+    """The time may begin within a batch; rows, and the ends of shards, may be gone with an earlier stack."""
+    state: Any = world.state
+    for seed in range(5):
+        audit, log, dice, now = MemoryAudit(), MemoryLog(), random.Random(seed), 0.0  # noqa: S311 - likewise
+        auditor = Auditor(audit._read, [AuditLog(log, "group", "writer").publish], audit._advance)  # type: ignore[arg-type]
+        for shard, records in sorted(shards(world, 1 + seed).items()):
+            for batch in batches(records, 40, dice):
+                times = [json.loads(one["dynamodb"]["NewImage"]["last"]["S"])["at"] for one in batch]
+                now = max(now + 0.2, datetime.fromisoformat(max(times)).timestamp())
+                auditor.take(shard, batch, now)
+        whole = replace(known(state, world.bucket), shards=audit.shards)
+        missing: list[dict[str, Any]] = [{}, {"rows": ()}, {"shards": {}}, {"rows": (), "shards": {}}]
+        for gone in missing * 10:
+            begin = dice.choice(log.events)["timestamp"] + dice.choice((-1, 0, 1))
+            lines = [event["message"] for event in log.events if event["timestamp"] >= begin]
+            verification = verify(lines, replace(whole, since=timestamp(begin / 1000), **gone))
+            assert not verification.findings
 
 
 def test_of_two_that_are_at_the_same_shard_one_counts(world: World) -> None:

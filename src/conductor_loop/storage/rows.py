@@ -129,19 +129,14 @@ def _json(document: Mapping[str, Any]) -> str:
 def read_row(item: Mapping[str, Any]) -> Row:
     """Read a handoff's row. Raises Unreadable: it is corrupt; the exception has it as it is."""
     row = Row(**_read(item, _ROW, _ALWAYS - {"number"}))
-    if (row.outcome is None) is (row.state is State.DONE) or not row.rev:
+    if (row.outcome is None) is (row.state is State.DONE):
         raise Unreadable(path(item), item)
     return row
 
 
 def read_target(item: Mapping[str, Any]) -> Target:
     """Read a target's row; without one, nothing is known of it. Raises Unreadable."""
-    if not item:
-        return Target()
-    target = Target(**_read(item, _TARGET, {"rev", "number"}))
-    if not target.rev:
-        raise Unreadable(path(item), item)
-    return target
+    return Target(**_read(item, _TARGET, {"rev", "number"})) if item else Target()
 
 
 def read_text(item: Mapping[str, Any], name: str) -> str:
@@ -216,20 +211,21 @@ def _known(kind: type[Failure | Outcome], document: Mapping[str, Any]) -> dict[s
 
 
 _ARCHIVES = {"processed", "failed"}
+_positive = partial(_count, least=1)
 _text = partial(_matching, re.compile(""))  # any
 # An order that does not begin with a time would stand behind all others, for ever.
 _order = partial(_matching, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"))
 _ALWAYS = {"state", "rev", "entries", "attempt", "due_at", "reconcile_at", "number"}  # written, whatever they say
 _ROW: Mapping[str, Parser] = {
     "state": State,
-    "rev": _count,
+    "rev": _positive,
     "entries": _count,
     "due_at": _moment,
     "reconcile_at": _moment,
     "reconciled": _count,
     "queued": bool,
     "attempt": _count,
-    "timeout_multiplier": partial(_count, least=1),
+    "timeout_multiplier": _positive,
     "priority": Priority,
     "target": _text,
     "packages": lambda ones: tuple(map(_count, ones)),
@@ -238,7 +234,7 @@ _ROW: Mapping[str, Parser] = {
     "outcome": _outcome,
 }
 _TARGET: Mapping[str, Parser] = {
-    "rev": _count,
+    "rev": _positive,
     "lease_expires_at": _moment,
     "number": _count,
     "last_order": _order,
