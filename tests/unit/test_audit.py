@@ -417,6 +417,7 @@ def test_what_the_sweeper_finds_has_an_entry() -> None:
         ("last", {"S": '{"tally": {"decided": "7"}}'}),
         ("last", {"S": "[]"}),
         ("last", {"N": "7"}),
+        ("last", {"S": json.dumps({"at": "2026-11-23T10:00:00.000Z", "by": "x" * 200_000})}),
     ],
 )
 def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_published(

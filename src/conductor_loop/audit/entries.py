@@ -29,6 +29,7 @@ NONSENSE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSEr
 """What reading it raises; OSError, where it is a time that the platform does not know."""
 _MOST_RULES = 20  # of a rejection that are named
 _MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense
+_LONGEST = 100_000  # characters of what an entry says: the log takes at most a megabyte
 _DIGITS = 40  # of the stream's numbers, at most
 
 
@@ -193,6 +194,8 @@ def last_change(image: Image) -> Change | None:
             fields = {one: value for one, value in last.items() if one != "tally"}
         else:
             fields = _handoff({one: plain(value) for one, value in image.items()}, last)
+        if len(_json(fields)) > _LONGEST:
+            raise ValueError
     except NONSENSE:
         fields, tally = {"event": "unreadable"}, {}
     return Change(chain.removeprefix("audit/"), seq, fields, tally, str(image.get("arrived", {}).get("S", "")))
