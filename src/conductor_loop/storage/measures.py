@@ -1,7 +1,7 @@
 """What is counted and measured, for health, metrics and the audit trail: a few calls each, whatever the history."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -46,33 +46,26 @@ class Counters:
 
     def totals(self) -> Shard:
         """Add up what all shards have counted."""
-        rows = self._rows("counter")
-        folded = _folded(rows.get(_CLOSED, {}))
-        return _sum(_shard(row) for name, row in rows.items() if name not in folded)
+        closed, folded, shards = self._shards()
+        return _sum([closed, *(shard for name, shard in shards.items() if name not in folded)])
 
     def ends(self) -> dict[str, Shard]:
         """Return how far each shard is, those that are over included."""
-        rows = self._rows("counter") | self._rows("audit")  # in this order: one that is moved meanwhile is in either
+        rows = self._rows("counter") | self._rows("audit")  # so ordered: one that is moved meanwhile is in one
         return {name: _shard(row) for name, row in rows.items() if name != _CLOSED}
 
     def fold(self, now: float, keep_seconds: float) -> None:
         """Add the counts of shards that are over to those before, and keep where their chains end for so long."""
-        rows = self._rows("counter")
-        closed = rows.pop(_CLOSED, {})
-        folded = _folded(closed)
-        for name in folded & rows.keys():
-            end = replace(_shard(rows.pop(name)), counters={})
+        closed, folded, shards = self._shards()
+        for name in folded & shards.keys():
+            end = replace(shards.pop(name), counters={})
             self._put(_key(name, "audit"), end, end, {"expires_at": number(int(now + keep_seconds))})
             self._client.delete_item(TableName=self._table, Key=_key(name).item)
-        shards = {name: _shard(row) for name, row in rows.items()}
         over = {name: shard for name, shard in shards.items() if shard.created_at < now - _CLOSED_AFTER_SECONDS}
         if over or folded:
-            self._close(_shard(closed), over)
-
-    def _close(self, closed: Shard, over: Mapping[str, Shard]) -> None:
-        after = replace(_sum([closed, *over.values()]), sequence=str(int(closed.sequence or 0) + 1))
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):  # another one has folded meanwhile
-            self._put(_key(_CLOSED), closed, after, {"folded": {"SS": sorted(over)}} if over else {})
+            after = replace(_sum([closed, *over.values()]), sequence=str(int(closed.sequence or 0) + 1))
+            with suppress(self._client.exceptions.ConditionalCheckFailedException):  # another one has folded meanwhile
+                self._put(_key(_CLOSED), closed, after, {"folded": {"SS": sorted(over)}} if over else {})
 
     def _put(self, key: Key, before: Shard, after: Shard, more: Mapping[str, Value] | None = None) -> None:
         progress = text(json.dumps(asdict(after)))
@@ -83,6 +76,12 @@ class Counters:
             ExpressionAttributeNames={"#sequence": "sequence"},
             ExpressionAttributeValues={":before": text(before.sequence)},
         )
+
+    def _shards(self) -> tuple[Shard, set[str], dict[str, Shard]]:
+        """Read what is closed, the names of those that it names, and the shards that have a row."""
+        rows = self._rows("counter")
+        closed = rows.pop(_CLOSED, {})
+        return _shard(closed), {*closed.get("folded", {}).get("SS", ())}, {one: _shard(rows[one]) for one in rows}
 
     def _rows(self, kind: str, name: str = "shards") -> dict[str, Image]:
         pages = self._client.get_paginator("query").paginate(
@@ -102,14 +101,9 @@ def _shard(row: Image) -> Shard:
     return Shard(**json.loads(row["progress"]["S"])) if row else Shard()
 
 
-def _folded(closed: Image) -> set[str]:
-    return set(closed.get("folded", {}).get("SS", ()))
-
-
-def _sum(shards: Iterable[Shard]) -> Shard:
-    known = [Shard(), *shards]
-    newest, security_at = max(known, key=lambda one: one.created_at), max(one.security_at for one in known)
-    return replace(newest, counters=add(one.counters for one in known), security_at=security_at)
+def _sum(shards: Collection[Shard]) -> Shard:
+    newest, security_at = max(shards, key=lambda one: one.created_at), max(one.security_at for one in shards)
+    return replace(newest, counters=add(one.counters for one in shards), security_at=security_at)
 
 
 @dataclass(frozen=True, slots=True)
