@@ -48,7 +48,7 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Sweep one stretch of the bucket; the next call goes on behind it. What goes wrong beside that is logged."""
+    """Sweep one stretch of the bucket; the next call goes on behind it. What fails beside that is logged."""
     from conductor_loop import housekeeping  # noqa: PLC0415 - the conductor does without, and starts faster
 
     del event
@@ -156,7 +156,7 @@ def _backoff(record: Mapping[str, Any], jitter: float) -> float:
 def _extend_visibility(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
     try:
         queues.extend_visibility(record, seconds)
-    except Exception:  # noqa: BLE001 - it comes again all the same, after the queue's own visibility timeout
+    except Exception:  # noqa: BLE001 - it is delivered again all the same, after the queue's own visibility timeout
         metrics.logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
 
 

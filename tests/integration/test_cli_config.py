@@ -177,7 +177,7 @@ class Ready(BaseHTTPRequestHandler):
     [
         (200, b'{"checks": {"porch_available": "ok"}}', "executable, says http"),
         (503, b'{"checks": {"porch_available": "ok", "worker_pool": "failed"}}', "executable, says http"),
-        (503, b'{"checks": {"porch_available": "failed"}}', "FAILED: /opt/bin/porch is not there, or not executable"),
+        (503, b'{"checks": {"porch_available": "failed"}}', "FAILED: /opt/bin/porch is missing, or not executable"),
         (401, b'{"error": {}}', "whether it can be run was not seen, since http"),
         (200, b"cut off", "whether it can be run was not seen, since http"),
         (200, b"[]", "whether it can be run was not seen, since http"),

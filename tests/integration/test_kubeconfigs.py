@@ -81,7 +81,7 @@ def test_a_secret_that_is_not_there_or_is_to_be_deleted_is_for_an_operator(secre
     read = partial(read_secret, lambda: secrets, "edge")
     error = credentials_error(read)
     assert error.cause is Cause.NO_CREDENTIALS
-    assert str(error) == ("the secret edge is not there (ResourceNotFoundException): make it, or correct porch.cluster")
+    assert str(error) == ("the secret edge is missing (ResourceNotFoundException): make it, or correct porch.cluster")
     secrets.create_secret(Name="edge", SecretString=WRITTEN.decode())
     secrets.delete_secret(SecretId="edge")
     assert credentials_error(read).cause is Cause.NO_CREDENTIALS
@@ -136,7 +136,7 @@ def test_a_cluster_is_found_with_its_authority(eks: Any) -> None:
 def test_a_cluster_that_is_not_there_is_for_an_operator(eks: Any) -> None:
     error = credentials_error(partial(read_cluster, lambda: eks, "edge"))
     assert error.cause is Cause.NO_CREDENTIALS
-    assert "EKS cluster edge is not there" in str(error)
+    assert "EKS cluster edge is missing" in str(error)
 
 
 def test_a_cluster_that_is_still_made_is_waited_for(eks: Any) -> None:

@@ -290,7 +290,7 @@ def _porch(function: str, url: str) -> str:
     except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{place}: whether it can be run was not seen, since {url} does not say ({error!r})"
     if missing:
-        raise OSError(f"{path} is not there, or not executable, says {url}")
+        raise OSError(f"{path} is missing, or not executable, says {url}")
     return f"{place}: executable, says {url}"
 
 
@@ -383,7 +383,7 @@ def _read_log_group(name: str) -> Store:
     groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     keys = [one.get("kmsKeyId", "") for one in groups if one["logGroupName"] == name]
     if not keys:
-        raise OSError(f"the log group {name} is not there; deploy the stack again")
+        raise OSError(f"the log group {name} is missing; deploy the stack again")
     return Store("log group", name, keys[0])
 
 

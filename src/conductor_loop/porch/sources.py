@@ -90,7 +90,7 @@ def _translate_errors(what: str, permission: str) -> Iterator[None]:
             why = f"{what} is refused ({code}): it takes {permission}"
             raise NoCredentials(Cause.INSUFFICIENT_PERMISSIONS, why) from None
         if code in _ABSENT:
-            why = f"{what} is not there ({code}): make it, or correct porch.cluster"
+            why = f"{what} is missing ({code}): make it, or correct porch.cluster"
             raise NoCredentials(Cause.NO_CREDENTIALS, why) from None
         raise NoCredentials(Cause.NETWORK_ERROR, f"{what} is not to be had ({code})") from None
     except BotoCoreError as error:

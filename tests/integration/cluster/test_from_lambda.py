@@ -336,7 +336,7 @@ def test_credentials_that_are_not_there_are_a_status_with_the_next_step(
     status = drop(bucket, "intent-a.json")
     assert (status["status"], status["error_details"]["error_code"]) == ("failed", code)
     assert status["error_details"]["code"] == "E021"
-    assert f"{name} is not there" in status["message"]
+    assert f"{name} is missing" in status["message"]
     assert "make it, or correct porch.cluster" in status["message"]
 
 

@@ -90,22 +90,22 @@ def find(client: Client, intent: Intent) -> Deployment:
     """
     try:
         document = client.get(path_of(intent))
-    except StatusError as refusal:
+    except StatusError as error:
         # A role in a namespace that is missing grants nothing: "forbidden" may mean "no such namespace".
-        if refusal.status in _ABSENT_OR_HIDDEN and not _has_namespace(client, intent.namespace):
+        if error.status in _ABSENT_OR_HIDDEN and not _has_namespace(client, intent.namespace):
             message = f"namespace {intent.namespace} is not found: create it, or correct $.namespace"
             raise PorchError(NOT_FOUND, message) from None
-        raise missing(intent, refusal) from None
+        raise missing(intent, error) from None
     if at(document, "metadata", "deletionTimestamp"):
         what = f"Deployment {intent.namespace}/{intent.target} is being deleted"
         raise PorchError(NOT_FOUND, f"{what}: send the intent again once there is a new one")
     return _read(document)
 
 
-def missing(intent: Intent, refusal: StatusError) -> PorchError:
-    """Return the error of a refusal that may be for the lack of the Deployment."""
-    if refusal.missing != "deployments":
-        return refusal
+def missing(intent: Intent, error: StatusError) -> PorchError:
+    """Return the error of an answer that may be due to the lack of the Deployment."""
+    if error.missing != "deployments":
+        return error
     what = f"Deployment {intent.namespace}/{intent.target} is not found"
     return PorchError(NOT_FOUND, f"{what}: create it, or correct $.target")
 
@@ -113,8 +113,8 @@ def missing(intent: Intent, refusal: StatusError) -> PorchError:
 def _has_namespace(client: Client, namespace: str) -> bool:
     try:
         client.get(f"/api/v1/namespaces/{namespace}")
-    except StatusError as refusal:
-        return refusal.missing != "namespaces"  # without the right to look, it may be there
+    except StatusError as error:
+        return error.missing != "namespaces"  # without the right to look, it may be there
     return True
 
 
@@ -182,8 +182,8 @@ def would_scale(client: Client, intent: Intent, before: Deployment) -> tuple[str
     if before.replicas != intent.replicas:
         try:
             _merge(client, intent, {"spec": {"replicas": intent.replicas}}, dryRun="All")
-        except StatusError as refusal:
-            raise missing(intent, refusal) from None
+        except StatusError as error:
+            raise missing(intent, error) from None
     if before.replicas >= intent.replicas:
         return ()
     return ("a dry run makes no pods: whether quotas and limits leave room for them, only the real one tells",)

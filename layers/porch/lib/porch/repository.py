@@ -135,10 +135,10 @@ class _Package:
         """Return the revision of this workspace, or None."""
         try:
             return _revision(self.client.get(self._path("packagerevisions", self._name(self.name, workspace))))
-        except StatusError as refusal:
-            if refusal.missing == "packagerevisions":
+        except StatusError as error:
+            if error.missing == "packagerevisions":
                 return None
-            raise self._classify(refusal) from None
+            raise self._classify(error) from None
 
     def revisions(self) -> Iterator[Revision]:
         """Yield all revisions of the package."""
@@ -207,24 +207,24 @@ class _Package:
     def _translate_refusals(self) -> Iterator[None]:
         try:
             yield
-        except StatusError as refusal:
-            raise self._classify(refusal) from None
+        except StatusError as error:
+            raise self._classify(error) from None
 
-    def _classify(self, refusal: StatusError) -> Exception:
-        is_conflict = refusal.status == _INTERNAL and any(words in refusal.message for words in _CONFLICTS)
-        if refusal.status == _CONFLICT or is_conflict:
-            return Conflict(refusal.words)
-        if refusal.missing in {"repositories", "namespaces"}:
+    def _classify(self, error: StatusError) -> Exception:
+        is_conflict = error.status == _INTERNAL and any(words in error.message for words in _CONFLICTS)
+        if error.status == _CONFLICT or is_conflict:
+            return Conflict(error.words)
+        if error.missing in {"repositories", "namespaces"}:
             where = f"{self.place.namespace}/{self.place.repository}"
             return PorchError(
                 MISCONFIGURED,
                 f"Porch has no repository {where}: register it (porchctl repo register), "
                 "or correct PORCH_REPOSITORY and PORCH_NAMESPACE",
             )
-        if refusal.status == _NOT_FOUND and refusal.reason == "":  # no Status: nothing serves this path
+        if error.status == _NOT_FOUND and error.reason == "":  # no Status: nothing serves this path
             message = f"the cluster has no Porch ({_GROUP}): install it, or choose another delivery"
             return PorchError(MISCONFIGURED, message)
-        return refusal
+        return error
 
 
 def _merge(present: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
