@@ -6,29 +6,29 @@ Apart from ``bootstrap``, so that the function that intents wait for does not im
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from conductor_loop import counting
 from conductor_loop.audit.events import Configurations
 from conductor_loop.config import Config, InvalidConfig, load
 from conductor_loop.config.schema import parse
 from conductor_loop.intents.reconcile import Swept
-from conductor_loop.storage.measures import StateMeasures
+from conductor_loop.storage.measures import DIRECTORIES, StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
-from conductor_loop.storage.rows import Key, Values, number, text
+from conductor_loop.storage.rows import Values, number, text
 from conductor_loop.storage.sdk import client
+from conductor_loop.storage.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-_ROW = Key("gauge", "directories")
 _PREFIXES = {"handoff": "intent-", "processed": "processed/", "failed": "failed/intent-"}
 _noted: dict[str, str] = {}  # the version of a parameter that is noted for certain
 _LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends with one goes on after all of it
 
 
-class ObjectCounts:
+class ObjectCounts(Table):
     """Counts the files of the root, ``processed/`` and ``failed/`` into the row ``gauge#directories``.
 
     The row has the last whole count of each directory, ``directory_…``, and how far the next one is: ``counted_…``
@@ -37,22 +37,23 @@ class ObjectCounts:
     """
 
     def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
-        self._s3, self._dynamodb, self._table = s3, dynamodb, table
+        super().__init__(dynamodb, table)
+        self._s3 = s3
 
     def count_page(self, bucket: str, gauges: Mapping[str, float]) -> None:
         """Count one page more of each directory, and note what a sweep has measured: values by attribute."""
-        answer = self._dynamodb.get_item(TableName=self._table, Key=_ROW.item, ConsistentRead=True)
+        row = self.get(DIRECTORIES)
         values: Values = {name: number(value) for name, value in gauges.items()}
         for name, prefix in _PREFIXES.items():
-            values |= self._count(bucket, name, prefix, answer.get("Item", {}))
-        self._dynamodb.update_item(
+            values |= self._count(bucket, name, prefix, row)
+        self._client.update_item(
             TableName=self._table,
-            Key=_ROW.item,
+            Key=DIRECTORIES.item,
             UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
             ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
         )
 
-    def _count(self, bucket: str, name: str, prefix: str, row: Mapping[str, Any]) -> Values:
+    def _count(self, bucket: str, name: str, prefix: str, row: Item) -> Values:
         """Count a page; the attributes that change."""
         behind = row.get(f"behind_{name}", {}).get("S", "")
         page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)

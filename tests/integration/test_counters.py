@@ -170,8 +170,8 @@ def test_a_reader_in_the_midst_of_a_fold_knows_all_ends(
     reader = Counters(client, TABLE)
     read = reader._rows
 
-    def slow(kind: str, name: str = "shards") -> Any:
-        rows = read(kind, name)
+    def slow(kind: str) -> Any:
+        rows = read(kind)
         for _ in range(2):
             folding.fold(NOW + 3 * DAY, 90 * DAY)
         return rows

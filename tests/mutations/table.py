@@ -106,8 +106,8 @@ TABLE = [
     ),
     _state(
         "a corrupt row: it is as it was read",
-        '*(f"#{alias} = :{alias}" for alias in fields)]',
-        '*(f"(#{alias} = :{alias} OR attribute_exists(pk))" for alias in fields)]',
+        'f"#{alias} = :{alias}" for alias in fields',
+        'f"(#{alias} = :{alias} OR attribute_exists(pk))" for alias in fields',
         *_CORRUPT,
     ),
     _life(

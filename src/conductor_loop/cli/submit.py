@@ -26,8 +26,9 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.intents.model import Phase, Row
 from conductor_loop.storage import inbox
-from conductor_loop.storage.rows import Key, read_row, text
+from conductor_loop.storage.rows import read_row
 from conductor_loop.storage.state import DynamoDBStateTable
+from conductor_loop.storage.table import Table
 from conductor_loop.validation import Rules, inspect
 from conductor_loop.validation.rules import BOUNDS, SecurityMode
 
@@ -362,17 +363,10 @@ def _intent(name: str, target: str, replicas: int, rules: Rules) -> tuple[str, b
 
 def _last_success(table: str, file: str) -> Mapping[str, Any] | None:
     """Read the status of the newest version of a name that was applied, whatever newer ones came to."""
-    query: Any = {
-        "TableName": table,
-        "KeyConditionExpression": "pk = :pk",
-        "ExpressionAttributeValues": {":pk": text(Key("intent", file).pk)},
-        "ConsistentRead": True,
-    }
     rows = list[Row]()
-    for page in aws.client("dynamodb").get_paginator("query").paginate(**query):
-        for item in page["Items"]:
-            with suppress(Unreadable):
-                rows.append(read_row(item))
+    for item in Table(aws.client("dynamodb"), table).query("intent", file):
+        with suppress(Unreadable):
+            rows.append(read_row(item))
     applied = [row for row in rows if row.phase is Phase.SUCCEEDED and row.outcome]
     outcome = max(applied, key=lambda row: row.order).outcome if applied else None
     return outcome.status if outcome else None

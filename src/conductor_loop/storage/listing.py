@@ -1,21 +1,23 @@
 """Intents in the state table: by name, and by the day they arrived on, newest first. No scans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from conductor_loop.errors import NotAnswering, Unreadable
+from conductor_loop.errors import Unreadable
 from conductor_loop.intents.model import Phase
 from conductor_loop.storage import translated
-from conductor_loop.storage.rows import Key, read_row, text
+from conductor_loop.storage.rows import key_of, read_row, text
+from conductor_loop.storage.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _MAX_QUERIES = 48  # of one page: as many days without an intent are passed over
 _EVALUATED = 100  # rows of one query, before the filter
+_MOST_VERSIONS = 10_000  # of one name that are looked at
 _SKEW_SECONDS = 300  # that S3's clock may be ahead of ours
 _POSITION = ("arrival_day", "arrived", "pk", "sk")
 _WAITING = frozenset(state.value for state in Phase if not state.done)
@@ -68,23 +70,17 @@ class Answered:
         return not self.withdrawn and self.listed.state not in _WAITING
 
 
-class Listing:
+class Listing(Table):
     """Reads rows of intents, which live for ``keep_seconds``: no day before that is looked at."""
 
     def __init__(self, client: "DynamoDBClient", table: str, keep_seconds: float) -> None:
-        self._client, self._table, self._keep_seconds = client, table, keep_seconds
+        super().__init__(client, table)
+        self._keep_seconds = keep_seconds
 
     def newest(self, name: str) -> Answered | None:
         """Look up the newest version of a name. Raises NotAnswering."""
-        query: Any = {
-            "TableName": self._table,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": text(Key("intent", name).pk)},
-            "ConsistentRead": True,
-        }
         with translated("DynamoDB"):
-            pages = islice(self._client.get_paginator("query").paginate(**query), _MAX_QUERIES)
-            items = [item for page in pages for item in page["Items"]]  # of one name: one or a few
+            items = list(islice(self.query("intent", name), _MOST_VERSIONS))  # one or a few
         if not items:
             return None
         # By when they were put: their order, which only a corrupt row may lack.
@@ -133,29 +129,16 @@ class Listing:
             query["ExclusiveStartKey"] = {name: text(position[name]) for name in _POSITION}
         with translated("DynamoDB"):
             answer = self._client.query(**query)
-            listed = map(_listed, self._rows(answer["Items"]))
+            keys = [*map(key_of, answer["Items"])]
+            rows = {key_of(row): row for row in self.get_some(keys)}
+        listed = [_listed(rows[key]) for key in keys if key in rows]  # others have expired meanwhile
         kept = [one for one in listed if all(getattr(one, name) == value for name, value in wanted.filters.items())]
         if after := answer.get("LastEvaluatedKey"):
             return kept, _position(after)
         return kept, {"arrival_day": (date.fromisoformat(day) - timedelta(days=1)).isoformat()}
 
-    def _rows(self, found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Read the rows whose keys the index has, in its order, without those that have expired meanwhile."""
-        keys: Any = [{name: item[name] for name in ("pk", "sk")} for item in found]
-        rows: dict[tuple[str, str], Mapping[str, Any]] = {}
-        while keys:  # an answer has 16 MB at most, and leaves out the rest
-            wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-            answer: Any = self._client.batch_get_item(RequestItems=wanted)
-            read = answer["Responses"].get(self._table, [])
-            keys = answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
-            if keys and not read:
-                raise NotAnswering("DynamoDB: throttled")
-            rows |= {(row["pk"]["S"], row["sk"]["S"]): row for row in read}
-        order = [(item["pk"]["S"], item["sk"]["S"]) for item in found]
-        return [rows[key] for key in order if key in rows]
 
-
-def _listed(item: Mapping[str, Any]) -> Listed:
+def _listed(item: Item) -> Listed:
     texts: dict[str, str] = {name: value["S"] for name, value in item.items() if "S" in value}
     attempts = item.get("attempt", {}).get("N", "")
     return Listed(
@@ -170,5 +153,5 @@ def _listed(item: Mapping[str, Any]) -> Listed:
     )
 
 
-def _position(item: Mapping[str, Any]) -> dict[str, str]:
+def _position(item: Item) -> dict[str, str]:
     return {name: item[name]["S"] for name in _POSITION if name in item}

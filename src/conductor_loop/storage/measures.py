@@ -7,23 +7,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from conductor_loop.audit.entries import Batch, Image, Shard, add
+from conductor_loop.audit.entries import Batch, Shard, add
 from conductor_loop.counting import RUNNING, SWEPT_AT
 from conductor_loop.storage import translated
-from conductor_loop.storage.rows import Key, Value, number, text
+from conductor_loop.storage.rows import Key, Value, expires, text
+from conductor_loop.storage.table import Item, Table
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
     from mypy_boto3_sqs import SQSClient
 
+DIRECTORIES = Key("gauge", "directories")  # the row of gauges
 _OUT_OF_REACH = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}  # the key was gone for too long
 _SWEPT_SECONDS = 90.0  # by which the note of one sweep may be newer than what is counted: the one before it is not
 _CLOSED = "closed"  # sorts before the ids of shards: it is read first
 _CLOSED_AFTER_SECONDS = 2 * 86_400.0  # the stream keeps a record for one day
 
 
-class Counters:
+class Counters(Table):
     """The counters, and how far the stream is published: a row for each shard, which only AuditFunction writes.
 
     A shard is over within hours. Two days after its last record, when the stream can deliver none of them again, its
@@ -32,13 +33,9 @@ class Counters:
     audit log.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client, self._table = client, table
-
     def read(self, shard: str) -> Shard:
         """Return how far a shard is."""
-        answer = self._client.get_item(TableName=self._table, Key=_key(shard).item, ConsistentRead=True)
-        return _shard(answer.get("Item", {}))
+        return _shard(self.get(_key(shard)))
 
     def advance(self, batch: Batch) -> None:
         """Move a shard on, with all that it has counted, once. Raises ConditionalCheckFailedException."""
@@ -59,7 +56,7 @@ class Counters:
         closed, folded, shards = self._shards()
         for name in folded & shards.keys():
             end = replace(shards.pop(name), counters={})
-            self._put(_key(name, "audit"), end, end, {"expires_at": number(int(now + keep_seconds))})
+            self._put(_key(name, "audit"), end, end, expires(now + keep_seconds))
             self._client.delete_item(TableName=self._table, Key=_key(name).item)
         over = {name: shard for name, shard in shards.items() if shard.created_at < now - _CLOSED_AFTER_SECONDS}
         if over or folded:
@@ -83,21 +80,15 @@ class Counters:
         closed = rows.pop(_CLOSED, {})
         return _shard(closed), {*closed.get("folded", {}).get("SS", ())}, {one: _shard(rows[one]) for one in rows}
 
-    def _rows(self, kind: str, name: str = "shards") -> dict[str, Image]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": text(Key(kind, name).pk)},
-            ConsistentRead=True,
-        )
-        return {row["sk"]["S"]: row for page in pages for row in page["Items"]}
+    def _rows(self, kind: str) -> dict[str, Item]:
+        return {row["sk"]["S"]: row for row in self.query(kind, "shards")}
 
 
 def _key(shard: str, kind: str = "counter") -> Key:
     return Key(kind, "shards", shard)
 
 
-def _shard(row: Image) -> Shard:
+def _shard(row: Item) -> Shard:
     return Shard(**json.loads(row["progress"]["S"])) if row else Shard()
 
 
@@ -148,7 +139,8 @@ class StateMeasures(Counters):
     def counts(self, now: float) -> Counts:
         """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""
         with translated("DynamoDB"):
-            row, totals = self._rows("gauge", "directories").get("-", {}), self.totals()
+            row = next(self.query(DIRECTORIES.kind, DIRECTORIES.name), {})  # the API may query, and get no item
+            totals = self.totals()
         gauges = {name: float(value["N"]) for name, value in row.items() if "N" in value}
         # The note of a sweep is in the stream, too: where that is not counted, the lag of the last count is an old one.
         is_old = gauges.get(SWEPT_AT, 0.0) - totals.created_at > _SWEPT_SECONDS

@@ -6,6 +6,7 @@ from conductor_loop.errors import NotAnswering
 from conductor_loop.rates import Rate, Taken, outcome
 from conductor_loop.storage import translated
 from conductor_loop.storage.rows import Key, number, text
+from conductor_loop.storage.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,7 +19,7 @@ _BUSY = "free_at BETWEEN :now AND :latest"  # some tokens are taken, and one is 
 _IDLE = "attribute_not_exists(pk) OR free_at < :now OR NOT attribute_type(free_at, :number)"
 
 
-class RateLimits:
+class RateLimits(Table):
     """Buckets in the rows ``ratelimit#…``.
 
     What this process has seen of a bucket is remembered: so the first write guesses right nearly always, and a
@@ -26,17 +27,13 @@ class RateLimits:
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client, self._table = client, table
+        super().__init__(client, table)
         self._seen: dict[str, float] = {}  # bucket to its free_at
 
     def peek(self, bucket: str, rate: Rate, now: float) -> bool:
         """Say whether there is a token, as the table has it. Raises NotAnswering."""
         with translated("DynamoDB"):
-            answer = self._client.get_item(TableName=self._table, Key=Key("ratelimit", bucket).item)
-        try:
-            return rate.has_token(_free_at(answer.get("Item", {})), now)
-        except ValueError:  # a corrupt row begins anew
-            return True
+            return rate.has_token(_free_at(self.get(Key("ratelimit", bucket))), now)
 
     def take(self, bucket: str, rate: Rate, now: float) -> Taken:
         """Take a token. Raises NotAnswering."""
@@ -73,8 +70,10 @@ class RateLimits:
             try:
                 return True, _free_at(self._client.update_item(**update)["Attributes"])
             except self._client.exceptions.ConditionalCheckFailedException as error:
-                return False, _free_at(error.response.get("Item") or {})
+                there: Any = error.response.get("Item", {})
+                return False, _free_at(there)
 
 
-def _free_at(item: Any) -> float:  # noqa: ANN401 - boto3's answer
+def _free_at(item: Item) -> float:
+    """Read when the tokens taken so far have come back; 0 of a row that is corrupt, or is not there."""
     return float(item.get("free_at", {}).get("N", 0.0))

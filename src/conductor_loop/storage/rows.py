@@ -49,6 +49,12 @@ def intent_key(handoff: Handoff) -> Key:
     return Key("intent", handoff.key, handoff.version_id)
 
 
+def key_of(item: Mapping[str, Any]) -> Key:
+    """Give the key of a row."""
+    kind, _, name = item["pk"]["S"].partition("#")
+    return Key(kind, name, item["sk"]["S"])
+
+
 def text(value: str) -> Value:
     """Make a string attribute."""
     return {"S": value}
@@ -57,6 +63,11 @@ def text(value: str) -> Value:
 def number(value: float) -> Value:
     """Make a number attribute; times keep milliseconds."""
     return {"N": f"{value:.3f}" if isinstance(value, float) else str(value)}
+
+
+def expires(at: float) -> Values:
+    """Make the attribute that says when DynamoDB deletes the row (epoch seconds)."""
+    return {"expires_at": number(int(at))}
 
 
 # -- our nouns → attributes

@@ -1,25 +1,15 @@
 """The state table in DynamoDB: conditional writes, and reads."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import (
-    Conflict,
-    Last,
-    Row,
-    Target,
-    Write,
-    earliest,
-    latest,
-    order,
-)
+from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest, order
 from conductor_loop.storage.rows import (
     CLEAN_UP,
     Key,
@@ -27,7 +17,9 @@ from conductor_loop.storage.rows import (
     anew,
     attributes,
     event_item,
+    expires,
     intent_key,
+    key_of,
     last_of,
     last_value,
     listed_values,
@@ -37,6 +29,7 @@ from conductor_loop.storage.rows import (
     read_text,
     text,
 )
+from conductor_loop.storage.table import Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -50,14 +43,15 @@ EXPIRES_AFTER_SECONDS = 30 * 86_400
 _TRIES = 4  # of a name whose newest version changes meanwhile
 _CONFLICT_TRIES = 6  # of a transaction that conflicts with another one
 _CONFLICT_SECONDS = 0.02  # before the second try; doubled for each later one
-_READS = 100  # rows of one call
 _READERS = 10  # as many as messages in a batch
 _MOST_COMPARED = 100  # attributes of a corrupt row: an expression has at most 4 KB
+_CONDITIONAL = "ConditionalCheckFailed"
 
-type Update = dict[str, Any]
+type Operation = Mapping[str, Any]
+"""An item of a transaction: ``{"Update": …}``."""
 
 
-class DynamoDBStateTable:
+class DynamoDBStateTable(Table):
     """Rows of handoffs, targets, names and correlation ids; ``rows`` has their keys.
 
     Args:
@@ -77,55 +71,49 @@ class DynamoDBStateTable:
         jitter: Callable[[], float],
         audit_seconds: float = 0.0,
     ) -> None:
-        self._client, self._table, self._jitter = client, table, jitter
+        super().__init__(client, table)
+        self._jitter = jitter
         self._keep_seconds = keep_seconds + EXPIRES_AFTER_SECONDS
-        self._audit_seconds = audit_seconds
+        self._row_seconds = max(self._keep_seconds, audit_seconds)  # of a handoff's row
         self._pool = ThreadPoolExecutor(max_workers=_READERS)
 
     # -- writes
 
     def write(self, write: Write) -> Conflict | None:
         """Make one write, all or nothing; ``None`` means made. ``Write`` says under which conditions."""
-        updates = {"intent": self._row(write)}
+        operations = {"intent": self._row(write)}
         if write.lease is not None:
             key, before, after = Key("target", write.lease.target), write.lease.before, write.lease.after
             values = _changes(attributes(before), attributes(after))
-            updates["target"] = self._update(key, values, *_unchanged(before.rev))
+            operations["target"] = self._update(key, values, *_unchanged(before.rev))
         if write.newest:
-            updates["name"] = self._name(write.handoff, write.newest, write.handoff.version_id, write.at)
+            operations["name"] = self._name(write.handoff, write.newest, write.handoff.version_id, write.at)
         if write.correlation_id:
-            updates["correlation"] = self._correlation(write)
-        refused = self._send(updates)
+            operations["correlation"] = self._correlation(write)
+        refused = self._send(operations)
         return None if refused is None else _conflict(refused)
 
-    def _row(self, write: Write) -> Update:
-        values = _changes(attributes(write.before), attributes(write.after))
-        expires = write.at + max(self._keep_seconds, self._audit_seconds)
-        values |= {"expires_at": number(int(expires))}
+    def _row(self, write: Write) -> Operation:
+        values = _changes(attributes(write.before), attributes(write.after)) | expires(write.at + self._row_seconds)
         values |= {} if write.last is None else {"last": last_of(write)}
-        update = self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev))
         listed = listed_values(write.handoff, write.at)  # what is lost with a row that is reset comes back
-        update["UpdateExpression"] = update["UpdateExpression"].replace(
-            "SET ", f"SET {', '.join(f'{name} = if_not_exists({name}, :{name})' for name in listed)}, ", 1
-        )
-        update["ExpressionAttributeValues"] |= {f":{name}": value for name, value in listed.items()}
-        return update
+        return self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev), if_missing=listed)
 
-    def _name(self, handoff: Handoff, newest: str, mine: str, now: float) -> Update:
+    def _name(self, handoff: Handoff, newest: str, mine: str, now: float) -> Operation:
         """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was.
 
         The version ``mine`` is known not to be, whatever its order.
         """
         place = order(handoff)
-        values = {"last_order": text(latest(place)), "last_version": text(newest), **self._expires(now)}
+        values = {"last_order": text(latest(place)), "last_version": text(newest), **expires(now + self._keep_seconds)}
         condition = {":earliest": text(earliest(place)), ":mine": text(mine)}
         return self._update(Key("name", handoff.key), values, _NO_NEWER_VERSION, condition)
 
-    def _correlation(self, write: Write) -> Update:
-        mine = text(write.handoff.file)
-        condition = {":file": mine, ":now": number(write.at)}
-        values = {"file": mine, **self._expires(write.at)}
-        return self._update(Key("correlation", write.correlation_id), values, _MINE_OR_UNUSED, condition)
+    def _correlation(self, write: Write) -> Operation:
+        values = {"file": text(write.handoff.file), **expires(write.at + self._keep_seconds)}
+        return self._update(
+            Key("correlation", write.correlation_id), values, _MINE_OR_UNUSED, {":now": number(write.at)}
+        )
 
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
         """Note a handoff as the newest version of its name, also above one that is known to be ``older``.
@@ -148,65 +136,60 @@ class DynamoDBStateTable:
         kept: Any = {name: error.row[name] for name in ("pk", "sk")}
         as_read = {"TableName": self._table, **_as_read(error.row)}
         facts = {"at": timestamp(now), "event": "reset", **last}
-        expires = {"expires_at": number(int(now + max(self._keep_seconds, self._audit_seconds)))}
+        until = expires(now + self._row_seconds)
         if error.name.startswith("intent/"):
             kept |= {name: error.row[name] for name in ("arrival_day", "arrived") if name in error.row}
-            row = attributes(anew(error.row, now)) | {"last": last_value(facts)} | expires
-            writes: list[Any] = [{"Put": {"Item": kept | row, **as_read}}]
-        else:
-            name = f"E009/{error.name}/{now:.3f}"
-            event = {**Key("audit", name).item, **expires, **event_item(name, facts)}
-            writes = [{"Delete": {"Key": kept, **as_read}}, {"Put": {"TableName": self._table, "Item": event}}]
-        try:
-            self._client.transact_write_items(TransactItems=writes)
-        except self._client.exceptions.TransactionCanceledException as refused:
-            if _is_conditional(refused.response):
-                return False  # reset by another, or written anew
-            raise
-        return True
+            row = attributes(anew(error.row, now)) | {"last": last_value(facts)} | until
+            return self._send({"row": {"Put": {"Item": kept | row, **as_read}}}) is None
+        name = f"E009/{error.name}/{now:.3f}"
+        event = {**Key("audit", name).item, **until, **event_item(name, facts)}
+        operations = {
+            "row": {"Delete": {"Key": kept, **as_read}},
+            "event": {"Put": {"TableName": self._table, "Item": event}},
+        }
+        return self._send(operations) is None
 
-    def _update(self, key: Key, values: Mapping[str, Any], condition: str, given: Values) -> Update:
+    def _update(
+        self, key: Key, values: Mapping[str, Any], condition: str, given: Values, if_missing: Values | None = None
+    ) -> Operation:
         """Write down one update; a value of ``None`` removes its attribute."""
-        sets = [name for name, value in values.items() if value is not None]
-        removes = [name for name, value in values.items() if value is None]
-        expression = f"SET {', '.join(f'#{name} = :{name}' for name in sets)}"
-        expression += f" REMOVE {', '.join(f'#{name}' for name in removes)}" if removes else ""
-        names = {f"#{name}": name for name in values} | ({"#file": "file"} if "#file" in condition else {})
-        return {
+        new, kept = {name: value for name, value in values.items() if value is not None}, if_missing or {}
+        sets = [f"#{name} = :{name}" for name in new]
+        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in kept]
+        removes = [f"#{name}" for name in values if name not in new]
+        update = {
             "TableName": self._table,
             "Key": key.item,
-            "UpdateExpression": expression,
+            "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
             "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": {f":{name}": values[name] for name in sets} | given,
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*values, *kept)},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in (new | kept).items()} | given,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+        return {"Update": update}
 
-    def _expires(self, now: float) -> Values:
-        return {"expires_at": number(int(now + self._keep_seconds))}
-
-    def _send(self, updates: Mapping[str, Update]) -> Mapping[str, Mapping[str, Any]] | None:
-        """Make all of the updates or none; the rows whose conditions failed, by their kind (``{}``: there is none).
+    def _send(self, operations: Mapping[str, Operation]) -> Mapping[str, Item] | None:
+        """Make all of the operations or none; the rows whose conditions failed, by their kind (``{}``: there is none).
 
         A conflict with another transaction is waited out.
         """
+        items: Any = [*operations.values()]
         for tried in range(_CONFLICT_TRIES):
             try:
-                if len(updates) == 1:  # half the price of a transaction
-                    self._client.update_item(**next(iter(updates.values())))
+                if len(items) == 1 and "Update" in items[0]:  # half the price of a transaction
+                    self._client.update_item(**items[0]["Update"])
                 else:
-                    items: Any = [{"Update": update} for update in updates.values()]
                     self._client.transact_write_items(TransactItems=items)
             except self._client.exceptions.ConditionalCheckFailedException as error:
                 there: Any = error.response.get("Item", {})
-                return {next(iter(updates)): there}
+                return dict.fromkeys(operations, there)
             except (
                 self._client.exceptions.TransactionCanceledException,
                 self._client.exceptions.TransactionConflictException,
             ) as error:
-                if _is_conditional(error.response):
-                    reasons = zip(updates, _reasons(error.response), strict=True)
-                    return {kind: one.get("Item") or {} for kind, one in reasons if one["Code"] == _CONDITIONAL}
+                reasons: Any = zip(operations, error.response.get("CancellationReasons", []), strict=False)
+                if refused := {kind: one.get("Item") or {} for kind, one in reasons if one["Code"] == _CONDITIONAL}:
+                    return refused
                 if tried == _CONFLICT_TRIES - 1:
                     raise  # in conflict, or throttled, all this time
                 time.sleep(_CONFLICT_SECONDS * 2**tried * self._jitter())
@@ -222,22 +205,12 @@ class DynamoDBStateTable:
 
     def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
         """Read the rows of some handoffs, or what is wrong with them; those without one are left out."""
-        return {handoff: _row(item) for handoff, item in self._items(handoffs)}
-
-    def _items(self, handoffs: Iterable[Handoff]) -> Iterator[tuple[Handoff, Mapping[str, Any]]]:
-        for some in batched(handoffs, _READS, strict=False):
-            keys = {(intent_key(handoff).pk, handoff.version_id): handoff for handoff in some}
-            wanted: Any = {self._table: {"Keys": [intent_key(one).item for one in some], "ConsistentRead": True}}
-            while wanted:
-                answer = self._client.batch_get_item(RequestItems=wanted)
-                for item in answer["Responses"].get(self._table, []):
-                    yield keys[item["pk"]["S"], item["sk"]["S"]], item
-                wanted = answer.get("UnprocessedKeys")
+        by_key = {intent_key(handoff): handoff for handoff in handoffs}
+        return {by_key[key_of(item)]: _row(item) for item in self.get_some(by_key)}
 
     def target(self, name: str) -> Target:
         """Read what is known of the target ``namespace/name``. Raises Unreadable."""
-        answer = self._client.get_item(TableName=self._table, Key=Key("target", name).item, ConsistentRead=True)
-        return read_target(answer.get("Item", {}))
+        return read_target(self.get(Key("target", name)))
 
     def ahead(self, name: str) -> Callable[[], Target]:
         """Begin to read a target beside other calls; the result waits for it."""
@@ -245,8 +218,7 @@ class DynamoDBStateTable:
 
     def correlated(self, correlation_id: str, now: float) -> str | None:
         """Give the file that uses a correlation id; ``None`` if none does, or its row has expired."""
-        key = Key("correlation", correlation_id).item
-        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        item = self.get(Key("correlation", correlation_id))
         expired = float(item.get("expires_at", {}).get("N", "inf")) < now
         return None if expired else item.get("file", {}).get("S")
 
@@ -259,13 +231,13 @@ class DynamoDBStateTable:
             ExpressionAttributeValues={":clean_up": text(CLEAN_UP), ":now": number(now)},
             Limit=most,
         )["Items"]
-        return [Handoff(bucket, item["pk"]["S"].partition("#")[2], item["sk"]["S"]) for item in found]
+        return [Handoff(bucket, key.name, key.version) for key in map(key_of, found)]
 
     # -- where the next sweep goes on
 
     def cursor(self) -> Cursor | None:
         """Read where the last sweep has ended; ``None``: at the end, or it is not known."""
-        item = self._client.get_item(TableName=self._table, Key=_SWEEP.item, ConsistentRead=True).get("Item", {})
+        item = self.get(_SWEEP)
         key, version = (item.get(name, {}).get("S") for name in ("cursor_key", "cursor_version"))
         return Cursor(key, version or "") if key else None
 
@@ -276,9 +248,6 @@ class DynamoDBStateTable:
         self._client.put_item(TableName=self._table, Item=item)
 
 
-_CONDITIONAL = "ConditionalCheckFailed"
-
-
 def _changes(before: Values, after: Values) -> dict[str, Any]:
     """Give the attributes that differ; ``None`` for those that are removed."""
     return {name: value for name, value in after.items() if before.get(name) != value} | {
@@ -286,14 +255,12 @@ def _changes(before: Values, after: Values) -> dict[str, Any]:
     }
 
 
-def _as_read(row: Mapping[str, Any]) -> dict[str, Any]:
+def _as_read(row: Item) -> dict[str, Any]:
     """Give the condition that the attributes of a row are as they were read."""
-    fields = {f"f{n}": name for n, name in enumerate(sorted(row.keys() - {"pk", "sk"})[:_MOST_COMPARED])}
-    condition = " AND ".join(["attribute_exists(pk)", *(f"#{alias} = :{alias}" for alias in fields)])
-    if not fields:  # DynamoDB refuses an empty map
-        return {"ConditionExpression": condition}
+    others = sorted(row.keys() - {"pk", "sk"})[:_MOST_COMPARED]
+    fields = {f"f{n}": name for n, name in enumerate(["pk", *others])}  # under names that an expression takes
     return {
-        "ConditionExpression": condition,
+        "ConditionExpression": " AND ".join(f"#{alias} = :{alias}" for alias in fields),
         "ExpressionAttributeNames": {f"#{alias}": name for alias, name in fields.items()},
         "ExpressionAttributeValues": {f":{alias}": row[name] for alias, name in fields.items()},
     }
@@ -304,7 +271,7 @@ def _unchanged(rev: int) -> tuple[str, Values]:
     return ("rev = :seen", {":seen": number(rev)}) if rev else ("attribute_not_exists(pk)", {})
 
 
-def _conflict(refused: Mapping[str, Mapping[str, Any]]) -> Conflict:
+def _conflict(refused: Mapping[str, Item]) -> Conflict:
     """Read the rows whose conditions failed. Raises Unreadable, for a condition that may never hold."""
     row, name = refused.get("intent"), refused.get("name")
     if name:
@@ -317,16 +284,7 @@ def _conflict(refused: Mapping[str, Mapping[str, Any]]) -> Conflict:
     )
 
 
-def _reasons(response: Any) -> Sequence[Any]:  # noqa: ANN401 - boto3's response
-    reasons: Sequence[Any] = response.get("CancellationReasons", [])
-    return reasons
-
-
-def _is_conditional(response: Any) -> bool:  # noqa: ANN401 - boto3's response
-    return any(reason.get("Code") == _CONDITIONAL for reason in _reasons(response))
-
-
-def _row(item: Mapping[str, Any]) -> Row | Unreadable:
+def _row(item: Item) -> Row | Unreadable:
     try:
         return read_row(item)
     except Unreadable as error:
