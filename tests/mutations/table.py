@@ -219,7 +219,9 @@ TABLE = [
     ),
     _bucket("an object: it is as seen (If-Match)", 'else {"IfMatch": etag}', "else {}"),
     _bucket(
-        "a package's file: none is there (If-None-Match)", "files[key], _as_seen(None) | given", "files[key], given"
+        "a package's file: none is there (If-None-Match)",
+        "files[key], None, metadata",
+        "files[key], self._metadata(handoff, key)[1], metadata",
     ),
     _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") == token', "True"),
     _bucket(
@@ -243,7 +245,7 @@ TABLE = [
         'if not mine and theirs.get("order", "") > order(handoff):',
         "if False:",
     ),
-    _bucket("the live tree: that of a later generation stays", "if _generation(theirs) >= generation:", "if False:"),
+    _bucket("the live tree: that of a later generation stays", "_generation(theirs) >= generation or ", ""),
     _bucket(
         "a package that is deleted: the handoff published it",
         'if self._client.head_object(**one)["Metadata"].get("handoff") == handoff.version_id:',

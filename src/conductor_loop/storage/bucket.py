@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 _UPLOADS = 8  # files of a package that are uploaded side by side
 _COPY_LIMIT = 5 * 1024**3  # bytes that one CopyObject moves; a larger input is copied in parts
 _TRIES = 5  # of a write that others make at the same time
+_MOST_OLDER = 1000  # versions of one name
 _NUMBER = re.compile(r"-v1\.0\.([0-9]{1,12})/$")  # of a package, in its prefix
+_GONE = {"NoSuchKey", "NoSuchVersion", "404"}  # the last of HeadObject, whose answer has no body
 # Archived, as GetObject and CopyObject say it; encrypted with a key that the sender keeps (SSE-C).
 _ILLEGIBLE = {"InvalidObjectState", "ObjectNotInActiveTierError", "InvalidRequest"}
 _LOST_RACE = {HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT}  # 409: another write is under way
@@ -38,6 +41,7 @@ _CONTENT_TYPES = {
     "Kptfile": "application/yaml",
     ".yaml": "application/yaml",
     ".json": "application/json",
+    ".status": "application/json",
     ".md": "text/markdown; charset=utf-8",
     "": "application/octet-stream",
 }
@@ -90,8 +94,7 @@ class S3Bucket:
 
     def older_versions(self, handoff: Handoff) -> Collection[str]:
         """List the versions of the handoff's name that lie there still, and were put before it; the newest 1,000."""
-        page = self._client.list_object_versions(Bucket=handoff.bucket, Prefix=handoff.key)
-        ids = [version["VersionId"] for version in page.get("Versions", []) if version["Key"] == handoff.key]
+        ids = list(islice(self._versions(handoff), _MOST_OLDER))
         return ids[ids.index(handoff.version_id) + 1 :] if handoff.version_id in ids else []
 
     def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
@@ -105,12 +108,11 @@ class S3Bucket:
 
         def upload(key: str) -> None:
             for _ in range(_TRIES):
-                with suppress(ConditionFailed):
-                    given = {"ContentType": _content_type(key), "Metadata": metadata}
-                    return self._put(handoff, key, files[key], _as_seen(None) | given)
+                if self._put(handoff, key, files[key], None, metadata):
+                    return
                 theirs, seen = self._metadata(handoff, key)
                 if theirs.get("owner") == token:  # written by a call whose response was lost
-                    return None
+                    return
                 if seen is not None:
                     raise NumberTaken
             raise ConditionFailed
@@ -148,22 +150,18 @@ class S3Bucket:
         """
         seen = None
         metadata = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
-        given = {"ContentType": "application/json", "Metadata": metadata}
         for _ in range(_TRIES):
             key = f"status/{name}.status"
-            try:
-                self._put(handoff, key, document, _as_seen(seen) | given)
-            except ConditionFailed:
-                theirs, seen = self._metadata(handoff, key)
-                if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
-                    return name  # it is there already
-                # An order may be better known by now than when its status was written: none is newer than itself.
-                if not mine and theirs.get("order", "") > order(handoff):
-                    if not final:
-                        return name  # no reader waits for it, and the final one may be in the name's history already
-                    name, seen = f"{name}@{handoff.version_id}", None
-            else:
+            if self._put(handoff, key, document, seen, metadata):
                 return name
+            theirs, seen = self._metadata(handoff, key)
+            if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
+                return name  # it is there already
+            # An order may be better known by now than when its status was written: none is newer than itself.
+            if not mine and theirs.get("order", "") > order(handoff):
+                if not final:
+                    return name  # no reader waits for it, and the final one may be in the name's history already
+                name, seen = f"{name}@{handoff.version_id}", None
         raise ConditionFailed
 
     def published(self, handoff: Handoff, key: str) -> bytes | None:
@@ -184,13 +182,9 @@ class S3Bucket:
 
         """
         metadata = {"generation": str(generation), "handoff": handoff.version_id}
-        given = {"ContentType": _content_type(key), "Metadata": metadata}
         for _ in range(_TRIES):
             theirs, seen = self._metadata(handoff, key)
-            if _generation(theirs) >= generation:
-                return
-            with suppress(ConditionFailed):
-                self._put(handoff, key, component, _as_seen(seen) | given)
+            if _generation(theirs) >= generation or self._put(handoff, key, component, seen, metadata):
                 return
         raise ConditionFailed
 
@@ -209,15 +203,12 @@ class S3Bucket:
         folder, _, name = key.partition("/")
         seen = None
         for _ in range(_TRIES):
-            try:
-                self._copy(handoff, f"{folder}/{name}", seen)
-            except ConditionFailed:
-                _, seen = self._metadata(handoff, f"{folder}/{name}")
-                theirs, _ = self._metadata(handoff, f"status/{name}.status")  # after the look: who comes now is seen
-                if theirs.get("version", handoff.version_id) != handoff.version_id:
-                    name, seen = f"{name}@{handoff.version_id}", None
-            else:
+            if self._copy(handoff, f"{folder}/{name}", seen):
                 return
+            _, seen = self._metadata(handoff, f"{folder}/{name}")
+            theirs, _ = self._metadata(handoff, f"status/{name}.status")  # after the look: who comes now is seen
+            if theirs.get("version", handoff.version_id) != handoff.version_id:
+                name, seen = f"{name}@{handoff.version_id}", None
         raise ConditionFailed
 
     def remove(self, handoff: Handoff) -> None:
@@ -258,58 +249,79 @@ class S3Bucket:
 
     def _get(self, handoff: Handoff, **version: str) -> Any:  # noqa: ANN401 - boto3's answer
         given: Any = {"Bucket": handoff.bucket, "Key": handoff.key, **version}
-        with self._reading(given), _translated():
+        with self._translated(given):
             return self._client.get_object(**given)
 
-    @contextmanager
-    def _reading(self, source: Any) -> Iterator[None]:  # noqa: ANN401 - boto3's arguments
-        """Tell a key that its owner keeps from us, which is an answer, from the site's own, which is waited for."""
-        try:
-            yield
-        except KeyUnavailable as error:
-            refused: Any = error.__cause__
-            if self._key and not _is_foreign(refused, self._key, self._key_of(source)):
-                raise
-            raise Illegible(str(error)) from refused
+    def _put(self, handoff: Handoff, key: str, body: bytes, seen: str | None, metadata: Mapping[str, str]) -> bool:
+        """Write an object, if what is there is as it was seen (ETag; ``None``: nothing); whether it was."""
+        given: Any = {"ContentType": _content_type(key), "Metadata": metadata, **_as_seen(seen)}
+        with suppress(ConditionFailed, Gone), self._translated():  # gone: what it was to replace
+            self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
+            return True
+        return False
 
-    def _key_of(self, source: Any) -> str | None:  # noqa: ANN401 - boto3's arguments
-        """Say which KMS key an object is encrypted with; S3 needs no key to tell."""
-        return self._client.head_object(**source).get("SSEKMSKeyId")
-
-    def _copy(self, handoff: Handoff, key: str, seen: str | None) -> None:
+    def _copy(self, handoff: Handoff, key: str, seen: str | None) -> bool:
+        """Copy the handoff's version likewise."""
         source: Any = {"Bucket": handoff.bucket, "Key": handoff.key, "VersionId": handoff.version_id}
         # Tags are not carried: copying them would need two more permissions, and only for inputs that have any.
         given: Any = {"CopySource": source, "TaggingDirective": "REPLACE", **_as_seen(seen)}
-        with self._reading(source), _translated():
+        with suppress(ConditionFailed), self._translated(source):
             if handoff.size > _COPY_LIMIT:
                 self._client.copy(source, handoff.bucket, key)  # in parts, and without a condition
             else:
                 self._client.copy_object(Bucket=handoff.bucket, Key=key, **given)
+            return True
+        return False
 
-    def _put(self, handoff: Handoff, key: str, body: bytes, given: Any) -> None:  # noqa: ANN401 - boto3's arguments
-        try:
-            with _translated():
-                self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
-        except Gone as error:  # what it was to replace
-            raise ConditionFailed from error
+    def _metadata(self, handoff: Handoff, key: str) -> tuple[Mapping[str, str], str | None]:
+        """Look at an object: what it says of itself, and its ETag; ``None`` where there is none."""
+        with suppress(Gone), self._translated():
+            head = self._client.head_object(Bucket=handoff.bucket, Key=key)
+            return head["Metadata"], head["ETag"]
+        return {}, None
+
+    def _versions(self, handoff: Handoff) -> Iterator[str]:
+        """List the versions of the handoff's name, newest first."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=handoff.key)
+        found = (version for page in pages for version in page.get("Versions", []))
+        return (
+            one["VersionId"] for one in takewhile(lambda one: one["Key"] == handoff.key, found)
+        )  # longer ones follow
 
     def _newer_version(self, handoff: Handoff) -> str | None:
         """Find out whether the name was put again after the handoff; the newest version that was."""
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=handoff.key)
-        for page in pages:
-            for version in page.get("Versions", []):  # newest first
-                if version["Key"] == handoff.key:
-                    return version["VersionId"] if version["VersionId"] != handoff.version_id else None
-        return None
+        newest = next(self._versions(handoff), handoff.version_id)
+        return newest if newest != handoff.version_id else None
 
-    def _metadata(self, handoff: Handoff, key: str) -> tuple[Mapping[str, str], str | None]:
+    @contextmanager
+    def _translated(self, source: Any = None) -> Iterator[None]:  # noqa: ANN401 - boto3's arguments
+        """Turn S3's errors that mean something to an intent's life into its exceptions; all others go on as they are.
+
+        A key that the owner of the ``source`` keeps from us is an answer; the site's own is waited for.
+        """
         try:
-            head = self._client.head_object(Bucket=handoff.bucket, Key=key)
+            yield
         except ClientError as error:
-            if _http_status(error) != HTTPStatus.NOT_FOUND:
-                raise
-            return {}, None
-        return head["Metadata"], head["ETag"]
+            code, said = error.response["Error"].get("Code"), error.response["Error"].get("Message", "")
+            if code in _GONE:
+                raise Gone from error
+            is_about_a_key = code in _KEY_CODES or (code == "AccessDenied" and any(one in said for one in _KEY_DENIED))
+            if code in _ILLEGIBLE or (is_about_a_key and source and self._is_foreign(said, source)):
+                raise Illegible(said or code) from error
+            if is_about_a_key:
+                raise KeyUnavailable(said or code) from error
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in _LOST_RACE:
+                raise ConditionFailed from error
+            raise
+
+    def _is_foreign(self, said: str, source: Any) -> bool:  # noqa: ANN401 - likewise
+        """Say whether an error about a key is about another one than the site's."""
+        if not self._key:
+            return True
+        # A copy uses two keys, and its error names the one that it is about, but for a denied kms:Decrypt: the
+        # object's, which S3 tells without any key.
+        used = self._client.head_object(**source).get("SSEKMSKeyId")
+        return used not in {None, self._key} and self._key not in said
 
 
 def _found(handoff: Handoff, answer: Any, max_bytes: int) -> Found:  # noqa: ANN401 - boto3's answer
@@ -341,41 +353,6 @@ def _generation(metadata: Mapping[str, str]) -> int:
 
 def _as_seen(etag: str | None) -> dict[str, Any]:
     return {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn S3's errors that mean something to an intent's life into its exceptions; all others go on as they are."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code")
-        if code in {"NoSuchKey", "NoSuchVersion"}:
-            raise Gone from error
-        if code in _ILLEGIBLE:
-            raise Illegible(error.response["Error"].get("Message", code)) from error
-        if _is_about_a_key(error):
-            raise KeyUnavailable(error.response["Error"].get("Message", code)) from error
-        if _http_status(error) in _LOST_RACE:
-            raise ConditionFailed from error
-        raise
-
-
-def _http_status(error: ClientError) -> int | None:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-
-
-def _is_about_a_key(error: ClientError) -> bool:
-    """Say whether S3 refuses a call because of a KMS key, until that key or its policy is changed."""
-    said = error.response["Error"]
-    denied = said.get("Code") == "AccessDenied" and any(one in said.get("Message", "") for one in _KEY_DENIED)
-    return said.get("Code") in _KEY_CODES or denied
-
-
-def _is_foreign(error: ClientError, own: str, used: str | None) -> bool:
-    """Say whether an error about a key is about another than the site's ``own`` (ARN); ``used`` is the object's."""
-    # A copy uses two keys, and its error names the one that it is about, but for a denied kms:Decrypt: the object's.
-    return used not in {None, own} and own not in error.response["Error"].get("Message", "")
 
 
 def _content_type(key: str) -> str:
