@@ -21,7 +21,7 @@ from conductor_loop.cli import aws, common
 from conductor_loop.errors import Cause, ConditionFailed, Reaction
 from conductor_loop.intent import FILE_NAME, Priority
 from conductor_loop.intents.model import Phase
-from conductor_loop.storage import inbox
+from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listed, Listing, Wanted
 
 GOOD = {"success", "skipped"}
@@ -153,7 +153,7 @@ def _resubmit(bucket: str, name: str) -> None:
     s3 = aws.client("s3")
     try:
         body = s3.get_object(Bucket=bucket, Key=f"failed/{name}")["Body"].read()
-        inbox.put(s3, bucket, name, body, replace=False)
+        Inbox(s3, bucket).put(name, body, replace=False)
     except s3.exceptions.NoSuchKey:
         wrong = f"failed/{name} is gone, as it is kept for a time only: copy the file again"
     except ConditionFailed:

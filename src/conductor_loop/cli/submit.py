@@ -25,7 +25,7 @@ from conductor_loop.errors import ConditionFailed, Unreadable
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.attempt import SETTLE_SECONDS
 from conductor_loop.intents.model import Phase, Row
-from conductor_loop.storage import inbox
+from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.rows import read_row
 from conductor_loop.storage.state import DynamoDBStateTable
 from conductor_loop.storage.table import Table
@@ -340,7 +340,7 @@ def undo(name: str, stack: str, timeout: float, *, wait: bool, as_json: bool) ->
     file, body = _intent(name, target, replicas, rules)
     validate({file: body}, rules, as_json=as_json)
     try:
-        version = inbox.put(aws.client("s3"), bucket, file, body, replace=False)
+        version = Inbox(aws.client("s3"), bucket).put(file, body, replace=False)
     except ConditionFailed:
         raise click.ClickException(f"{file} was sent already, and waits; {intents.follow(file)}") from None
     sent = Sent(file, Handoff(bucket, file, version, size=len(body)), since=time.monotonic())

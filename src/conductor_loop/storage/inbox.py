@@ -26,19 +26,38 @@ class Inbox:
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
+    @translated("S3")
     def put(self, name: str, body: bytes, *, replace: bool) -> str:
-        """Put an intent, as below. Raises NotAnswering as well; the intent may have arrived all the same."""
-        with translated("S3"):
-            return put(self._client, self._bucket, name, body, replace=replace)
+        """Put an intent into the root of the bucket; the version that it became.
 
+        Raises:
+            ConditionFailed: one of that name waits already, and is not to be replaced.
+            NotAnswering: the intent may have arrived all the same.
+
+        """
+        given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
+        given |= {} if replace else {"IfNoneMatch": "*"}
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return self._client.put_object(Bucket=self._bucket, **given)["VersionId"]
+            except ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                if status == HTTPStatus.PRECONDITION_FAILED:
+                    raise ConditionFailed from error
+                # 409: put at the same moment as another one, and certainly not taken. That one may fail, too: only
+                # another try shows whether the name is taken.
+                if status != HTTPStatus.CONFLICT or not tries_left:
+                    raise
+        raise AssertionError  # the last try returns or raises
+
+    @translated("S3")
     def waiting(self, name: str) -> Listed | None:
         """Look for an input of that name in the root: it has no settled answer, or cannot be moved.
 
         It is listed, since S3 refuses to say anything of an object itself that is encrypted with its sender's key.
         Raises NotAnswering.
         """
-        with translated("S3"):
-            page = self._client.list_object_versions(Bucket=self._bucket, Prefix=name, MaxKeys=1)
+        page = self._client.list_object_versions(Bucket=self._bucket, Prefix=name, MaxKeys=1)
         newest = next(iter(page.get("Versions", [])), None)  # of the first key that begins like this; or it is deleted
         if newest is None or newest["Key"] != name:
             return None
@@ -57,34 +76,13 @@ class Inbox:
             return None
         return document if isinstance(document, dict) else None
 
+    @translated("S3")
     def _read(self, key: str, max_bytes: int) -> bytes | None:
-        with translated("S3"):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=key)
-            except ClientError as error:
-                if error.response["Error"]["Code"] in _UNREADABLE:
-                    return None
-                raise
-            with answer["Body"] as body:
-                return body.read() if answer["ContentLength"] <= max_bytes else None
-
-
-def put(client: "S3Client", bucket: str, name: str, body: bytes, *, replace: bool) -> str:
-    """Put an intent into the root of the bucket; the version that it became.
-
-    Raises ConditionFailed: one of that name waits already, and is not to be replaced.
-    """
-    given: Any = {"Key": name, "Body": body, "ContentType": "application/json"}
-    given |= {} if replace else {"IfNoneMatch": "*"}
-    for tries_left in reversed(range(_TRIES)):
         try:
-            return client.put_object(Bucket=bucket, **given)["VersionId"]
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if status == HTTPStatus.PRECONDITION_FAILED:
-                raise ConditionFailed from error
-            # 409: put at the same moment as another one, and certainly not taken. That one may fail, too: only
-            # another try shows whether the name is taken.
-            if status != HTTPStatus.CONFLICT or not tries_left:
-                raise
-    raise AssertionError  # the last try returns or raises
+            if error.response["Error"]["Code"] in _UNREADABLE:
+                return None
+            raise
+        with answer["Body"] as body:
+            return body.read() if answer["ContentLength"] <= max_bytes else None

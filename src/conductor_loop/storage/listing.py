@@ -77,10 +77,10 @@ class Listing(Table):
         super().__init__(client, table)
         self._keep_seconds = keep_seconds
 
+    @translated("DynamoDB")
     def newest(self, name: str) -> Answered | None:
         """Look up the newest version of a name. Raises NotAnswering."""
-        with translated("DynamoDB"):
-            items = list(islice(self.query("intent", name), _MOST_VERSIONS))  # one or a few
+        items = list(islice(self.query("intent", name), _MOST_VERSIONS))  # one or a few
         if not items:
             return None
         # By when they were put: their order, which only a corrupt row may lack.
@@ -114,6 +114,7 @@ class Listing(Table):
                 return Page(tuple(found[: wanted.limit]), found[wanted.limit - 1].position)
         return Page(tuple(found), after)
 
+    @translated("DynamoDB")
     def _stretch(self, wanted: Wanted, position: Mapping[str, str]) -> tuple[list[Listed], Mapping[str, str]]:
         """Read a stretch of a day, without what the filters leave out; and where the next one begins."""
         day = position["arrival_day"]
@@ -127,10 +128,9 @@ class Listing(Table):
         }
         if "pk" in position:  # or from the day's beginning
             query["ExclusiveStartKey"] = {name: text(position[name]) for name in _POSITION}
-        with translated("DynamoDB"):
-            answer = self._client.query(**query)
-            keys = [*map(key_of, answer["Items"])]
-            rows = {key_of(row): row for row in self.get_some(keys)}
+        answer = self._client.query(**query)
+        keys = [*map(key_of, answer["Items"])]
+        rows = {key_of(row): row for row in self.get_some(keys)}
         listed = [_listed(rows[key]) for key in keys if key in rows]  # others have expired meanwhile
         kept = [one for one in listed if all(getattr(one, name) == value for name, value in wanted.filters.items())]
         if after := answer.get("LastEvaluatedKey"):

@@ -122,25 +122,25 @@ class QueueDepths:
         with ThreadPoolExecutor(max_workers=len(self._urls) or 1) as pool:
             return dict(zip(self._urls, pool.map(self._one, self._urls.values()), strict=True))
 
+    @translated("SQS")
     def _one(self, url: str) -> int:
-        with translated("SQS"):
-            answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
 class StateMeasures(Counters):
     """What the state table says about everything together."""
 
+    @translated("DynamoDB")
     def active_workers(self) -> int:
         """Count the claims that are not released, as far as AuditFunction is. Raises NotAnswering."""
-        with translated("DynamoDB"):
-            return int(self.totals().counters.get(RUNNING, 0))
+        return int(self.totals().counters.get(RUNNING, 0))
 
+    @translated("DynamoDB")
     def counts(self, now: float) -> Counts:
         """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""
-        with translated("DynamoDB"):
-            row = next(self.query(DIRECTORIES.kind, DIRECTORIES.name), {})  # the API may query, and get no item
-            totals = self.totals()
+        row = next(self.query(DIRECTORIES.kind, DIRECTORIES.name), {})  # the API may query, and get no item
+        totals = self.totals()
         gauges = {name: float(value["N"]) for name, value in row.items() if "N" in value}
         # The note of a sweep is in the stream, too: where that is not counted, the lag of the last count is an old one.
         is_old = gauges.get(SWEPT_AT, 0.0) - totals.created_at > _SWEPT_SECONDS
@@ -163,6 +163,6 @@ class StateMeasures(Counters):
         lost = "InaccessibleEncryptionDateTime" in table.get("SSEDescription", {})
         return "impaired" if lost or table.get("TableStatus") in _OUT_OF_REACH else "enabled"
 
+    @translated("DynamoDB")
     def _describe(self) -> "TableDescriptionTypeDef":
-        with translated("DynamoDB"):
-            return self._client.describe_table(TableName=self._table)["Table"]
+        return self._client.describe_table(TableName=self._table)["Table"]

@@ -30,10 +30,10 @@ class RateLimits(Table):
         super().__init__(client, table)
         self._seen: dict[str, float] = {}  # bucket to its free_at
 
+    @translated("DynamoDB")
     def peek(self, bucket: str, rate: Rate, now: float) -> bool:
         """Say whether there is a token, as the table has it. Raises NotAnswering."""
-        with translated("DynamoDB"):
-            return rate.has_token(_free_at(self.get(Key("ratelimit", bucket))), now)
+        return rate.has_token(_free_at(self.get(Key("ratelimit", bucket))), now)
 
     def take(self, bucket: str, rate: Rate, now: float) -> Taken:
         """Take a token. Raises NotAnswering."""
@@ -50,6 +50,7 @@ class RateLimits(Table):
                 return outcome(rate, free_at, now, allowed=True)
         raise NotAnswering("DynamoDB: a bucket changes faster than it can be read")
 
+    @translated("DynamoDB")
     def _try(self, bucket: str, rate: Rate, now: float, *, busy: bool) -> tuple[bool, float]:
         """Take a token of a bucket that is busy, or idle; whether it was, and its ``free_at`` then."""
         if busy:
@@ -66,12 +67,11 @@ class RateLimits(Table):
             "ReturnValues": "UPDATED_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        with translated("DynamoDB"):
-            try:
-                return True, _free_at(self._client.update_item(**update)["Attributes"])
-            except self._client.exceptions.ConditionalCheckFailedException as error:
-                there: Any = error.response.get("Item", {})
-                return False, _free_at(there)
+        try:
+            return True, _free_at(self._client.update_item(**update)["Attributes"])
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            there: Any = error.response.get("Item", {})
+            return False, _free_at(there)
 
 
 def _free_at(item: Item) -> float:
