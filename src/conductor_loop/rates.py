@@ -77,7 +77,6 @@ class Memory:
         """Take a token; full buckets are forgotten."""
         self.free_at = {name: then for name, then in self.free_at.items() if then > now}
         then = self.free_at.get(bucket, now)
-        if not rate.has_token(then, now):
-            return outcome(rate, then, now, allowed=False)
-        self.free_at[bucket] = then + rate.interval_seconds
-        return outcome(rate, self.free_at[bucket], now, allowed=True)
+        if allowed := rate.has_token(then, now):
+            then = self.free_at[bucket] = then + rate.interval_seconds
+        return outcome(rate, then, now, allowed=allowed)

@@ -144,6 +144,20 @@ class TestListing:
         page = Listing(table, TABLE, 86_400).page(Wanted(10), NOW)
         assert [intent.name for intent in page.intents] == ["intent-3.json", "intent-2.json", "intent-1.json"]
 
+    def test_where_dynamodb_reads_none_of_the_rows_it_is_not_asked_for_ever(
+        self, table: Any, state: DynamoDBStateTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state.write(waits(handoff(1)))
+
+        def none(RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+            return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+        monkeypatch.setattr(table, "batch_get_item", none)
+        with pytest.raises(NotAnswering):
+            Listing(table, TABLE, 86_400).page(Wanted(10), NOW)
+        with pytest.raises(NotAnswering):
+            state.find([handoff(1)])
+
     def test_a_page_has_a_price_and_the_next_goes_on_behind_it(
         self, table: Any, state: DynamoDBStateTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from conductor_loop.audit.entries import Change, Entry, facts, last_change, read
 from conductor_loop.audit.verify import Known, read_status, verify
 from conductor_loop.cli import CommandGroup, aws, common, intents
 from conductor_loop.storage.measures import Counters
+from conductor_loop.storage.rows import Key, key_of
+from conductor_loop.storage.table import Table
 
 _FUNCTIONS = ("conductor", "sweeper", "api")
 _NOT_SHOWN = {  # what a line begins with, and what is the same on all of them
@@ -27,7 +28,6 @@ _OF_ALL_SECONDS, _OF_ONE_SECONDS = 600, 7 * 86_400  # that are looked at
 _DULL = {"success", "succeeded"}  # invocations that Lambda itself reports
 _SINCE = common.Duration(most=3653 * common.DAY_SECONDS)  # the longest retention of CloudWatch Logs
 _NOT_FACTS = ("at", "event", "status_sha256")  # at the beginning of a line of the audit trail, or not shown
-_BATCH = 100  # rows of one call
 _LONGEST_PK, _LONGEST_SK = 2048, 1024  # bytes of a key that DynamoDB takes
 
 
@@ -226,16 +226,17 @@ def _known(stack: str, chains: Iterable[str], begin: float, grace: float) -> Kno
     for chain in chains:
         kind, _, name = chain.partition("/")
         file, _, version = name.rpartition("/")
-        kinds = {"intent": (f"intent#{file}", version), "config": ("audit#config", name)}
-        pk, sk = kinds.get(kind, (f"audit#{chain}", "-"))
-        if 0 < len(sk.encode()) <= _LONGEST_SK and len(pk.encode()) <= _LONGEST_PK:  # or it was never a row's
-            keys.add((pk, sk))
-    rows = list(_rows(table, keys))
+        kinds = {"intent": Key("intent", file, version), "config": Key("audit", "config", name)}
+        key = kinds.get(kind, Key("audit", chain))
+        if 0 < len(key.version.encode()) <= _LONGEST_SK and len(key.pk.encode()) <= _LONGEST_PK:  # or never a row's
+            keys.add(key)
+    found = Table(aws.client("dynamodb"), table).get_some(keys)
+    rows = [row for item in found if (row := last_change(item))]
     statuses = list(_statuses(outputs["HandoffBucket"], begin))
     return Known(rows, statuses, shards, timestamp(begin), timestamp(now - grace))
 
 
-def _keys_since(table: str, since: float, now: float) -> Iterator[tuple[str, str]]:
+def _keys_since(table: str, since: float, now: float) -> Iterator[Key]:
     """List the rows that were made since, by the days of their arrival; clocks may differ by a day."""
     pages = aws.client("dynamodb").get_paginator("query")
     day, last = (datetime.fromtimestamp(at, UTC) for at in (since - common.DAY_SECONDS, now + common.DAY_SECONDS))
@@ -249,18 +250,8 @@ def _keys_since(table: str, since: float, now: float) -> Iterator[tuple[str, str
                 "ProjectionExpression": "pk, sk",
             }
             for page in pages.paginate(**asked):
-                yield from ((one["pk"]["S"], one["sk"]["S"]) for one in page["Items"])
+                yield from map(key_of, page["Items"])
         day += timedelta(days=1)
-
-
-def _rows(table: str, keys: Iterable[tuple[str, str]]) -> Iterator[Change]:
-    client = aws.client("dynamodb")
-    for some in batched(sorted(keys), _BATCH, strict=False):
-        wanted: Any = {table: {"Keys": [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in some], "ConsistentRead": True}}
-        while wanted:
-            answer = client.batch_get_item(RequestItems=wanted)
-            yield from (row for item in answer["Responses"].get(table, []) if (row := last_change(item)))
-            wanted = answer.get("UnprocessedKeys")
 
 
 def _statuses(bucket: str, since: float) -> Iterator[Change]:

@@ -75,22 +75,19 @@ class S3Bucket:
         """
         try:
             current = self._get(handoff)  # not by version: a delete marker says that its owner has withdrawn it
+            newest = current["VersionId"]
+            if handoff.version_id in {"", newest}:
+                return _found(handoff, current, max_bytes)
+            current["Body"].close()
         except Illegible:
-            if (newer := self._newer_version(handoff) if handoff.version_id else None) is None:
+            newest = next(self._versions(handoff), handoff.version_id)
+            if handoff.version_id in {"", newest}:
                 raise
-            return self._read_older(handoff, newer, max_bytes)
-        if handoff.version_id in {"", current["VersionId"]}:
-            return _found(handoff, current, max_bytes)
-        current["Body"].close()
-        return self._read_older(handoff, None, max_bytes)
-
-    def _read_older(self, handoff: Handoff, newer: str | None, max_bytes: int) -> Found:
-        """Read a version that is not the newest one; what S3 gives to no reader has no content."""
         try:
             found = _found(handoff, self._get(handoff, VersionId=handoff.version_id), max_bytes)
-        except Illegible:
+        except Illegible:  # what S3 gives to no reader has no content
             found = Found(handoff, None)
-        return replace(found, newer_version=newer or self._newer_version(handoff))
+        return replace(found, newer_version=newest)
 
     def older_versions(self, handoff: Handoff) -> Collection[str]:
         """List the versions of the handoff's name that lie there still, and were put before it; the newest 1,000."""
@@ -281,17 +278,10 @@ class S3Bucket:
         return {}, None
 
     def _versions(self, handoff: Handoff) -> Iterator[str]:
-        """List the versions of the handoff's name, newest first."""
+        """List the versions of the handoff's name, newest first; S3 lists those of longer names behind them."""
         pages = self._client.get_paginator("list_object_versions").paginate(Bucket=handoff.bucket, Prefix=handoff.key)
         found = (version for page in pages for version in page.get("Versions", []))
-        return (
-            one["VersionId"] for one in takewhile(lambda one: one["Key"] == handoff.key, found)
-        )  # longer ones follow
-
-    def _newer_version(self, handoff: Handoff) -> str | None:
-        """Find out whether the name was put again after the handoff; the newest version that was."""
-        newest = next(self._versions(handoff), handoff.version_id)
-        return newest if newest != handoff.version_id else None
+        return (one["VersionId"] for one in takewhile(lambda one: one["Key"] == handoff.key, found))
 
     @contextmanager
     def _translated(self, source: Any = None) -> Iterator[None]:  # noqa: ANN401 - boto3's arguments

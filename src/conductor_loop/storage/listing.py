@@ -102,8 +102,9 @@ class Listing(Table):
         newest, oldest = (
             datetime.fromtimestamp(at, UTC).date().isoformat() for at in (now + _SKEW_SECONDS, now - self._keep_seconds)
         )
-        known = wanted.position is not None and wanted.position["arrival_day"] <= newest
-        after = wanted.position if wanted.position and known else {"arrival_day": newest}
+        after: Mapping[str, str] = {"arrival_day": newest}
+        if wanted.position and wanted.position["arrival_day"] <= newest:
+            after = wanted.position
         found: list[Listed] = []
         for _ in range(_MAX_QUERIES):
             if after["arrival_day"] < oldest:

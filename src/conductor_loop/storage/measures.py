@@ -139,7 +139,7 @@ class StateMeasures(Counters):
     @translated("DynamoDB")
     def counts(self, now: float) -> Counts:
         """Read every counter and gauge; ``now`` in epoch seconds. Raises NotAnswering."""
-        row = next(self.query(DIRECTORIES.kind, DIRECTORIES.name), {})  # the API may query, and get no item
+        row = next(self.query(DIRECTORIES.kind, DIRECTORIES.name), {})  # roles of readers allow Query alone
         totals = self.totals()
         gauges = {name: float(value["N"]) for name, value in row.items() if "N" in value}
         # The note of a sweep is in the stream, too: where that is not counted, the lag of the last count is an old one.

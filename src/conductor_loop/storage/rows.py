@@ -138,8 +138,8 @@ def _json(document: Mapping[str, Any]) -> str:
 
 
 def read_row(item: Mapping[str, Any]) -> Row:
-    """Read a handoff's row. Raises Unreadable: it is corrupt; the exception has it as it is."""
-    row = Row(**_read(item, _ROW, _ALWAYS - {"number"}))
+    """Read a handoff's row; an empty one where there is none. Raises Unreadable, which has it as it is."""
+    row = Row(**_read(item, _ROW, _ALWAYS - {"number"})) if item else Row()
     if (row.outcome is None) is (row.state is State.DONE):
         raise Unreadable(path(item), item)
     return row

@@ -273,11 +273,11 @@ def _unchanged(rev: int) -> tuple[str, Values]:
 
 def _conflict(refused: Mapping[str, Item]) -> Conflict:
     """Read the rows whose conditions failed. Raises Unreadable, for a condition that may never hold."""
-    row, name = refused.get("intent"), refused.get("name")
+    name = refused.get("name")
     if name:
         read_text(name, "last_order")  # that conditions compare
     return Conflict(
-        row=None if row is None else read_row(row) if row else Row(),
+        row=read_row(refused["intent"]) if "intent" in refused else None,
         target=read_target(refused["target"]) if "target" in refused else None,
         newer_version=read_text(name, "last_version") if name else None,
         correlated_file=read_text(refused["correlation"], "file") if "correlation" in refused else None,
