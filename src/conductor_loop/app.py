@@ -107,7 +107,6 @@ class Measured:
     outcome: Outcome
     counted: Counted  # what it adds to the metrics
     seconds: float  # from reading the input to here
-    final: bool = True  # False: the attempt is made again
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
@@ -51,20 +51,11 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class PorchRun:
-    """One run of porch."""
-
-    mode: str
-    seconds: float
-    timed_out: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Journey:
     """How a handoff came to its answer: what was asked for, and how long it took. Times are in seconds."""
 
     seconds: float  # from reading the input to the end of the attempt
-    run: PorchRun | None = None  # None: porch was not started
+    porch_seconds: float | None = None  # None: porch was not started
     waited: float | None = None  # from the put to the first attempt; None: this was another one, or unknown
     priority: Priority = Priority.NORMAL  # that it had
     demoted: Priority | None = None  # that the intent asks for, where it has another one
@@ -79,12 +70,13 @@ def decided(outcome: "Outcome", journey: Journey) -> Counted:
         tally |= refused(Cause(error["error_code"]), rules).tally
     if journey.demoted in {Priority.CRITICAL, Priority.HIGH}:
         tally[f"{DEMOTED}{journey.demoted}"] = 1
-    return _counted(tally, {PROCESSING: journey.seconds}, journey)
+    return _counted(tally, {PROCESSING: journey.seconds}, status, journey)
 
 
 def retried(outcome: "Outcome", journey: Journey) -> Counted:
     """Count an attempt that is made again."""
-    return _counted({RETRIED: 1, f"{ERRORS}{outcome.status['error_details']['code']}": 1}, {}, journey)
+    status = outcome.status
+    return _counted({RETRIED: 1, f"{ERRORS}{status['error_details']['code']}": 1}, {}, status, journey)
 
 
 def refused(cause: Cause, rules: Iterable[str] = ()) -> Counted:
@@ -107,12 +99,14 @@ def age(handoff: Handoff, now: float) -> float:
         return math.inf
 
 
-def _counted(tally: dict[str, float], samples: dict[str, float], journey: Journey) -> Counted:
+def _counted(
+    tally: dict[str, float], samples: dict[str, float], status: Mapping[str, Any], journey: Journey
+) -> Counted:
     if journey.waited is not None and not math.isinf(journey.waited):
         samples[f"{QUEUEING}{journey.priority}_"] = journey.waited
-    if (run := journey.run) is not None:
-        tally |= {f"{RUNS}{run.mode}": 1} | ({TIMEOUTS: 1} if run.timed_out else {})
-        samples[PORCH] = run.seconds
+    if journey.porch_seconds is not None:
+        tally |= {f"{RUNS}{status['mode']}": 1} | ({TIMEOUTS: 1} if status["status"] == "timeout" else {})
+        samples[PORCH] = journey.porch_seconds
     samples = {name: max(seconds, 0.0) for name, seconds in samples.items()}  # clocks are set back, S3's may be ahead
     for name, seconds in samples.items():
         bound = next((str(bound) for bound in bounds(name) if seconds <= bound), "inf")  # readers add buckets up

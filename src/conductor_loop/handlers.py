@@ -218,7 +218,7 @@ def _observe(config: Config, measured: Measured) -> None:
     logger = metrics.logger()
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
-        "decided" if measured.final else "tried",
+        "tried" if "next_retry" in document else "decided",
         handoff=measured.handoff.key,  # the sweeper decides, too, and does so for many
         version_id=measured.handoff.version_id,
         correlation_id=document.get("correlation_id"),

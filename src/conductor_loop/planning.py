@@ -8,7 +8,7 @@ from typing import Any
 from conductor_loop.app import App
 from conductor_loop.errors import Cause, Reaction, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.intents.admit import HIGH, high_rate, route
+from conductor_loop.intents.admit import route
 from conductor_loop.intents.attempt import used_already
 from conductor_loop.intents.model import Target
 from conductor_loop.porch import NoDryRun, Package, PorchFailed, PorchRequest
@@ -72,14 +72,8 @@ def _check_id(app: App, draft: Draft, intent: Intent) -> None:
 
 def _priority(app: App, draft: Draft, intent: Intent) -> dict[str, str]:
     sent = Handoff(app.config.handoff_bucket, draft.file, "", principal=draft.principal)
-    limit = app.config.high_per_minute
-    way = route(
-        intent,
-        sent,
-        app.config.critical_principals,
-        lambda: limit is None or app.peek(HIGH, high_rate(limit), app.clock()),
-    )
-    return {"asked": intent.priority, "granted": way.priority, "note": way.note.strip(" ()")}
+    message = route(app, sent, intent, app.peek)
+    return {"asked": intent.priority, "granted": message.priority, "note": message.note.strip(" ()")}
 
 
 def _request(app: App, draft: Draft, intent: Intent, target: Target, deadline: float) -> PorchRequest:

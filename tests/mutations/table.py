@@ -139,7 +139,7 @@ TABLE = [
     _life(
         "name: noted with a decision that has no claim",
         "attempt.py",
-        "now, last, newest=seen_newest)",
+        "now, last, newest=delivery.newest)",
         "now, last)",
     ),
     _life(
@@ -157,8 +157,8 @@ TABLE = [
     _life(
         "decision: fenced by the row",
         "attempt.py",
-        "app.state.write(Write(attempt.handoff, attempt.row, after,",
-        "app.state.write(Write(attempt.handoff, app.state.find([attempt.handoff])[attempt.handoff], after,",
+        "_write(app, Write(attempt.handoff, attempt.row, after,",
+        "_write(app, Write(attempt.handoff, app.state.find([attempt.handoff])[attempt.handoff], after,",
     ),
     _life(
         "decision: fenced by the target",
@@ -257,15 +257,15 @@ TABLE = [
     _life(
         "applying: after the decision",
         "attempt.py",
-        "    conflict = _release(app, attempt, after, decision.target,",
-        "    apply_outcome(app, attempt.handoff, outcome, decision.component)\n"
-        "    conflict = _release(app, attempt, after, decision.target,",
+        '    conflict = _release(app, attempt, after, target, {"tally"',
+        "    apply_outcome(app, attempt.handoff, measured.outcome, component)\n"
+        '    conflict = _release(app, attempt, after, target, {"tally"',
     ),
     _life(
         "applying: after a decision without a claim",
         "attempt.py",
         "        return Write(mine, row, after, now,",
-        "        apply_outcome(app, mine, outcomes[-1])\n        return Write(mine, row, after, now,",
+        "        apply_outcome(app, mine, outcome)\n        return Write(mine, row, after, now,",
     ),
     _life("publishing: not after the lease", "attempt.py", "if app.clock() >= attempt.lease_expires_at:", "if False:"),
     _life(

@@ -1,17 +1,19 @@
 import pytest
 
-from conductor_loop.counting import RULES, Journey, PorchRun, age, decided, refused, retried
+from conductor_loop.counting import RULES, Journey, age, decided, refused, retried
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents.model import Outcome
 from conductor_loop.validation.rules import CHECKS
 
-SUCCESS = Outcome({"status": "success"}, "processed")
-FAILURE = Outcome({"status": "failed", "error_details": {"code": "E014", "error_code": "NETWORK_ERROR"}}, "failed")
+SUCCESS = Outcome({"status": "success", "mode": "direct"}, "processed")
+ERROR = {"code": "E014", "error_code": "NETWORK_ERROR"}
+FAILURE = Outcome({"status": "failed", "mode": "direct", "error_details": ERROR}, "failed")
+TIMEOUT = Outcome({"status": "timeout", "mode": "structured", "error_details": ERROR}, "failed")
 
 
 def test_a_decision_counts_its_status_its_move_and_its_times() -> None:
-    counted = decided(SUCCESS, Journey(0.25, PorchRun("direct", 1.5), waited=12.0, priority=Priority.HIGH))
+    counted = decided(SUCCESS, Journey(0.25, 1.5, waited=12.0, priority=Priority.HIGH))
     assert counted.samples == {"processing_": 0.25, "porch_": 1.5, "queueing_high_": 12.0}
     assert counted.tally == {
         "decided": 1,
@@ -33,7 +35,7 @@ def test_a_failure_counts_its_code() -> None:
 
 
 def test_an_attempt_that_is_made_again_is_no_decision() -> None:
-    tally = retried(FAILURE, Journey(31, PorchRun("structured", 30, timed_out=True))).tally
+    tally = retried(TIMEOUT, Journey(31, 30)).tally
     assert "decided" not in tally
     assert (tally["retried"], tally["timeouts"], tally["porch_inf"], tally["errors_E014"]) == (1, 1, 1, 1)
 
@@ -62,7 +64,7 @@ def test_a_clock_of_s3_that_is_ahead_makes_no_negative_time() -> None:
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_time() -> None:
-    counted = decided(SUCCESS, Journey(-2.0, PorchRun("direct", -1.0)))
+    counted = decided(SUCCESS, Journey(-2.0, -1.0))
     assert not any(counted.samples.values())
     assert (counted.tally["processing_sum"], counted.tally["porch_sum"]) == (0, 0)
 

@@ -86,7 +86,7 @@ def test_a_conflict_about_an_order_that_is_wrong_is_none() -> None:
 
 
 def test_a_newer_version_of_the_name_supersedes() -> None:
-    superseded = Superseded("version v2 of the same name", of_name=True)
+    superseded = Superseded("version v2 of the same name")
     assert classify(Conflict(newer_version="v2", correlated_file="intent-b.json"), ORDER, NOW) == superseded
 
 

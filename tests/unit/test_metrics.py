@@ -12,7 +12,7 @@ from conductor_loop.catalogue import CATALOGUE, CODES, DIRECTORIES, MODES, NAMES
 from conductor_loop.config import load
 from conductor_loop.config.schema import mistakes
 from conductor_loop.config.typed import GROUPS, Metering
-from conductor_loop.counting import Counted, Journey, PorchRun, decided, retried
+from conductor_loop.counting import Counted, Journey, decided, retried
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Outcome
@@ -89,8 +89,8 @@ def everything() -> dict[tuple[str, ...], float]:
     found: dict[tuple[str, ...], float] = {}
     for code, status, mode, priority in product(CODES, STATUSES, MODES, Priority):
         details = {"code": code, "error_code": Cause.SECURITY_VIOLATION}
-        outcome = Outcome({"status": status, "error_details": details}, "failed")
-        journey = Journey(1, PorchRun(mode, 1, timed_out=True), 1.0, priority, demoted=priority)
+        outcome = Outcome({"status": status, "mode": mode, "error_details": details}, "failed")
+        journey = Journey(1, 1, 1.0, priority, demoted=priority)
         found |= reported(written(decided(outcome, journey))) | reported(written(retried(outcome, journey)))
     others = {name: 1.0 for metric in CATALOGUE for names in metric.counted.values() for name in names}
     return found | reported(written(Counted(others, {"settling_": 1.0})))
@@ -103,10 +103,9 @@ def test_what_is_billed_are_at_most_60_metrics() -> None:
 
 
 def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() -> None:
-    outcome = Outcome(
-        {"status": "failed", "error_details": {"code": "E013", "error_code": "DEPLOYMENT_NOT_FOUND"}}, "failed"
-    )
-    lines = written(decided(outcome, Journey(2.5, PorchRun("structured", 2.0), 4.0, Priority.HIGH)))
+    error = {"code": "E013", "error_code": "DEPLOYMENT_NOT_FOUND"}
+    outcome = Outcome({"status": "failed", "mode": "structured", "error_details": error}, "failed")
+    lines = written(decided(outcome, Journey(2.5, 2.0, 4.0, Priority.HIGH)))
     assert len(lines) == 1
     assert lines[0]["_aws"]["Timestamp"] == 1_800_000_000_250
     assert reported(lines) == {

@@ -7,16 +7,20 @@ from conductor_loop.app import Message
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
-from conductor_loop.porch import Delivered, Mode, PorchFailed, Run
+from conductor_loop.intents.model import Row
+from conductor_loop.porch import Delivered, Mode, Package, PorchFailed, Run
 from conductor_loop.porch.report import PackageRevision
 from tests.factories import INTENT, World
 
 CONFIG = replace(World().config, mode=Mode.DIRECT, porch_path="/p")
 AUTHOR = status.Author(
     replace(World().app, config=CONFIG, clock=lambda: 1002.5),
-    status.Delivery(Message(Handoff("b", "intent-a.json", "v1")), started=1000.0, deadline=2000.0),
+    status.Delivery(
+        Message(Handoff("b", "intent-a.json", "v1")), started=1000.0, deadline=2000.0, intent=Intent(INTENT)
+    ),
+    Row(),
 )
-PUBLISHED = status.Published("cnf-simulator-v1.0.0", "packages/x/", ("Kptfile",))
+PACKAGE, PREFIX = Package("cnf-simulator-v1.0.0", {"Kptfile": b""}), "packages/x/"
 
 
 CREATED = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 replicas"
@@ -24,7 +28,7 @@ REVISION = PackageRevision("default", "edge-1.a.b", "Proposed")
 
 
 def test_a_success_is_reported_as_in_the_specification() -> None:
-    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("scale", 1, 3)).status
+    document = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("scale", 1, 3)).status
     assert document["message"] == "Successfully scaled cnf-simulator to 3 replicas"
     assert (document["timestamp"], document["processing_duration"]) == ("1970-01-01T00:16:42Z", "2.50s")
 
@@ -51,35 +55,35 @@ def test_a_success_is_reported_as_in_the_specification() -> None:
     ],
 )
 def test_a_success_says_what_was_really_done(delivered: Delivered, says: str) -> None:
-    assert status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, delivered).status["message"] == says
+    assert status.succeeded(AUTHOR, PACKAGE, PREFIX, delivered).status["message"] == says
 
 
 def test_what_was_delivered_is_in_fields_of_its_own() -> None:
-    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("scale", 0, 3)).status
+    document = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("scale", 0, 3)).status
     assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 0, 3)
-    document = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED, Delivered("repository", revision=REVISION)).status
+    document = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", revision=REVISION)).status
     assert document["package_revision"] == {"namespace": "default", "name": "edge-1.a.b", "lifecycle": "Proposed"}
     assert not {"previous_replicas", "observed_replicas"} & document.keys()
 
 
 def test_a_failure_says_how_far_it_got() -> None:
     failure = PorchFailed(Cause.QUOTA_EXCEEDED, Run(5, "", "", 1.0), "no room.", Delivered("scale", 1, 2))
-    document = status.failed(AUTHOR, Intent(INTENT), failure, 1010.0).status
+    document = status.failed(AUTHOR, failure, 1010.0).status
     assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 1, 2)
     failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
-    assert "delivery" not in status.failed(AUTHOR, Intent(INTENT), failure, None).status
+    assert "delivery" not in status.failed(AUTHOR, failure, None).status
 
 
 def test_a_document_that_breaks_its_schema_is_never_written() -> None:
     with pytest.raises(ValueError, match="7 is not of type 'string'"):
-        status.succeeded(AUTHOR, Intent(INTENT), replace(PUBLISHED, name=7))  # type: ignore[arg-type]
+        status.succeeded(AUTHOR, replace(PACKAGE, name=7), PREFIX, Delivered())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", ["not a time", "2026-11-23T03:00:00"])
 def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setattr(status, "timestamp", lambda _: wrong)
     with pytest.raises(ValueError, match="is not a 'date-time'"):
-        status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED)
+        status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered())
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, 
 )
 def test_a_failure_says_whether_it_goes_on(attempt: int, next_retry: float | None, ends: str) -> None:
     failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
-    outcome = status.failed(replace(AUTHOR, attempt=attempt), Intent(INTENT), failure, next_retry)
+    outcome = status.failed(replace(AUTHOR, row=Row(attempt=attempt)), failure, next_retry)
     assert outcome.status["message"] == f"Failed to process intent: nowhere{ends}"
 
 
@@ -104,5 +108,5 @@ def test_a_status_always_fits_into_a_row() -> None:
 
 
 def test_an_outcome_gives_the_same_bytes_once_it_is_read_from_its_row() -> None:
-    outcome = status.succeeded(AUTHOR, Intent(INTENT), PUBLISHED)
+    outcome = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered())
     assert replace(outcome, status=json.loads(json.dumps(outcome.status))).document == outcome.document

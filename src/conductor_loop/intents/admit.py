@@ -11,7 +11,7 @@ attempt at once. Both ways read and validate the input.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -22,15 +22,7 @@ from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
-from conductor_loop.intents.attempt import (
-    Deferred,
-    commit,
-    conclude,
-    enqueued,
-    process,
-    resolve,
-    supersede,
-)
+from conductor_loop.intents.attempt import Deferred, commit, conclude, enqueued, process, resolve
 from conductor_loop.intents.model import (
     Done,
     Found,
@@ -45,14 +37,13 @@ from conductor_loop.intents.model import (
 )
 from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome
 from conductor_loop.intents.reconcile import resetting
-from conductor_loop.rates import Rate
+from conductor_loop.rates import Peek, Rate
 from conductor_loop.validation import check_name, check_size, validate
 
 logger = logging.getLogger("conductor-loop")
 
-HIGH = "priority-high"  # the bucket of its rate limit
+_HIGH = "priority-high"  # the bucket of its rate limit
 _KEY_SECONDS = 60.0  # until the site's key is tried again
-_MINUTE = 60  # seconds
 
 
 def handoffs(event: Mapping[str, Any]) -> Iterator[Handoff]:
@@ -90,7 +81,7 @@ def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
 
     """
     delivery = Delivery(Message(handoff), app.clock(), deadline)
-    answered = resetting(app, handoff, partial(_answer, app, delivery))
+    answered = resetting(app, handoff, partial(_open, app, delivery, _send_on))
     return Answer.BUSY if isinstance(answered, Deferred) else answered
 
 
@@ -104,58 +95,38 @@ def work(app: App, message: Message, deadline: float) -> Answer | Deferred:
         return Deferred(_KEY_SECONDS)
 
 
-def _answer(app: App, delivery: Delivery) -> Answer | Deferred:
-    opened = _open(app, delivery)
-    if not isinstance(opened, tuple):
-        return opened
-    delivery, intent = opened
-    way = route(intent, delivery.handoff, app.config.critical_principals, lambda: _take_high(app))
-    delivery = replace(delivery, message=Message(delivery.handoff, way.priority, way.note))
-    if app.config.priority_queues and way.priority is not Priority.CRITICAL:
-        return _reconciled_already(app, delivery.handoff) or _enqueue(app, delivery, intent)
-    return _process_inline(app, delivery, intent)
-
-
 def _work(app: App, delivery: Delivery) -> Answer | Deferred:
     if name := delivery.message.target:
         delivery = replace(delivery, target=app.state.ahead(name))
-    opened = _open(app, delivery)
-    if not isinstance(opened, tuple):
-        return opened
-    delivery, intent = opened
-    if delivery.message.swept:
-        delivery = replace(delivery, message=replace(delivery.message, note=note_swept(intent)))
-    return process(app, delivery, intent)
+    return _open(app, delivery, _process)
 
 
 # -- read and validate
 
 
-def _open(app: App, delivery: Delivery) -> tuple[Delivery, Intent] | Answer | Deferred:
-    """Read and validate what was delivered; an answer if there is nothing to attempt."""
+def _open(app: App, delivery: Delivery, then: Callable[[App, Delivery], Answer | Deferred]) -> Answer | Deferred:
+    """Read and validate what was delivered; ``then`` takes on what may be attempted."""
     try:
         found = app.bucket.read(delivery.handoff, app.config.rules.max_file_bytes)
     except Gone:
         return _answer_gone(app, delivery)
     except Illegible as error:
-        rejection = _illegible(error)
         _outrank(app, delivery.handoff)
         delivery = replace(delivery, newest=delivery.handoff.version_id)
-        return conclude(app, delivery, lambda who: status.rejected(who, rejection))
-    delivery = replace(delivery.of(found.handoff), newest=found.newer_version or found.handoff.version_id)
-    if found.newer_version is None:
-        _outrank(app, found.handoff)
+        return conclude(app, delivery, partial(status.rejected, rejection=_illegible(error)))
+    handoff, newer = found.handoff, found.newer_version
+    delivery = replace(delivery.of(handoff), newest=newer or handoff.version_id)
+    if newer is None:
+        _outrank(app, handoff)
     try:
-        app.trace(intent := validated(app, found))
-        read: Intent | Rejected = intent
-    except Rejected as error:
-        read = error
-    if found.newer_version is not None:
-        by = f"version {found.newer_version} of the same name"
-        return supersede(app, delivery, by, read if isinstance(read, Intent) else None)
-    if isinstance(read, Rejected):
-        return conclude(app, delivery, lambda who: status.rejected(who, read))
-    return delivery, read
+        delivery = replace(delivery, intent=validated(app, found))
+        app.trace(delivery.intent)
+    except Rejected as rejection:
+        if newer is None:
+            return conclude(app, delivery, partial(status.rejected, rejection=rejection))
+    if newer is not None:
+        return resolve(app, delivery, Superseded(f"version {newer} of the same name"))
+    return then(app, delivery)
 
 
 def validated(app: App, found: Found) -> Intent:
@@ -208,46 +179,41 @@ def _illegible(error: Illegible) -> Rejected:
 # -- route
 
 
-@dataclass(frozen=True, slots=True)
-class GrantedPriority:
-    """The priority that an intent has, and a clause for its status where that is not the one it asked for."""
+def _send_on(app: App, delivery: Delivery) -> Answer | Deferred:
+    """Put what an event brings into its queue, or process it in this invocation, as far as that can be done now."""
+    message = route(app, delivery.handoff, delivery.intent, lambda *asked: app.take(*asked).allowed)
+    delivery = replace(delivery, message=message)
+    if app.config.priority_queues and message.priority is not Priority.CRITICAL:
+        return _reconciled_already(app, delivery.handoff) or _enqueue(app, delivery)
+    later = process(app, delivery)
+    if not isinstance(later, Deferred):
+        return later
+    waits = replace(message, priority=message.priority.queue)
+    return _enqueue(app, replace(delivery, message=waits), later.seconds)
 
-    priority: Priority
-    note: str = ""
 
+def route(app: App, handoff: Handoff, intent: Intent, take: Peek) -> Message:
+    """Choose the priority (specification, "Priority Handling"), with a clause for the status if it was refused.
 
-def route(
-    intent: Intent, handoff: Handoff, critical_principals: tuple[str, ...], take_high: Callable[[], bool]
-) -> GrantedPriority:
-    """Choose the priority (specification, "Priority Handling").
-
-    ``critical`` needs a principal that matches one of the patterns, ``high`` a token of its rate limit, which
-    ``take_high`` takes; without, an intent is treated as ``normal``.
+    ``critical`` needs a principal that matches one of the patterns, ``high`` a token of its rate limit, which ``take``
+    takes; without, an intent is treated as ``normal``.
     """
-    asked = intent.priority
-    if asked is Priority.CRITICAL and not any(fnmatchcase(handoff.principal, one) for one in critical_principals):
+    asked, patterns, limit = intent.priority, app.config.critical_principals, app.config.high_per_minute
+    if asked is Priority.CRITICAL and not any(fnmatchcase(handoff.principal, one) for one in patterns):
         sender = handoff.principal or "an unknown sender"
-        return GrantedPriority(Priority.NORMAL, f" (priority critical refused to {sender}: treated as normal)")
-    if asked is Priority.HIGH and not take_high():
-        return GrantedPriority(Priority.NORMAL, " (priority high is over its rate limit: treated as normal)")
-    return GrantedPriority(asked)
+        return Message(handoff, note=f" (priority critical refused to {sender}: treated as normal)")
+    if asked is Priority.HIGH and limit is not None and not take(_HIGH, Rate(limit, 60, limit), app.clock()):
+        return Message(handoff, note=" (priority high is over its rate limit: treated as normal)")
+    return Message(handoff, asked)
 
 
-def note_swept(intent: Intent) -> str:
-    """Give the clause for an intent that the sweeper found: it has ``normal``, whatever it asks for."""
-    if intent.priority is Priority.NORMAL:
-        return ""
-    return f" (found by the sweeper: priority {intent.priority} treated as normal)"
-
-
-def high_rate(per_minute: int) -> Rate:
-    """Give the rate limit of the priority high."""
-    return Rate(per_minute, _MINUTE, per_minute)
-
-
-def _take_high(app: App) -> bool:
-    limit = app.config.high_per_minute
-    return limit is None or app.take(HIGH, high_rate(limit), app.clock()).allowed
+def _process(app: App, delivery: Delivery) -> Answer | Deferred:
+    """Process what a message brings. What the sweeper has found has ``normal``, whatever it asks for."""
+    message, asked = delivery.message, delivery.intent.priority
+    if message.swept and asked is not Priority.NORMAL:
+        note = f" (found by the sweeper: priority {asked} treated as normal)"
+        delivery = replace(delivery, message=replace(message, note=note))
+    return process(app, delivery)
 
 
 def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
@@ -281,9 +247,9 @@ def _learn(app: App, handoff: Handoff, row: Row) -> None:
         row = conflict.row
 
 
-def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float = 0) -> Answer | Deferred:
+def _enqueue(app: App, delivery: Delivery, delay_seconds: float = 0) -> Answer | Deferred:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
-    handoff, message = newest(delivery.handoff), delivery.message
+    handoff, message, intent = newest(delivery.handoff), delivery.message, delivery.intent
     target = intent.namespaced_name
     app.queues.send(replace(message, handoff=handoff, target=target), intent.namespace, delay_seconds)
     last = {"asked": intent.priority, "note": message.note}
@@ -295,16 +261,7 @@ def _enqueue(app: App, delivery: Delivery, intent: Intent, delay_seconds: float 
 
     written = commit(app, delivery, propose)
     if isinstance(written, Done | Superseded):
-        return resolve(app, delivery, intent, written)
+        return resolve(app, delivery, written)
     if not isinstance(written, Write) and (row := app.state.find([handoff]).get(handoff)) is not None:
         _learn(app, handoff, row)
     return Answer.QUEUED
-
-
-def _process_inline(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
-    """Process in the invocation that the event began; what cannot be done now goes to a queue."""
-    later = process(app, delivery, intent)
-    if not isinstance(later, Deferred):
-        return later
-    waits = replace(delivery.message, priority=delivery.message.priority.queue)
-    return _enqueue(app, replace(delivery, message=waits), intent, later.seconds)

@@ -16,25 +16,24 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
 from conductor_loop import counting, retry
 from conductor_loop.app import App, Measured
-from conductor_loop.counting import Journey, PorchRun
+from conductor_loop.counting import SETTLING, Counted, Journey
 from conductor_loop.errors import Cause, LeaseLost, NumberTaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.model import (
-    Attempt,
     Blocked,
     Busy,
     Changed,
     Conflict,
     Done,
     Duplicate,
+    Exhausted,
     Failure,
     Last,
     Lease,
@@ -52,13 +51,13 @@ from conductor_loop.intents.model import (
     newest,
     order,
 )
-from conductor_loop.intents.outcome import Answer, Author, Delivery, apply_new, apply_outcome, fitting
-from conductor_loop.porch import SCALE, Delivered, Package, PorchFailed, PorchRequest
+from conductor_loop.intents.outcome import Answer, Author, Delivery, apply_outcome, fitting
+from conductor_loop.porch import SCALE, Delivered, PorchFailed, PorchRequest, Run
 
 logger = logging.getLogger("conductor-loop")
 
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and applying
-SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
+_SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
 RECONCILE_SECONDS = 60.0  # after an attempt should have ended, until the sweeper acts
 QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
@@ -85,15 +84,44 @@ class Deferred:
         return f"not now, in {self.seconds:.0f} s"
 
 
-class Unplanned(Enum):
-    """Why no attempt is made now, although no other worker is in the way."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at an intent, under leases: every write of it is conditional on ``row`` and ``lease.after``."""
 
-    USED_UP = "every attempt has been made"
-    EXCLUSIVE = "a worker of it has died, and may take others along: it runs exclusively in its process"
-    NO_TIME = "porch would not get its whole time in what is left of this invocation"
+    delivery: Delivery
+    row: Row  # as claimed
+    lease: Lease  # of the target, as claimed
+    token: str  # that no other attempt has: its files are known by it
+    timeout_seconds: float  # of porch
+    note: str = ""  # for the status message: what is done otherwise than the sender asked
+    waited: float | None = None  # seconds from the put to here; of the first attempt
+
+    @property
+    def handoff(self) -> Handoff:
+        """What it is about."""
+        return self.delivery.handoff
+
+    @property
+    def lease_expires_at(self) -> float:
+        """When another worker may take over (epoch seconds)."""
+        return self.row.due_at
+
+    @property
+    def number(self) -> int:
+        """Number of the package that it alone may write."""
+        return self.row.packages[-1]
+
+    @property
+    def earlier(self) -> tuple[int, ...]:
+        """Numbers of packages that attempts before it may write still."""
+        return self.row.packages[:-1]
+
+    def released(self, now: float, **changes: Any) -> Target:  # noqa: ANN401 - fields of any type
+        """Give the target, free again."""
+        return self.lease.after.next(now, lease_expires_at=0.0, **changes)
 
 
-def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
+def process(app: App, delivery: Delivery) -> Answer | Deferred:
     """Make one attempt, to the outcome if possible. It claims when it may run: waiting takes no time of it.
 
     Raises:
@@ -102,36 +130,27 @@ def process(app: App, delivery: Delivery, intent: Intent) -> Answer | Deferred:
     """
     for exclusive in (False, True):
         with app.slot(exclusive):
-            match claim(app, delivery, intent, exclusive=exclusive):
-                case Attempt() as attempt:
-                    return _run_or_give_back(app, delivery.of(attempt.handoff), attempt)
-                case Unplanned.USED_UP:
-                    return conclude(app, delivery, lambda who: status.exhausted(who, intent), intent)
-                case Unplanned.NO_TIME:
-                    return Deferred(1.0)
-                case Unplanned.EXCLUSIVE:
-                    continue
-                case reason:
-                    return resolve(app, delivery, intent, reason)
+            claimed = claim(app, delivery, exclusive=exclusive)
+            if isinstance(claimed, Attempt):
+                return _run_or_give_back(app, claimed)
+            if claimed is not None:
+                return resolve(app, delivery, claimed)
     raise AssertionError  # the second one is exclusive
 
 
-def resolve(app: App, delivery: Delivery, intent: Intent, reason: Blocked) -> Answer | Deferred:
+def resolve(app: App, delivery: Delivery, reason: Blocked) -> Answer | Deferred:
     """Do what is left to do for a handoff that is blocked."""
     match reason:
-        case Done():
-            return _apply_again(app, delivery, reason)
-        case Busy():
-            return _when_free(app, reason)
-        case Superseded(by, of_name):
-            return supersede(app, replace(delivery, newest="" if of_name else delivery.newest), by, intent)
+        case Done(row):
+            return apply_outcome(app, known(delivery.handoff, row.order), reason.outcome)
+        case Busy(until):
+            return Deferred(max(until - app.clock(), 1.0))
+        case Superseded(by):
+            return conclude(app, delivery, partial(status.superseded, by=by))
         case Duplicate(of):
-            rejection = used_already(of, intent)
-            return conclude(app, delivery, lambda who: status.rejected(who, rejection, intent), intent)
-
-
-def _apply_again(app: App, delivery: Delivery, done: Done) -> Answer:
-    return apply_outcome(app, known(delivery.handoff, done.row.order), done.outcome)
+            return conclude(app, delivery, partial(status.rejected, rejection=used_already(of, delivery.intent)))
+        case Exhausted():
+            return conclude(app, delivery, status.exhausted)
 
 
 # -- writes of a row that may change meanwhile
@@ -140,10 +159,10 @@ def _apply_again(app: App, delivery: Delivery, done: Done) -> Answer:
 def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Handoff], Write | T]) -> Write | T | Blocked:
     """Propose a write against the row as it is, with the order that it has, until it is made or cannot be.
 
-    The first try expects the row as this delivery's own admission has left it: that is right almost always, and a read
-    would cost a call.
+    The first try expects the row as this delivery's own admission has left it, or none: that is right almost always,
+    and a read would cost a call. What is not known of that row is left out, so that it is written.
     """
-    row = expected(delivery)
+    row = Row(rev=1, entries=1, queued=True) if delivery.queued and not delivery.message.swept else Row()
     for _ in range(_TRIES):
         now, handoff = app.clock(), known(delivery.handoff, row.order)
         if (reason := blocked(row, now)) is not None:
@@ -151,7 +170,7 @@ def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Hando
         proposed = propose(now, row, handoff)
         if not isinstance(proposed, Write):
             return proposed
-        conflict = app.state.write(proposed)
+        conflict = _write(app, proposed)
         if conflict is None:
             return proposed
         meaning = classify(conflict, order(proposed.handoff), now)
@@ -161,52 +180,38 @@ def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Hando
     return Busy(app.clock())
 
 
-def expected(delivery: Delivery) -> Row:
-    """Give the row that a delivery expects: none, or that of a message that was sent at the admission.
-
-    What is not known of it is left out, so that it is written.
-    """
-    if delivery.queued and not delivery.message.swept:
-        return Row(rev=1, entries=1, queued=True)
-    return Row()
+def _write(app: App, write: Write) -> Conflict | None:
+    """Make a write. Refused with its very outcome, it was made, by a call whose response was lost."""
+    conflict, outcome = app.state.write(write), write.after.outcome
+    is_made = outcome and conflict and conflict.row and conflict.row.outcome == outcome
+    return None if is_made else conflict
 
 
 # -- claim
 
 
-def least_seconds(app: App, delivery: Delivery, intent: Intent, multiplier: int = 1) -> float:
-    """Say how much time must be left for an attempt: all that porch may take, or nearly all that an invocation has."""
-    wanted = min(_wanted_seconds(app, intent) * multiplier, app.config.porch_timeout_seconds)
-    most = max(delivery.deadline - delivery.started - _SLACK_SECONDS, SETTLE_SECONDS + SHORTEST_RUN_SECONDS)
-    return min(SETTLE_SECONDS + wanted, most)
-
-
-def _wanted_seconds(app: App, intent: Intent) -> float:
-    return float(intent.timeout_seconds or app.config.processing_timeout_seconds)
-
-
-def claim(app: App, delivery: Delivery, intent: Intent, *, exclusive: bool) -> Attempt | Unplanned | Blocked:
+def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked | None:
     """Take the leases of the handoff and of its target for one attempt, or say what is in the way.
 
     Args:
         app: Its adapters.
         delivery: Of the handoff, which was read as the newest version of its name.
-        intent: What it says.
-        exclusive: Whether no other attempt runs in this process.
+        exclusive: Whether no other attempt runs in this process. Where a worker of the handoff has died, which may take
+            others along, an attempt must be: without, there is none (``None``).
 
     """
     attempts: list[Attempt] = []
-    name = intent.namespaced_name
+    name = delivery.intent.namespaced_name
     read = partial(app.state.target, name)
     reads: Iterator[Callable[[], Target]] = chain([delivery.target or read], repeat(read))
 
-    def propose(now: float, row: Row, handoff: Handoff) -> Write | Unplanned | Blocked:
+    def propose(now: float, row: Row, handoff: Handoff) -> Write | Blocked | None:
         if row.attempt > app.config.retry.attempts:
-            return Unplanned.USED_UP
+            return Exhausted()
         if _died(row) and not exclusive:
-            return Unplanned.EXCLUSIVE
-        if now + least_seconds(app, delivery, intent, row.timeout_multiplier) > delivery.deadline:
-            return Unplanned.NO_TIME
+            return None
+        if now + _least_seconds(app, delivery, row) > delivery.deadline:
+            return Busy(now)  # another invocation has more time
         handoff, target = newest(handoff), next(reads)()
         if app.config.supersede_older and target.last_order > latest(order(handoff)):
             return Superseded(target.last_file)
@@ -215,11 +220,23 @@ def claim(app: App, delivery: Delivery, intent: Intent, *, exclusive: bool) -> A
             return Busy(min(target.lease_expires_at, poll))
         if not target.rev:  # the first intent for it, or its row was lost
             target = _from_bucket(app, handoff, name)
-        attempts.append(_planned(app, delivery.of(handoff), intent, row, Lease(name, target, target)))
-        return _claim(app, delivery, attempts[-1], row, now)
+        attempts.append(_planned(app, delivery.of(handoff), row, target))
+        return _claim(app, attempts[-1], row, now)
 
-    written: Write | Unplanned | Blocked = commit(app, delivery, propose)
+    written: Write | Blocked | None = commit(app, delivery, propose)
     return attempts[-1] if isinstance(written, Write) else written
+
+
+def _least_seconds(app: App, delivery: Delivery, row: Row) -> float:
+    """Say how much time must be left for an attempt: all that porch may take, or nearly all that an invocation has."""
+    wanted = min(_wanted_seconds(app, delivery, row), app.config.porch_timeout_seconds)
+    most = max(delivery.deadline - delivery.started - _SLACK_SECONDS, SETTLE_SECONDS + _SHORTEST_RUN_SECONDS)
+    return min(SETTLE_SECONDS + wanted, most)
+
+
+def _wanted_seconds(app: App, delivery: Delivery, row: Row) -> float:
+    wanted = delivery.intent.timeout_seconds or app.config.processing_timeout_seconds
+    return float(wanted * row.timeout_multiplier)
 
 
 def _from_bucket(app: App, handoff: Handoff, name: str) -> Target:
@@ -233,10 +250,9 @@ def _died(row: Row) -> bool:
     return row.state is State.RUNNING or (row.attempt > 0 and not row.due_at)
 
 
-def _planned(app: App, delivery: Delivery, intent: Intent, row: Row, lease: Lease) -> Attempt:
+def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
     """Plan an attempt: how long porch may take, and so for how long everything is leased."""
-    now, target = app.clock(), lease.before
-    wanted = _wanted_seconds(app, intent) * row.timeout_multiplier
+    now, name, wanted = app.clock(), delivery.intent.namespaced_name, _wanted_seconds(app, delivery, row)
     timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
     expires = now + timeout + SETTLE_SECONDS
     number = max(target.number, *(one + 1 for one in row.packages), 0)  # its row may have been reset meanwhile
@@ -247,25 +263,23 @@ def _planned(app: App, delivery: Delivery, intent: Intent, row: Row, lease: Leas
         queued=False,
         attempt=row.attempt + 1,
         priority=delivery.message.priority,
-        target=lease.target,
+        target=name,
         packages=(*row.packages, number),
         order=order(delivery.handoff),
     )
     return Attempt(
-        handoff=delivery.handoff,
-        intent=intent,
+        delivery=delivery,
         row=after,
-        lease=replace(lease, after=target.next(now, lease_expires_at=expires, number=number + 1)),
+        lease=Lease(name, target, target.next(now, lease_expires_at=expires, number=number + 1)),
         token=app.new_owner(),
-        number=number,
         timeout_seconds=timeout,
         note=f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else "",
         waited=counting.age(delivery.handoff, now) if after.attempt == 1 else None,
     )
 
 
-def _claim(app: App, delivery: Delivery, attempt: Attempt, row: Row, now: float) -> Write:
-    intent = attempt.intent
+def _claim(app: App, attempt: Attempt, row: Row, now: float) -> Write:
+    intent = attempt.delivery.intent
     return Write(
         handoff=attempt.handoff,
         before=row,
@@ -276,7 +290,7 @@ def _claim(app: App, delivery: Delivery, attempt: Attempt, row: Row, now: float)
             "correlation_id": intent.correlation_id,
             "worker": app.worker_id,
             "asked": intent.priority,
-            "note": delivery.message.note,
+            "note": attempt.delivery.message.note,
         },
         lease=attempt.lease,
         newest=attempt.handoff.version_id,
@@ -287,7 +301,7 @@ def _claim(app: App, delivery: Delivery, attempt: Attempt, row: Row, now: float)
 # -- run, publish
 
 
-def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
+def _run_or_give_back(app: App, attempt: Attempt) -> Answer | Deferred:
     """Make the attempt; where something else than porch fails, give the claim back.
 
     The intent is not to blame, and loses no attempt: its message is delivered again, and if that does not help, it ends
@@ -295,57 +309,61 @@ def _run_or_give_back(app: App, delivery: Delivery, attempt: Attempt) -> Answer 
     """
     left = attempt.lease_expires_at - SETTLE_SECONDS - app.clock()
     if left < attempt.timeout_seconds - _CLAIMING_SECONDS:  # porch gets its whole time, or none
-        return _give_back(app, delivery, attempt)
+        return _give_back(app, attempt)
     try:
-        return _run(app, delivery, attempt)
+        return _run(app, attempt)
     except LeaseLost:
         raise
     except Exception as error:
         number = attempt.number + 1
         if not isinstance(error, NumberTaken):
-            _give_back(app, delivery, attempt, number, costs=isinstance(error, _DEFECTS))
+            _give_back(app, attempt, number, costs=isinstance(error, _DEFECTS))
             raise
         with suppress(Exception):  # while packages cannot be listed, the next attempt tries the next number
             number = app.bucket.next_number(attempt.handoff, attempt.lease.target)
-        return _give_back(app, delivery, attempt, number)
+        return _give_back(app, attempt, number)
 
 
-def _run(app: App, delivery: Delivery, attempt: Attempt) -> Answer | Deferred:
-    target, previous = attempt.lease.before, _previous_replicas(app, attempt)
+def _run(app: App, attempt: Attempt) -> Answer | Deferred:
+    """Run porch, upload its package to the directory of the attempt, and decide.
+
+    Raises:
+        LeaseLost: the lease has expired.
+        NumberTaken: the directory has files of another attempt.
+
+    """
+    delivery, target, previous = attempt.delivery, attempt.lease.before, _previous_replicas(app, attempt)
+    request = PorchRequest(
+        file=attempt.handoff.file,
+        document=delivery.intent.document,
+        timeout_seconds=attempt.timeout_seconds,
+        previous_version=target.version,
+        previous_replicas=previous,
+        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
+    )
     try:
-        result = app.run_porch(_request(attempt, previous))
+        result = app.run_porch(request)
     except PorchFailed as failure:
-        return _retry_or_fail(app, delivery, attempt, failure)
-    package = _publish(app, attempt, result.package)
-    now = app.clock()
-    after = attempt.lease.after.next(
-        now,
-        lease_expires_at=0.0,
+        return _retry_or_fail(app, attempt, failure)
+    if app.clock() >= attempt.lease_expires_at:
+        raise LeaseLost
+    package, prefix = result.package, package_prefix(attempt.lease.target, attempt.number)
+    app.bucket.publish(attempt.handoff, attempt.token, {prefix + path: body for path, body in package.files.items()})
+    after = attempt.released(
+        app.clock(),
         last_order=applied_order(target.last_order, order(attempt.handoff)),
         last_file=attempt.handoff.file,
         version=_version(package.name, attempt.number) or target.version,
-        replicas=attempt.intent.replicas,
+        replicas=delivery.intent.replicas,
     )
     delivered = result.delivered
     if delivered.previous_replicas is None:  # without a cluster porch knows what it was given
         delivered = replace(delivered, previous_replicas=previous)
-    component = status.component(result.package.files) if app.config.live_tree else None
-    who = Author(app, delivery, attempt.row.attempt)
-    outcome = status.succeeded(who, attempt.intent, package, delivered, attempt.note)
-    outcome = replace(outcome, live_generation=after.rev if component is not None else 0)
-    run = PorchRun(app.config.mode, result.run.duration_seconds)
-    return _decide(app, delivery, attempt, Decision(outcome, after, run, component))
-
-
-def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
-    return PorchRequest(
-        file=attempt.handoff.file,
-        document=attempt.intent.document,
-        timeout_seconds=attempt.timeout_seconds,
-        previous_version=attempt.lease.before.version,
-        previous_replicas=previous_replicas,
-        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
-    )
+    outcome = status.succeeded(Author(app, delivery, attempt.row), package, prefix, delivered, attempt.note)
+    component = status.component(package.files) if app.config.live_tree else None
+    if component is not None:
+        outcome = replace(outcome, live_generation=after.rev)
+    return _decide(app, attempt, _measured(app, attempt, outcome, result.run), after, component)
 
 
 def _previous_replicas(app: App, attempt: Attempt) -> int | None:
@@ -359,21 +377,6 @@ def _previous_replicas(app: App, attempt: Attempt) -> int | None:
         return failure.previous_replicas
     is_guess = app.config.delivery == SCALE and attempt.earlier
     return None if is_guess else attempt.lease.before.replicas
-
-
-def _publish(app: App, attempt: Attempt, package: Package) -> status.Published:
-    """Upload the package to the directory of the attempt.
-
-    Raises:
-        LeaseLost: the lease has expired.
-        NumberTaken: the directory has files of another attempt.
-
-    """
-    if app.clock() >= attempt.lease_expires_at:
-        raise LeaseLost
-    prefix = package_prefix(attempt.lease.target, attempt.number)
-    app.bucket.publish(attempt.handoff, attempt.token, {prefix + path: body for path, body in package.files.items()})
-    return status.Published(package.name, prefix, tuple(sorted(package.files)))
 
 
 def package_prefix(target: str, number: int) -> str:
@@ -393,28 +396,13 @@ def _version(package: str, number: int) -> str | None:
 # -- decide or retry
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The outcome of an attempt, and what it leaves."""
-
-    outcome: Outcome
-    target: Target  # as it is from then on
-    run: PorchRun
-    component: bytes | None = None  # for the live tree
-
-
-def _decide(app: App, delivery: Delivery, attempt: Attempt, decision: Decision) -> Answer:
+def _decide(
+    app: App, attempt: Attempt, measured: Measured, target: Target, component: bytes | None = None
+) -> Answer | Deferred:
     """Record the outcome and release the target, once: a worker whose lease was taken over changes nothing."""
-    now, outcome = app.clock(), decision.outcome
-    journey = _journey(app, delivery, attempt.intent, decision.run, attempt.waited)
-    counted = counting.decided(outcome, journey)
-    after = done(attempt.row, outcome, attempt.earlier, now)
-    conflict = _release(app, attempt, after, decision.target, {"tally": counted.tally})
-    if conflict is not None and (conflict.row is None or conflict.row.outcome != outcome):
-        return _make_way(app, delivery, attempt, conflict)
-    # Refused with this very outcome, it was made by a call whose response was lost.
-    app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds))
-    return apply_new(app, attempt.handoff, outcome, decision.component)
+    after = done(attempt.row, measured.outcome, attempt.earlier, app.clock())
+    conflict = _release(app, attempt, after, target, {"tally": measured.counted.tally})
+    return _apply_new(app, measured, component) if conflict is None else _make_way(app, attempt, conflict)
 
 
 def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> Row:
@@ -431,39 +419,36 @@ def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> R
     )
 
 
-def _make_way(app: App, delivery: Delivery, attempt: Attempt, conflict: Conflict) -> Answer:
+def _make_way(app: App, attempt: Attempt, conflict: Conflict) -> Answer | Deferred:
     """Apply what another worker has decided meanwhile; anything else is its business. Raises LeaseLost."""
     meaning = classify(conflict, order(attempt.handoff), app.clock())
     if not isinstance(meaning, Done):
         raise LeaseLost
-    return _apply_again(app, delivery, meaning)
+    return resolve(app, attempt.delivery, meaning)
 
 
-def _retry_or_fail(app: App, delivery: Delivery, attempt: Attempt, failure: PorchFailed) -> Answer | Deferred:
+def _retry_or_fail(app: App, attempt: Attempt, failure: PorchFailed) -> Answer | Deferred:
     row, now, kept = attempt.row, app.clock(), attempt.row.failure
     if failure.delivered is None and kept is not None and kept.delivery is not None:  # what it has set stays set
         failure.delivered = Delivered(kept.delivery, kept.previous_replicas)
     delay = retry.delay_seconds(failure.cause, row.attempt, app.config.retry, app.jitter)
     next_retry = None if delay is None else now + delay
-    outcome = status.failed(Author(app, delivery, row.attempt), attempt.intent, failure, next_retry, attempt.note)
-    run = PorchRun(app.config.mode, failure.run.duration_seconds, failure.cause is Cause.PROCESSING_TIMEOUT)
+    outcome = status.failed(Author(app, attempt.delivery, row), failure, next_retry, attempt.note)
+    measured = _measured(app, attempt, outcome, failure.run)
+    target = attempt.released(now, number=attempt.number)  # it published nothing: the next attempt has its number
     if delay is None:
-        return _decide(app, delivery, attempt, Decision(outcome, _released(attempt, now, attempt.number), run))
-    journey = _journey(app, delivery, attempt.intent, run, attempt.waited)
-    longer = 2 if run.timed_out else 1  # specification, "Porch Error Codes"
-    waiting = _waiting(delivery, row, now + delay)
-    waiting = replace(
-        waiting,
-        timeout_multiplier=row.timeout_multiplier * longer,
+        return _decide(app, attempt, measured, target)
+    waiting = _waiting(
+        attempt,
+        now + delay,
+        timeout_multiplier=row.timeout_multiplier * (2 if failure.cause is Cause.PROCESSING_TIMEOUT else 1),
         failure=_failure(attempt, failure),
-        packages=attempt.earlier,  # it published nothing: the next attempt has its number
+        packages=attempt.earlier,
     )
-    counted = counting.retried(outcome, journey)
-    last = {"attempt": row.attempt, "tally": counted.tally}
-    conflict = _release(app, attempt, waiting, _released(attempt, now, attempt.number), last)
+    conflict = _release(app, attempt, waiting, target, {"attempt": row.attempt, "tally": measured.counted.tally})
     if conflict is not None:
-        return _make_way(app, delivery, attempt, conflict)
-    app.observe(Measured(attempt.handoff, outcome, counted, journey.seconds, final=False))
+        return _make_way(app, attempt, conflict)
+    app.observe(measured)
     app.bucket.put_status(attempt.handoff, fitting(attempt.handoff.file), outcome.document, final=False)
     return Deferred(delay)
 
@@ -481,27 +466,24 @@ def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # 
     )
 
 
-def _waiting(delivery: Delivery, row: Row, due: float) -> Row:
+def _waiting(attempt: Attempt, due: float, /, **changes: Any) -> Row:  # noqa: ANN401
     """Give the row of an attempt that is made again, at ``due`` (epoch seconds)."""
-    until = QUEUE_KEEPS_SECONDS if delivery.queued else RECONCILE_SECONDS
-    return row.next(state=State.WAITING, due_at=due, reconcile_at=due + until, queued=delivery.queued)
+    queued = attempt.delivery.queued
+    until = due + (QUEUE_KEEPS_SECONDS if queued else RECONCILE_SECONDS)
+    return attempt.row.next(state=State.WAITING, due_at=due, reconcile_at=until, queued=queued, **changes)
 
 
-def _give_back(
-    app: App, delivery: Delivery, attempt: Attempt, next_number: int = 0, *, costs: bool = False
-) -> Deferred:
+def _give_back(app: App, attempt: Attempt, next_number: int = 0, *, costs: bool = False) -> Deferred:
     """Release the claim; ``costs``: whether that was an attempt.
 
     ``next_number`` is the target's if it may have published, else 0: its own number stays on the row, or the next
     attempt has it.
     """
-    now, packages = app.clock(), attempt.row.packages if next_number else attempt.earlier
-    waiting = replace(
-        _waiting(delivery, attempt.row, now), attempt=attempt.row.attempt - (not costs), packages=packages
-    )
-    last = {"attempt": attempt.row.attempt, "because": "the attempt was given back"}
+    now, number, packages = app.clock(), attempt.row.attempt, attempt.row.packages if next_number else attempt.earlier
+    waiting = _waiting(attempt, now, attempt=number - (not costs), packages=packages)
+    target = attempt.released(now, number=next_number or attempt.number)
     try:
-        _release(app, attempt, waiting, _released(attempt, now, next_number or attempt.number), last)
+        _release(app, attempt, waiting, target, {"attempt": number, "because": "the attempt was given back"})
     except Exception:
         logger.exception("the claim could not be given back: its lease expires by itself")
     return Deferred(1.0)
@@ -510,11 +492,7 @@ def _give_back(
 def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Last) -> Conflict | None:
     """Write the rows of the handoff and of its target as an attempt leaves them."""
     lease = replace(attempt.lease, before=attempt.lease.after, after=target)
-    return app.state.write(Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
-
-
-def _released(attempt: Attempt, now: float, number: int) -> Target:
-    return attempt.lease.after.next(now, lease_expires_at=0.0, number=number)
+    return _write(app, Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
 
 
 def _failure(attempt: Attempt, failure: PorchFailed) -> Failure:
@@ -535,62 +513,49 @@ def _failure(attempt: Attempt, failure: PorchFailed) -> Failure:
     )
 
 
-def _journey(
-    app: App, delivery: Delivery, intent: Intent | None, run: PorchRun | None = None, waited: float | None = None
-) -> Journey:
+def _measured(app: App, attempt: Attempt, outcome: Outcome, run: Run) -> Measured:
+    journey = replace(_journey(app, attempt.delivery), porch_seconds=run.duration_seconds, waited=attempt.waited)
+    count = counting.retried if "next_retry" in outcome.status else counting.decided
+    return Measured(attempt.handoff, outcome, count(outcome, journey), journey.seconds)
+
+
+def _journey(app: App, delivery: Delivery) -> Journey:
     message = delivery.message
-    return Journey(
-        seconds=app.clock() - delivery.started,
-        run=run,
-        waited=waited,
-        priority=message.priority,
-        demoted=intent.priority if intent and message.note else None,
-    )
+    demoted = delivery.intent.priority if message.note else None
+    return Journey(app.clock() - delivery.started, priority=message.priority, demoted=demoted)
+
+
+def _apply_new(app: App, measured: Measured, component: bytes | None = None) -> Answer:
+    """Apply what was decided just now, and measure how long that takes."""
+    app.observe(measured)
+    began = app.clock()
+    answer = apply_outcome(app, measured.handoff, measured.outcome, component)
+    app.note(Counted(samples={SETTLING: max(app.clock() - began, 0.0)}))
+    return answer
 
 
 # -- decide without an attempt
 
 
-def conclude(
-    app: App, delivery: Delivery, tell: Callable[[status.Author], Outcome], intent: Intent | None = None
-) -> Answer | Deferred:
-    """Decide and apply a handoff that has no further attempt; earlier attempts at the ``intent`` may have been made."""
-    journey = _journey(app, delivery, intent)
-    outcomes, seen_newest = list[Outcome](), delivery.newest
+def conclude(app: App, delivery: Delivery, tell: Callable[[Author], Outcome]) -> Answer | Deferred:
+    """Decide and apply a handoff that has no further attempt; earlier attempts may have been made."""
+    journey = _journey(app, delivery)
 
     def propose(now: float, row: Row, handoff: Handoff) -> Write:
-        mine = newest(handoff) if seen_newest == handoff.version_id else handoff
-        outcomes.append(tell(Author(app, delivery.of(mine), row.attempt, row.failure)))
-        after = replace(done(row, outcomes[-1], row.packages, now), order=order(mine))
-        last = {"tally": counting.decided(outcomes[-1], journey).tally}
-        return Write(mine, row, after, now, last, newest=seen_newest)
+        mine = newest(handoff) if delivery.newest == handoff.version_id else handoff
+        outcome = tell(Author(app, delivery.of(mine), row))
+        after = replace(done(row, outcome, row.packages, now), order=order(mine))
+        last = {"tally": counting.decided(outcome, journey).tally}
+        return Write(mine, row, after, now, last, newest=delivery.newest)
 
     written = commit(app, delivery, propose)
     if isinstance(written, Superseded):  # a newer version was seen: there is nothing to note of the name
-        seen_newest = ""
-        written = commit(app, delivery, propose)
-    match written:
-        case Busy():
-            return _when_free(app, written)
-        case Done() if written.outcome not in outcomes:
-            return _apply_again(app, delivery, written)
-        case Write():
-            handoff, outcome = written.handoff, outcomes[-1]
-        case Done(row):  # by a call whose response was lost
-            handoff, outcome = known(delivery.handoff, row.order), written.outcome
-        case _:
-            raise AssertionError(written)  # it claims no target, and uses no correlation id
-    app.observe(Measured(delivery.handoff, outcome, counting.decided(outcome, journey), journey.seconds))
-    return apply_new(app, handoff, outcome)
-
-
-def supersede(app: App, delivery: Delivery, by: str, intent: Intent | None) -> Answer | Deferred:
-    """Decide and apply a handoff that a newer intent replaces."""
-    return conclude(app, delivery, lambda who: status.superseded(who, by, intent), intent)
-
-
-def _when_free(app: App, busy: Busy) -> Deferred:
-    return Deferred(max(busy.until - app.clock(), 1.0))
+        return conclude(app, replace(delivery, newest=""), tell)
+    if not isinstance(written, Write):
+        return resolve(app, delivery, written)
+    outcome = Done(written.after).outcome
+    counted = counting.decided(outcome, journey)
+    return _apply_new(app, Measured(written.handoff, outcome, counted, journey.seconds))
 
 
 def used_already(of: str, intent: Intent) -> Rejected:

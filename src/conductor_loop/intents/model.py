@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from conductor_loop.errors import Cause
-from conductor_loop.intent import Handoff, Intent
+from conductor_loop.intent import Handoff
 
 
 class State(StrEnum):
@@ -232,7 +232,6 @@ class Superseded:
     """A newer intent replaces it: a version of the same name, or one that was applied to the same target."""
 
     by: str
-    of_name: bool = False  # a version of the same name
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +242,18 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class Exhausted:
+    """Every attempt has been made."""
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """A row was written meanwhile: read it, and try again."""
 
     row: Row | None  # of the handoff; None: it is as before
 
 
-type Blocked = Done | Busy | Superseded | Duplicate
+type Blocked = Done | Busy | Superseded | Duplicate | Exhausted
 
 
 def blocked(row: Row, now: float) -> Done | Busy | None:
@@ -267,7 +271,7 @@ def classify(conflict: Conflict, mine: str, now: float) -> Blocked | Changed:
     if row is not None and is_exact(row.order) and row.order != mine:
         return Changed(row)  # the other conditions were about an order that is wrong
     if conflict.newer_version is not None:
-        return Superseded(f"version {conflict.newer_version} of the same name", of_name=True)
+        return Superseded(f"version {conflict.newer_version} of the same name")
     if conflict.correlated_file is not None:
         return Duplicate(conflict.correlated_file)
     return Changed(row)
@@ -344,31 +348,3 @@ def applied_order(before: str, mine: str) -> str:
     if is_exact(mine):
         return mine
     return max(before, earliest(mine)) if before[:_SECOND] == mine[:_SECOND] else earliest(mine)
-
-
-# -- what a worker acts on
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at an intent, under a lease: every write of it is conditional on ``row`` and ``lease.after``."""
-
-    handoff: Handoff
-    intent: Intent
-    row: Row  # as claimed
-    lease: Lease
-    token: str  # that no other attempt has: its files are known by it
-    number: int  # of the package that it alone may write
-    timeout_seconds: float  # of porch
-    note: str = ""  # for the status message: what is done otherwise than the sender asked
-    waited: float | None = None  # seconds from the put to here; of the first attempt
-
-    @property
-    def lease_expires_at(self) -> float:
-        """When another worker may take over (epoch seconds)."""
-        return self.row.due_at
-
-    @property
-    def earlier(self) -> tuple[int, ...]:
-        """Numbers of packages that attempts before it may write still."""
-        return self.row.packages[:-1]

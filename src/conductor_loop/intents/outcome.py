@@ -22,22 +22,21 @@ from typing import Any
 from jsonschema import Draft7Validator, FormatChecker
 
 from conductor_loop.app import App, Message
-from conductor_loop.counting import SETTLING, Counted
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.intents.model import Failure, Outcome, Target
-from conductor_loop.porch import REPOSITORY, SCALE, Delivered, PorchFailed, Run
+from conductor_loop.intents.model import Outcome, Row, Target
+from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Package, PorchFailed, Run
 
 logger = logging.getLogger("conductor-loop")
 
-PROCESSED, FAILED = "processed", "failed"
-COMPONENT = "kustomization.yaml"
+_COMPONENT = "kustomization.yaml"
 _MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
 _CUTS = 30  # by half: enough for anything
 _PRINTED = ("porch_stdout", "porch_stderr", "error_message")
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
 _KPTFILE = "Kptfile"  # kustomize does not read it
 _COMPONENT_FIELDS = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+_UNREAD = Intent({})
 
 
 class Answer(StrEnum):
@@ -61,6 +60,7 @@ class Delivery:
     queued: bool = False  # whether it came from a queue
     newest: str = ""  # the newest version of its name, as the bucket was read; empty if unknown
     target: Callable[[], Target] | None = None  # that is read beside the input, where its message names it
+    intent: Intent = _UNREAD  # empty until it is read, and where it is none
 
     @property
     def handoff(self) -> Handoff:
@@ -97,14 +97,6 @@ def apply_outcome(app: App, handoff: Handoff, outcome: Outcome, component: bytes
     return Answer.SETTLED
 
 
-def apply_new(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
-    """Apply what was decided just now, and measure how long that takes."""
-    began = app.clock()
-    answer = apply_outcome(app, handoff, outcome, component)
-    app.note(Counted(samples={SETTLING: max(app.clock() - began, 0.0)}))
-    return answer
-
-
 def fitting(name: str) -> str:
     """Shorten a name that is too long for a key of ours; what makes it unique stays."""
     encoded = name.encode()
@@ -119,12 +111,12 @@ def _write_live(app: App, handoff: Handoff, outcome: Outcome, component: bytes |
         return
     prefix: str = outcome.status["package"]["prefix"]
     if component is None:
-        component = app.bucket.published(handoff, prefix + COMPONENT)
+        component = app.bucket.published(handoff, prefix + _COMPONENT)
     if component is None:
         logger.error("not written to the live tree: the package was deleted", extra={"package": prefix})
         return
     _, namespace, target, *_ = prefix.split("/")
-    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{COMPONENT}", outcome.live_generation, component)
+    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{_COMPONENT}", outcome.live_generation, component)
 
 
 def component(package: Mapping[str, bytes]) -> bytes | None:
@@ -132,11 +124,11 @@ def component(package: Mapping[str, bytes]) -> bytes | None:
 
     One that mentions another file of its package would break every overlay that lists it without that file.
     """
-    content = package.get(COMPONENT)
+    content = package.get(_COMPONENT)
     if content is None:
         return None
     text = content.decode(errors="replace")
-    others = {path.partition("/")[0] for path in package.keys() - {COMPONENT, _KPTFILE}}
+    others = {path.partition("/")[0] for path in package.keys() - {_COMPONENT, _KPTFILE}}
     return content if _is_component(text) and not any(name in text for name in others) else None
 
 
@@ -158,35 +150,21 @@ def _is_component(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes a status, and about which attempt."""
+    """Who writes a status, and about which attempt: the last one of the row."""
 
     app: App
     delivery: Delivery
-    attempt: int = 0
-    failure: Failure | None = None  # of the last attempt that reported anything
+    row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A package as it is in the bucket."""
-
-    name: str
-    prefix: str
-    files: tuple[str, ...]  # paths below the prefix
+def succeeded(author: Author, package: Package, prefix: str, delivered: Delivered, note: str = "") -> Outcome:
+    """Report a package, published under ``prefix``, and what porch did with it; ``note``: done otherwise than asked."""
+    message = "; ".join((_done(author.delivery.intent, package, delivered), *delivered.notes)) + note
+    details = {"name": package.name, "prefix": prefix, "files": sorted(package.files)}
+    return _outcome(author, "success", message, _delivered(delivered) | {"package": details})
 
 
-def succeeded(
-    author: Author, intent: Intent, package: Published, delivered: Delivered | None = None, note: str = ""
-) -> Outcome:
-    """Report a published package, and what porch did with it; ``note`` says what was done otherwise than asked."""
-    delivered = delivered or Delivered()
-    message = "; ".join((_done(intent, package, delivered), *delivered.notes)) + note
-    package_details = {"name": package.name, "prefix": package.prefix, "files": list(package.files)}
-    document = _document(author, "success", message, intent) | _delivered(delivered)
-    return _outcome(PROCESSED, document | {"package": package_details})
-
-
-def _done(intent: Intent, package: Published, delivered: Delivered) -> str:
+def _done(intent: Intent, package: Package, delivered: Delivered) -> str:
     """Say what was really done: a package alone scales nothing."""
     wanted = f"{intent.target} to {intent.replicas} replicas"
     if delivered.delivery == SCALE and delivered.observed_replicas == intent.replicas:
@@ -200,91 +178,91 @@ def _done(intent: Intent, package: Published, delivered: Delivered) -> str:
     return created
 
 
-def _delivered(delivered: Delivered | None) -> dict[str, Any]:
-    if delivered is None:
-        return {}
-    revision = asdict(delivered.revision) if delivered.revision else None
-    fields = {
-        "delivery": delivered.delivery,
-        "previous_replicas": delivered.previous_replicas,
-        "observed_replicas": delivered.observed_replicas,
-        "package_revision": revision,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def failed(author: Author, intent: Intent, failure: PorchFailed, next_retry: float | None, note: str = "") -> Outcome:
+def failed(author: Author, failure: PorchFailed, next_retry: float | None, note: str = "") -> Outcome:
     """Report a porch that failed or ran out of time; ``next_retry`` (epoch seconds) if it is retried."""
-    timed_out = failure.cause is Cause.PROCESSING_TIMEOUT
-    late = f"Processing timed out after {failure.run.duration_seconds:.0f}s"
+    status, what = "failed", "Failed to process intent"
+    if failure.cause is Cause.PROCESSING_TIMEOUT:
+        status, what = "timeout", f"Processing timed out after {failure.run.duration_seconds:.0f}s"
     goes_on = _goes_on(author, next_retry)
     said = str(failure).removesuffix(".") if goes_on else str(failure)
-    message = f"{late if timed_out else 'Failed to process intent'}: {said}{goes_on}{note}"
-    document = _document(author, "timeout" if timed_out else "failed", message, intent) | _delivered(failure.delivered)
-    document["error_details"] = _error(failure.cause, str(failure)) | _porch_details(failure.run)
-    if next_retry is not None:
-        document["next_retry"] = timestamp(next_retry)
-    return _outcome(FAILED, document)
+    error = _error(failure.cause, str(failure), **_porch_details(failure.run))
+    due = {} if next_retry is None else {"next_retry": timestamp(next_retry)}
+    return _outcome(author, status, f"{what}: {said}{goes_on}{note}", _delivered(failure.delivered) | error | due)
 
 
 def _goes_on(author: Author, next_retry: float | None) -> str:
     if next_retry is not None:
         return "; it is retried"
-    if author.attempt == 1:
+    if author.row.attempt == 1:
         return ""
     again = f"conductor-loop retry {author.delivery.handoff.file}"
-    return f"; no attempt is left, of {author.attempt}: {again}, once that is fixed"
+    return f"; no attempt is left, of {author.row.attempt}: {again}, once that is fixed"
 
 
-def exhausted(author: Author, intent: Intent) -> Outcome:
+def exhausted(author: Author) -> Outcome:
     """Report that no attempt is left: how the last one failed, or that none of them reported anything."""
-    last = author.failure
+    attempts, last = author.row.attempt, author.row.failure
     if last is None:
         text = (
-            f"none of {author.attempt} attempts reported a result, most often because memory ran out; give the "
-            "function more memory, and send the intent again"
+            f"none of {attempts} attempts reported a result, most often because memory ran out; give the function more "
+            "memory, and send the intent again"
         )
-        document = _document(author, "failed", f"Failed to process intent: {text}", intent)
-        return _outcome(FAILED, document | {"error_details": _error(Cause.WORKERS_DIED, text)})
+        return _outcome(author, "failed", f"Failed to process intent: {text}", _error(Cause.WORKERS_DIED, text))
     run = Run(exit_code=last.exit_code, stdout=last.stdout, stderr=last.stderr, duration_seconds=last.seconds)
-    later = author.attempt - last.attempt
+    later = attempts - last.attempt
     note = f" (the {later} after that reported no result)" if later else ""
-    return failed(author, intent, PorchFailed(last.cause, run, last.text, _kept(last)), None, note)
+    return failed(author, PorchFailed(last.cause, run, last.text, _kept(author)), None, note)
 
 
-def rejected(author: Author, rejection: Rejected, intent: Intent | None = None) -> Outcome:
+def rejected(author: Author, rejection: Rejected) -> Outcome:
     """Report an input that is wrong: every broken rule, with its JSON path."""
     first, *others = rejection.violations
     summary = first.message + (f" (and {len(others)} more: see validation_errors)" if others else "")
-    details = _error(rejection.cause, summary) | {
-        "validation_errors": [
-            {"path": violation.path, "rule": violation.rule, "message": violation.message}
-            for violation in rejection.violations
-        ]
-    }
-    return _outcome(FAILED, _document(author, "failed", f"Rejected: {summary}", intent) | {"error_details": details})
+    error = _error(rejection.cause, summary, validation_errors=[asdict(one) for one in rejection.violations])
+    return _outcome(author, "failed", f"Rejected: {summary}", error)
 
 
-def superseded(author: Author, by: str, intent: Intent | None) -> Outcome:
+def superseded(author: Author, by: str) -> Outcome:
     """Report an intent that came too late: a newer one replaces it."""
-    document = _document(author, "skipped", f"Superseded by {by}", intent) | _delivered(_kept(author.failure))
-    return _outcome(PROCESSED, document)
+    return _outcome(author, "skipped", f"Superseded by {by}", _delivered(_kept(author)))
 
 
 def withdrawn(author: Author) -> Outcome:
     """Report an intent that its owner removed before it was decided; it can be read no more."""
-    when = "while it was being retried" if author.attempt else "before it was processed"
-    left = _delivered(_kept(author.failure))
+    when = "while it was being retried" if author.row.attempt else "before it was processed"
+    left = _delivered(_kept(author))
     stays = "; replicas that an attempt has set in the cluster stay set" if left.get("delivery") == SCALE else ""
     message = f"Withdrawn: the file was removed from the bucket {when}{stays}"
-    return _outcome(PROCESSED, _document(author, "skipped", message) | left, withdrawn=True)
+    return replace(_outcome(author, "skipped", message, left), withdrawn=True)
 
 
-def _kept(last: Failure | None) -> Delivered | None:
+def _kept(author: Author) -> Delivered | None:
     """Give what attempts have done in a cluster, of an intent that has no further one."""
+    last = author.row.failure
     if last is None or last.delivery is None:
         return None
     return Delivered(last.delivery, last.previous_replicas, last.observed_replicas)
+
+
+def _delivered(delivered: Delivered | None) -> dict[str, Any]:
+    if delivered is None:
+        return {}
+    fields = {
+        "delivery": delivered.delivery,
+        "previous_replicas": delivered.previous_replicas,
+        "observed_replicas": delivered.observed_replicas,
+        "package_revision": asdict(delivered.revision) if delivered.revision else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _error(cause: Cause, message: str, **details: object) -> dict[str, Any]:
+    return {"error_details": {"error_code": cause.value, "code": cause.code, "error_message": message, **details}}
+
+
+def _porch_details(run: Run) -> dict[str, Any]:
+    output = {"porch_stdout": run.stdout, "porch_stderr": run.stderr}
+    return output if run.exit_code is None else {"porch_exit_code": run.exit_code, **output}
 
 
 def timestamp(epoch_seconds: float) -> str:
@@ -292,8 +270,10 @@ def timestamp(epoch_seconds: float) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _document(author: Author, status: str, message: str, intent: Intent | None = None) -> dict[str, Any]:
-    app, delivery, now = author.app, author.delivery, author.app.clock()
+def _outcome(author: Author, status: str, message: str, details: Mapping[str, Any]) -> Outcome:
+    """Write a document, and validate it first. Raises ValueError: a violation, which is a defect of ours."""
+    app, delivery, attempt, now = author.app, author.delivery, author.row.attempt, author.app.clock()
+    optional = {"config_version": app.config.version or None, "correlation_id": delivery.intent.correlation_id}
     document = {
         "intent_file": delivery.handoff.file,
         "status": status,
@@ -304,35 +284,19 @@ def _document(author: Author, status: str, message: str, intent: Intent | None =
         "processing_duration": f"{max(now - delivery.started, 0):.2f}s",
         "mode": app.config.mode.value,
         "porch_path": app.config.porch_path,
-        "retry_count": max(author.attempt - 1, 0),
+        "retry_count": max(attempt - 1, 0),
         "version_id": delivery.handoff.version_id,
-        "attempt": author.attempt,
+        "attempt": attempt,
+        **{name: value for name, value in optional.items() if value is not None},
+        **details,
     }
-    if app.config.version:
-        document["config_version"] = app.config.version
-    if intent is not None and intent.correlation_id is not None:
-        document["correlation_id"] = intent.correlation_id
-    return document
-
-
-def _error(cause: Cause, message: str) -> dict[str, Any]:
-    return {"error_code": cause.value, "code": cause.code, "error_message": message}
-
-
-def _porch_details(run: Run) -> dict[str, Any]:
-    output = {"porch_stdout": run.stdout, "porch_stderr": run.stderr}
-    return output if run.exit_code is None else {"porch_exit_code": run.exit_code, **output}
-
-
-def _outcome(archive: str, document: Mapping[str, Any], *, withdrawn: bool = False) -> Outcome:
-    """Validate a document before it is written. Raises ValueError: a violation, which is a defect of ours."""
     document = _bounded(document)
     for violation in _validator().iter_errors(document):
         raise ValueError(violation.message)
-    return Outcome(document, archive, withdrawn)
+    return Outcome(document, archive="processed" if status in {"success", "skipped"} else "failed")
 
 
-def _bounded(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _bounded(document: dict[str, Any]) -> dict[str, Any]:
     """Cut a document that would not fit into a row: fewer violations, then less of what porch printed."""
     details = dict(document.get("error_details", {}))
     for _ in range(_CUTS):

@@ -15,12 +15,7 @@ from conductor_loop.counting import STATE_CORRUPTED, Counted, age
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import outcome as status
-from conductor_loop.intents.attempt import (
-    RECONCILE_SECONDS,
-    conclude,
-    enqueued,
-    package_prefix,
-)
+from conductor_loop.intents.attempt import RECONCILE_SECONDS, conclude, enqueued, package_prefix
 from conductor_loop.intents.model import Outcome, Row, State, Write, is_exact, known, order
 from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome, fitting
 from conductor_loop.validation import check_name
@@ -126,12 +121,15 @@ def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Sw
     elif one.withdrawn:
         _end(app, handoff, status.withdrawn, handoff.version_id if is_exact(order(handoff)) else "")
         swept.withdrawn += 1
-    elif (rejection := _wrong_name(handoff)) is not None:
-        _end(app, handoff, lambda who: status.rejected(who, rejection))
-        swept.rejected += 1
     else:
-        _hand_over(app, handoff, row)
-        swept.redelivered += 1
+        try:
+            check_name(handoff.file)
+        except Rejected as rejection:
+            _end(app, handoff, partial(status.rejected, rejection=rejection))
+            swept.rejected += 1
+        else:
+            _hand_over(app, handoff, row)
+            swept.redelivered += 1
 
 
 def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
@@ -163,14 +161,6 @@ def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
     app.queues.send(Message(handoff, swept=True), _GROUP)
     now = app.clock()
     app.state.write(Write(handoff, row, enqueued(row, handoff, now), now, {"because": "found by the sweeper"}))
-
-
-def _wrong_name(handoff: Handoff) -> Rejected | None:
-    try:
-        check_name(handoff.file)
-    except Rejected as rejection:
-        return rejection
-    return None
 
 
 # -- clean up

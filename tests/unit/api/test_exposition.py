@@ -77,11 +77,9 @@ def test_every_metric_of_the_specification_is_there_with_its_labels(api: Api) ->
 
 
 def test_what_is_counted_is_what_is_reported(api: Api) -> None:
-    outcome = Outcome(
-        {"status": "timeout", "error_details": {"code": "E007", "error_code": "PROCESSING_TIMEOUT"}}, "failed"
-    )
-    run = counting.PorchRun("direct", 6.0, timed_out=True)
-    api.counts = Counts(counting.decided(outcome, counting.Journey(6.5, run, waited=70)).tally)
+    error = {"code": "E007", "error_code": "PROCESSING_TIMEOUT"}
+    outcome = Outcome({"status": "timeout", "mode": "direct", "error_details": error}, "failed")
+    api.counts = Counts(counting.decided(outcome, counting.Journey(6.5, 6.0, waited=70)).tally)
     found = scraped(api)
     assert found['conductor_files_processed_total{status="timeout"}'] == 1
     assert found['conductor_errors_total{code="E007"}'] == 1
