@@ -43,7 +43,11 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
             raise
         return _put_back(records)
     if "plan" in event:
-        return _plan(app, event["plan"], deadline)
+        from conductor_loop import planning  # noqa: PLC0415 - what has an intent to answer starts faster without
+
+        draft = planning.draft(event["plan"])
+        metrics.logger().info("planned", handoff=draft.file, principal=draft.principal or None)
+        return planning.plan(app, draft, deadline)
     return _work_batch(app, records, deadline) if is_batch else _answer_event(app, event, deadline)
 
 
@@ -90,14 +94,6 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
     return answers
 
 
-def _plan(app: App, asked: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-    from conductor_loop import planning  # noqa: PLC0415 - what has an intent to answer does without, and starts faster
-
-    draft = planning.draft(asked)
-    metrics.logger().info("planned", handoff=draft.file, principal=draft.principal or None)
-    return planning.plan(app, draft, deadline)
-
-
 def _put_back(records: list[dict[str, Any]]) -> Batch:
     """Have a batch delivered again, at first within seconds: the queue's own timeout is for workers that died.
 
@@ -109,31 +105,33 @@ def _put_back(records: list[dict[str, Any]]) -> Batch:
     queues = bootstrap.queues(_live().known())
     for record in records:
         _extend_visibility(queues, record, _backoff(record, bootstrap.jitter()))
-    return _again(records, [False] * len(records))
+    return _again(records)
 
 
 def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> Batch:
     """Work on a batch of messages side by side; those that come again are reported as failures."""
+    work = partial(_work_one, app, deadline)
     if len(records) == 1:  # as most are: a thread for it would cost more than its claim
-        return _again(records, [_work_one(app, records[0], deadline)])
-    with ThreadPoolExecutor(max_workers=len(records)) as pool:
-        done = list(pool.map(lambda record: _work_one(app, record, deadline), records))
-    return _again(records, done)
+        done = [work(records[0])]
+    else:
+        with ThreadPoolExecutor(max_workers=len(records)) as pool:
+            done = list(pool.map(work, records))
+    return _again([record for record, is_done in zip(records, done, strict=True) if not is_done])
 
 
-def _again(records: list[dict[str, Any]], done: list[bool]) -> Batch:
-    again = [record["messageId"] for record, finished in zip(records, done, strict=True) if not finished]
-    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in again]}
+def _again(records: list[dict[str, Any]]) -> Batch:
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
 
 
-def _work_one(app: App, record: Mapping[str, Any], deadline: float) -> bool:
+def _work_one(app: App, deadline: float, record: Mapping[str, Any]) -> bool:
     """Work on one message; whether it is done with. Whatever happens to it, its neighbours never notice."""
     received = _received(record)
     try:
         message = Message.parse(record["body"])
         result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
         if isinstance(result, Deferred) and received >= _RENEWED_AFTER:
-            _renew(app, record, message, result)
+            # Sent anew: its queue counts receives, and would take a message that only waits for one that fails.
+            app.queues.send(message, record["attributes"].get("MessageGroupId", "waiting"), result.seconds)
             return True
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
@@ -158,12 +156,6 @@ def _extend_visibility(queues: Queues, record: Mapping[str, Any], seconds: float
         queues.extend_visibility(record, seconds)
     except Exception:  # noqa: BLE001 - it is delivered again all the same, after the queue's own visibility timeout
         metrics.logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
-
-
-def _renew(app: App, record: Mapping[str, Any], message: Message, later: Deferred) -> None:
-    """Send a message anew that only waits: its queue counts receives, and would take it for one that fails."""
-    group = record["attributes"].get("MessageGroupId", "waiting")
-    app.queues.send(message, group, later.seconds)
 
 
 def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
