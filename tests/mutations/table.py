@@ -135,7 +135,9 @@ TABLE = [
         "number = 0",
     ),
     _life("name: noted when a handoff waits", "admit.py", "newest=mine.version_id)", 'newest="")'),
-    _life("name: noted with a claim", "attempt.py", "newest=attempt.handoff.version_id,", 'newest="",'),
+    _life(
+        "name: noted with a claim", "attempt.py", "            newest=handoff.version_id,\n", '            newest="",\n'
+    ),
     _life(
         "name: noted with a decision that has no claim",
         "attempt.py",

@@ -222,9 +222,8 @@ def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
     Only such an event pays for the read; any other one is queued without.
     """
     now = app.clock()
-    if age(handoff, now) <= app.config.sweep_after_seconds:
-        return None
-    row = app.state.find([handoff]).get(handoff)
+    is_late = age(handoff, now) > app.config.sweep_after_seconds
+    row = app.state.find([handoff]).get(handoff) if is_late else None
     if row is None:
         return None
     if row.outcome is not None:

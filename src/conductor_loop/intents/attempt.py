@@ -29,7 +29,6 @@ from conductor_loop.intents import outcome as status
 from conductor_loop.intents.model import (
     Blocked,
     Busy,
-    Changed,
     Conflict,
     Done,
     Duplicate,
@@ -173,10 +172,9 @@ def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Hando
         conflict = _write(app, proposed)
         if conflict is None:
             return proposed
-        meaning = classify(conflict, order(proposed.handoff), now)
-        if not isinstance(meaning, Changed):
-            return meaning
-        row = meaning.row or row
+        if (reason := classify(conflict, order(proposed.handoff), now)) is not None:
+            return reason
+        row = conflict.row or row
     return Busy(app.clock())
 
 
@@ -200,8 +198,8 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
             others along, an attempt must be: without, there is none (``None``).
 
     """
-    attempts: list[Attempt] = []
-    name = delivery.intent.namespaced_name
+    attempts, intent = list[Attempt](), delivery.intent
+    name = intent.namespaced_name
     read = partial(app.state.target, name)
     reads: Iterator[Callable[[], Target]] = chain([delivery.target or read], repeat(read))
 
@@ -220,8 +218,23 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
             return Busy(min(target.lease_expires_at, poll))
         if not target.rev:  # the first intent for it, or its row was lost
             target = _from_bucket(app, handoff, name)
-        attempts.append(_planned(app, delivery.of(handoff), row, target))
-        return _claim(app, attempts[-1], row, now)
+        attempts.append(attempt := _planned(app, delivery.of(handoff), row, target))
+        return Write(
+            handoff=handoff,
+            before=row,
+            after=attempt.row,
+            at=now,
+            last={
+                "replicas": intent.replicas,
+                "correlation_id": intent.correlation_id,
+                "worker": app.worker_id,
+                "asked": intent.priority,
+                "note": delivery.message.note,
+            },
+            lease=attempt.lease,
+            newest=handoff.version_id,
+            correlation_id=(intent.correlation_id or "") if app.config.unique_correlation_ids else "",
+        )
 
     written: Write | Blocked | None = commit(app, delivery, propose)
     return attempts[-1] if isinstance(written, Write) else written
@@ -275,26 +288,6 @@ def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
         timeout_seconds=timeout,
         note=f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else "",
         waited=counting.age(delivery.handoff, now) if after.attempt == 1 else None,
-    )
-
-
-def _claim(app: App, attempt: Attempt, row: Row, now: float) -> Write:
-    intent = attempt.delivery.intent
-    return Write(
-        handoff=attempt.handoff,
-        before=row,
-        after=attempt.row,
-        at=now,
-        last={
-            "replicas": intent.replicas,
-            "correlation_id": intent.correlation_id,
-            "worker": app.worker_id,
-            "asked": intent.priority,
-            "note": attempt.delivery.message.note,
-        },
-        lease=attempt.lease,
-        newest=attempt.handoff.version_id,
-        correlation_id=(intent.correlation_id or "") if app.config.unique_correlation_ids else "",
     )
 
 

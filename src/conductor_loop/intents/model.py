@@ -246,35 +246,31 @@ class Exhausted:
     """Every attempt has been made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A row was written meanwhile: read it, and try again."""
-
-    row: Row | None  # of the handoff; None: it is as before
-
-
 type Blocked = Done | Busy | Superseded | Duplicate | Exhausted
 
 
-def blocked(row: Row, now: float) -> Done | Busy | None:
+def blocked(row: Row, now: float) -> Blocked | None:
     """Say why no worker may act on a handoff now."""
     if row.state is State.DONE:
         return Done(row)
     return Busy(row.due_at) if row.due_at > now else None
 
 
-def classify(conflict: Conflict, mine: str, now: float) -> Blocked | Changed:
-    """Say what a conflict means for the worker that wanted to write, with the order ``mine`` of its handoff."""
+def classify(conflict: Conflict, mine: str, now: float) -> Blocked | None:
+    """Say what a conflict means for the worker that wanted to write, with the order ``mine`` of its handoff.
+
+    ``None``: a row was written meanwhile, and the write may be tried again.
+    """
     row = conflict.row
     if row is not None and (reason := blocked(row, now)):
         return reason
     if row is not None and is_exact(row.order) and row.order != mine:
-        return Changed(row)  # the other conditions were about an order that is wrong
+        return None  # the other conditions were about an order that is wrong
     if conflict.newer_version is not None:
         return Superseded(f"version {conflict.newer_version} of the same name")
     if conflict.correlated_file is not None:
         return Duplicate(conflict.correlated_file)
-    return Changed(row)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

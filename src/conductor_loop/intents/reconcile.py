@@ -16,7 +16,7 @@ from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import RECONCILE_SECONDS, conclude, enqueued, package_prefix
-from conductor_loop.intents.model import Outcome, Row, State, Write, is_exact, known, order
+from conductor_loop.intents.model import Row, State, Write, is_exact, known, order
 from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome, fitting
 from conductor_loop.validation import check_name
 
@@ -111,7 +111,8 @@ def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Sw
     if not _is_due(app, one, row):
         return
     row = row or Row()
-    handoff = known(handoff, row.order)
+    handoff, now = known(handoff, row.order), app.clock()
+    delivery = Delivery(Message(handoff), now, now)
     if row.outcome is not None:
         _note_try(app, handoff, row)  # first: what cannot be applied may take all the time there is
         if apply_outcome(app, handoff, row.outcome) is Answer.LEFT:
@@ -119,13 +120,14 @@ def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Sw
         else:
             swept.settled += 1
     elif one.withdrawn:
-        _end(app, handoff, status.withdrawn, handoff.version_id if is_exact(order(handoff)) else "")
+        seen = handoff.version_id if is_exact(order(handoff)) else ""
+        conclude(app, replace(delivery, newest=seen), status.withdrawn)
         swept.withdrawn += 1
     else:
         try:
             check_name(handoff.file)
         except Rejected as rejection:
-            _end(app, handoff, partial(status.rejected, rejection=rejection))
+            conclude(app, delivery, partial(status.rejected, rejection=rejection))
             swept.rejected += 1
         else:
             _hand_over(app, handoff, row)
@@ -140,20 +142,11 @@ def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
     return age(one.handoff, now) > app.config.sweep_after_seconds if row is None else now > row.reconcile_at
 
 
-def _backoff(reconciled: int) -> float:
-    """Give the seconds until the sweeper acts again, after it has acted so many times."""
-    return min(RECONCILE_SECONDS * 2.0 ** min(reconciled, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
-
-
 def _note_try(app: App, handoff: Handoff, row: Row) -> None:
     now, reconciled = app.clock(), row.reconciled + 1
-    after = row.next(silent=True, reconciled=reconciled, reconcile_at=now + _backoff(reconciled))
+    backoff = min(RECONCILE_SECONDS * 2.0 ** min(reconciled, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
+    after = row.next(silent=True, reconciled=reconciled, reconcile_at=now + backoff)
     app.state.write(Write(handoff, row, after, now))
-
-
-def _end(app: App, handoff: Handoff, tell: Callable[[status.Author], Outcome], newest: str = "") -> None:
-    now = app.clock()
-    conclude(app, Delivery(Message(handoff), now, now, newest=newest), tell)
 
 
 def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
