@@ -266,8 +266,9 @@ TABLE = [
     _life(
         "applying: after a decision without a claim",
         "attempt.py",
-        "        return Write(mine, row, after, now,",
-        "        apply_outcome(app, mine, outcome)\n        return Write(mine, row, after, now,",
+        "        return Write(mine.handoff, row, after, now,",
+        "        apply_outcome(app, mine.handoff, measured.outcome)\n"
+        "        return Write(mine.handoff, row, after, now,",
     ),
     _life("publishing: not after the lease", "attempt.py", "if app.clock() >= attempt.lease_expires_at:", "if False:"),
     _life(

@@ -22,7 +22,7 @@ from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
-from conductor_loop.intents.attempt import Deferred, commit, conclude, enqueued, process, resolve
+from conductor_loop.intents.attempt import Deferred, commit, conclude, enqueued, process, resolve, withdraw
 from conductor_loop.intents.model import (
     Done,
     Found,
@@ -43,6 +43,7 @@ from conductor_loop.validation import check_name, check_size, validate
 logger = logging.getLogger("conductor-loop")
 
 _HIGH = "priority-high"  # the bucket of its rate limit
+_MINUTE = 60  # seconds
 _KEY_SECONDS = 60.0  # until the site's key is tried again
 
 
@@ -163,9 +164,7 @@ def _answer_gone(app: App, delivery: Delivery) -> Answer | Deferred:
     if row is not None and row.outcome is not None:
         apply_outcome(app, known(handoff, row.order), row.outcome)  # again: a withdrawn one may be half applied
         return Answer.DUPLICATE
-    handoff = known(handoff, row.order if row else "")
-    seen = handoff.version_id if is_exact(order(handoff)) else ""  # others of its second may be newer
-    return conclude(app, replace(delivery.of(handoff), newest=seen), status.withdrawn)
+    return withdraw(app, delivery.of(known(handoff, row.order if row else "")))
 
 
 def _illegible(error: Illegible) -> Rejected:
@@ -202,7 +201,7 @@ def route(app: App, handoff: Handoff, intent: Intent, take: Peek) -> Message:
     if asked is Priority.CRITICAL and not any(fnmatchcase(handoff.principal, one) for one in patterns):
         sender = handoff.principal or "an unknown sender"
         return Message(handoff, note=f" (priority critical refused to {sender}: treated as normal)")
-    if asked is Priority.HIGH and limit is not None and not take(_HIGH, Rate(limit, 60, limit), app.clock()):
+    if asked is Priority.HIGH and limit is not None and not take(_HIGH, Rate(limit, _MINUTE, limit), app.clock()):
         return Message(handoff, note=" (priority high is over its rate limit: treated as normal)")
     return Message(handoff, asked)
 
@@ -253,14 +252,14 @@ def _enqueue(app: App, delivery: Delivery, delay_seconds: float = 0) -> Answer |
     app.queues.send(replace(message, handoff=handoff, target=target), intent.namespace, delay_seconds)
     last = {"asked": intent.priority, "note": message.note}
 
-    def propose(now: float, row: Row, mine: Handoff) -> Write:
+    def propose(now: float, row: Row, mine: Handoff) -> tuple[Write, None]:
         mine = newest(mine)
         after = enqueued(row, mine, now, priority=message.priority, target=target)
-        return Write(mine, row, after, now, last, newest=mine.version_id)
+        return Write(mine, row, after, now, last, newest=mine.version_id), None
 
-    written = commit(app, delivery, propose)
-    if isinstance(written, Done | Superseded):
-        return resolve(app, delivery, written)
-    if not isinstance(written, Write) and (row := app.state.find([handoff]).get(handoff)) is not None:
+    blocked = commit(app, delivery, propose)
+    if isinstance(blocked, Done | Superseded):
+        return resolve(app, delivery, blocked)
+    if blocked is not None and (row := app.state.find([handoff]).get(handoff)) is not None:
         _learn(app, handoff, row)
     return Answer.QUEUED

@@ -32,6 +32,7 @@ from conductor_loop.intents.model import (
     Conflict,
     Done,
     Duplicate,
+    Exclusive,
     Exhausted,
     Failure,
     Last,
@@ -45,6 +46,7 @@ from conductor_loop.intents.model import (
     applied_order,
     blocked,
     classify,
+    is_exact,
     known,
     latest,
     newest,
@@ -120,21 +122,18 @@ class Attempt:
         return self.lease.after.next(now, lease_expires_at=0.0, **changes)
 
 
-def process(app: App, delivery: Delivery) -> Answer | Deferred:
+def process(app: App, delivery: Delivery, *, exclusive: bool = False) -> Answer | Deferred:
     """Make one attempt, to the outcome if possible. It claims when it may run: waiting takes no time of it.
 
     Raises:
         LeaseLost: this worker was too slow, and another one took over.
 
     """
-    for exclusive in (False, True):
-        with app.slot(exclusive):
-            claimed = claim(app, delivery, exclusive=exclusive)
-            if isinstance(claimed, Attempt):
-                return _run_or_give_back(app, claimed)
-            if claimed is not None:
-                return resolve(app, delivery, claimed)
-    raise AssertionError  # the second one is exclusive
+    with app.slot(exclusive):
+        claimed = claim(app, delivery, exclusive=exclusive)
+        if isinstance(claimed, Attempt):
+            return _run_or_give_back(app, claimed)
+    return resolve(app, delivery, claimed)
 
 
 def resolve(app: App, delivery: Delivery, reason: Blocked) -> Answer | Deferred:
@@ -150,13 +149,19 @@ def resolve(app: App, delivery: Delivery, reason: Blocked) -> Answer | Deferred:
             return conclude(app, delivery, partial(status.rejected, rejection=used_already(of, delivery.intent)))
         case Exhausted():
             return conclude(app, delivery, status.exhausted)
+        case Exclusive():
+            return process(app, delivery, exclusive=True)
 
 
 # -- writes of a row that may change meanwhile
 
 
-def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Handoff], Write | T]) -> Write | T | Blocked:
+def commit[T](
+    app: App, delivery: Delivery, propose: Callable[[float, Row, Handoff], tuple[Write, T] | Blocked]
+) -> T | Blocked:
     """Propose a write against the row as it is, with the order that it has, until it is made or cannot be.
+
+    What is proposed is a write, and what to return once it is made; or why there is none.
 
     The first try expects the row as this delivery's own admission has left it, or none: that is right almost always,
     and a read would cost a call. What is not known of that row is left out, so that it is written.
@@ -167,12 +172,13 @@ def commit[T](app: App, delivery: Delivery, propose: Callable[[float, Row, Hando
         if (reason := blocked(row, now)) is not None:
             return reason
         proposed = propose(now, row, handoff)
-        if not isinstance(proposed, Write):
+        if not isinstance(proposed, tuple):
             return proposed
-        conflict = _write(app, proposed)
+        write, result = proposed
+        conflict = _write(app, write)
         if conflict is None:
-            return proposed
-        if (reason := classify(conflict, order(proposed.handoff), now)) is not None:
+            return result
+        if (reason := classify(conflict, order(write.handoff), now)) is not None:
             return reason
         row = conflict.row or row
     return Busy(app.clock())
@@ -188,26 +194,24 @@ def _write(app: App, write: Write) -> Conflict | None:
 # -- claim
 
 
-def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked | None:
+def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked:
     """Take the leases of the handoff and of its target for one attempt, or say what is in the way.
 
     Args:
         app: Its adapters.
         delivery: Of the handoff, which was read as the newest version of its name.
-        exclusive: Whether no other attempt runs in this process. Where a worker of the handoff has died, which may take
-            others along, an attempt must be: without, there is none (``None``).
+        exclusive: Whether no other attempt runs in this process.
 
     """
-    attempts, intent = list[Attempt](), delivery.intent
-    name = intent.namespaced_name
+    intent, name = delivery.intent, delivery.intent.namespaced_name
     read = partial(app.state.target, name)
     reads: Iterator[Callable[[], Target]] = chain([delivery.target or read], repeat(read))
 
-    def propose(now: float, row: Row, handoff: Handoff) -> Write | Blocked | None:
+    def propose(now: float, row: Row, handoff: Handoff) -> tuple[Write, Attempt] | Blocked:
         if row.attempt > app.config.retry.attempts:
             return Exhausted()
         if _died(row) and not exclusive:
-            return None
+            return Exclusive()
         if now + _least_seconds(app, delivery, row) > delivery.deadline:
             return Busy(now)  # another invocation has more time
         handoff, target = newest(handoff), next(reads)()
@@ -218,8 +222,8 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
             return Busy(min(target.lease_expires_at, poll))
         if not target.rev:  # the first intent for it, or its row was lost
             target = _from_bucket(app, handoff, name)
-        attempts.append(attempt := _planned(app, delivery.of(handoff), row, target))
-        return Write(
+        attempt = _planned(app, delivery.of(handoff), row, target)
+        write = Write(
             handoff=handoff,
             before=row,
             after=attempt.row,
@@ -235,9 +239,9 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
             newest=handoff.version_id,
             correlation_id=(intent.correlation_id or "") if app.config.unique_correlation_ids else "",
         )
+        return write, attempt
 
-    written: Write | Blocked | None = commit(app, delivery, propose)
-    return attempts[-1] if isinstance(written, Write) else written
+    return commit(app, delivery, propose)
 
 
 def _least_seconds(app: App, delivery: Delivery, row: Row) -> float:
@@ -356,7 +360,7 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     component = status.component(package.files) if app.config.live_tree else None
     if component is not None:
         outcome = replace(outcome, live_generation=after.rev)
-    return _decide(app, attempt, _measured(app, attempt, outcome, result.run), after, component)
+    return _decide(app, attempt, _measured(app, delivery, outcome, result.run, attempt.waited), after, component)
 
 
 def _previous_replicas(app: App, attempt: Attempt) -> int | None:
@@ -427,7 +431,7 @@ def _retry_or_fail(app: App, attempt: Attempt, failure: PorchFailed) -> Answer |
     delay = retry.delay_seconds(failure.cause, row.attempt, app.config.retry, app.jitter)
     next_retry = None if delay is None else now + delay
     outcome = status.failed(Author(app, attempt.delivery, row), failure, next_retry, attempt.note)
-    measured = _measured(app, attempt, outcome, failure.run)
+    measured = _measured(app, attempt.delivery, outcome, failure.run, attempt.waited)
     target = attempt.released(now, number=attempt.number)  # it published nothing: the next attempt has its number
     if delay is None:
         return _decide(app, attempt, measured, target)
@@ -506,16 +510,18 @@ def _failure(attempt: Attempt, failure: PorchFailed) -> Failure:
     )
 
 
-def _measured(app: App, attempt: Attempt, outcome: Outcome, run: Run) -> Measured:
-    journey = replace(_journey(app, attempt.delivery), porch_seconds=run.duration_seconds, waited=attempt.waited)
+def _measured(
+    app: App, delivery: Delivery, outcome: Outcome, run: Run | None = None, waited: float | None = None
+) -> Measured:
+    journey = Journey(
+        seconds=app.clock() - delivery.started,
+        porch_seconds=run.duration_seconds if run else None,
+        waited=waited,
+        priority=delivery.message.priority,
+        demoted=delivery.intent.priority if delivery.message.note else None,
+    )
     count = counting.retried if "next_retry" in outcome.status else counting.decided
-    return Measured(attempt.handoff, outcome, count(outcome, journey), journey.seconds)
-
-
-def _journey(app: App, delivery: Delivery) -> Journey:
-    message = delivery.message
-    demoted = delivery.intent.priority if message.note else None
-    return Journey(app.clock() - delivery.started, priority=message.priority, demoted=demoted)
+    return Measured(delivery.handoff, outcome, count(outcome, journey), journey.seconds)
 
 
 def _apply_new(app: App, measured: Measured, component: bytes | None = None) -> Answer:
@@ -532,23 +538,24 @@ def _apply_new(app: App, measured: Measured, component: bytes | None = None) -> 
 
 def conclude(app: App, delivery: Delivery, tell: Callable[[Author], Outcome]) -> Answer | Deferred:
     """Decide and apply a handoff that has no further attempt; earlier attempts may have been made."""
-    journey = _journey(app, delivery)
 
-    def propose(now: float, row: Row, handoff: Handoff) -> Write:
-        mine = newest(handoff) if delivery.newest == handoff.version_id else handoff
-        outcome = tell(Author(app, delivery.of(mine), row))
-        after = replace(done(row, outcome, row.packages, now), order=order(mine))
-        last = {"tally": counting.decided(outcome, journey).tally}
-        return Write(mine, row, after, now, last, newest=delivery.newest)
+    def propose(now: float, row: Row, handoff: Handoff) -> tuple[Write, Measured]:
+        mine = delivery.of(newest(handoff) if delivery.newest == handoff.version_id else handoff)
+        measured = _measured(app, mine, tell(Author(app, mine, row)))
+        after = replace(done(row, measured.outcome, row.packages, now), order=order(mine.handoff))
+        last = {"tally": measured.counted.tally}
+        return Write(mine.handoff, row, after, now, last, newest=delivery.newest), measured
 
     written = commit(app, delivery, propose)
     if isinstance(written, Superseded):  # a newer version was seen: there is nothing to note of the name
         return conclude(app, replace(delivery, newest=""), tell)
-    if not isinstance(written, Write):
-        return resolve(app, delivery, written)
-    outcome = Done(written.after).outcome
-    counted = counting.decided(outcome, journey)
-    return _apply_new(app, Measured(written.handoff, outcome, counted, journey.seconds))
+    return _apply_new(app, written) if isinstance(written, Measured) else resolve(app, delivery, written)
+
+
+def withdraw(app: App, delivery: Delivery) -> Answer | Deferred:
+    """Decide and apply a handoff that its owner has removed before."""
+    seen = delivery.handoff.version_id if is_exact(order(delivery.handoff)) else ""  # others of its second may be newer
+    return conclude(app, replace(delivery, newest=seen), status.withdrawn)
 
 
 def used_already(of: str, intent: Intent) -> Rejected:

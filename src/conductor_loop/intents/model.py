@@ -246,7 +246,12 @@ class Exhausted:
     """Every attempt has been made."""
 
 
-type Blocked = Done | Busy | Superseded | Duplicate | Exhausted
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """A worker of it has died, and may take others along: its attempts run exclusively in their process."""
+
+
+type Blocked = Done | Busy | Superseded | Duplicate | Exhausted | Exclusive
 
 
 def blocked(row: Row, now: float) -> Blocked | None:

@@ -15,8 +15,8 @@ from conductor_loop.counting import STATE_CORRUPTED, Counted, age
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import outcome as status
-from conductor_loop.intents.attempt import RECONCILE_SECONDS, conclude, enqueued, package_prefix
-from conductor_loop.intents.model import Row, State, Write, is_exact, known, order
+from conductor_loop.intents.attempt import RECONCILE_SECONDS, conclude, enqueued, package_prefix, withdraw
+from conductor_loop.intents.model import Row, State, Write, known
 from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome, fitting
 from conductor_loop.validation import check_name
 
@@ -120,8 +120,7 @@ def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Sw
         else:
             swept.settled += 1
     elif one.withdrawn:
-        seen = handoff.version_id if is_exact(order(handoff)) else ""
-        conclude(app, replace(delivery, newest=seen), status.withdrawn)
+        withdraw(app, delivery)
         swept.withdrawn += 1
     else:
         try:
