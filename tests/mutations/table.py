@@ -111,7 +111,10 @@ TABLE = [
         *_CORRUPT,
     ),
     _life(
-        "row: what is done stays done", "model.py", "    if row.state is State.DONE:\n        return Done(row)\n", ""
+        "row: what is done stays done",
+        "model.py",
+        "    if row.outcome is not None:\n        return Done(row.outcome, row.order)\n",
+        "",
     ),
     _life("row: it is due", "model.py", "return Busy(row.due_at) if row.due_at > now else None", "return None"),
     _life(

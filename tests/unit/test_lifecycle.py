@@ -64,12 +64,13 @@ def test_the_phase_follows_from_the_row(row: Row, phase: Phase) -> None:
     assert phase.done == (row.outcome is not None)
 
 
-DONE = Row(State.DONE, due_at=NOW + 9, outcome=Outcome({"status": "failed"}, "failed"))
+DECIDED = Outcome({"status": "failed"}, "failed")
+DONE = Row(State.DONE, due_at=NOW + 9, outcome=DECIDED)
 RUNNING = Row(State.RUNNING, due_at=NOW + 9, order=ORDER)
 
 
 def test_a_decided_row_is_final_whatever_else_is_in_conflict() -> None:
-    assert classify(Conflict(DONE, Target(), "v2", "intent-b.json"), ORDER, NOW) == Done(DONE)
+    assert classify(Conflict(DONE, Target(), "v2", "intent-b.json"), ORDER, NOW) == Done(DECIDED, DONE.order)
 
 
 @pytest.mark.parametrize("row", [RUNNING, Row(due_at=NOW + 9, order=ORDER)])

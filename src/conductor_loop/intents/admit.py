@@ -70,16 +70,10 @@ def handoffs(event: Mapping[str, Any]) -> Iterator[Handoff]:
 
 
 def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
-    """Take the event of a handoff: to its outcome, or into a queue.
+    """Take the event of a handoff: to its outcome, or into a queue. Without a version id, the newest version is meant.
 
-    Args:
-        app: Its adapters.
-        handoff: What the event says was put; without a version id, the newest version is meant.
-        deadline: Epoch seconds at which this invocation ends.
-
-    Raises:
-        LeaseLost: this worker was too slow, and another one took over.
-
+    The invocation ends at the deadline (epoch seconds). Raises LeaseLost: this worker was too slow, and another one
+    took over.
     """
     delivery = Delivery(Message(handoff), app.clock(), deadline)
     answered = resetting(app, handoff, partial(_open, app, delivery, _send_on))
@@ -90,16 +84,10 @@ def work(app: App, message: Message, deadline: float) -> Answer | Deferred:
     """Take a message of a queue: to its outcome, or say when to deliver it again. Raises LeaseLost."""
     delivery = Delivery(message, app.clock(), deadline, queued=True)
     try:
-        return resetting(app, message.handoff, partial(_work, app, delivery))
+        return resetting(app, message.handoff, partial(_open, app, delivery, _process))
     except KeyUnavailable:  # waits, and is not taken for a message that fails: it would end among the dead letters
         logger.exception("the site's KMS key cannot be used")
         return Deferred(_KEY_SECONDS)
-
-
-def _work(app: App, delivery: Delivery) -> Answer | Deferred:
-    if name := delivery.message.target:
-        delivery = replace(delivery, target=app.state.ahead(name))
-    return _open(app, delivery, _process)
 
 
 # -- read and validate
@@ -107,6 +95,8 @@ def _work(app: App, delivery: Delivery) -> Answer | Deferred:
 
 def _open(app: App, delivery: Delivery, then: Callable[[App, Delivery], Answer | Deferred]) -> Answer | Deferred:
     """Read and validate what was delivered; ``then`` takes on what may be attempted."""
+    if name := delivery.message.target:
+        delivery = replace(delivery, target=app.state.ahead(name))
     try:
         found = app.bucket.read(delivery.handoff, app.config.rules.max_file_bytes)
     except Gone:
@@ -120,7 +110,7 @@ def _open(app: App, delivery: Delivery, then: Callable[[App, Delivery], Answer |
     if newer is None:
         _outrank(app, handoff)
     try:
-        delivery = replace(delivery, intent=validated(app, found))
+        delivery = replace(delivery, intent=_validated(app, found))
         app.trace(delivery.intent)
     except Rejected as rejection:
         if newer is None:
@@ -130,13 +120,8 @@ def _open(app: App, delivery: Delivery, then: Callable[[App, Delivery], Answer |
     return then(app, delivery)
 
 
-def validated(app: App, found: Found) -> Intent:
-    """Turn untrusted bytes into an intent.
-
-    Raises:
-        Rejected: with everything that is wrong with it.
-
-    """
+def _validated(app: App, found: Found) -> Intent:
+    """Turn untrusted bytes into an intent. Raises Rejected, with everything that is wrong with it."""
     if found.body is None:
         check_name(found.handoff.file)
         check_size(found.handoff.size, app.config.rules)

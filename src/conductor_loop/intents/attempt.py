@@ -125,9 +125,7 @@ class Attempt:
 def process(app: App, delivery: Delivery, *, exclusive: bool = False) -> Answer | Deferred:
     """Make one attempt, to the outcome if possible. It claims when it may run: waiting takes no time of it.
 
-    Raises:
-        LeaseLost: this worker was too slow, and another one took over.
-
+    Raises LeaseLost: this worker was too slow, and another one took over.
     """
     with app.slot(exclusive):
         claimed = claim(app, delivery, exclusive=exclusive)
@@ -139,8 +137,8 @@ def process(app: App, delivery: Delivery, *, exclusive: bool = False) -> Answer 
 def resolve(app: App, delivery: Delivery, reason: Blocked) -> Answer | Deferred:
     """Do what is left to do for a handoff that is blocked."""
     match reason:
-        case Done(row):
-            return apply_outcome(app, known(delivery.handoff, row.order), reason.outcome)
+        case Done():
+            return apply_outcome(app, known(delivery.handoff, reason.order), reason.outcome)
         case Busy(until):
             return Deferred(max(until - app.clock(), 1.0))
         case Superseded(by):
@@ -197,11 +195,7 @@ def _write(app: App, write: Write) -> Conflict | None:
 def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked:
     """Take the leases of the handoff and of its target for one attempt, or say what is in the way.
 
-    Args:
-        app: Its adapters.
-        delivery: Of the handoff, which was read as the newest version of its name.
-        exclusive: Whether no other attempt runs in this process.
-
+    The handoff was read as the newest version of its name; ``exclusive``: no other attempt runs in this process.
     """
     intent, name = delivery.intent, delivery.intent.namespaced_name
     read = partial(app.state.target, name)
@@ -324,10 +318,7 @@ def _run_or_give_back(app: App, attempt: Attempt) -> Answer | Deferred:
 def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     """Run porch, upload its package to the directory of the attempt, and decide.
 
-    Raises:
-        LeaseLost: the lease has expired.
-        NumberTaken: the directory has files of another attempt.
-
+    Raises LeaseLost: the lease has expired; and NumberTaken: the directory has files of another attempt.
     """
     delivery, target, previous = attempt.delivery, attempt.lease.before, _previous_replicas(app, attempt)
     request = PorchRequest(
@@ -476,7 +467,8 @@ def _give_back(app: App, attempt: Attempt, next_number: int = 0, *, costs: bool 
     ``next_number`` is the target's if it may have published, else 0: its own number stays on the row, or the next
     attempt has it.
     """
-    now, number, packages = app.clock(), attempt.row.attempt, attempt.row.packages if next_number else attempt.earlier
+    now, number = app.clock(), attempt.row.attempt
+    packages = attempt.row.packages if next_number else attempt.earlier
     waiting = _waiting(attempt, now, attempt=number - (not costs), packages=packages)
     target = attempt.released(now, number=next_number or attempt.number)
     try:

@@ -211,13 +211,8 @@ class Conflict:
 class Done:
     """The outcome is decided; at most, it has to be applied."""
 
-    row: Row
-
-    @property
-    def outcome(self) -> Outcome:
-        """Give it."""
-        assert self.row.outcome is not None  # noqa: S101 - for the types
-        return self.row.outcome
+    outcome: Outcome
+    order: str  # of the handoff, as its row has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +251,8 @@ type Blocked = Done | Busy | Superseded | Duplicate | Exhausted | Exclusive
 
 def blocked(row: Row, now: float) -> Blocked | None:
     """Say why no worker may act on a handoff now."""
-    if row.state is State.DONE:
-        return Done(row)
+    if row.outcome is not None:
+        return Done(row.outcome, row.order)
     return Busy(row.due_at) if row.due_at > now else None
 
 

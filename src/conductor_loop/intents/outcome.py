@@ -78,12 +78,7 @@ class Delivery:
 def apply_outcome(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
     """Write the status object and the live tree, archive the input, and remove it last. Idempotent.
 
-    Args:
-        app: Its adapters.
-        handoff: What was decided, with the order that its row has.
-        outcome: Of it.
-        component: Of an applied intent, where it is in memory; else it is read from the package.
-
+    The handoff has the order of its row. The ``component`` of an applied intent is read from its package, unless given.
     """
     name = app.bucket.put_status(handoff, fitting(handoff.file), outcome.document, final=True)
     _write_live(app, handoff, outcome, component)

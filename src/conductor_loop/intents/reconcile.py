@@ -53,10 +53,7 @@ class Swept:
 def take_turn(app: App, deadline: float) -> Swept:
     """Clean up, sweep the next stretch, and note where the one after it begins; two at once only do work twice.
 
-    Args:
-        app: Its adapters.
-        deadline: Epoch seconds at which this invocation ends.
-
+    The invocation ends at the deadline (epoch seconds).
     """
     cleaned, failed = clean_up(app, app.clock() + _CLEAN_UP_SECONDS)
     try:
@@ -161,13 +158,8 @@ def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
 def clean_up(app: App, deadline: float) -> tuple[int, int]:
     """Delete packages that attempts may have written and no decision names, once no worker can write there any more.
 
-    Args:
-        app: Its adapters.
-        deadline: Epoch seconds; what is left then is left to the next sweep.
-
-    Returns:
-        How many of the handoffs that were due are cleaned up after, and how many failed; the next sweep retries those.
-
+    Returns how many of the handoffs that were due are cleaned up after, and how many failed. The next sweep retries
+    those, and what is left at the deadline (epoch seconds).
     """
     cleaned = failed = 0
     try:
@@ -205,12 +197,7 @@ def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable, deadline: float
 
 
 def resetting[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
-    """Do a step; where it meets a corrupt row, reset the row and do it again.
-
-    Raises:
-        Unreadable: it met too many.
-
-    """
+    """Do a step; where it meets a corrupt row, reset the row and do it again. Raises Unreadable: it met too many."""
     for _ in range(_MOST_ROWS):
         try:
             return step()
