@@ -78,9 +78,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
     """Answer every handoff of an S3 event; the result of each, by its address.
 
-    Raises:
-        ExceptionGroup: some have no answer yet; S3's delivery is made again, and the others stay as they are.
-
+    Raises ExceptionGroup: some have no answer yet; S3's delivery is made again, and the others stay as they are.
     """
     answers, failures = {}, []
     for handoff in admit.handoffs(event):
@@ -97,9 +95,7 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
 def _put_back(records: list[dict[str, Any]]) -> Batch:
     """Have a batch delivered again, at first within seconds: the queue's own timeout is for workers that died.
 
-    Raises:
-        InvalidConfig: the environment does not say which queues there are.
-
+    Raises InvalidConfig: the environment does not say which queues there are.
     """
     metrics.logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
@@ -129,16 +125,16 @@ def _work_one(app: App, deadline: float, record: Mapping[str, Any]) -> bool:
     try:
         message = Message.parse(record["body"])
         result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
-        if isinstance(result, Deferred) and received >= _RENEWED_AFTER:
-            # Sent anew: its queue counts receives, and would take a message that only waits for one that fails.
-            app.queues.send(message, record["attributes"].get("MessageGroupId", "waiting"), result.seconds)
+        if not isinstance(result, Deferred):
+            return True
+        seconds = result.seconds
+        if received >= _RENEWED_AFTER:  # its queue counts, and would take a message that only waits for one that fails
+            app.queues.send(message, record["attributes"].get("MessageGroupId", "waiting"), seconds)
             return True
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
-        result = Deferred(_backoff(record, app.jitter()))
-    if not isinstance(result, Deferred):
-        return True
-    _extend_visibility(app.queues, record, result.seconds)
+        seconds = _backoff(record, app.jitter())
+    _extend_visibility(app.queues, record, seconds)
     return False
 
 

@@ -26,7 +26,10 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A validated intent. Made by ``validation.validate`` only; ``document`` satisfies ``intent.schema.json``."""
+    """A validated intent. Made by ``validation.validate`` only; ``document`` satisfies ``intent.schema.json``.
+
+    The empty one stands for what is not read yet, and says nothing.
+    """
 
     document: Mapping[str, Any] = field(repr=False)
 

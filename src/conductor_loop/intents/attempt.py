@@ -13,11 +13,10 @@ never touched again, however late a worker of another attempt writes:
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, repeat
 from typing import Any
 
 from conductor_loop import counting, retry
@@ -199,23 +198,25 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
     """
     intent, name = delivery.intent, delivery.intent.namespaced_name
     read = partial(app.state.target, name)
-    reads: Iterator[Callable[[], Target]] = chain([delivery.target or read], repeat(read))
+    reads = iter([delivery.target or read])  # the first one may be under way
 
     def propose(now: float, row: Row, handoff: Handoff) -> tuple[Write, Attempt] | Blocked:
         if row.attempt > app.config.retry.attempts:
             return Exhausted()
-        if _died(row) and not exclusive:
+        died = row.state is State.RUNNING or (row.attempt > 0 and not row.due_at)  # the last attempt, without a word
+        if died and not exclusive:
             return Exclusive()
         if now + _least_seconds(app, delivery, row) > delivery.deadline:
             return Busy(now)  # another invocation has more time
-        handoff, target = newest(handoff), next(reads)()
+        handoff, target = newest(handoff), next(reads, read)()
         if app.config.supersede_older and target.last_order > latest(order(handoff)):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
             poll = now + _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
             return Busy(min(target.lease_expires_at, poll))
-        if not target.rev:  # the first intent for it, or its row was lost
-            target = _from_bucket(app, handoff, name)
+        if not target.rev:  # the first intent for it, or its row was lost: it follows the newest package
+            number = app.bucket.next_number(handoff, name)
+            target = Target(number=number, version=f"v1.0.{number - 1}" if number else None)
         attempt = _planned(app, delivery.of(handoff), row, target)
         write = Write(
             handoff=handoff,
@@ -248,17 +249,6 @@ def _least_seconds(app: App, delivery: Delivery, row: Row) -> float:
 def _wanted_seconds(app: App, delivery: Delivery, row: Row) -> float:
     wanted = delivery.intent.timeout_seconds or app.config.processing_timeout_seconds
     return float(wanted * row.timeout_multiplier)
-
-
-def _from_bucket(app: App, handoff: Handoff, name: str) -> Target:
-    """Give a target without a row: its next package follows the newest one in the bucket."""
-    number = app.bucket.next_number(handoff, name)
-    return Target(number=number, version=f"v1.0.{number - 1}" if number else None)
-
-
-def _died(row: Row) -> bool:
-    """Say whether the last attempt ended without a word."""
-    return row.state is State.RUNNING or (row.attempt > 0 and not row.due_at)
 
 
 def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:

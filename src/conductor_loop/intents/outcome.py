@@ -36,7 +36,7 @@ _PRINTED = ("porch_stdout", "porch_stderr", "error_message")
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
 _KPTFILE = "Kptfile"  # kustomize does not read it
 _COMPONENT_FIELDS = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
-_UNREAD = Intent({})
+_UNREAD = Intent({})  # and of what is none
 
 
 class Answer(StrEnum):
