@@ -156,7 +156,7 @@ def succeeded(author: Author, package: Package, prefix: str, delivered: Delivere
     """Report a package, published under ``prefix``, and what porch did with it; ``note``: done otherwise than asked."""
     message = "; ".join((_done(author.delivery.intent, package, delivered), *delivered.notes)) + note
     details = {"name": package.name, "prefix": prefix, "files": sorted(package.files)}
-    return _outcome(author, "success", message, _delivered(delivered) | {"package": details})
+    return _outcome(author, "success", message, **_delivered(delivered), package=details)
 
 
 def _done(intent: Intent, package: Package, delivered: Delivered) -> str:
@@ -180,9 +180,11 @@ def failed(author: Author, failure: PorchFailed, next_retry: float | None, note:
         status, what = "timeout", f"Processing timed out after {failure.run.duration_seconds:.0f}s"
     goes_on = _goes_on(author, next_retry)
     said = str(failure).removesuffix(".") if goes_on else str(failure)
-    error = _error(failure.cause, str(failure), **_porch_details(failure.run))
-    due = {} if next_retry is None else {"next_retry": timestamp(next_retry)}
-    return _outcome(author, status, f"{what}: {said}{goes_on}{note}", _delivered(failure.delivered) | error | due)
+    run, due = failure.run, None if next_retry is None else timestamp(next_retry)
+    printed = {"porch_exit_code": run.exit_code, "porch_stdout": run.stdout, "porch_stderr": run.stderr}
+    error = _error(failure.cause, str(failure), **printed)
+    message = f"{what}: {said}{goes_on}{note}"
+    return _outcome(author, status, message, **_delivered(failure.delivered), error_details=error, next_retry=due)
 
 
 def _goes_on(author: Author, next_retry: float | None) -> str:
@@ -202,7 +204,8 @@ def exhausted(author: Author) -> Outcome:
             f"none of {attempts} attempts reported a result, most often because memory ran out; give the function more "
             "memory, and send the intent again"
         )
-        return _outcome(author, "failed", f"Failed to process intent: {text}", _error(Cause.WORKERS_DIED, text))
+        error = _error(Cause.WORKERS_DIED, text)
+        return _outcome(author, "failed", f"Failed to process intent: {text}", error_details=error)
     run = Run(exit_code=last.exit_code, stdout=last.stdout, stderr=last.stderr, duration_seconds=last.seconds)
     later = attempts - last.attempt
     note = f" (the {later} after that reported no result)" if later else ""
@@ -214,12 +217,12 @@ def rejected(author: Author, rejection: Rejected) -> Outcome:
     first, *others = rejection.violations
     summary = first.message + (f" (and {len(others)} more: see validation_errors)" if others else "")
     error = _error(rejection.cause, summary, validation_errors=[asdict(one) for one in rejection.violations])
-    return _outcome(author, "failed", f"Rejected: {summary}", error)
+    return _outcome(author, "failed", f"Rejected: {summary}", error_details=error)
 
 
 def superseded(author: Author, by: str) -> Outcome:
     """Report an intent that came too late: a newer one replaces it."""
-    return _outcome(author, "skipped", f"Superseded by {by}", _delivered(_kept(author)))
+    return _outcome(author, "skipped", f"Superseded by {by}", **_delivered(_kept(author)))
 
 
 def withdrawn(author: Author) -> Outcome:
@@ -228,7 +231,7 @@ def withdrawn(author: Author) -> Outcome:
     left = _delivered(_kept(author))
     stays = "; replicas that an attempt has set in the cluster stay set" if left.get("delivery") == SCALE else ""
     message = f"Withdrawn: the file was removed from the bucket {when}{stays}"
-    return replace(_outcome(author, "skipped", message, left), withdrawn=True)
+    return replace(_outcome(author, "skipped", message, **left), withdrawn=True)
 
 
 def _kept(author: Author) -> Delivered | None:
@@ -242,22 +245,21 @@ def _kept(author: Author) -> Delivered | None:
 def _delivered(delivered: Delivered | None) -> dict[str, Any]:
     if delivered is None:
         return {}
-    fields = {
+    return {
         "delivery": delivered.delivery,
         "previous_replicas": delivered.previous_replicas,
         "observed_replicas": delivered.observed_replicas,
         "package_revision": asdict(delivered.revision) if delivered.revision else None,
     }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _error(cause: Cause, message: str, **details: object) -> dict[str, Any]:
-    return {"error_details": {"error_code": cause.value, "code": cause.code, "error_message": message, **details}}
+    return _given(error_code=cause.value, code=cause.code, error_message=message, **details)
 
 
-def _porch_details(run: Run) -> dict[str, Any]:
-    output = {"porch_stdout": run.stdout, "porch_stderr": run.stderr}
-    return output if run.exit_code is None else {"porch_exit_code": run.exit_code, **output}
+def _given(**fields: object) -> dict[str, Any]:
+    """Leave out what is unknown."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def timestamp(epoch_seconds: float) -> str:
@@ -265,26 +267,26 @@ def timestamp(epoch_seconds: float) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _outcome(author: Author, status: str, message: str, details: Mapping[str, Any]) -> Outcome:
+def _outcome(author: Author, status: str, message: str, **details: object) -> Outcome:
     """Write a document, and validate it first. Raises ValueError: a violation, which is a defect of ours."""
     app, delivery, attempt, now = author.app, author.delivery, author.row.attempt, author.app.clock()
-    optional = {"config_version": app.config.version or None, "correlation_id": delivery.intent.correlation_id}
-    document = {
-        "intent_file": delivery.handoff.file,
-        "status": status,
-        "message": message + delivery.message.note,
-        "timestamp": timestamp(now),
-        "processed_by": "conductor-loop",
-        "worker_id": app.worker_id,
-        "processing_duration": f"{max(now - delivery.started, 0):.2f}s",
-        "mode": app.config.mode.value,
-        "porch_path": app.config.porch_path,
-        "retry_count": max(attempt - 1, 0),
-        "version_id": delivery.handoff.version_id,
-        "attempt": attempt,
-        **{name: value for name, value in optional.items() if value is not None},
+    document = _given(
+        intent_file=delivery.handoff.file,
+        status=status,
+        message=message + delivery.message.note,
+        timestamp=timestamp(now),
+        processed_by="conductor-loop",
+        worker_id=app.worker_id,
+        processing_duration=f"{max(now - delivery.started, 0):.2f}s",
+        mode=app.config.mode.value,
+        porch_path=app.config.porch_path,
+        retry_count=max(attempt - 1, 0),
+        version_id=delivery.handoff.version_id,
+        attempt=attempt,
+        config_version=app.config.version or None,
+        correlation_id=delivery.intent.correlation_id,
         **details,
-    }
+    )
     document = _bounded(document)
     for violation in _validator().iter_errors(document):
         raise ValueError(violation.message)
