@@ -113,7 +113,7 @@ class World:
             clock=self.clock,
             slot=self._slot,
             jitter=lambda: 1.0,
-            new_owner=lambda: f"owner-{next(self.owners)}",
+            new_token=lambda: f"owner-{next(self.owners)}",
             worker_id=7,
         )
 

@@ -187,7 +187,7 @@ class Schedule:
             clock=worker.clock,
             slot=lambda _: nullcontext(),
             jitter=self.dice.random,
-            new_owner=self._owner,
+            new_token=self._owner,
             worker_id=7,
         )
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from conductor_loop.config import Config
@@ -39,6 +39,31 @@ class Message:
             return cls(**document | {"handoff": handoff, "priority": priority})
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"not a message of ours: {body[:200]!r}") from error
+
+
+_UNREAD = Intent({})  # of a delivery that is not read yet, or is no intent
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One handoff that is delivered to one invocation. Times are epoch seconds."""
+
+    message: Message
+    started: float
+    deadline: float  # when the invocation ends
+    queued: bool = False  # whether it came from a queue
+    newest: str = ""  # id of the newest version of its name, as the bucket was read; empty if unknown
+    read_target: Callable[[], Target] | None = None  # begun beside the read of the input, where its message names it
+    intent: Intent = _UNREAD
+
+    @property
+    def handoff(self) -> Handoff:
+        """What is delivered."""
+        return self.message.handoff
+
+    def of(self, handoff: Handoff) -> "Delivery":
+        """Give the delivery with what is known of its handoff by now."""
+        return replace(self, message=replace(self.message, handoff=handoff))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +151,5 @@ class App:
     clock: Callable[[], float]  # epoch seconds
     slot: Callable[[bool], AbstractContextManager[None]]  # to run porch: exclusive, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
-    new_owner: Callable[[], str]  # a token that no other attempt has, ever
+    new_token: Callable[[], str]  # a token that no other attempt has, ever
     worker_id: int  # of this execution environment

@@ -80,7 +80,7 @@ def build(
         clock=time.time,
         slot=_slots.slot,
         jitter=jitter,
-        new_owner=lambda: uuid.uuid4().hex,
+        new_token=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
 

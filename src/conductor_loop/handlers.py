@@ -25,7 +25,7 @@ from conductor_loop.intents.reconcile import take_turn
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails is delivered again
 
-type Batch = dict[str, list[dict[str, str]]]
+type BatchResponse = dict[str, list[dict[str, str]]]
 
 
 def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
-    """Answer every handoff of an S3 event; the result of each, by its address.
+    """Answer every handoff of an S3 event; the result of each, by its URL.
 
     Raises ExceptionGroup: some have no answer yet; S3's delivery is made again, and the others stay as they are.
     """
@@ -92,7 +92,7 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
     return answers
 
 
-def _put_back(records: list[dict[str, Any]]) -> Batch:
+def _put_back(records: list[dict[str, Any]]) -> BatchResponse:
     """Have a batch delivered again, at first within seconds: the queue's own timeout is for workers that died.
 
     Raises InvalidConfig: the environment does not say which queues there are.
@@ -104,7 +104,7 @@ def _put_back(records: list[dict[str, Any]]) -> Batch:
     return _again(records)
 
 
-def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> Batch:
+def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> BatchResponse:
     """Work on a batch of messages side by side; those that come again are reported as failures."""
     work = partial(_work_one, app, deadline)
     if len(records) == 1:  # as most are: a thread for it would cost more than its claim
@@ -115,7 +115,7 @@ def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> Bat
     return _again([record for record, is_done in zip(records, done, strict=True) if not is_done])
 
 
-def _again(records: list[dict[str, Any]]) -> Batch:
+def _again(records: list[dict[str, Any]]) -> BatchResponse:
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
 
 

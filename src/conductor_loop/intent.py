@@ -26,9 +26,9 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A validated intent. Made by ``validation.validate`` only; ``document`` satisfies ``intent.schema.json``.
+    """A validated intent, made by ``validation.validate``: ``document`` satisfies ``intent.schema.json``.
 
-    The empty one stands for what is not read yet, and says nothing.
+    But for the empty one of a delivery that is not read, or is no intent: it has the defaults of optional fields alone.
     """
 
     document: Mapping[str, Any] = field(repr=False)

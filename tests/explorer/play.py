@@ -326,7 +326,7 @@ class Play:
             clock=lambda: self.now,
             slot=lambda _: nullcontext(),
             jitter=lambda: 1.0,
-            new_owner=self._owners(own),
+            new_token=self._owners(own),
             worker_id=7,
         )
 

@@ -1,9 +1,10 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from conductor_loop.app import Message
+from conductor_loop.app import Delivery, Message
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
@@ -12,12 +13,11 @@ from conductor_loop.porch import Delivered, Mode, Package, PorchFailed, Run
 from conductor_loop.porch.report import PackageRevision
 from tests.factories import INTENT, World
 
+ROOT = Path(__file__).parents[2]
 CONFIG = replace(World().config, mode=Mode.DIRECT, porch_path="/p")
 AUTHOR = status.Author(
     replace(World().app, config=CONFIG, clock=lambda: 1002.5),
-    status.Delivery(
-        Message(Handoff("b", "intent-a.json", "v1")), started=1000.0, deadline=2000.0, intent=Intent(INTENT)
-    ),
+    Delivery(Message(Handoff("b", "intent-a.json", "v1")), started=1000.0, deadline=2000.0, intent=Intent(INTENT)),
     Row(),
 )
 PACKAGE, PREFIX = Package("cnf-simulator-v1.0.0", {"Kptfile": b""}), "packages/x/"
@@ -72,6 +72,21 @@ def test_a_failure_says_how_far_it_got() -> None:
     assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 1, 2)
     failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
     assert "delivery" not in status.failed(AUTHOR, failure, None).status
+
+
+def test_each_field_of_a_status_is_one_of_its_schema() -> None:
+    properties = json.loads((ROOT / "schemas/status.schema.json").read_text())["properties"]
+    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.", Delivered("scale", 1, 2))
+    rejection = Rejected(Cause.INVALID_FORMAT, (Violation("$", "readable", "is not JSON"),))
+    outcomes = (
+        status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", 1, 3, revision=REVISION)),
+        status.failed(AUTHOR, failure, 1010.0),
+        status.exhausted(AUTHOR),
+        status.rejected(AUTHOR, rejection),
+        status.superseded(AUTHOR, "intent-b.json"),
+        status.withdrawn(AUTHOR),
+    )
+    assert {field for outcome in outcomes for field in outcome.status} <= properties.keys()
 
 
 def test_a_document_that_breaks_its_schema_is_never_written() -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 
-from conductor_loop.app import App, Message
+from conductor_loop.app import App, Delivery, Message
 from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
@@ -35,14 +35,14 @@ from conductor_loop.intents.model import (
     newest,
     order,
 )
-from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome
+from conductor_loop.intents.outcome import Answer, apply_outcome
 from conductor_loop.intents.reconcile import resetting
 from conductor_loop.rates import Peek, Rate
 from conductor_loop.validation import check_name, check_size, validate
 
 logger = logging.getLogger("conductor-loop")
 
-_HIGH = "priority-high"  # the bucket of its rate limit
+_HIGH = "priority-high"  # the token bucket of its rate limit
 _MINUTE = 60  # seconds
 _KEY_SECONDS = 60.0  # until the site's key is tried again
 
@@ -96,7 +96,7 @@ def work(app: App, message: Message, deadline: float) -> Answer | Deferred:
 def _open(app: App, delivery: Delivery, then: Callable[[App, Delivery], Answer | Deferred]) -> Answer | Deferred:
     """Read and validate what was delivered; ``then`` takes on what may be attempted."""
     if name := delivery.message.target:
-        delivery = replace(delivery, target=app.state.ahead(name))
+        delivery = replace(delivery, read_target=app.state.ahead(name))
     try:
         found = app.bucket.read(delivery.handoff, app.config.rules.max_file_bytes)
     except Gone:
@@ -112,7 +112,7 @@ def _open(app: App, delivery: Delivery, then: Callable[[App, Delivery], Answer |
     try:
         delivery = replace(delivery, intent=_validated(app, found))
         app.trace(delivery.intent)
-    except Rejected as rejection:
+    except Rejected as rejection:  # an older version is skipped, whatever is wrong with it
         if newer is None:
             return conclude(app, delivery, partial(status.rejected, rejection=rejection))
     if newer is not None:
@@ -129,7 +129,7 @@ def _validated(app: App, found: Found) -> Intent:
 
 
 def _outrank(app: App, handoff: Handoff) -> None:
-    """Note the newest version of a name above those that lie below it, where its order alone does not say so."""
+    """Where its event was lost, note that a version is newer than those of its second that the bucket lists behind."""
     if not is_exact(order(handoff)) and (older := app.bucket.older_versions(handoff)):
         app.state.outrank(newest(handoff), older, app.clock())
 
@@ -220,7 +220,7 @@ def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
 def _learn(app: App, handoff: Handoff, row: Row) -> None:
     """Note the exact order that a late event brings, where the second alone was known.
 
-    It is no transition: the revision stays while a worker runs, which would lose its lease.
+    It is no transition: the revision stays while a worker runs, since a new one would cost that its lease.
     """
     while row.outcome is None and is_exact(order(handoff)) and not is_exact(row.order):
         after = replace(row, order=order(handoff), rev=row.rev + (row.state is not State.RUNNING))
@@ -242,9 +242,10 @@ def _enqueue(app: App, delivery: Delivery, delay_seconds: float = 0) -> Answer |
         after = enqueued(row, mine, now, priority=message.priority, target=target)
         return Write(mine, row, after, now, last, newest=mine.version_id), None
 
-    blocked = commit(app, delivery, propose)
-    if isinstance(blocked, Done | Superseded):
-        return resolve(app, delivery, blocked)
-    if blocked is not None and (row := app.state.find([handoff]).get(handoff)) is not None:
+    reason = commit(app, delivery, propose)
+    if isinstance(reason, Done | Superseded):
+        return resolve(app, delivery, reason)
+    # Busy: the message waits, and finds the row as it is then; only the exact order may be missing from that.
+    if reason is not None and (row := app.state.find([handoff]).get(handoff)) is not None:
         _learn(app, handoff, row)
     return Answer.QUEUED

@@ -13,14 +13,15 @@ never touched again, however late a worker of another attempt writes:
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 from conductor_loop import counting, retry
-from conductor_loop.app import App, Measured
+from conductor_loop.app import App, Delivery, Measured
 from conductor_loop.counting import SETTLING, Counted, Journey
 from conductor_loop.errors import Cause, LeaseLost, NumberTaken, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
@@ -51,7 +52,7 @@ from conductor_loop.intents.model import (
     newest,
     order,
 )
-from conductor_loop.intents.outcome import Answer, Author, Delivery, apply_outcome, fitting
+from conductor_loop.intents.outcome import Answer, Author, apply_outcome, fitting
 from conductor_loop.porch import SCALE, Delivered, PorchFailed, PorchRequest, Run
 
 logger = logging.getLogger("conductor-loop")
@@ -90,7 +91,7 @@ class Attempt:
 
     delivery: Delivery
     row: Row  # as claimed
-    lease: Lease  # of the target, as claimed
+    lease: Lease  # of the target: before the claim, and as claimed
     token: str  # that no other attempt has: its files are known by it
     timeout_seconds: float  # of porch
     note: str = ""  # for the status message: what is done otherwise than the sender asked
@@ -161,7 +162,8 @@ def commit[T](
     What is proposed is a write, and what to return once it is made; or why there is none.
 
     The first try expects the row as this delivery's own admission has left it, or none: that is right almost always,
-    and a read would cost a call. What is not known of that row is left out, so that it is written.
+    and a read would cost a call. Fields that it does not know have their defaults there: a write changes those that it
+    proposes otherwise, and leaves the others as the table has them.
     """
     row = Row(rev=1, entries=1, queued=True) if delivery.queued and not delivery.message.swept else Row()
     for _ in range(_TRIES):
@@ -198,17 +200,18 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
     """
     intent, name = delivery.intent, delivery.intent.namespaced_name
     read = partial(app.state.target, name)
-    reads = iter([delivery.target or read])  # the first one may be under way
+    first = delivery.read_target or read  # which may be under way
+    reads: Iterator[Callable[[], Target]] = chain([first], repeat(read))
 
     def propose(now: float, row: Row, handoff: Handoff) -> tuple[Write, Attempt] | Blocked:
         if row.attempt > app.config.retry.attempts:
             return Exhausted()
-        died = row.state is State.RUNNING or (row.attempt > 0 and not row.due_at)  # the last attempt, without a word
+        died = row.state is State.RUNNING or (row.attempt > 0 and not row.due_at)  # under the last attempt
         if died and not exclusive:
             return Exclusive()
         if now + _least_seconds(app, delivery, row) > delivery.deadline:
             return Busy(now)  # another invocation has more time
-        handoff, target = newest(handoff), next(reads, read)()
+        handoff, target = newest(handoff), next(reads)()
         if app.config.supersede_older and target.last_order > latest(order(handoff)):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
@@ -272,7 +275,7 @@ def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
         delivery=delivery,
         row=after,
         lease=Lease(name, target, target.next(now, lease_expires_at=expires, number=number + 1)),
-        token=app.new_owner(),
+        token=app.new_token(),
         timeout_seconds=timeout,
         note=f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else "",
         waited=counting.age(delivery.handoff, now) if after.attempt == 1 else None,
@@ -454,8 +457,8 @@ def _waiting(attempt: Attempt, due: float, /, **changes: Any) -> Row:  # noqa: A
 def _give_back(app: App, attempt: Attempt, next_number: int = 0, *, costs: bool = False) -> Deferred:
     """Release the claim; ``costs``: whether that was an attempt.
 
-    ``next_number`` is the target's if it may have published, else 0: its own number stays on the row, or the next
-    attempt has it.
+    ``next_number`` is the target's where the attempt may have published: its own stays on the row, for the sweeper.
+    0: nothing was published, and the next attempt has its number.
     """
     now, number = app.clock(), attempt.row.attempt
     packages = attempt.row.packages if next_number else attempt.earlier

@@ -9,7 +9,8 @@ A handoff has one row with three states, and one number that every write depends
 ``rev`` grows with every write, and every write is conditional on the revision that its writer has read: an optimistic
 lock. So it is a worker's fencing token, too: whatever another one has written meanwhile, its own writes are refused.
 
-``due_at`` says when another worker may act: at the end of a lease, or when the next attempt is due.
+``due_at`` says when another worker may act: at the end of a lease, or when the next attempt is due. Of what is done, it
+says when packages that the decision does not name are deleted.
 
     claim            due_at
       |--- lease ------|............ another worker may claim: rev + 1
@@ -48,7 +49,7 @@ class Phase(StrEnum):
     ADMITTED = "admitted"  # its row was reset: a message or the sweeper takes it up
     QUEUED = "queued"  # a message for it waits in a queue
     PROCESSING = "processing"  # a worker holds its lease and runs porch
-    RETRYING = "retrying"  # an attempt failed for a cause that may pass; the next one is due at its time
+    RETRYING = "retrying"  # an attempt failed for a cause that may pass, or was given back; the next one is due then
     SUCCEEDED = "succeeded"  # the package is published
     FAILED = "failed"  # rejected, or porch failed for good
     TIMED_OUT = "timed_out"  # porch took too long in each attempt
@@ -66,7 +67,7 @@ BY_STATUS = {  # as status documents spell them
     "timeout": Phase.TIMED_OUT,
     "skipped": Phase.SKIPPED,
 }
-# Of a status, where it is another word.
+# The words of statuses that are no phases; the API takes them, too.
 SPELLINGS: Mapping[str, Phase] = {"success": Phase.SUCCEEDED, "timeout": Phase.TIMED_OUT}
 
 type Last = Mapping[str, Any]
@@ -191,7 +192,7 @@ class Write:
     before: Row
     after: Row
     at: float  # epoch seconds
-    last: Last | None = None  # facts for the entry in the audit trail; None: it is silent
+    last: Last | None = None  # facts for the entry in the audit trail; None exactly where ``after`` is silent
     lease: Lease | None = None
     newest: str = ""  # version id that is noted as the newest one of its name; empty: nothing is noted
     correlation_id: str = ""  # that no other file may use
@@ -243,9 +244,10 @@ class Exhausted:
 
 @dataclass(frozen=True, slots=True)
 class Exclusive:
-    """A worker of it has died, and may take others along: its attempts run exclusively in their process."""
+    """A worker died under an attempt, perhaps of memory, and others with it: the next one runs alone in its process."""
 
 
+# ``blocked`` and ``classify`` give the first four; a claim the last two as well.
 type Blocked = Done | Busy | Superseded | Duplicate | Exhausted | Exclusive
 
 

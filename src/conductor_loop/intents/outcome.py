@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,10 +21,10 @@ from typing import Any
 
 from jsonschema import Draft7Validator, FormatChecker
 
-from conductor_loop.app import App, Message
+from conductor_loop.app import App, Delivery
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.intents.model import Outcome, Row, Target
+from conductor_loop.intents.model import Outcome, Row
 from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Package, PorchFailed, Run
 
 logger = logging.getLogger("conductor-loop")
@@ -36,7 +36,6 @@ _PRINTED = ("porch_stdout", "porch_stderr", "error_message")
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
 _KPTFILE = "Kptfile"  # kustomize does not read it
 _COMPONENT_FIELDS = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
-_UNREAD = Intent({})  # and of what is none
 
 
 class Answer(StrEnum):
@@ -44,32 +43,10 @@ class Answer(StrEnum):
 
     SETTLED = "settled"  # decided, by this or an earlier delivery, and applied
     QUEUED = "queued"  # a message for it waits in a queue
-    DUPLICATE = "duplicate"  # an earlier delivery has applied it: nothing was done
+    DUPLICATE = "duplicate"  # decided before, and its input is gone; its effects are made sure of
     LEFT = "left"  # decided, and its status written, but S3 does not move the input: it stays where it is
     BUSY = "busy"  # another worker has it
     GONE = "gone"  # the object was removed before it was read: there is nothing to answer
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One handoff that is delivered to one invocation. Times are epoch seconds."""
-
-    message: Message
-    started: float
-    deadline: float  # when the invocation ends
-    queued: bool = False  # whether it came from a queue
-    newest: str = ""  # the newest version of its name, as the bucket was read; empty if unknown
-    target: Callable[[], Target] | None = None  # that is read beside the input, where its message names it
-    intent: Intent = _UNREAD  # empty until it is read, and where it is none
-
-    @property
-    def handoff(self) -> Handoff:
-        """What is delivered."""
-        return self.message.handoff
-
-    def of(self, handoff: Handoff) -> "Delivery":
-        """Give the delivery with what is known of its handoff by now."""
-        return replace(self, message=replace(self.message, handoff=handoff))
 
 
 # -- applying

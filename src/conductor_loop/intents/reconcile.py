@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from conductor_loop.app import App, Cursor, Message, Unsettled
+from conductor_loop.app import App, Cursor, Delivery, Message, Unsettled
 from conductor_loop.counting import STATE_CORRUPTED, Counted, age
 from conductor_loop.errors import Rejected, Unreadable
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import RECONCILE_SECONDS, conclude, enqueued, package_prefix, withdraw
 from conductor_loop.intents.model import Row, State, Write, known
-from conductor_loop.intents.outcome import Answer, Delivery, apply_outcome, fitting
+from conductor_loop.intents.outcome import Answer, apply_outcome, fitting
 from conductor_loop.validation import check_name
 
 logger = logging.getLogger("conductor-loop")
