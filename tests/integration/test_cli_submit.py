@@ -244,6 +244,11 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def _interrupt() -> None:
+    """Interrupt the command, and not the thread that sends, as a terminal does."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, world: World) -> None:
@@ -252,7 +257,7 @@ def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, wo
 
     def put(**_: Any) -> None:
         if next(begun) == 20:
-            signal.raise_signal(signal.SIGINT)
+            _interrupt()
         threading.Event().wait(0.02)
 
     boto3._get_default_session().events.register("before-call.s3.PutObject", put)
@@ -272,7 +277,7 @@ def test_an_interruption_while_files_are_sent_says_which_were(tmp_path: Path, wo
 @pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_the_last_file_is_sent_ends_the_command_too(tmp_path: Path, world: World) -> None:
     def put(**_: Any) -> None:
-        signal.raise_signal(signal.SIGINT)
+        _interrupt()
         threading.Event().wait(0.2)
 
     boto3._get_default_session().events.register("before-call.s3.PutObject", put)

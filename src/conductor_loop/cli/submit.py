@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import click
@@ -197,9 +198,10 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
 
     What was begun then has ended; the rest was not begun, and is not sent.
     """
-    s3, sent, interrupted = aws.client("s3"), dict[str, Sent](), False
+    s3, sent, begun, interrupted = aws.client("s3"), dict[str, Sent](), set[str](), False
 
     def put(name: str) -> None:
+        begun.add(name)
         try:
             found = s3.put_object(Bucket=bucket, Key=name, Body=bodies[name], ContentType="application/json")
         except (BotoCoreError, ClientError) as error:
@@ -208,6 +210,8 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
         else:
             handoff = Handoff(bucket, name, found.get("VersionId", "null"), size=len(bodies[name]))
             sent[name] = Sent(name, handoff, since=time.monotonic())
+        finally:
+            begun.remove(name)
 
     with common.bar("sending", len(bodies)) as show, ThreadPoolExecutor(aws.AT_ONCE) as pool:
         try:
@@ -216,6 +220,8 @@ def _send(bodies: Mapping[str, bytes], bucket: str) -> tuple[list[Sent], bool]:
         except KeyboardInterrupt:
             interrupted = True
             pool.shutdown(cancel_futures=True)
+            while begun:  # by a thread that the pool does not know: the interruption came while it was started
+                Event().wait(0.01)
         show(len(sent), "")
     return [sent.get(name, Sent(name, unsent="interrupted before it was sent")) for name in bodies], interrupted
 
