@@ -139,7 +139,10 @@ TABLE = [
     ),
     _life("name: noted when a handoff waits", "admit.py", "newest=mine.version_id)", 'newest="")'),
     _life(
-        "name: noted with a claim", "attempt.py", "            newest=handoff.version_id,\n", '            newest="",\n'
+        "name: noted with a claim",
+        "attempt.py",
+        "        newest=attempt.handoff.version_id,\n",
+        '            newest="",\n',
     ),
     _life(
         "name: noted with a decision that has no claim",
@@ -294,6 +297,26 @@ TABLE = [
         "reconcile.py",
         "        left = left[1:]\n",
         "        left = ()\n",
+    ),
+    Mutation(
+        "a corrupt row: what is decided keeps its outcome",
+        "storage/rows.py",
+        '"packages", "outcome"):',
+        '"packages"):',
+        _CORRUPT,
+    ),
+    Mutation(
+        "a corrupt row: its order stays",
+        "storage/rows.py",
+        '"entries", "order", "due_at"',
+        '"entries", "due_at"',
+        _CORRUPT,
+    ),
+    _life(
+        "giving back: a defect of our own costs an attempt",
+        "attempt.py",
+        "costs=isinstance(error, _DEFECTS)",
+        "costs=False",
     ),
     Mutation(
         "a corrupt row: a copy is kept before it is deleted",

@@ -198,7 +198,7 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
 
     The handoff was read as the newest version of its name; ``exclusive``: no other attempt runs in this process.
     """
-    intent, name = delivery.intent, delivery.intent.namespaced_name
+    name = delivery.intent.namespaced_name
     read = partial(app.state.target, name)
     first = delivery.read_target or read  # which may be under way
     reads: Iterator[Callable[[], Target]] = chain([first], repeat(read))
@@ -217,29 +217,38 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
         if target.lease_expires_at > now:
             poll = now + _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
             return Busy(min(target.lease_expires_at, poll))
-        if not target.rev:  # the first intent for it, or its row was lost: it follows the newest package
-            number = app.bucket.next_number(handoff, name)
-            target = Target(number=number, version=f"v1.0.{number - 1}" if number else None)
+        if not target.rev:  # the first intent for it, or its row was lost
+            target = _from_bucket(app, handoff, name)
         attempt = _planned(app, delivery.of(handoff), row, target)
-        write = Write(
-            handoff=handoff,
-            before=row,
-            after=attempt.row,
-            at=now,
-            last={
-                "replicas": intent.replicas,
-                "correlation_id": intent.correlation_id,
-                "worker": app.worker_id,
-                "asked": intent.priority,
-                "note": delivery.message.note,
-            },
-            lease=attempt.lease,
-            newest=handoff.version_id,
-            correlation_id=(intent.correlation_id or "") if app.config.unique_correlation_ids else "",
-        )
-        return write, attempt
+        return _claim(app, attempt, row, now), attempt
 
     return commit(app, delivery, propose)
+
+
+def _from_bucket(app: App, handoff: Handoff, name: str) -> Target:
+    """Give a target without a row: its next package follows the newest one in the bucket."""
+    number = app.bucket.next_number(handoff, name)
+    return Target(number=number, version=f"v1.0.{number - 1}" if number else None)
+
+
+def _claim(app: App, attempt: Attempt, before: Row, now: float) -> Write:
+    intent, message = attempt.delivery.intent, attempt.delivery.message
+    return Write(
+        handoff=attempt.handoff,
+        before=before,
+        after=attempt.row,
+        at=now,
+        last={
+            "replicas": intent.replicas,
+            "correlation_id": intent.correlation_id,
+            "worker": app.worker_id,
+            "asked": intent.priority,
+            "note": message.note,
+        },
+        lease=attempt.lease,
+        newest=attempt.handoff.version_id,
+        correlation_id=(intent.correlation_id or "") if app.config.unique_correlation_ids else "",
+    )
 
 
 def _least_seconds(app: App, delivery: Delivery, row: Row) -> float:
@@ -314,16 +323,8 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     Raises LeaseLost: the lease has expired; and NumberTaken: the directory has files of another attempt.
     """
     delivery, target, previous = attempt.delivery, attempt.lease.before, _previous_replicas(app, attempt)
-    request = PorchRequest(
-        file=attempt.handoff.file,
-        document=delivery.intent.document,
-        timeout_seconds=attempt.timeout_seconds,
-        previous_version=target.version,
-        previous_replicas=previous,
-        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
-    )
     try:
-        result = app.run_porch(request)
+        result = app.run_porch(_request(attempt, previous))
     except PorchFailed as failure:
         return _retry_or_fail(app, attempt, failure)
     if app.clock() >= attempt.lease_expires_at:
@@ -345,6 +346,17 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     if component is not None:
         outcome = replace(outcome, live_generation=after.rev)
     return _decide(app, attempt, _measured(app, delivery, outcome, result.run, attempt.waited), after, component)
+
+
+def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
+    return PorchRequest(
+        file=attempt.handoff.file,
+        document=attempt.delivery.intent.document,
+        timeout_seconds=attempt.timeout_seconds,
+        previous_version=attempt.lease.before.version,
+        previous_replicas=previous_replicas,
+        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
+    )
 
 
 def _previous_replicas(app: App, attempt: Attempt) -> int | None:

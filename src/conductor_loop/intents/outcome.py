@@ -55,7 +55,8 @@ class Answer(StrEnum):
 def apply_outcome(app: App, handoff: Handoff, outcome: Outcome, component: bytes | None = None) -> Answer:
     """Write the status object and the live tree, archive the input, and remove it last. Idempotent.
 
-    The handoff has the order of its row. The ``component`` of an applied intent is read from its package, unless given.
+    The handoff has the order of its row (``model.known``), by which the newest status is kept. The ``component`` of an
+    applied intent is read from its package, unless given.
     """
     name = app.bucket.put_status(handoff, fitting(handoff.file), outcome.document, final=True)
     _write_live(app, handoff, outcome, component)
@@ -245,7 +246,7 @@ def timestamp(epoch_seconds: float) -> str:
 
 
 def _outcome(author: Author, status: str, message: str, **details: object) -> Outcome:
-    """Write a document, and validate it first. Raises ValueError: a violation, which is a defect of ours."""
+    """Make an outcome with its status document; ``None`` is left out. Raises ValueError: it breaks its schema."""
     app, delivery, attempt, now = author.app, author.delivery, author.row.attempt, author.app.clock()
     document = _given(
         intent_file=delivery.handoff.file,

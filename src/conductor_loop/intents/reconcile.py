@@ -131,7 +131,11 @@ def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Sw
 
 
 def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
-    """Say whether to act now. A withdrawn one needs no message, unless it is decided."""
+    """Say whether to act now.
+
+    A withdrawn handoff is ended here, and waits for no message; one without a row was never admitted, and is left
+    alone. One that is decided is like any other.
+    """
     now = app.clock()
     if one.withdrawn and (row is None or row.outcome is None):
         return row is not None and now - row.due_at > RECONCILE_SECONDS
@@ -142,11 +146,14 @@ def _note_try(app: App, handoff: Handoff, row: Row) -> None:
     now, reconciled = app.clock(), row.reconciled + 1
     backoff = min(RECONCILE_SECONDS * 2.0 ** min(reconciled, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
     after = row.next(silent=True, reconciled=reconciled, reconcile_at=now + backoff)
-    app.state.write(Write(handoff, row, after, now))
+    app.state.write(Write(handoff, row, after, now))  # refused: another worker has written it
 
 
 def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
-    """Send a message, then note that: in the other order, a crash between would leave none."""
+    """Send a message, then note that: in the other order, a crash between would leave none.
+
+    Where that is refused, another worker has written the row, and the message finds it so.
+    """
     app.queues.send(Message(handoff, swept=True), _GROUP)
     now = app.clock()
     app.state.write(Write(handoff, row, enqueued(row, handoff, now), now, {"because": "found by the sweeper"}))
@@ -207,7 +214,7 @@ def resetting[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
 
 
 def reset(app: App, handoff: Handoff, error: Unreadable) -> None:
-    """Copy a corrupt row aside for an operator, then reset it: what makes sense of it stays.
+    """Copy a corrupt row aside for an operator, then reset it: of a handoff's, what makes sense stays.
 
     So what is decided keeps its outcome; any other handoff is processed, again if need be. The next package of a target
     follows the newest one in the bucket; its order begins anew, so that an older intent may be applied once.

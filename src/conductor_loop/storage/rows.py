@@ -223,7 +223,7 @@ def _known(kind: type[Failure | Outcome], document: Mapping[str, Any]) -> dict[s
 
 _ARCHIVES = {"processed", "failed"}
 _positive = partial(_count, least=1)
-_text = partial(_matching, re.compile(""))  # any
+_text = partial(_matching, re.compile(""))  # any text, and nothing else
 # An order that does not begin with a time would stand behind all others, for ever.
 _order = partial(_matching, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"))
 _ALWAYS = {"state", "rev", "entries", "attempt", "due_at", "reconcile_at", "number"}  # written, whatever they say
