@@ -75,5 +75,5 @@ class RateLimits(Table):
 
 
 def _free_at(item: Item) -> float:
-    """Read when the tokens taken so far have come back; 0 of a row that is corrupt, or is not there."""
+    """Read when the tokens taken so far have come back; 0 of a row that is corrupt, or is missing."""
     return float(item.get("free_at", {}).get("N", 0.0))
