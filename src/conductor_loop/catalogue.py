@@ -169,7 +169,7 @@ CATALOGUE: tuple[Metric, ...] = (
         emf="RedeliveredHandoffs",
     ),
     Metric(
-        "Handoffs that the sweeper could not look after", _SWEEP, _ALWAYS, _COUNTER, _sum(c.SWEEP_FAILURES),
+        "Handoffs that the sweeper could not reconcile", _SWEEP, _ALWAYS, _COUNTER, _sum(c.SWEEP_FAILURES),
         emf="SweepFailures",
     ),
     Metric(

@@ -207,8 +207,6 @@ def _observe(config: Config, measured: Measured) -> None:
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
     say(
         "tried" if "next_retry" in document else "decided",
-        handoff=measured.handoff.key,  # the sweeper decides, too, and does so for many
-        version_id=measured.handoff.version_id,
         correlation_id=document.get("correlation_id"),
         principal=measured.handoff.principal or None,  # for whom: who put it, as far as S3's event says
         error_code=document.get("error_details", {}).get("code"),

@@ -327,18 +327,6 @@ def test_a_message_that_fails_becomes_visible_later_each_time(
     assert least <= delays[0] <= most
 
 
-def test_a_decision_of_the_sweeper_names_the_input(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put(world, "scale.json")
-    monkeypatch.setenv("CONDUCTOR_HANDOFF_BUCKET", BUCKET)
-    monkeypatch.setenv("CONDUCTOR_PROCESSING_SWEEP_AFTER", "0s")
-    monkeypatch.setattr("time.time", lambda now=time.time: now() + 2)
-    assert handlers.sweeper({}, Context())["rejected"] == 1  # type: ignore[arg-type]
-    decided = next(line for line in lines(capsys) if line.get("message") == "decided")
-    assert decided["handoff"] == "scale.json"
-
-
 def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_no_other_line_does(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,7 +39,9 @@ def by_its_message(site: World) -> None:
 
 
 def by_the_sweeper(site: World) -> None:
+    site.queues.waiting.clear()
     sweep(site.app, None, site.deadline)
+    site.work()
 
 
 @pytest.mark.parametrize("ended", [by_its_message, by_the_sweeper])

@@ -440,14 +440,24 @@ def test_a_withdrawn_intent_ends_as_skipped(before: Callable[[Site], Handoff]) -
 def test_a_withdrawn_intent_ends_without_its_message_too() -> None:
     site = Site.open()
     handoff = queued(site)
+    site.lose_messages()
     site.withdraw("intent-a.json")
     site.sweep(after=61)
+    site.receive()
     assert site.outcome(handoff) == (
         "skipped",
         "Withdrawn: the file was removed from the bucket before it was processed",
     )
-    site.receive()
     assert site.world.queues.waiting == []
+
+
+def test_a_withdrawn_intent_gets_one_message_more_in_six_hours() -> None:
+    site = Site.open()
+    queued(site)
+    site.withdraw("intent-a.json")
+    for _ in range(6 * 60):
+        site.sweep(after=60)
+    assert len(site.world.queues.waiting) == 2
 
 
 def test_a_withdrawn_intent_whose_message_came_before_it_was_noted_ends() -> None:

@@ -89,15 +89,16 @@ def _who() -> Iterator[Any]:
     yield "s3:PutObject", f"{BUCKET}/intent-a.json", {A}  # nothing of ours makes an intent but the API
     yield "s3:PutObject", f"{BUCKET}/{PACKAGE}", {C}
     for key in ANSWERS:
-        yield "s3:PutObject", f"{BUCKET}/{key}", {C, S}
+        yield "s3:PutObject", f"{BUCKET}/{key}", {C}
         yield "s3:DeleteObject", f"{BUCKET}/{key}", set()  # an answer stays until it expires
         yield "s3:DeleteObjectVersion", f"{BUCKET}/{key}", set()
     yield "s3:DeleteObject", f"{BUCKET}/intent-a.json", set()  # whose newest version is perhaps another one
-    yield "s3:DeleteObjectVersion", f"{BUCKET}/intent-a.json", {C, S}
-    yield "s3:DeleteObjectVersion", f"{BUCKET}/stray.txt", {S}
+    yield "s3:DeleteObjectVersion", f"{BUCKET}/intent-a.json", {C}
+    yield "s3:DeleteObjectVersion", f"{BUCKET}/stray.txt", {C}
+    yield "s3:DeleteObjectVersion", f"{BUCKET}/intent-archive/a.json", set()  # a key in a folder is none of ours
     yield "s3:DeleteObject", f"{BUCKET}/{PACKAGE}", set()
     yield "s3:DeleteObjectVersion", f"{BUCKET}/{PACKAGE}", {S}  # of an attempt that came to nothing
-    yield "s3:GetObject", f"{BUCKET}/processed/intent-a.json", {C, S}  # no one reads it through the API
+    yield "s3:GetObject", f"{BUCKET}/processed/intent-a.json", {C}  # no one reads it through the API
     for queue in QUEUES:
         yield "sqs:SendMessage", queue, {C, S} if queue == "NormalQueue" else {C}
         yield "sqs:ReceiveMessage", queue, {C}

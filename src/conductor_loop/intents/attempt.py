@@ -59,7 +59,7 @@ logger = logging.getLogger("conductor-loop")
 
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and applying
 _SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
-RECONCILE_SECONDS = 60.0  # after an attempt should have ended, until the sweeper acts
+_RECONCILE_SECONDS = 60.0  # after an attempt should have ended, until the sweeper acts
 QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
 # Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
@@ -272,7 +272,7 @@ def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
     after = row.next(
         state=State.RUNNING,
         due_at=expires,
-        reconcile_at=expires + RECONCILE_SECONDS,
+        reconcile_at=expires + _RECONCILE_SECONDS,
         queued=False,
         attempt=row.attempt + 1,
         priority=delivery.message.priority,
@@ -407,8 +407,7 @@ def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> R
         queued=False,
         packages=packages,
         due_at=now + LATEST_WRITE_SECONDS if packages else 0.0,
-        reconcile_at=now + RECONCILE_SECONDS,
-        reconciled=0,
+        reconcile_at=now + _RECONCILE_SECONDS,
     )
 
 
@@ -453,7 +452,6 @@ def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # 
         queued=True,
         due_at=row.due_at if row.state is State.WAITING else 0.0,
         reconcile_at=now + QUEUE_KEEPS_SECONDS,
-        reconciled=row.reconciled + bool(row.rev),
         order=order(handoff),
         **changes,
     )
@@ -462,7 +460,7 @@ def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # 
 def _waiting(attempt: Attempt, due: float, /, **changes: Any) -> Row:  # noqa: ANN401
     """Give the row of an attempt that is made again, at ``due`` (epoch seconds)."""
     queued = attempt.delivery.queued
-    until = due + (QUEUE_KEEPS_SECONDS if queued else RECONCILE_SECONDS)
+    until = due + (QUEUE_KEEPS_SECONDS if queued else _RECONCILE_SECONDS)
     return attempt.row.next(state=State.WAITING, due_at=due, reconcile_at=until, queued=queued, **changes)
 
 

@@ -119,7 +119,6 @@ class Row:
     entries: int = 0  # of the audit trail so far: of all writes but the sweeper's notes
     due_at: float = 0.0  # when another worker may act; done: when its other packages are deleted (0: it has none)
     reconcile_at: float = 0.0  # when the sweeper acts: a message or an event may still arrive until then
-    reconciled: int = 0  # times that it has, for its backoff
     queued: bool = False  # a message for it is in a queue
     attempt: int = 0  # number of the last attempt
     timeout_multiplier: int = 1  # of the next attempt

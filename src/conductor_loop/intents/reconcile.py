@@ -1,24 +1,21 @@
 """Reconciling: what no delivery brings to its end. An input in the root has no outcome yet, or one that is not applied.
 
-Each row says from when on the sweeper acts (``reconcile_at``): it leaves alone what has a message, and backs off
-after each time that it has acted, so that it does not amplify a backlog.
+The sweeper sends a message for it, which is worked on like any other. Each row says from when on (``reconcile_at``):
+what has a message already is left alone, so that no backlog is amplified.
 """
 
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from conductor_loop.app import App, Cursor, Delivery, Message, Unsettled
+from conductor_loop.app import App, Cursor, Message, Unsettled
 from conductor_loop.counting import STATE_CORRUPTED, Counted, age
-from conductor_loop.errors import Rejected, Unreadable
+from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.intents import outcome as status
-from conductor_loop.intents.attempt import RECONCILE_SECONDS, conclude, enqueued, package_prefix, withdraw
+from conductor_loop.intents.attempt import enqueued, package_prefix
 from conductor_loop.intents.model import Row, State, Write, known
-from conductor_loop.intents.outcome import Answer, apply_outcome, fitting
-from conductor_loop.validation import check_name
+from conductor_loop.intents.outcome import fitting
 
 logger = logging.getLogger("conductor-loop")
 
@@ -27,8 +24,7 @@ _PAGES = 2  # of 1,000 versions, that one sweep looks at
 _CLEAN_UP_SECONDS = 10.0  # of a sweep, after which it cleans nothing more up
 _MOST_CLEANED = 100  # handoffs that one sweep cleans up after; most sweeps have none
 _STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
-_LONGEST_BACKOFF_SECONDS = 6 * 3600.0  # between two times that the sweeper acts on a handoff
-_DOUBLINGS = 16  # of a backoff; more only overflow
+_AGAIN_SECONDS = 6 * 3600.0  # between two messages about what only has to be applied, or was withdrawn
 _GROUP = "swept"  # of messages whose namespace is not read yet
 _MOST_ROWS = 6  # that one step resets: of the handoff, its target, name and id, and some that others reset meanwhile
 
@@ -39,11 +35,7 @@ class Swept:
 
     seen: int = 0
     overdue: int = 0  # put so long ago that something is wrong
-    settled: int = 0
-    redelivered: int = 0
-    rejected: int = 0
-    withdrawn: int = 0  # ended, since their owner has removed them
-    left: int = 0  # answered, but S3 does not let them be moved
+    redelivered: int = 0  # messages sent
     failed: int = 0  # could not be reconciled this time
     cleaned: int = 0  # decided, and without the packages of their other attempts by now
     oldest: Mapping[Priority, float] = field(default_factory=dict)  # age in seconds of the oldest without an outcome
@@ -73,11 +65,11 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     for one in found:
         if app.clock() > deadline:
             return swept
-        handoff, row = one.handoff, rows.get(one.handoff)
+        handoff = one.handoff
         swept.seen += not one.withdrawn
         swept.overdue += not one.withdrawn and age(handoff, app.clock()) > OVERDUE_SECONDS
         try:
-            resetting(app, handoff, partial(_reconcile, app, one, row, swept))
+            swept.redelivered += _reconcile(app, one, rows.get(handoff))
         except Exception:
             swept.failed += 1
             logger.exception("not reconciled", extra={"handoff": handoff.key, "version_id": handoff.version_id})
@@ -100,63 +92,34 @@ def _oldest(
     return oldest
 
 
-def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None, swept: Swept) -> None:
+def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None) -> bool:
+    """Send a message for a handoff, if it is time to; whether it is.
+
+    Then note that: in the other order, a crash between would leave none. Where that is refused, another worker has
+    written the row, and the message finds it so.
+    """
     handoff = one.handoff
     if isinstance(row, Unreadable):
         reset(app, handoff, row)
         row = app.state.find([handoff]).get(handoff)
     if not _is_due(app, one, row):
-        return
-    row = row or Row()
-    handoff, now = known(handoff, row.order), app.clock()
-    delivery = Delivery(Message(handoff), now, now)
-    if row.outcome is not None:
-        _note_try(app, handoff, row)  # first: what cannot be applied may take all the time there is
-        if apply_outcome(app, handoff, row.outcome) is Answer.LEFT:
-            swept.left += 1
-        else:
-            swept.settled += 1
-    elif one.withdrawn:
-        withdraw(app, delivery)
-        swept.withdrawn += 1
-    else:
-        try:
-            check_name(handoff.file)
-        except Rejected as rejection:
-            conclude(app, delivery, partial(status.rejected, rejection=rejection))
-            swept.rejected += 1
-        else:
-            _hand_over(app, handoff, row)
-            swept.redelivered += 1
+        return False
+    app.queues.send(Message(handoff, swept=True), _GROUP)
+    row, now, last = row or Row(), app.clock(), {"because": "found by the sweeper"}
+    handoff = known(handoff, row.order)
+    after = enqueued(row, handoff, now) if row.outcome is None else row.next(silent=True)
+    if one.withdrawn or row.outcome is not None:
+        after = replace(after, reconcile_at=now + _AGAIN_SECONDS)
+    app.state.write(Write(handoff, row, after, now, last if row.outcome is None else None))
+    return True
 
 
 def _is_due(app: App, one: Unsettled, row: Row | None) -> bool:
-    """Say whether to act now.
-
-    A withdrawn handoff is ended here, and waits for no message; one without a row was never admitted, and is left
-    alone. One that is decided is like any other.
-    """
+    """Say whether to act now. What was withdrawn does not wait for its message; never admitted, it is left alone."""
     now = app.clock()
-    if one.withdrawn and (row is None or row.outcome is None):
-        return row is not None and now - row.due_at > RECONCILE_SECONDS
-    return age(one.handoff, now) > app.config.sweep_after_seconds if row is None else now > row.reconcile_at
-
-
-def _note_try(app: App, handoff: Handoff, row: Row) -> None:
-    now, reconciled = app.clock(), row.reconciled + 1
-    backoff = min(RECONCILE_SECONDS * 2.0 ** min(reconciled, _DOUBLINGS), _LONGEST_BACKOFF_SECONDS)
-    after = row.next(silent=True, reconciled=reconciled, reconcile_at=now + backoff)
-    app.state.write(Write(handoff, row, after, now))  # refused: another worker has written it
-
-
-def _hand_over(app: App, handoff: Handoff, row: Row) -> None:
-    """Send a message, then note that: in the other order, a crash between would leave none.
-
-    Where that is refused, another worker has written the row, and the message finds it so.
-    """
-    app.queues.send(Message(handoff, swept=True), _GROUP)
-    now = app.clock()
-    app.state.write(Write(handoff, row, enqueued(row, handoff, now), now, {"because": "found by the sweeper"}))
+    if row is None:
+        return not one.withdrawn and age(one.handoff, now) > app.config.sweep_after_seconds
+    return now > row.reconcile_at or (one.withdrawn and row.reconcile_at > now + _AGAIN_SECONDS)
 
 
 # -- clean up
@@ -178,26 +141,23 @@ def clean_up(app: App, deadline: float) -> tuple[int, int]:
         if app.clock() > deadline:
             break
         try:
-            cleaned += _clean_up(app, handoff, row, deadline)
+            cleaned += _clean_up(app, handoff, row)
         except Exception:
             failed += 1
             logger.exception("not cleaned up", extra={"handoff": handoff.key, "version_id": handoff.version_id})
     return cleaned, failed
 
 
-def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable, deadline: float) -> bool:
+def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable) -> bool:
     if isinstance(row, Unreadable):
         reset(app, handoff, row)
         return False
     if row.state is not State.DONE or row.due_at > app.clock():  # an index is some moments behind its table
         return False
-    left = row.packages
-    while left and app.clock() <= deadline:
-        app.bucket.remove_package(handoff, package_prefix(row.target, left[0]))
-        left = left[1:]
-    after = row.next(silent=True, packages=left, due_at=row.due_at if left else 0.0)
-    app.state.write(Write(handoff, row, after, app.clock()))
-    return not left
+    for number in row.packages:
+        app.bucket.remove_package(handoff, package_prefix(row.target, number))
+    app.state.write(Write(handoff, row, row.next(silent=True, packages=(), due_at=0.0), app.clock()))
+    return True
 
 
 # -- corrupt rows (E009)

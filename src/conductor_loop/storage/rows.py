@@ -233,7 +233,6 @@ _ROW: Mapping[str, Parser] = {
     "entries": _count,
     "due_at": _moment,
     "reconcile_at": _moment,
-    "reconciled": _count,
     "queued": bool,
     "attempt": _count,
     "timeout_multiplier": _positive,
