@@ -293,10 +293,16 @@ TABLE = [
         "    app.queues.send(Message(handoff, swept=True), _GROUP)\n",
     ),
     _life(
-        "cleaning up: it is noted as done when it is",
+        "cleaning up: all that no decision names",
         "reconcile.py",
-        "        left = left[1:]\n",
-        "        left = ()\n",
+        "for number in row.packages:",
+        "for number in row.packages[:1]:",
+    ),
+    _life(
+        "the sweeper: what was withdrawn does not wait for its message",
+        "reconcile.py",
+        " or (one.withdrawn and row.reconcile_at > now + _AGAIN_SECONDS)",
+        "",
     ),
     Mutation(
         "a corrupt row: what is decided keeps its outcome",
