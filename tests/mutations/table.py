@@ -153,8 +153,8 @@ TABLE = [
     _life(
         "order: that of a late event is kept",
         "admit.py",
-        "after = replace(row, order=order(handoff), rev",
-        "after = replace(row, rev",
+        "return Write(mine, row, replace(row, order=order(mine)), now), None",
+        "return Write(mine, row, row, now), None",
     ),
     _life(
         "order: the better one is used",

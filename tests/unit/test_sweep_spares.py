@@ -1,4 +1,4 @@
-"""What has a message, or a worker, is left alone by the sweeper and by late events: nothing is amplified."""
+"""What has a message, or a worker, is left alone by the sweeper: nothing is amplified."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -51,51 +51,28 @@ def test_a_lease_that_ran_out_is_handed_over_once_and_ever_more_rarely(world: Wo
     assert (world.status()["status"], world.status()["attempt"]) == ("success", 2)
 
 
-def test_events_that_come_after_a_sweep_make_no_second_message(world: World) -> None:
+def test_an_event_that_comes_after_a_sweep_is_queued_by_its_own_priority(world: World) -> None:
     """Lambda keeps a throttled event for up to six hours."""
-    handoffs = [world.drop(f"intent-{n}.json", intent(target=f"t-{n}")) for n in range(50)]
+    handoff = world.drop(body=intent(priority="high"))
     later(world)
     sweep(world.app, None, world.deadline)
-    assert {arrive(world, handoff) for handoff in handoffs} == {Answer.QUEUED}
-    assert len(world.queues.waiting) == 50
-
-
-def test_a_late_event_of_an_unknown_intent_is_queued(world: World) -> None:
-    handoff = world.drop()
-    later(world)
     assert arrive(world, handoff) is Answer.QUEUED
-    assert len(world.queues.waiting) == 1
+    assert [message.priority for _, message in world.queues.waiting] == ["normal", "high"]
+    world.drain()
+    assert (len(world.porch.requests), world.status()["status"]) == (1, "success")
 
 
-def test_an_early_event_costs_no_read(world: World) -> None:
+def test_an_event_costs_no_read_of_its_row(world: World) -> None:
     handoff = world.drop()
-    world.state.find = raising  # type: ignore[method-assign, assignment]
+    world.state.find = world.state.read = raising  # type: ignore[method-assign, assignment]
     assert arrive(world, handoff) is Answer.QUEUED
 
 
-def test_an_event_that_the_sweeper_has_made_is_queued(world: World) -> None:
-    handoff = world.drop()
-    later(world)
-    sweep(world.app, None, world.deadline)
-    world.configure(priority_queues=True)
-    assert arrive(world, handoff) is Answer.QUEUED
-    assert len(world.queues.waiting) == 1
-
-
-def test_a_late_event_of_what_is_decided_settles_it_without_a_message(world: World) -> None:
+def test_a_late_event_of_what_is_decided_settles_it(world: World) -> None:
     handoff = decided_and_left(world)
     later(world)
     assert arrive(world, handoff) is Answer.SETTLED
-    assert world.queues.waiting == []
     assert "intent-a.json" not in world.listing()
-
-
-def test_a_late_event_of_a_message_that_must_be_lost_is_queued(world: World) -> None:
-    handoff = world.drop()
-    arrive(world, handoff)
-    later(world, 15 * DAY)
-    arrive(world, handoff)
-    assert len(world.queues.waiting) == 2
 
 
 def test_a_late_event_of_a_critical_intent_is_processed_at_once(world: World) -> None:

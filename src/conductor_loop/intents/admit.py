@@ -18,13 +18,11 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from conductor_loop.app import App, Delivery, Message
-from conductor_loop.counting import age
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.attempt import Deferred, commit, conclude, enqueued, process, resolve, withdraw
 from conductor_loop.intents.model import (
-    Done,
     Found,
     Row,
     State,
@@ -168,7 +166,7 @@ def _send_on(app: App, delivery: Delivery) -> Answer | Deferred:
     message = route(app, delivery.handoff, delivery.intent, lambda *asked: app.take(*asked).allowed)
     delivery = replace(delivery, message=message)
     if app.config.priority_queues and message.priority is not Priority.CRITICAL:
-        return _reconciled_already(app, delivery.handoff) or _enqueue(app, delivery)
+        return _enqueue(app, delivery)
     later = process(app, delivery)
     if not isinstance(later, Deferred):
         return later
@@ -200,36 +198,6 @@ def _process(app: App, delivery: Delivery) -> Answer | Deferred:
     return process(app, delivery)
 
 
-def _reconciled_already(app: App, handoff: Handoff) -> Answer | None:
-    """Answer for a handoff whose event comes so late that the sweeper may have found it before.
-
-    Only such an event pays for the read; any other one is queued without.
-    """
-    now = app.clock()
-    is_late = age(handoff, now) > app.config.sweep_after_seconds
-    row = app.state.find([handoff]).get(handoff) if is_late else None
-    if row is None:
-        return None
-    if row.outcome is not None:
-        return apply_outcome(app, known(handoff, row.order), row.outcome)
-    _learn(app, handoff, row)
-    is_taken_up = row.queued or row.state is State.RUNNING
-    return Answer.QUEUED if is_taken_up and now <= row.reconcile_at else None
-
-
-def _learn(app: App, handoff: Handoff, row: Row) -> None:
-    """Note the exact order that a late event brings, where the second alone was known.
-
-    It is no transition: the revision stays while a worker runs, since a new one would cost that its lease.
-    """
-    while row.outcome is None and is_exact(order(handoff)) and not is_exact(row.order):
-        after = replace(row, order=order(handoff), rev=row.rev + (row.state is not State.RUNNING))
-        conflict = app.state.write(Write(handoff, row, after, app.clock()))
-        if conflict is None or conflict.row is None:
-            return
-        row = conflict.row
-
-
 def _enqueue(app: App, delivery: Delivery, delay_seconds: float = 0) -> Answer | Deferred:
     """Send a message, then note that it is there: in the other order, a crash between would leave no message."""
     handoff, message, intent = newest(delivery.handoff), delivery.message, delivery.intent
@@ -239,13 +207,10 @@ def _enqueue(app: App, delivery: Delivery, delay_seconds: float = 0) -> Answer |
 
     def propose(now: float, row: Row, mine: Handoff) -> tuple[Write, None]:
         mine = newest(mine)
+        if row.state is State.RUNNING and row.due_at > now:  # no transition: another revision would cost it its lease
+            return Write(mine, row, replace(row, order=order(mine)), now), None
         after = enqueued(row, mine, now, priority=message.priority, target=target)
         return Write(mine, row, after, now, last, newest=mine.version_id), None
 
-    reason = commit(app, delivery, propose)
-    if isinstance(reason, Done | Superseded):
-        return resolve(app, delivery, reason)
-    # Busy: the message waits, and finds the row as it is then; only the exact order may be missing from that.
-    if reason is not None and (row := app.state.find([handoff]).get(handoff)) is not None:
-        _learn(app, handoff, row)
-    return Answer.QUEUED
+    reason = commit(app, delivery, propose, while_busy=True)
+    return Answer.QUEUED if reason is None else resolve(app, delivery, reason)

@@ -155,7 +155,11 @@ def resolve(app: App, delivery: Delivery, reason: Blocked) -> Answer | Deferred:
 
 
 def commit[T](
-    app: App, delivery: Delivery, propose: Callable[[float, Row, Handoff], tuple[Write, T] | Blocked]
+    app: App,
+    delivery: Delivery,
+    propose: Callable[[float, Row, Handoff], tuple[Write, T] | Blocked],
+    *,
+    while_busy: bool = False,  # also where no other worker may act yet
 ) -> T | Blocked:
     """Propose a write against the row as it is, with the order that it has, until it is made or cannot be.
 
@@ -168,7 +172,8 @@ def commit[T](
     row = Row(rev=1, entries=1, queued=True) if delivery.queued and not delivery.message.swept else Row()
     for _ in range(_TRIES):
         now, handoff = app.clock(), known(delivery.handoff, row.order)
-        if (reason := blocked(row, now)) is not None:
+        reason = blocked(row, now)
+        if reason is not None and not (while_busy and isinstance(reason, Busy)):
             return reason
         proposed = propose(now, row, handoff)
         if not isinstance(proposed, tuple):
@@ -177,7 +182,7 @@ def commit[T](
         conflict = _write(app, write)
         if conflict is None:
             return result
-        if (reason := classify(conflict, order(write.handoff), now)) is not None:
+        if (reason := classify(conflict, order(write.handoff))) is not None:
             return reason
         row = conflict.row or row
     return Busy(app.clock())
@@ -413,7 +418,7 @@ def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> R
 
 def _make_way(app: App, attempt: Attempt, conflict: Conflict) -> Answer | Deferred:
     """Apply what another worker has decided meanwhile; anything else is its business. Raises LeaseLost."""
-    meaning = classify(conflict, order(attempt.handoff), app.clock())
+    meaning = classify(conflict, order(attempt.handoff))
     if not isinstance(meaning, Done):
         raise LeaseLost
     return resolve(app, attempt.delivery, meaning)

@@ -257,14 +257,14 @@ def blocked(row: Row, now: float) -> Blocked | None:
     return Busy(row.due_at) if row.due_at > now else None
 
 
-def classify(conflict: Conflict, mine: str, now: float) -> Blocked | None:
+def classify(conflict: Conflict, mine: str) -> Done | Superseded | Duplicate | None:
     """Say what a conflict means for the worker that wanted to write, with the order ``mine`` of its handoff.
 
-    ``None``: a row was written meanwhile, and the write may be tried again.
+    ``None``: a row was written meanwhile, and the write may be tried again, unless that says otherwise.
     """
     row = conflict.row
-    if row is not None and (reason := blocked(row, now)):
-        return reason
+    if row is not None and row.outcome is not None:
+        return Done(row.outcome, row.order)
     if row is not None and is_exact(row.order) and row.order != mine:
         return None  # the other conditions were about an order that is wrong
     if conflict.newer_version is not None:
