@@ -222,6 +222,21 @@ def test_a_late_event_gives_the_order_although_there_is_no_time_for_an_attempt()
     assert site.world.row(first).order == order(first)
 
 
+def test_a_late_event_gives_the_order_of_an_attempt_under_way_which_keeps_its_lease() -> None:
+    site = Site.open()
+    first = site.put("intent-a.json", at=0.1, replicas=5)
+
+    def meanwhile() -> None:
+        site.event(first)
+        site.world.porch.script = [NETWORK]
+
+    site.porch(meanwhile)
+    site.sweep()  # hands it over
+    site.receive()
+    assert site.status("intent-a.json")["next_retry"]
+    assert site.world.row(first).order == order(first)
+
+
 def test_an_intent_whose_second_alone_is_known_does_not_let_an_older_one_undo_a_newer_one() -> None:
     site = Site.open()
     middle = site.put("intent-c.json", at=0.5, replicas=7)
