@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
@@ -61,22 +61,27 @@ class Journey:
     demoted: Priority | None = None  # that the intent asks for, where it has another one
 
 
-def decided(outcome: "Outcome", journey: Journey) -> Counted:
-    """Count a decision."""
+def count(outcome: "Outcome", journey: Journey) -> Counted:
+    """Count a decision, or an attempt that is made again."""
     status, error = outcome.status, outcome.status.get("error_details", {})
-    tally: dict[str, float] = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
-    if error:
+    tally: dict[str, float] = {RETRIED: 1, f"{ERRORS}{error['code']}": 1} if "next_retry" in status else {}
+    samples: dict[str, float] = {}
+    if not tally:
+        tally = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
         rules = [one["rule"] for one in error.get("validation_errors", ())]
-        tally |= refused(Cause(error["error_code"]), rules).tally
-    if journey.demoted in {Priority.CRITICAL, Priority.HIGH}:
-        tally[f"{DEMOTED}{journey.demoted}"] = 1
-    return _counted(tally, {PROCESSING: journey.seconds}, status, journey)
-
-
-def retried(outcome: "Outcome", journey: Journey) -> Counted:
-    """Count an attempt that is made again."""
-    status = outcome.status
-    return _counted({RETRIED: 1, f"{ERRORS}{status['error_details']['code']}": 1}, {}, status, journey)
+        tally |= refused(Cause(error["error_code"]), rules).tally if error else {}
+        tally |= {f"{DEMOTED}{journey.demoted}": 1} if journey.demoted in {Priority.CRITICAL, Priority.HIGH} else {}
+        samples[PROCESSING] = journey.seconds
+    if journey.waited is not None and not math.isinf(journey.waited):
+        samples[f"{QUEUEING}{journey.priority}_"] = journey.waited
+    if journey.porch_seconds is not None:
+        tally |= {f"{RUNS}{status['mode']}": 1} | ({TIMEOUTS: 1} if status["status"] == "timeout" else {})
+        samples[PORCH] = journey.porch_seconds
+    samples = {name: max(seconds, 0.0) for name, seconds in samples.items()}  # clocks are set back, S3's may be ahead
+    for name, seconds in samples.items():
+        bound = next((str(bound) for bound in bounds(name) if seconds <= bound), "inf")  # readers add buckets up
+        tally |= {f"{name}{bound}": 1, f"{name}sum": round(seconds, 3)}
+    return Counted(tally, samples)
 
 
 def refused(cause: Cause, rules: Iterable[str] = ()) -> Counted:
@@ -97,18 +102,3 @@ def age(handoff: Handoff, now: float) -> float:
         return now - datetime.fromisoformat(handoff.event_time).timestamp()
     except ValueError:
         return math.inf
-
-
-def _counted(
-    tally: dict[str, float], samples: dict[str, float], status: Mapping[str, Any], journey: Journey
-) -> Counted:
-    if journey.waited is not None and not math.isinf(journey.waited):
-        samples[f"{QUEUEING}{journey.priority}_"] = journey.waited
-    if journey.porch_seconds is not None:
-        tally |= {f"{RUNS}{status['mode']}": 1} | ({TIMEOUTS: 1} if status["status"] == "timeout" else {})
-        samples[PORCH] = journey.porch_seconds
-    samples = {name: max(seconds, 0.0) for name, seconds in samples.items()}  # clocks are set back, S3's may be ahead
-    for name, seconds in samples.items():
-        bound = next((str(bound) for bound in bounds(name) if seconds <= bound), "inf")  # readers add buckets up
-        tally |= {f"{name}{bound}": 1, f"{name}sum": round(seconds, 3)}
-    return Counted(tally, samples)

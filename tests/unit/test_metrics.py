@@ -1,6 +1,7 @@
 """Metric lines for CloudWatch (EMF), and the catalogue that they are made of."""
 
 import json
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from conductor_loop.catalogue import CATALOGUE, CODES, DIRECTORIES, MODES, NAMES
 from conductor_loop.config import load
 from conductor_loop.config.schema import mistakes
 from conductor_loop.config.typed import GROUPS, Metering
-from conductor_loop.counting import Counted, Journey, decided, retried
+from conductor_loop.counting import Counted, Journey, count
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Priority
 from conductor_loop.intents.model import Outcome
@@ -91,7 +92,8 @@ def everything() -> dict[tuple[str, ...], float]:
         details = {"code": code, "error_code": Cause.SECURITY_VIOLATION}
         outcome = Outcome({"status": status, "mode": mode, "error_details": details}, "failed")
         journey = Journey(1, 1, 1.0, priority, demoted=priority)
-        found |= reported(written(decided(outcome, journey))) | reported(written(retried(outcome, journey)))
+        again = replace(outcome, status={**outcome.status, "next_retry": "2026-11-23T03:00:30Z"})
+        found |= reported(written(count(outcome, journey))) | reported(written(count(again, journey)))
     others = {name: 1.0 for metric in CATALOGUE for names in metric.counted.values() for name in names}
     return found | reported(written(Counted(others, {"settling_": 1.0})))
 
@@ -105,7 +107,7 @@ def test_what_is_billed_are_at_most_60_metrics() -> None:
 def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() -> None:
     error = {"code": "E013", "error_code": "DEPLOYMENT_NOT_FOUND"}
     outcome = Outcome({"status": "failed", "mode": "structured", "error_details": error}, "failed")
-    lines = written(decided(outcome, Journey(2.5, 2.0, 4.0, Priority.HIGH)))
+    lines = written(count(outcome, Journey(2.5, 2.0, 4.0, Priority.HIGH)))
     assert len(lines) == 1
     assert lines[0]["_aws"]["Timestamp"] == 1_800_000_000_250
     assert reported(lines) == {
@@ -120,7 +122,7 @@ def test_a_line_has_every_metric_of_a_decision_each_with_its_own_dimensions() ->
 
 def test_a_label_with_two_values_makes_two_lines() -> None:
     outcome = Outcome({"status": "success"}, "processed")
-    lines = written(decided(outcome, Journey(1, None, 4.0, Priority.NORMAL, demoted=Priority.CRITICAL)))
+    lines = written(count(outcome, Journey(1, None, 4.0, Priority.NORMAL, demoted=Priority.CRITICAL)))
     assert len(lines) == 2
     assert (
         reported(lines).items()

@@ -520,8 +520,7 @@ def _measured(
         priority=delivery.message.priority,
         demoted=delivery.intent.priority if delivery.message.note else None,
     )
-    count = counting.retried if "next_retry" in outcome.status else counting.decided
-    return Measured(delivery.handoff, outcome, count(outcome, journey), journey.seconds)
+    return Measured(delivery.handoff, outcome, counting.count(outcome, journey), journey.seconds)
 
 
 def _apply_new(app: App, measured: Measured, component: bytes | None = None) -> Answer:

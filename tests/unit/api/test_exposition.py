@@ -79,7 +79,7 @@ def test_every_metric_of_the_specification_is_there_with_its_labels(api: Api) ->
 def test_what_is_counted_is_what_is_reported(api: Api) -> None:
     error = {"code": "E007", "error_code": "PROCESSING_TIMEOUT"}
     outcome = Outcome({"status": "timeout", "mode": "direct", "error_details": error}, "failed")
-    api.counts = Counts(counting.decided(outcome, counting.Journey(6.5, 6.0, waited=70)).tally)
+    api.counts = Counts(counting.count(outcome, counting.Journey(6.5, 6.0, waited=70)).tally)
     found = scraped(api)
     assert found['conductor_files_processed_total{status="timeout"}'] == 1
     assert found['conductor_errors_total{code="E007"}'] == 1
