@@ -95,7 +95,7 @@ class MemoryState:
         before = self.newest.get(_id(handoff))
         old = before.image if before else {}
         image = {"pk": text(f"intent#{handoff.key}"), "sk": text(handoff.version_id), **attributes(row)}
-        image |= {name: old.get(name, value) for name, value in listed_values(handoff, 0.0).items()}
+        image |= listed_values(handoff, 0.0)
         image |= {"last": old["last"]} if "last" in old else {}
         image |= {"last": last_of(write)} if write is not None and write.last is not None else {}
         image |= {"last": last_value(last)} if last is not None else {}

@@ -95,9 +95,8 @@ class DynamoDBStateTable(Table):
 
     def _row(self, write: Write) -> Operation:
         values = _changes(attributes(write.before), attributes(write.after)) | expires(write.at + self._row_seconds)
-        values |= {} if write.last is None else {"last": last_of(write)}
-        listed = listed_values(write.handoff, write.at)  # what is lost with a row that is reset comes back
-        return self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev), if_missing=listed)
+        values |= listed_values(write.handoff, write.at) | ({} if write.last is None else {"last": last_of(write)})
+        return self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev))
 
     def _name(self, handoff: Handoff, newest: str, mine: str, now: float) -> Operation:
         """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was.
@@ -149,21 +148,18 @@ class DynamoDBStateTable(Table):
         }
         return self._send(operations) is None
 
-    def _update(
-        self, key: Key, values: Mapping[str, Any], condition: str, given: Values, if_missing: Values | None = None
-    ) -> Operation:
+    def _update(self, key: Key, values: Mapping[str, Any], condition: str, given: Values) -> Operation:
         """Write down one update; a value of ``None`` removes its attribute."""
-        new, kept = {name: value for name, value in values.items() if value is not None}, if_missing or {}
+        new = {name: value for name, value in values.items() if value is not None}
         sets = [f"#{name} = :{name}" for name in new]
-        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in kept]
         removes = [f"#{name}" for name in values if name not in new]
         update = {
             "TableName": self._table,
             "Key": key.item,
             "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
             "ConditionExpression": condition,
-            "ExpressionAttributeNames": {f"#{name}": name for name in (*values, *kept)},
-            "ExpressionAttributeValues": {f":{name}": value for name, value in (new | kept).items()} | given,
+            "ExpressionAttributeNames": {f"#{name}": name for name in values},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in new.items()} | given,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         return {"Update": update}
