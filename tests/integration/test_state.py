@@ -8,8 +8,11 @@ import boto3
 import pytest
 
 from conductor_loop.app import Cursor
-from conductor_loop.errors import Unreadable
+from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intents.model import Conflict, Row, State, Write, order
+from conductor_loop.intents.outcome import describe
+from conductor_loop.porch import Delivered, PorchFailed, Run
+from conductor_loop.porch.report import PackageRevision
 from tests.factories import BUCKET, World
 from tests.integration.conftest import TABLE
 from tests.writes import (
@@ -29,6 +32,15 @@ from tests.writes import (
 
 NEWER = of(version_id="v2", sequencer="0B")
 OTHER = of(key="intent-b.json")
+FAILURE = describe(
+    Row(attempt=1),
+    PorchFailed(
+        Cause.PROCESSING_TIMEOUT,
+        Run(-1, "ü", "", 30.0),
+        "late.",
+        Delivered("repository", 1, 2, PackageRevision("default", "edge-1.a.b", "Proposed")),
+    ),
+)
 
 
 # -- a row is written upon the revision that was read
@@ -62,7 +74,10 @@ def test_a_row_is_read_as_it_was_written(parts: World) -> None:
     made(parts, claim)
     assert parts.row(HANDOFF) == claim.after
     assert parts.state.target(NAME) == claim.lease.after  # type: ignore[union-attr]
-    made(parts, ends(claim, last_order=order(HANDOFF), last_file=HANDOFF.file, version=None, replicas=3))
+    made(parts, retries(claim, failure=FAILURE))
+    assert parts.row(HANDOFF).failure == FAILURE
+    claim = claims(before=parts.row(HANDOFF), target=parts.state.target(NAME))
+    made(parts, claim, ends(claim, last_order=order(HANDOFF), last_file=HANDOFF.file, version=None, replicas=3))
     assert parts.row(HANDOFF).outcome == OUTCOME
     assert parts.state.find([HANDOFF, NEWER]).keys() == {HANDOFF}
 

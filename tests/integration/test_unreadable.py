@@ -29,7 +29,7 @@ GARBAGE = {"S": "garbage"}
 SOUND: dict[str, Any] = {"state": {"S": "waiting"}} | {
     name: {"N": "1"} for name in ("rev", "entries", "attempt", "due_at", "reconcile_at")
 }
-FAILURE = {"attempt": 1, "cause": "NETWORK_ERROR", "text": "x", "seconds": 1.0}
+FAILURE = {"attempt": 1, "cause": "NETWORK_ERROR", "text": "x"}
 
 
 def written(name: str, document: Any) -> dict[str, Any]:
@@ -50,7 +50,12 @@ NONSENSE: dict[str, dict[str, Any]] = {  # of the right type each, and as imposs
     "an order without a time": SOUND | {"order": {"S": "zzz"}},
     "a failure too deep to read": written("failure", "[" * 100_000),
     "a failure of no attempt": written("failure", FAILURE | {"attempt": "x"}) | {"attempt": {"N": "9"}},
-    "a failure of no time": written("failure", FAILURE | {"seconds": None}),
+    "a failure of no cause": written("failure", FAILURE | {"cause": "x"}),
+    "a failure of no text": written("failure", FAILURE | {"text": "\ud800"}),
+    "a failure that printed no text": written("failure", FAILURE | {"error": {"porch_stdout": 7}}),
+    "a failure of no exit code": written("failure", FAILURE | {"error": {"porch_exit_code": "x"}}),
+    "a failure with replicas below 0": written("failure", FAILURE | {"delivered": {"previous_replicas": -1}}),
+    "a failure of half a revision": written("failure", FAILURE | {"delivered": {"package_revision": {"name": "x"}}}),
     "an outcome too deep to read": decided('{"status":' + "[" * 100_000),
     "an outcome that goes elsewhere": decided({"status": {"status": "failed"}, "archive": "packages/x"}),
     "an outcome of no package": decided(
@@ -234,6 +239,27 @@ def test_an_outcome_with_a_field_that_a_later_release_has_added_is_read(world: W
     written = json.dumps(asdict(before.outcome) | {"later": 1})  # type: ignore[arg-type] # it has one
     spoil_handoff(table, handoff, outcome={"S": written})
     assert world.row(handoff) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"seconds": 1.0, "exit_code": 4, "stdout": "", "stderr": "", "previous_replicas": None}, {}),  # of 0.1.0
+        ({"error": {"error_message": "x", "later": 1}, "delivered": {"later": 1}, "later": 1}, {"error_message": "x"}),
+    ],
+)
+def test_a_failure_that_another_release_has_written_is_read(
+    world: World, table: Any, more: dict[str, Any], error: dict[str, str]
+) -> None:
+    world.porch.script = [Cause.NETWORK_ERROR]
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    spoil_handoff(table, handoff, failure={"S": json.dumps(FAILURE | more)}, attempt={"N": "9"})
+    world.clock.wait(1000)
+    deliver(world, handoff)
+    status = world.status()
+    assert (status["status"], status["attempt"], len(world.porch.requests)) == ("failed", 9, 1)
+    assert status["error_details"] == {"error_code": "NETWORK_ERROR", "code": "E014", "error_message": ""} | error
 
 
 def test_a_corrupt_row_loses_no_package_and_no_order(world: World, table: Any) -> None:

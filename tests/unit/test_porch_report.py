@@ -47,8 +47,8 @@ def test_both_modes_say_the_same() -> None:
 def test_a_package_revision_is_read_in_both_modes() -> None:
     revision = PackageRevision("default", "edge-1.a.b", "Proposed")
     said = DIRECT.replace("scale", "repository") + "Package revision: default/edge-1.a.b (Proposed)\n"
-    assert delivered(parse_text(said), "").revision == revision
-    assert delivered(REPORT | {"package_revision": REVISION}, "").revision == revision
+    assert delivered(parse_text(said), "").package_revision == revision
+    assert delivered(REPORT | {"package_revision": REVISION}, "").package_revision == revision
 
 
 @pytest.mark.parametrize("said", ["", "Package successfully created: a", "Delivery: by post\nReplicas observed: many"])
@@ -63,6 +63,7 @@ def test_a_porch_that_says_nothing_of_it_has_written_a_package(said: str) -> Non
         {"delivery": None, "deployment": [], "package_revision": "a"},
         {"deployment": {"previous_replicas": True, "observed_replicas": -1}, "package_revision": {"name": "a"}},
         {"deployment": {"previous_replicas": "1", "observed_replicas": 1.5}, "package_revision": {"name": 1}},
+        {"deployment": {"previous_replicas": 10**10, "observed_replicas": 10**4000}},
         {"package_revision": REVISION | {"name": "\ud800"}},  # which no status could hold
         {"package_revision": REVISION | {"name": "edge\x1b[2J"}},
     ],

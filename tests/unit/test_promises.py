@@ -328,6 +328,22 @@ def no_room() -> None:
     raise PorchFailed(Cause.QUOTA_EXCEEDED, said, "no room", Delivered("scale", 1, 2))
 
 
+@pytest.mark.parametrize(("attempts", "characters"), [(0, 9000), (1, 4000)])
+def test_what_porch_printed_is_whole_in_a_decision_and_cut_in_one_that_comes_later(
+    attempts: int, characters: int
+) -> None:
+    def talk() -> None:
+        raise PorchFailed(NETWORK, Run(4, "o" * 9000, "e" * 9000, 1.0), "n" * 9000)
+
+    site = Site.open(retry=Policy(attempts=attempts))
+    site.porch(talk, die)
+    site.event(site.put("intent-a.json"))
+    site.settle()
+    error = site.status("intent-a.json")["error_details"]
+    assert (error["porch_stdout"], error["porch_stderr"]) == ("o" * characters, "e" * characters)
+    assert (error["error_message"], error["porch_exit_code"]) == ("n" * characters, 4)
+
+
 def test_an_answer_for_attempts_that_are_used_up_says_what_the_last_one_has_set() -> None:
     site = Site.open(retry=Policy(attempts=1))
     site.porch(no_room, die)

@@ -25,6 +25,8 @@ PACKAGE, PREFIX = Package("cnf-simulator-v1.0.0", {"Kptfile": b""}), "packages/x
 
 CREATED = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 replicas"
 REVISION = PackageRevision("default", "edge-1.a.b", "Proposed")
+NO_ROOM = PorchFailed(Cause.QUOTA_EXCEEDED, Run(5, "out", "err", 1.0), "no room.", Delivered("scale", 1, 2))
+NOWHERE = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
 
 
 def test_a_success_is_reported_as_in_the_specification() -> None:
@@ -49,7 +51,7 @@ def test_a_success_is_reported_as_in_the_specification() -> None:
             "Successfully scaled cnf-simulator to 3 replicas; an autoscaler may change them",
         ),
         (
-            Delivered("repository", 1, revision=REVISION),
+            Delivered("repository", 1, package_revision=REVISION),
             f"{CREATED}, as package revision default/edge-1.a.b (Proposed)",
         ),
     ],
@@ -61,26 +63,39 @@ def test_a_success_says_what_was_really_done(delivered: Delivered, says: str) ->
 def test_what_was_delivered_is_in_fields_of_its_own() -> None:
     document = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("scale", 0, 3)).status
     assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 0, 3)
-    document = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", revision=REVISION)).status
+    document = status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", package_revision=REVISION)).status
     assert document["package_revision"] == {"namespace": "default", "name": "edge-1.a.b", "lifecycle": "Proposed"}
     assert not {"previous_replicas", "observed_replicas"} & document.keys()
 
 
 def test_a_failure_says_how_far_it_got() -> None:
-    failure = PorchFailed(Cause.QUOTA_EXCEEDED, Run(5, "", "", 1.0), "no room.", Delivered("scale", 1, 2))
-    document = status.failed(AUTHOR, failure, 1010.0).status
+    document = status.failed(AUTHOR, status.describe(AUTHOR.row, NO_ROOM), 1010.0).status
     assert (document["delivery"], document["previous_replicas"], document["observed_replicas"]) == ("scale", 1, 2)
-    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
-    assert "delivery" not in status.failed(AUTHOR, failure, None).status
+    assert "delivery" not in status.failed(AUTHOR, status.describe(AUTHOR.row, NOWHERE), None).status
+
+
+def test_a_failure_adds_to_how_far_an_earlier_attempt_got() -> None:
+    kept = status.describe(Row(attempt=1), NO_ROOM)
+    less = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.", Delivered("scale", None, 0))
+    assert status.describe(Row(attempt=2, failure=kept), less).delivered == {
+        "delivery": "scale",
+        "previous_replicas": 1,
+        "observed_replicas": 0,
+    }
+
+
+def test_a_failure_that_is_reported_again_says_the_same() -> None:
+    first = status.failed(replace(AUTHOR, row=Row(attempt=2)), status.describe(Row(attempt=2), NO_ROOM), None)
+    later = status.exhausted(replace(AUTHOR, row=Row(attempt=2, failure=status.describe(Row(attempt=2), NO_ROOM))))
+    assert later == first
 
 
 def test_each_field_of_a_status_is_one_of_its_schema() -> None:
     properties = json.loads((ROOT / "schemas/status.schema.json").read_text())["properties"]
-    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.", Delivered("scale", 1, 2))
     rejection = Rejected(Cause.INVALID_FORMAT, (Violation("$", "readable", "is not JSON"),))
     outcomes = (
-        status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", 1, 3, revision=REVISION)),
-        status.failed(AUTHOR, failure, 1010.0),
+        status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", 1, 3, package_revision=REVISION)),
+        status.failed(AUTHOR, status.describe(AUTHOR.row, NO_ROOM), 1010.0),
         status.exhausted(AUTHOR),
         status.rejected(AUTHOR, rejection),
         status.superseded(AUTHOR, "intent-b.json"),
@@ -110,8 +125,8 @@ def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_a_failure_says_whether_it_goes_on(attempt: int, next_retry: float | None, ends: str) -> None:
-    failure = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
-    outcome = status.failed(replace(AUTHOR, row=Row(attempt=attempt)), failure, next_retry)
+    author = replace(AUTHOR, row=Row(attempt=attempt))
+    outcome = status.failed(author, status.describe(author.row, NOWHERE), next_retry)
     assert outcome.status["message"] == f"Failed to process intent: nowhere{ends}"
 
 

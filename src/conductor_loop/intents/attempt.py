@@ -34,7 +34,6 @@ from conductor_loop.intents.model import (
     Duplicate,
     Exclusive,
     Exhausted,
-    Failure,
     Last,
     Lease,
     Outcome,
@@ -53,7 +52,7 @@ from conductor_loop.intents.model import (
     order,
 )
 from conductor_loop.intents.outcome import Answer, Author, apply_outcome, fitting
-from conductor_loop.porch import SCALE, Delivered, PorchFailed, PorchRequest, Run
+from conductor_loop.porch import SCALE, PorchFailed, PorchRequest, Run
 
 logger = logging.getLogger("conductor-loop")
 
@@ -371,8 +370,8 @@ def _previous_replicas(app: App, attempt: Attempt) -> int | None:
     guess, which ``undo`` would act on.
     """
     failure = attempt.row.failure
-    if failure is not None and failure.previous_replicas is not None:
-        return failure.previous_replicas
+    if failure is not None and "previous_replicas" in failure.delivered:
+        return int(failure.delivered["previous_replicas"])
     is_guess = app.config.delivery == SCALE and attempt.earlier
     return None if is_guess else attempt.lease.before.replicas
 
@@ -424,14 +423,12 @@ def _make_way(app: App, attempt: Attempt, conflict: Conflict) -> Answer | Deferr
     return resolve(app, attempt.delivery, meaning)
 
 
-def _retry_or_fail(app: App, attempt: Attempt, failure: PorchFailed) -> Answer | Deferred:
-    row, now, kept = attempt.row, app.clock(), attempt.row.failure
-    if failure.delivered is None and kept is not None and kept.delivery is not None:  # what it has set stays set
-        failure.delivered = Delivered(kept.delivery, kept.previous_replicas)
+def _retry_or_fail(app: App, attempt: Attempt, failed: PorchFailed) -> Answer | Deferred:
+    row, now, failure = attempt.row, app.clock(), status.describe(attempt.row, failed)
     delay = retry.delay_seconds(failure.cause, row.attempt, app.config.retry, app.jitter)
     next_retry = None if delay is None else now + delay
     outcome = status.failed(Author(app, attempt.delivery, row), failure, next_retry, attempt.note)
-    measured = _measured(app, attempt.delivery, outcome, failure.run, attempt.waited)
+    measured = _measured(app, attempt.delivery, outcome, failed.run, attempt.waited)
     target = attempt.released(now, number=attempt.number)  # it published nothing: the next attempt has its number
     if delay is None:
         return _decide(app, attempt, measured, target)
@@ -439,7 +436,7 @@ def _retry_or_fail(app: App, attempt: Attempt, failure: PorchFailed) -> Answer |
         attempt,
         now + delay,
         timeout_multiplier=row.timeout_multiplier * (2 if failure.cause is Cause.PROCESSING_TIMEOUT else 1),
-        failure=_failure(attempt, failure),
+        failure=status.describe(row, failed, _KEPT_CHARACTERS),
         packages=attempt.earlier,
     )
     conflict = _release(app, attempt, waiting, target, {"attempt": row.attempt, "tally": measured.counted.tally})
@@ -490,24 +487,6 @@ def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Last)
     """Write the rows of the handoff and of its target as an attempt leaves them."""
     lease = replace(attempt.lease, before=attempt.lease.after, after=target)
     return _write(app, Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
-
-
-def _failure(attempt: Attempt, failure: PorchFailed) -> Failure:
-    """Give what the row keeps of a failure; a row has room for little of what porch printed."""
-    run, delivered, kept = failure.run, failure.delivered, attempt.row.failure
-    found = delivered.previous_replicas if delivered else None
-    return Failure(
-        attempt=attempt.row.attempt,
-        cause=failure.cause,
-        text=str(failure)[:_KEPT_CHARACTERS],
-        seconds=run.duration_seconds,
-        exit_code=run.exit_code,
-        stdout=run.stdout[:_KEPT_CHARACTERS],
-        stderr=run.stderr[:_KEPT_CHARACTERS],
-        previous_replicas=kept.previous_replicas if found is None and kept else found,
-        delivery=delivered.delivery if delivered else None,
-        observed_replicas=delivered.observed_replicas if delivered else None,
-    )
 
 
 def _measured(

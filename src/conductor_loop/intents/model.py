@@ -96,18 +96,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an attempt failed, for the status in case that no later attempt reports anything."""
+    """What the status says of a failed attempt, and says again if no later attempt reports anything."""
 
     attempt: int
     cause: Cause
-    text: str
-    seconds: float
-    exit_code: int | None = None
-    stdout: str = ""
-    stderr: str = ""
-    previous_replicas: int | None = None  # of the target before the first attempt; None: unknown
-    delivery: str | None = None  # of this or an earlier attempt, as porch reported it
-    observed_replicas: int | None = None  # pods at the end of this one
+    text: str  # of the message, without what happens next
+    error: Mapping[str, Any]  # of its ``error_details``, all but the codes
+    delivered: Mapping[str, Any]  # its fields about what this or an earlier attempt has done in a cluster
 
 
 @dataclass(frozen=True, slots=True)

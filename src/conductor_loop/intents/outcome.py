@@ -24,8 +24,8 @@ from jsonschema import Draft7Validator, FormatChecker
 from conductor_loop.app import App, Delivery
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected
 from conductor_loop.intent import Handoff, Intent
-from conductor_loop.intents.model import Outcome, Row
-from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Package, PorchFailed, Run
+from conductor_loop.intents.model import Failure, Outcome, Row
+from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Package, PorchFailed
 
 logger = logging.getLogger("conductor-loop")
 
@@ -145,24 +145,30 @@ def _done(intent: Intent, package: Package, delivered: Delivered) -> str:
     if delivered.delivery == SCALE:
         return f"Set {wanted}"
     created = f"Created package {package.name} to scale {wanted}"
-    if delivered.delivery == REPOSITORY and delivered.revision:
-        revision = delivered.revision
+    if delivered.delivery == REPOSITORY and (revision := delivered.package_revision):
         return f"{created}, as package revision {revision.namespace}/{revision.name} ({revision.lifecycle})"
     return created
 
 
-def failed(author: Author, failure: PorchFailed, next_retry: float | None, note: str = "") -> Outcome:
-    """Report a porch that failed or ran out of time; ``next_retry`` (epoch seconds) if it is retried."""
-    status, what = "failed", "Failed to process intent"
-    if failure.cause is Cause.PROCESSING_TIMEOUT:
-        status, what = "timeout", f"Processing timed out after {failure.run.duration_seconds:.0f}s"
+def describe(row: Row, failed: PorchFailed, most: int | None = None) -> Failure:
+    """Give what a status says of the row's last attempt: of each text the first ``most`` characters, or all."""
+    run, said, what = failed.run, str(failed)[:most], "Failed to process intent"
+    if failed.cause is Cause.PROCESSING_TIMEOUT:
+        what = f"Processing timed out after {run.duration_seconds:.0f}s"
+    printed = {"porch_stdout": run.stdout[:most], "porch_stderr": run.stderr[:most]}
+    error = _given(error_message=said, porch_exit_code=run.exit_code, **printed)
+    earlier = {name: value for name, value in _kept(row).items() if name != "observed_replicas"}  # it stays set
+    return Failure(row.attempt, failed.cause, f"{what}: {said}", error, earlier | _delivered(failed.delivered))
+
+
+def failed(author: Author, failure: Failure, next_retry: float | None, note: str = "") -> Outcome:
+    """Report a failed attempt; ``next_retry`` (epoch seconds) if it is made again."""
+    status = "timeout" if failure.cause is Cause.PROCESSING_TIMEOUT else "failed"
     goes_on = _goes_on(author, next_retry)
-    said = str(failure).removesuffix(".") if goes_on else str(failure)
-    run, due = failure.run, None if next_retry is None else timestamp(next_retry)
-    printed = {"porch_exit_code": run.exit_code, "porch_stdout": run.stdout, "porch_stderr": run.stderr}
-    error = _error(failure.cause, str(failure), **printed)
-    message = f"{what}: {said}{goes_on}{note}"
-    return _outcome(author, status, message, **_delivered(failure.delivered), error_details=error, next_retry=due)
+    said = failure.text.removesuffix(".") if goes_on else failure.text
+    details = {**failure.delivered, "error_details": _error(failure.cause, **failure.error)}
+    due = None if next_retry is None else timestamp(next_retry)
+    return _outcome(author, status, f"{said}{goes_on}{note}", **details, next_retry=due)
 
 
 def _goes_on(author: Author, next_retry: float | None) -> str:
@@ -184,10 +190,9 @@ def exhausted(author: Author) -> Outcome:
         )
         error = _error(Cause.WORKERS_DIED, text)
         return _outcome(author, "failed", f"Failed to process intent: {text}", error_details=error)
-    run = Run(exit_code=last.exit_code, stdout=last.stdout, stderr=last.stderr, duration_seconds=last.seconds)
     later = attempts - last.attempt
     note = f" (the {later} after that reported no result)" if later else ""
-    return failed(author, PorchFailed(last.cause, run, last.text, _kept(author)), None, note)
+    return failed(author, last, None, note)
 
 
 def rejected(author: Author, rejection: Rejected) -> Outcome:
@@ -200,39 +205,29 @@ def rejected(author: Author, rejection: Rejected) -> Outcome:
 
 def superseded(author: Author, by: str) -> Outcome:
     """Report an intent that came too late: a newer one replaces it."""
-    return _outcome(author, "skipped", f"Superseded by {by}", **_delivered(_kept(author)))
+    return _outcome(author, "skipped", f"Superseded by {by}", **_kept(author.row))
 
 
 def withdrawn(author: Author) -> Outcome:
     """Report an intent that its owner removed before it was decided; it can be read no more."""
     when = "while it was being retried" if author.row.attempt else "before it was processed"
-    left = _delivered(_kept(author))
+    left = _kept(author.row)
     stays = "; replicas that an attempt has set in the cluster stay set" if left.get("delivery") == SCALE else ""
     message = f"Withdrawn: the file was removed from the bucket {when}{stays}"
     return replace(_outcome(author, "skipped", message, **left), withdrawn=True)
 
 
-def _kept(author: Author) -> Delivered | None:
-    """Give what attempts have done in a cluster, of an intent that has no further one."""
-    last = author.row.failure
-    if last is None or last.delivery is None:
-        return None
-    return Delivered(last.delivery, last.previous_replicas, last.observed_replicas)
+def _kept(row: Row) -> Mapping[str, Any]:
+    """Give what failed attempts have done in a cluster."""
+    return row.failure.delivered if row.failure else {}
 
 
 def _delivered(delivered: Delivered | None) -> dict[str, Any]:
-    if delivered is None:
-        return {}
-    return {
-        "delivery": delivered.delivery,
-        "previous_replicas": delivered.previous_replicas,
-        "observed_replicas": delivered.observed_replicas,
-        "package_revision": asdict(delivered.revision) if delivered.revision else None,
-    }
+    return _given(**asdict(delivered) | {"notes": None}) if delivered else {}  # they are in the message
 
 
-def _error(cause: Cause, message: str, **details: object) -> dict[str, Any]:
-    return _given(error_code=cause.value, code=cause.code, error_message=message, **details)
+def _error(cause: Cause, error_message: str = "", **details: object) -> dict[str, Any]:
+    return _given(error_code=cause.value, code=cause.code, error_message=error_message, **details)
 
 
 def _given(**fields: object) -> dict[str, Any]:

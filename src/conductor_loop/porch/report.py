@@ -29,6 +29,7 @@ _REVISION = re.compile(r"^Package revision: (?P<namespace>[^/\s]+)/(?P<name>\S+)
 _NOTE = re.compile(r"^Note: (.+)$", re.MULTILINE)
 _MOST_NOTES, _NOTE_LENGTH = 5, 300
 _NAME_LENGTH = 253
+_MOST_REPLICAS = 10**10  # as many as ten digits of direct mode say
 # The specification's "Porch Error Codes"; 137 and 153 are how a shell passes on the two signals that name a resource.
 _EXITS: dict[int, tuple[Cause, str]] = {
     1: (Cause.INVALID_INTENT, "porch calls the intent invalid"),
@@ -168,7 +169,7 @@ class Delivered:
     delivery: str = PACKAGE
     previous_replicas: int | None = None  # before this intent; None: unknown
     observed_replicas: int | None = None  # pods that there were at the end; None: not counted
-    revision: PackageRevision | None = None
+    package_revision: PackageRevision | None = None
     notes: tuple[str, ...] = ()  # worth knowing, no failure
 
 
@@ -225,7 +226,7 @@ def delivered(report: Mapping[str, Any], stderr: str) -> Delivered:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_REPLICAS else None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -199,16 +199,19 @@ def _matching(pattern: re.Pattern[str], value: Any) -> str:  # noqa: ANN401 - li
 
 
 def _failure(written: str) -> Failure:
-    document = json.loads(written)
-    known = _known(Failure, document)
-    failure = Failure(**{**known, "cause": Cause(document["cause"]), "seconds": float(document["seconds"])})
-    if not all(isinstance(getattr(failure, one.name), one.type) for one in fields(failure)):  # type: ignore[arg-type]
-        raise TypeError
-    return failure
+    given = {"error": {}, "delivered": {}} | json.loads(written)  # 0.1.0 wrote neither
+    error, delivered = _details(given["error"]), _details(given["delivered"])
+    return Failure(_count(given["attempt"]), Cause(given["cause"]), _text(given["text"]), error, delivered)
+
+
+def _details(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse fields of a status; leave out what a later release has added, of a stack that is rolled back."""
+    return {name: _DETAILS[name](value) for name, value in document.items() if name in _DETAILS}
 
 
 def _outcome(written: str) -> Outcome:
-    outcome = Outcome(**_known(Outcome, json.loads(written)))
+    document = json.loads(written)  # likewise
+    outcome = Outcome(**{one.name: document[one.name] for one in fields(Outcome) if one.name in document})
     _ = outcome.phase, outcome.document
     known = outcome.archive in _ARCHIVES and type(outcome.withdrawn) is bool and type(outcome.live_generation) is int
     if not known or (outcome.live_generation and not outcome.status["package"]["prefix"].startswith("packages/")):
@@ -216,14 +219,9 @@ def _outcome(written: str) -> Outcome:
     return outcome
 
 
-def _known(kind: type[Failure | Outcome], document: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what a later release has added, of a stack that is rolled back."""
-    return {one.name: document[one.name] for one in fields(kind) if one.name in document}
-
-
 _ARCHIVES = {"processed", "failed"}
 _positive = partial(_count, least=1)
-_text = partial(_matching, re.compile(""))  # any text, and nothing else
+_text = partial(_matching, re.compile(r"[^\ud800-\udfff]*\Z"))  # any text that can be written, and nothing else
 # An order that does not begin with a time would stand behind all others, for ever.
 _order = partial(_matching, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"))
 _ALWAYS = {"state", "rev", "entries", "attempt", "due_at", "reconcile_at", "number"}  # written, whatever they say
@@ -242,6 +240,12 @@ _ROW: Mapping[str, Parser] = {
     "order": _order,
     "failure": _failure,
     "outcome": _outcome,
+}
+_DETAILS: Mapping[str, Parser] = {  # of a failure
+    **dict.fromkeys(("error_message", "porch_stdout", "porch_stderr", "delivery"), _text),
+    **dict.fromkeys(("previous_replicas", "observed_replicas"), _count),
+    "porch_exit_code": int,
+    "package_revision": lambda one: {name: _text(one[name]) for name in ("namespace", "name", "lifecycle")},
 }
 _TARGET: Mapping[str, Parser] = {
     "rev": _positive,
