@@ -21,6 +21,7 @@ from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
 from tests.memory import MemoryBucket, MemoryQueues
 from tests.memory_state import MemoryState
+from tests.statuses import read_status
 
 BUCKET = "handoff"
 INTENT = {"intent_type": "scaling", "target": "cnf-simulator", "namespace": "oran-sim", "replicas": 3}
@@ -157,8 +158,7 @@ class World:
             self.work()
 
     def status(self, file: str = "intent-a.json") -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.bucket.get(BUCKET, f"status/{file}.status"))
-        return document
+        return read_status(self.bucket.get(BUCKET, f"status/{file}.status"))
 
     def listing(self) -> list[str]:
         keys: list[str] = sorted(self.bucket.keys(BUCKET))

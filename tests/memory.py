@@ -9,6 +9,7 @@ from conductor_loop.app import Cursor, Message, Unsettled
 from conductor_loop.errors import Gone, Illegible, NumberTaken
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import Found, order
+from tests.statuses import read_status
 
 UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket returns to no caller
 
@@ -87,6 +88,7 @@ class MemoryBucket:
             versions[:] = [one for one in versions if one.metadata.get("handoff") != handoff.version_id]
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
+        read_status(document)
         mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
         for called in (name, f"{name}@{handoff.version_id}"):
             key = f"status/{called}.status"

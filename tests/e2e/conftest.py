@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from conductor_loop.cli import main
 from conductor_loop.storage import sdk
 from dev.stack import LOCAL, ROOT, Stack, free_port
+from tests.statuses import read_status
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -86,8 +87,7 @@ class Deployed:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def status(self, file: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.read(f"status/{file}.status"))
-        return document
+        return read_status(self.read(f"status/{file}.status"))
 
     def answered(self, file: str) -> bool:
         return f"status/{file}.status" in self.keys("status/") and file not in self.keys("intent-")

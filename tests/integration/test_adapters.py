@@ -14,6 +14,7 @@ from conductor_loop.intents import admit
 from conductor_loop.rates import Rate
 from conductor_loop.storage.queues import SQSQueues
 from tests.factories import BUCKET, World, intent
+from tests.statuses import said
 from tests.writes import HANDOFF, NOW
 
 
@@ -97,42 +98,42 @@ def test_an_event_without_a_version_means_the_newest(world: World) -> None:
 
 def test_the_status_is_about_the_newest_version_that_has_one(parts: World) -> None:
     older, newer = HANDOFF, replace(HANDOFF, version_id="v2", sequencer="0B")
-    parts.bucket.put_status(newer, HANDOFF.file, b"newer", final=True)
-    parts.bucket.put_status(older, HANDOFF.file, b"older", final=True)
-    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"newer"
-    assert parts.bucket.get(BUCKET, "status/intent-a.json@v1.status") == b"older"
+    parts.bucket.put_status(newer, HANDOFF.file, said("newer"), final=True)
+    parts.bucket.put_status(older, HANDOFF.file, said("older"), final=True)
+    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == said("newer")
+    assert parts.bucket.get(BUCKET, "status/intent-a.json@v1.status") == said("older")
 
 
 def test_a_newer_version_replaces_the_status_of_an_older_one(parts: World) -> None:
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"older", final=True)
-    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, b"newer", final=True)
-    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"newer"
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("older"), final=True)
+    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, said("newer"), final=True)
+    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == said("newer")
 
 
 def test_a_version_that_the_sweeper_found_first_has_its_final_status_under_the_name(parts: World) -> None:
     swept = replace(HANDOFF, event_time="2026-11-23T03:00:00.000Z", sequencer="~")
-    parts.bucket.put_status(swept, HANDOFF.file, b"first try", final=False)
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
-    assert parts.bucket.get(BUCKET, f"status/{HANDOFF.file}.status") == b"final"
+    parts.bucket.put_status(swept, HANDOFF.file, said("first try"), final=False)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("final"), final=True)
+    assert parts.bucket.get(BUCKET, f"status/{HANDOFF.file}.status") == said("final")
 
 
 def test_a_late_try_of_a_version_leaves_nothing_beside_the_status_of_a_newer_one(parts: World) -> None:
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
-    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, b"newer", final=True)
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("final"), final=True)
+    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, said("newer"), final=True)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("first try"), final=False)
     assert parts.bucket.keys(BUCKET) == ["status/intent-a.json.status"]
 
 
 def test_a_final_status_stays_whatever_a_late_worker_says(parts: World) -> None:
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"final", final=True)
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"first try", final=False)
-    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == b"final"
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("first try"), final=False)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("final"), final=True)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("first try"), final=False)
+    assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == said("final")
 
 
 def test_every_version_in_the_root_is_unsettled(parts: World) -> None:
     versions = {parts.bucket.drop(BUCKET, key, b"{}").version_id for key in ("intent-a.json", "intent-a.json", "x.txt")}
-    parts.bucket.put_status(HANDOFF, HANDOFF.file, b"{}", final=True)
+    parts.bucket.put_status(HANDOFF, HANDOFF.file, said("done"), final=True)
     found, cursor = parts.bucket.unsettled(BUCKET, None, 1)
     assert {one.handoff.version_id for one in found} == versions
     assert not any(one.withdrawn for one in found)
@@ -202,7 +203,7 @@ def test_an_archive_is_never_replaced_by_that_of_an_older_version(parts: World) 
     old = replace(parts.bucket.drop(BUCKET, "intent-a.json", b"old"), sequencer="0A")
     new = replace(parts.bucket.drop(BUCKET, "intent-a.json", b"new"), sequencer="0B")
     for handoff in (old, new):
-        assert parts.bucket.put_status(handoff, "intent-a.json", b"{}", final=True) == "intent-a.json"
+        assert parts.bucket.put_status(handoff, "intent-a.json", said("done"), final=True) == "intent-a.json"
     parts.bucket.archive(new, "failed/intent-a.json")
     parts.bucket.archive(old, "failed/intent-a.json")
     assert parts.bucket.get(BUCKET, "failed/intent-a.json") == b"new"
@@ -212,14 +213,14 @@ def test_an_archive_is_never_replaced_by_that_of_an_older_version(parts: World) 
 def test_an_archive_replaces_that_of_an_older_version(parts: World) -> None:
     for body in (b"old", b"new"):
         handoff = replace(parts.bucket.drop(BUCKET, "intent-a.json", body), sequencer="0A" if body == b"old" else "0B")
-        parts.bucket.put_status(handoff, "intent-a.json", b"{}", final=True)
+        parts.bucket.put_status(handoff, "intent-a.json", said("done"), final=True)
         parts.bucket.archive(handoff, "failed/intent-a.json")
     assert parts.bucket.get(BUCKET, "failed/intent-a.json") == b"new"
 
 
 def test_archiving_twice_is_archiving_once(parts: World) -> None:
     handoff = parts.bucket.drop(BUCKET, "intent-a.json", b"body")
-    parts.bucket.put_status(handoff, "intent-a.json", b"{}", final=True)
+    parts.bucket.put_status(handoff, "intent-a.json", said("done"), final=True)
     for _ in range(2):
         parts.bucket.archive(handoff, "processed/intent-a.json")
     assert parts.bucket.get(BUCKET, "processed/intent-a.json") == b"body"

@@ -1,24 +1,47 @@
 import json
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conductor_loop.app import Delivery, Message
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.model import Row
-from conductor_loop.porch import Delivered, Mode, Package, PorchFailed, Run
-from conductor_loop.porch.report import PackageRevision
+from conductor_loop.porch import DELIVERIES, Delivered, Mode, Package, PorchFailed, Run
+from conductor_loop.porch.report import Mask, PackageRevision, delivered, explain, parse_text, sanitize
+from conductor_loop.porch.workspace import Unusable
 from tests.factories import INTENT, World
+from tests.memory import MemoryBucket
+from tests.statuses import read_status, said
+from tests.writes import HANDOFF
 
-ROOT = Path(__file__).parents[2]
 CONFIG = replace(World().config, mode=Mode.DIRECT, porch_path="/p")
 AUTHOR = status.Author(
     replace(World().app, config=CONFIG, clock=lambda: 1002.5),
     Delivery(Message(Handoff("b", "intent-a.json", "v1")), started=1000.0, deadline=2000.0, intent=Intent(INTENT)),
     Row(),
+)
+TEXTS = st.text(st.characters(exclude_categories=())) | st.sampled_from(["\ud800", "edge\x1b[2J"])
+COUNTS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
+REPORTS = st.fixed_dictionaries(  # as porch may print them in structured mode
+    {},
+    optional={
+        "delivery": st.sampled_from(DELIVERIES) | TEXTS,
+        "deployment": TEXTS | st.fixed_dictionaries({"previous_replicas": COUNTS, "observed_replicas": COUNTS}),
+        "package_revision": TEXTS | st.fixed_dictionaries(dict.fromkeys(("namespace", "name", "lifecycle"), TEXTS)),
+    },
+)
+LINES = st.one_of(  # in direct mode
+    TEXTS,
+    st.builds("Delivery: {}".format, st.sampled_from(DELIVERIES) | TEXTS),
+    st.builds("Replicas updated: {} -> 3".format, st.integers() | TEXTS),
+    st.builds("Replicas observed: {}".format, st.integers() | TEXTS),
+    st.builds("Package revision: {}/{} ({})".format, TEXTS, TEXTS, TEXTS),
+    st.builds("Note: {}".format, TEXTS),
 )
 PACKAGE, PREFIX = Package("cnf-simulator-v1.0.0", {"Kptfile": b""}), "packages/x/"
 
@@ -26,6 +49,7 @@ PACKAGE, PREFIX = Package("cnf-simulator-v1.0.0", {"Kptfile": b""}), "packages/x
 CREATED = "Created package cnf-simulator-v1.0.0 to scale cnf-simulator to 3 replicas"
 REVISION = PackageRevision("default", "edge-1.a.b", "Proposed")
 NO_ROOM = PorchFailed(Cause.QUOTA_EXCEEDED, Run(5, "out", "err", 1.0), "no room.", Delivered("scale", 1, 2))
+LATE = PorchFailed(Cause.PROCESSING_TIMEOUT, Run(None, "", "", 0.0), "late.")
 NOWHERE = PorchFailed(Cause.NETWORK_ERROR, Run(4, "", "", 1.0), "nowhere.")
 
 
@@ -90,30 +114,50 @@ def test_a_failure_that_is_reported_again_says_the_same() -> None:
     assert later == first
 
 
-def test_each_field_of_a_status_is_one_of_its_schema() -> None:
-    properties = json.loads((ROOT / "schemas/status.schema.json").read_text())["properties"]
+def test_each_status_is_as_its_schema_says() -> None:
     rejection = Rejected(Cause.INVALID_FORMAT, (Violation("$", "readable", "is not JSON"),))
     outcomes = (
         status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered("repository", 1, 3, package_revision=REVISION)),
         status.failed(AUTHOR, status.describe(AUTHOR.row, NO_ROOM), 1010.0),
+        status.failed(AUTHOR, status.describe(AUTHOR.row, LATE), None),
         status.exhausted(AUTHOR),
         status.rejected(AUTHOR, rejection),
         status.superseded(AUTHOR, "intent-b.json"),
         status.withdrawn(AUTHOR),
     )
-    assert {field for outcome in outcomes for field in outcome.status} <= properties.keys()
+    for outcome in outcomes:
+        assert read_status(outcome.document) == outcome.status
 
 
-def test_a_document_that_breaks_its_schema_is_never_written() -> None:
-    with pytest.raises(ValueError, match="7 is not of type 'string'"):
-        status.succeeded(AUTHOR, replace(PACKAGE, name=7), PREFIX, Delivered())  # type: ignore[arg-type]
+@given(report=REPORTS, lines=st.lists(LINES))
+def test_whatever_porch_prints_a_status_is_as_its_schema_says(report: dict[str, Any], lines: list[str]) -> None:
+    printed = sanitize("\n".join(lines).encode(errors="surrogatepass"), 1000, Mask())
+    for found in (delivered(report, printed), delivered(parse_text(printed), printed)):
+        problem = explain(Unusable(Cause.PORCH_FAILED, "porch failed"), printed)
+        failed = status.describe(
+            AUTHOR.row, PorchFailed(Cause.PORCH_FAILED, Run(9, printed, printed, 1.0), problem, found)
+        )
+        for outcome in (status.succeeded(AUTHOR, PACKAGE, PREFIX, found), status.failed(AUTHOR, failed, 1010.0)):
+            read_status(outcome.document)
 
 
-@pytest.mark.parametrize("wrong", ["not a time", "2026-11-23T03:00:00"])
-def test_a_time_that_is_none_breaks_the_schema(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    monkeypatch.setattr(status, "timestamp", lambda _: wrong)
-    with pytest.raises(ValueError, match="is not a 'date-time'"):
-        status.succeeded(AUTHOR, PACKAGE, PREFIX, Delivered())
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "well"},
+        {"attempt": -1},
+        {"timestamp": "not a time"},
+        {"next_retry": "2026-11-23T03:00:00"},  # where?
+        {"error_details": {"porch_exit_code": "1"}},
+        {"error_details": {"later": 1}},
+        {"later": 1},
+    ],
+)
+def test_the_bucket_in_memory_takes_no_status_that_breaks_its_schema(wrong: dict[str, Any]) -> None:
+    document = json.loads(said("done"))
+    for put in (document | wrong, {name: value for name, value in document.items() if name != "processed_by"}):
+        with pytest.raises(AssertionError):
+            MemoryBucket().put_status(HANDOFF, HANDOFF.file, json.dumps(put).encode(), final=True)
 
 
 @pytest.mark.parametrize(

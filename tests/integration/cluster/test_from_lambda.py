@@ -23,6 +23,7 @@ from tests.integration.cluster.porch_registry import PorchRegistry
 from tests.integration.cluster.world import World, encoded
 from tests.integration.conftest import MotoBucket
 from tests.long import first
+from tests.statuses import read_status
 from tests.unit.porch_program.support import PORCH
 
 
@@ -73,8 +74,7 @@ def drop(bucket: MotoBucket, file: str, **fields: Any) -> dict[str, Any]:
     handlers.conductor({"Records": [record]}, Context())  # type: ignore[arg-type]
     while redeliver():
         pass
-    document: dict[str, Any] = json.loads(bucket.get(BUCKET, f"status/{file}.status"))
-    return document
+    return read_status(bucket.get(BUCKET, f"status/{file}.status"))
 
 
 def redeliver() -> bool:
