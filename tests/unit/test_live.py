@@ -10,11 +10,10 @@ import pytest
 from conductor_loop.errors import Cause
 from conductor_loop.intents.model import order
 from conductor_loop.porch import Package, PorchRequest, Result
-from tests.factories import BUCKET, component
+from tests.factories import BUCKET
 from tests.promises import Site, die
 
 LIVE = "live/oran-sim/cnf-simulator/kustomization.yaml"
-COMPONENT = component("a")
 
 
 @pytest.fixture
@@ -151,44 +150,12 @@ def test_a_package_that_was_deleted_does_not_keep_its_intent_from_its_end(site: 
     assert LIVE not in site.world.listing()
 
 
-NONE: dict[str, dict[str, bytes]] = {
-    "no kustomization": {"Kptfile": b"-"},
-    "in a folder": {"below/kustomization.yaml": COMPONENT},
-    "no component": {"kustomization.yaml": b"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"},
-    "of another kind": {"kustomization.yaml": COMPONENT.replace(b"Component", b"ComponentList")},
-    "of another API": {"kustomization.yaml": COMPONENT.replace(b"kustomize.", b"example.")},
-    "in a comment": {"kustomization.yaml": b"# " + COMPONENT.replace(b"\n", b"\n# ")},
-    "with a patch beside it": {
-        "kustomization.yaml": COMPONENT + b"patches: [{path: patch.yaml}]\n",
-        "patch.yaml": b"-",
-    },
-    "with a folder beside it": {"kustomization.yaml": COMPONENT + b"resources: [./more]\n", "more/a.yaml": b"-"},
-    "not UTF-8": {"kustomization.yaml": b"\xff\xfe"},
-    "JSON that is none": {"kustomization.yaml": b'{"kind": "Component"'},
-    "JSON of another kind": {"kustomization.yaml": b'{"kind": "Component"}'},
-}
-
-
-@pytest.mark.parametrize("files", NONE.values(), ids=NONE)
+@pytest.mark.parametrize("files", [{"Kptfile": b"-"}, {"kustomization.yaml": b"kind: Kustomization\n"}])
 def test_a_porch_of_your_own_may_write_no_component(site: Site, files: dict[str, bytes]) -> None:
     with_files(site, files)
     site.event(site.put("intent-a.json"))
     assert site.status("intent-a.json")["status"] == "success"
     assert LIVE not in site.world.listing()
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        COMPONENT.replace(b"Component", b"'Component'  # of ours"),
-        b"---\n" + COMPONENT.replace(b"\n", b"\r\n"),
-        b' {"kind": "Component", "apiVersion": "kustomize.config.k8s.io/v1alpha1"}\n',
-    ],
-)
-def test_a_component_is_copied_however_it_is_written(site: Site, written: bytes) -> None:
-    with_files(site, {"kustomization.yaml": written, "Kptfile": b"Kptfile", "README.md": b"-"})
-    site.event(site.put("intent-a.json"))
-    assert in_live(site) == written
 
 
 def test_each_target_has_its_own(site: Site) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.porch import Limits
+from conductor_loop.porch import Limits, Package
+from tests.factories import component
 
 from .porches import Bench
 
+COMPONENT = component("a")
 SAY = "echo 'Package successfully created: p'"
 
 
@@ -109,3 +111,39 @@ def test_names_may_be_in_any_language(bench: Bench) -> None:
     text = f"{SAY}; : > $4/größe.yaml; : > $4/規模.yaml; : > '$4/with space'; : > '$4/.hidden'"
     files = bench.run(bench.program(text.replace("'$4", "$4'"))).package.files
     assert sorted(files) == [".hidden", "größe.yaml", "with space", "規模.yaml"]
+
+
+NONE: dict[str, dict[str, bytes]] = {
+    "no kustomization": {"Kptfile": b"-"},
+    "in a folder": {"below/kustomization.yaml": COMPONENT},
+    "no component": {"kustomization.yaml": b"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"},
+    "of another kind": {"kustomization.yaml": COMPONENT.replace(b"Component", b"ComponentList")},
+    "of another API": {"kustomization.yaml": COMPONENT.replace(b"kustomize.", b"example.")},
+    "in a comment": {"kustomization.yaml": b"# " + COMPONENT.replace(b"\n", b"\n# ")},
+    "with a patch beside it": {
+        "kustomization.yaml": COMPONENT + b"patches: [{path: patch.yaml}]\n",
+        "patch.yaml": b"-",
+    },
+    "with a folder beside it": {"kustomization.yaml": COMPONENT + b"resources: [./more]\n", "more/a.yaml": b"-"},
+    "not UTF-8": {"kustomization.yaml": b"\xff\xfe"},
+    "JSON that is none": {"kustomization.yaml": b'{"kind": "Component"'},
+    "JSON of another kind": {"kustomization.yaml": b'{"kind": "Component"}'},
+}
+
+
+@pytest.mark.parametrize("files", NONE.values(), ids=NONE)
+def test_a_package_may_have_no_component(files: dict[str, bytes]) -> None:
+    assert Package("p", files).component is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        COMPONENT.replace(b"Component", b"'Component'  # of ours"),
+        b"---\n" + COMPONENT.replace(b"\n", b"\r\n"),
+        b' {"kind": "Component", "apiVersion": "kustomize.config.k8s.io/v1alpha1"}\n',
+    ],
+)
+def test_a_component_is_recognized_however_it_is_written(written: bytes) -> None:
+    files = {"kustomization.yaml": written, "Kptfile": b"Kptfile", "README.md": b"-"}
+    assert Package("p", files).component == written

@@ -346,7 +346,7 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     if delivered.previous_replicas is None:  # without a cluster porch knows what it was given
         delivered = replace(delivered, previous_replicas=previous)
     outcome = status.succeeded(Author(app, delivery, attempt.row), package, prefix, delivered, attempt.note)
-    component = status.component(package.files) if app.config.live_tree else None
+    component = package.component if app.config.live_tree else None
     if component is not None:
         outcome = replace(outcome, live_generation=after.rev)
     return _decide(app, attempt, _measured(app, delivery, outcome, result.run, attempt.waited), after, component)

@@ -10,7 +10,6 @@ So an input that is in the root of the bucket has no outcome yet, or one that is
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -21,17 +20,14 @@ from conductor_loop.app import App, Delivery
 from conductor_loop.errors import Cause, Gone, Illegible, Rejected
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.model import Failure, Outcome, Row
-from conductor_loop.porch import REPOSITORY, SCALE, Delivered, Package, PorchFailed
+from conductor_loop.porch import COMPONENT, REPOSITORY, SCALE, Delivered, Package, PorchFailed
 
 logger = logging.getLogger("conductor-loop")
 
-_COMPONENT = "kustomization.yaml"
 _MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
 _CUTS = 30  # by half: enough for anything
 _PRINTED = ("porch_stdout", "porch_stderr", "error_message")
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
-_KPTFILE = "Kptfile"  # kustomize does not read it
-_COMPONENT_FIELDS = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
 
 
 class Answer(StrEnum):
@@ -80,38 +76,12 @@ def _write_live(app: App, handoff: Handoff, outcome: Outcome, component: bytes |
         return
     prefix: str = outcome.status["package"]["prefix"]
     if component is None:
-        component = app.bucket.published(handoff, prefix + _COMPONENT)
+        component = app.bucket.published(handoff, prefix + COMPONENT)
     if component is None:
         logger.error("not written to the live tree: the package was deleted", extra={"package": prefix})
         return
     _, namespace, target, *_ = prefix.split("/")
-    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{_COMPONENT}", outcome.live_generation, component)
-
-
-def component(package: Mapping[str, bytes]) -> bytes | None:
-    """Give the kustomize Component among a package's files; ``None`` if there is none that can be used alone.
-
-    One that mentions another file of its package would break every overlay that lists it without that file.
-    """
-    content = package.get(_COMPONENT)
-    if content is None:
-        return None
-    text = content.decode(errors="replace")
-    others = {path.partition("/")[0] for path in package.keys() - {_COMPONENT, _KPTFILE}}
-    return content if _is_component(text) and not any(name in text for name in others) else None
-
-
-def _is_component(text: str) -> bool:
-    if text.lstrip().startswith("{"):
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            return False
-        return all(document.get(name) == value for name, value in _COMPONENT_FIELDS.items())
-    return all(
-        re.search(rf"^{name}:[ \t]*(['\"]?){re.escape(value)}\1[ \t]*(#.*)?\r?$", text, re.MULTILINE)
-        for name, value in _COMPONENT_FIELDS.items()
-    )
+    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{COMPONENT}", outcome.live_generation, component)
 
 
 # -- the status document (specification, "Status File Format")

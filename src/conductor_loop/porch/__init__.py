@@ -4,4 +4,4 @@ from conductor_loop.porch.kubeconfig import Credentials, Kubeconfig, read_kubeco
 from conductor_loop.porch.process import Limits
 from conductor_loop.porch.report import DELIVERIES, PACKAGE, REPOSITORY, SCALE, Delivered
 from conductor_loop.porch.runner import RESERVED, Mode, NoDryRun, Porch, PorchFailed, PorchRequest, Result, Run, Slots
-from conductor_loop.porch.workspace import Package
+from conductor_loop.porch.workspace import COMPONENT, Package

@@ -14,6 +14,7 @@ Where nothing else runs as this user, what a run leaves elsewhere is removed, to
 
 import errno
 import fcntl
+import json
 import os
 import re
 import stat
@@ -41,6 +42,9 @@ _MOST_LEVELS = 8
 _PATH_BYTES = 400  # with the longest namespace, target and package name before it, an S3 key stays within 1,024
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")  # a Kubernetes object's name (DNS-1123 subdomain), nearly
 _NAME_LENGTH = 253
+COMPONENT = "kustomization.yaml"  # the file of a kustomize Component
+_COMPONENT_FIELDS = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+_KPTFILE = "Kptfile"  # kustomize does not read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,32 @@ class Package:
 
     name: str
     files: Mapping[str, bytes]
+
+    @property
+    def component(self) -> bytes | None:
+        """The kustomize Component among its files; ``None`` if there is none that can be used alone.
+
+        One that mentions another file of its package would break every overlay that lists it without that file.
+        """
+        content = self.files.get(COMPONENT)
+        if content is None:
+            return None
+        text = content.decode(errors="replace")
+        others = {path.partition("/")[0] for path in self.files.keys() - {COMPONENT, _KPTFILE}}
+        return content if _is_component(text) and not any(name in text for name in others) else None
+
+
+def _is_component(text: str) -> bool:
+    if text.lstrip().startswith("{"):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return all(document.get(name) == value for name, value in _COMPONENT_FIELDS.items())
+    return all(
+        re.search(rf"^{name}:[ \t]*(['\"]?){re.escape(value)}\1[ \t]*(#.*)?\r?$", text, re.MULTILINE)
+        for name, value in _COMPONENT_FIELDS.items()
+    )
 
 
 class Unusable(Exception):  # noqa: N818 - reads as what happened
