@@ -199,7 +199,7 @@ def _matching(pattern: re.Pattern[str], value: Any) -> str:  # noqa: ANN401 - li
 
 
 def _failure(written: str) -> Failure:
-    given = {"error": {}, "delivered": {}} | json.loads(written)  # 0.1.0 wrote neither
+    given = json.loads(written)
     error, delivered = _details(given["error"]), _details(given["delivered"])
     return Failure(_count(given["attempt"]), Cause(given["cause"]), _text(given["text"]), error, delivered)
 
