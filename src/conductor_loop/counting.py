@@ -30,7 +30,8 @@ RULES = (  # those that a sender of honest text may break: a bounded set, since 
     "hidden_characters",
     "block_control_chars",
 )
-UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "unsettled", "overdue", "redelivered", "sweep_failures"
+SWEPT = "swept_"  # what a sweep has counted, by its name there (``reconcile.Swept``)
+UNSETTLED, OVERDUE, REDELIVERED, SWEEP_FAILURES = "swept_seen", "swept_overdue", "swept_redelivered", "swept_failed"
 SWEPT_AT, LAG = "swept_at", "counters_lag"  # epoch seconds of the last sweep; seconds that the counters are behind
 OLDEST = "oldest_"  # seconds that the oldest intent without an answer has waited, by priority
 ACTIVE_WORKERS, MAX_WORKERS = "active_workers", "max_workers"

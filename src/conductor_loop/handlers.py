@@ -66,7 +66,8 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     swept = take_turn(app, deadline)
     counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
     metrics.logger().info("swept", extra=counts)
-    tally = housekeeping.tally(swept)
+    tally: dict[str, float] = {f"{counting.SWEPT}{name}": count for name, count in counts.items()}
+    tally |= {f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()}
     try:
         tally |= housekeeping.measure(app.config, tally) if app.config.metering.enabled else {}
     except Exception:  # noqa: BLE001 - the next sweep measures again

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 from conductor_loop import counting
 from conductor_loop.audit.events import Configurations
-from conductor_loop.config import Config, InvalidConfig, load
-from conductor_loop.config.schema import parse
-from conductor_loop.intents.reconcile import Swept
+from conductor_loop.config import Config
 from conductor_loop.storage.measures import DIRECTORIES, StateMeasures
 from conductor_loop.storage.parameters import ConfigParameter
-from conductor_loop.storage.rows import Values, number, text
+from conductor_loop.storage.rows import number, text
 from conductor_loop.storage.sdk import client
-from conductor_loop.storage.table import Item, Table
+from conductor_loop.storage.table import Table
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
 _PREFIXES = {"handoff": "intent-", "processed": "processed/", "failed": "failed/intent-"}
@@ -33,54 +30,29 @@ class ObjectCounts(Table):
 
     The row has the last whole count of each directory, ``directory_…``, and how far the next one is: ``counted_…``
     files up to the key ``behind_…`` (empty: none are). Beside them is what the last sweep has measured. Two at once may
-    count a page twice, which the next count corrects.
+    count a page twice, or one of them not at all, which the next count corrects.
     """
 
-    def __init__(self, s3: "S3Client", dynamodb: "DynamoDBClient", table: str) -> None:
-        super().__init__(dynamodb, table)
-        self._s3 = s3
-
-    def count_page(self, bucket: str, gauges: Mapping[str, float]) -> None:
+    def count_page(self, s3: "S3Client", bucket: str, gauges: Mapping[str, float]) -> None:
         """Count one page more of each directory, and note what a sweep has measured: values by attribute."""
-        row = self.get(DIRECTORIES)
-        values: Values = {name: number(value) for name, value in gauges.items()}
+        measured = {name: number(value) for name, value in gauges.items()}
+        row = {**DIRECTORIES.item, **self.get(DIRECTORIES), **measured}
         for name, prefix in _PREFIXES.items():
-            values |= self._count(bucket, name, prefix, row)
-        self._client.update_item(
-            TableName=self._table,
-            Key=DIRECTORIES.item,
-            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
-            ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
-        )
-
-    def _count(self, bucket: str, name: str, prefix: str, row: Item) -> Values:
-        """Count a page; the attributes that change."""
-        behind = row.get(f"behind_{name}", {}).get("S", "")
-        page = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)
-        keys = [one["Key"] for one in page.get("Contents", [])]
-        files = number(len(keys) + (int(row[f"counted_{name}"]["N"]) if behind else 0))
-        if not page["IsTruncated"]:
-            return {f"directory_{name}": files, f"behind_{name}": text("")}
-        keys += [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
-        return {f"counted_{name}": files, f"behind_{name}": text(max(keys))}
-
-
-def tally(swept: Swept) -> dict[str, float]:
-    """Count what a sweep found."""
-    return {
-        counting.UNSETTLED: swept.seen,
-        counting.OVERDUE: swept.overdue,
-        counting.REDELIVERED: swept.redelivered,
-        counting.SWEEP_FAILURES: swept.failed,
-        **{f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()},
-    }
+            behind = row.get(f"behind_{name}", {}).get("S", "")
+            page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=behind)
+            keys = [one["Key"] for one in page.get("Contents", [])]
+            files = number(len(keys) + (int(row[f"counted_{name}"]["N"]) if behind else 0))
+            keys += [one["Prefix"] + _LAST for one in page.get("CommonPrefixes", [])]
+            row[f"behind_{name}"] = text(max(keys) if page["IsTruncated"] else "")
+            row[f"counted_{name}" if page["IsTruncated"] else f"directory_{name}"] = files
+        self._client.put_item(TableName=self._table, Item=row)
 
 
 def measure(config: Config, found: Mapping[str, float]) -> Mapping[str, float]:
     """Count a page more of each directory, and the workers; what /metrics reads of a sweep (``found``) is kept."""
     gauges = {name: value for name, value in found.items() if name.startswith((counting.OVERDUE, counting.OLDEST))}
-    counts = ObjectCounts(client("s3"), client("dynamodb"), config.state_table)
-    counts.count_page(config.handoff_bucket, gauges | {counting.SWEPT_AT: time.time()})
+    counts = ObjectCounts(client("dynamodb"), config.state_table)
+    counts.count_page(client("s3"), config.handoff_bucket, gauges | {counting.SWEPT_AT: time.time()})
     active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
     most = config.serving.max_workers
     return {counting.ACTIVE_WORKERS: active} | ({} if most is None else {counting.MAX_WORKERS: most})
@@ -89,14 +61,6 @@ def measure(config: Config, found: Mapping[str, float]) -> Mapping[str, float]:
 def note_configuration(config: Config, environment: Mapping[str, str]) -> None:
     """Note new versions of the configuration in the audit trail, whatever has written them."""
     parameter = ConfigParameter(partial(client, "ssm"), environment.get("CONDUCTOR_CONFIG_PARAMETER", ""))
-
-    def good(written: str) -> bool:
-        try:
-            load(parse(written), environment)
-        except InvalidConfig:
-            return False
-        return True
-
     if parameter.name and (newest := parameter.newest().version) != _noted.get(parameter.name):
-        Configurations(client("dynamodb"), config.state_table, good).note(parameter.revisions(), time.time())
+        Configurations(client("dynamodb"), config.state_table).note(parameter.revisions(), environment, time.time())
         _noted[parameter.name] = newest

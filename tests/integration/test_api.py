@@ -199,13 +199,13 @@ class TestListing:
 
 class TestMeasures:
     def test_the_counters_say_by_how_much_they_are_behind(self, aws: boto3.session.Session, table: Any) -> None:
-        counts, measures = ObjectCounts(aws.client("s3"), table, TABLE), StateMeasures(table, TABLE)
+        s3, counts, measures = aws.client("s3"), ObjectCounts(table, TABLE), StateMeasures(table, TABLE)
         assert measures.counts(NOW).lag == 0
         Counters(table, TABLE).advance(batch("shard-1", "1", created_at=NOW, lag=2))
         assert measures.counts(NOW + 30).lag == 2, "as it was counted last"
-        counts.count_page(BUCKET, {"swept_at": NOW + 60})
+        counts.count_page(s3, BUCKET, {"swept_at": NOW + 60})
         assert measures.counts(NOW + 70).lag == 2, "the sweep's own note is still on its way"
-        counts.count_page(BUCKET, {"swept_at": NOW + 120})
+        counts.count_page(s3, BUCKET, {"swept_at": NOW + 120})
         assert measures.counts(NOW + 130).lag == 130, "that of the sweep before is not counted"
 
     def test_an_intent_that_looks_like_an_attack_is_known_by_its_time(self, table: Any) -> None:
@@ -221,14 +221,14 @@ class TestMeasures:
         pages: list[str] = []
         s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
-        counts, measures = ObjectCounts(s3, table, TABLE), StateMeasures(table, TABLE)
+        counts, measures = ObjectCounts(table, TABLE), StateMeasures(table, TABLE)
         assert measures.counts(NOW).gauges == {}
-        counts.count_page(BUCKET, {"overdue": 7, "oldest_high": 901.5})
+        counts.count_page(s3, BUCKET, {"overdue": 7, "oldest_high": 901.5})
         found = measures.counts(NOW).gauges
         assert (found["overdue"], found["oldest_high"]) == (7, 901.5)
         assert {name for name in found if name.startswith("directory_")} == {"directory_failed"}, "the others go on"
         for _ in range(2):
-            counts.count_page(BUCKET, {"overdue": 0})
+            counts.count_page(s3, BUCKET, {"overdue": 0})
         found = measures.counts(NOW).gauges
         assert [found[f"directory_{name}"] for name in ("handoff", "processed", "failed")] == [1, 2, 0], "no folders"
         assert len(pages) == 9

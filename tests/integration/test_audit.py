@@ -30,6 +30,7 @@ from tests.long import first
 
 GROUP = "/conductor-loop/conductor-loop/audit"
 EXPORT = "audit-export"
+ENVIRONMENT = {"CONDUCTOR_STATE_TABLE": TABLE, "CONDUCTOR_QUEUE_NORMAL": "https://normal"}
 BATCH = Batch("s", "b", Shard(), Shard(), [link("s", Shard(), Change("config", 1, {}))])
 
 
@@ -339,9 +340,9 @@ def test_each_version_of_the_configuration_is_noted_once_with_who_changed_which_
     revisions = [
         Revision(number, text, f"arn:user/{number}", now - 600 + number) for number, text in enumerate(texts, 1)
     ]
-    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda text: text != "broken")
+    configurations = Configurations(aws.client("dynamodb"), TABLE)
     for known in (2, 2, 4):
-        configurations.note(revisions[:known], now)
+        configurations.note(revisions[:known], ENVIRONMENT, now)
     publish()
     entries = [json.loads(line) for line in stream.follow().lines]
     assert [(one["version"], one["by"], one.get("changed"), one["accepted"]) for one in entries] == [
@@ -357,13 +358,13 @@ def test_a_configuration_that_is_deleted_and_made_anew_is_noted_however_far_it_c
     aws: boto3.session.Session,
     stream: Stream,
 ) -> None:
-    configurations = Configurations(aws.client("dynamodb"), TABLE, lambda _: True)
+    configurations = Configurations(aws.client("dynamodb"), TABLE)
 
     def made(at: float, *versions: int) -> list[Revision]:
         return [Revision(version, "{}", "arn:user/1", at + version) for version in versions]
 
     for revisions in (made(0, 1, 2, 3), [], [], made(100, 1), made(200, 1, 2), made(200, 1, 2)):
-        configurations.note(revisions, time.time())
+        configurations.note(revisions, ENVIRONMENT, time.time())
     entries = [json.loads(line) for line in stream.follow().lines]
     assert [one["version"] for one in entries] == [1, 2, 3, 0, 1, 1, 2]
     assert entries[3]["because"] == "the parameter was deleted"
@@ -373,13 +374,13 @@ def test_of_two_sweepers_that_note_the_same_one_does(
     aws: boto3.session.Session, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has read how far the configuration is noted before the other one writes."""
-    configurations, now = Configurations(aws.client("dynamodb"), TABLE, lambda _: True), time.time() - 600
+    configurations, now = Configurations(aws.client("dynamodb"), TABLE), time.time() - 600
     for revisions in ([Revision(1, "{}", "arn:user/1", now)], []):
         newest = configurations._newest()
         with monkeypatch.context() as both:
             both.setattr(Configurations, "_newest", lambda _, newest=newest: newest)
             for at in (now + 1, now + 2):
-                configurations.note(revisions, at)
+                configurations.note(revisions, ENVIRONMENT, at)
     audit = stream.follow()
     assert [json.loads(line)["version"] for line in audit.lines] == [1, 0]
     rows = {one["dynamodb"]["NewImage"]["sk"]["S"]: one["dynamodb"]["NewImage"] for one in stream.records}

@@ -129,7 +129,8 @@ def test_every_sample_has_the_labels_of_the_configuration(api: Api) -> None:
 
 
 def test_what_is_reported_is_what_the_catalogue_names(api: Api) -> None:
-    api.counts = Counts({}, DIRECTORIES | dict.fromkeys(("overdue", "oldest_high", "oldest_normal", "oldest_low"), 0))
+    swept = ("swept_overdue", "oldest_high", "oldest_normal", "oldest_low")
+    api.counts = Counts({}, DIRECTORIES | dict.fromkeys(swept, 0))
     found = families(api)
     assert found.keys() == {one.prometheus for one in CATALOGUE if one.prometheus} | {BUILD_INFO, *OF_LIBRARY}
     for metric in CATALOGUE:
