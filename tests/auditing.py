@@ -8,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from conductor_loop.audit.entries import Batch, Change, Shard, add, last_change
-from conductor_loop.audit.handler import Auditor
+from conductor_loop.audit.handler import take
 from conductor_loop.audit.verify import Known, Verification, read_status, verify
 from tests.memory_state import MemoryState, Written
 
@@ -38,8 +38,9 @@ class MemoryAudit:
     def deliver(self, shard: str, records: Records, kill_at: tuple[str, str] | None = None) -> None:
         """Hand a batch over, once."""
         self.kill_at = kill_at
+        counters: Any = self
         try:
-            Auditor(self._read, [self._export, self._log], self._advance).take(shard, records, 1.0)
+            take(counters, [self._export, self._log], {"shardId": shard, "Records": records}, 1.0)
         except Killed:
             self.kills += 1
 
@@ -47,7 +48,7 @@ class MemoryAudit:
     def counters(self) -> Counter[str]:
         return Counter(add(one.counters for one in self.shards.values()))
 
-    def _read(self, name: str) -> Shard:
+    def read(self, name: str) -> Shard:
         self._maybe("before", "read")
         shard = self.shards.get(name, Shard())
         self._maybe("after", "read")
@@ -63,7 +64,7 @@ class MemoryAudit:
         self.lines += [entry.text for entry in batch.entries]
         self._maybe("after", "log")
 
-    def _advance(self, batch: Batch) -> None:
+    def advance(self, batch: Batch) -> None:
         self._maybe("before", "advance")
         if self.shards.get(batch.shard, Shard()) != batch.before:
             raise Conflict

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from conductor_loop.audit.entries import Batch, Change, Shard, last_change, link
 from conductor_loop.audit.events import Calls, Configurations
-from conductor_loop.audit.handler import AuditLog, Auditor, export
+from conductor_loop.audit.handler import AuditLog, export, take
 from conductor_loop.audit.verify import Known
 from conductor_loop.cli import aws as cli_aws
 from conductor_loop.cli import main
@@ -66,8 +66,7 @@ def publish(aws: boto3.session.Session, stream: Stream) -> Publish:
     """Give what does what AuditFunction does, with all that was written."""
     counters = Counters(aws.client("dynamodb"), TABLE)
     log = AuditLog(aws.client("logs"), GROUP, "writer")
-    auditor = Auditor(counters.read, [log.publish], counters.advance)
-    return lambda: auditor.take(SHARD, list(stream.records), time.time())
+    return lambda: take(counters, [log.publish], {"shardId": SHARD, "Records": list(stream.records)}, time.time())
 
 
 def run(*arguments: str) -> Result:
@@ -275,7 +274,7 @@ def test_whenever_it_is_killed_the_batch_that_comes_again_is_published_and_count
         counters = Counters(interrupter.watch(aws.client("dynamodb")), TABLE)
         log = AuditLog(interrupter.watch(aws.client("logs")), GROUP, shard)
         put = partial(export, interrupter.watch(aws.client("s3")), EXPORT)
-        Auditor(counters.read, [put, log.publish], counters.advance).take(shard, records, time.time())
+        take(counters, [put, log.publish], {"shardId": shard, "Records": records}, time.time())
 
     deliver("usual")
     once, calls = plain.totals().counters, list(interrupter.calls)

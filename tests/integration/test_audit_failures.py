@@ -33,7 +33,7 @@ def function(world: World, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")
     monkeypatch.setenv("CONDUCTOR_STATE_TABLE", TABLE)
     monkeypatch.setenv("CONDUCTOR_AUDIT_RETENTION_DAYS", "90")
-    caches = (handler._auditor, handler._counters, metrics.logger)
+    caches = (handler._publishers, handler._counters, metrics.logger)
     for cached in caches:
         cached.cache_clear()
     yield

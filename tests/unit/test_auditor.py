@@ -8,13 +8,14 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from conductor_loop import counting
 from conductor_loop.audit.entries import Shard, timestamp, unseen
-from conductor_loop.audit.handler import AuditLog, Auditor
+from conductor_loop.audit.handler import AuditLog, take
 from conductor_loop.audit.verify import verify
 from conductor_loop.errors import Cause
 from conductor_loop.intents import admit
@@ -144,6 +145,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.exceptions = SimpleNamespace(ResourceNotFoundException=KeyError)
 
     def put_log_events(self, *, logEvents: list[dict[str, Any]], **_: str) -> dict[str, Any]:  # noqa: N803 - as it is
         self.events = sorted([*self.events, *logEvents], key=lambda event: event["timestamp"])
@@ -155,12 +157,13 @@ def test_whatever_part_of_the_log_is_read_nothing_is_found_of_a_trail_that_is_wh
     state: Any = world.state
     for seed in range(5):
         audit, log, dice, now = MemoryAudit(), MemoryLog(), random.Random(seed), 0.0  # noqa: S311 - likewise
-        auditor = Auditor(audit._read, [AuditLog(log, "group", "writer").publish], audit._advance)  # type: ignore[arg-type]
+        counters, logs = cast("Any", audit), cast("Any", log)
         for shard, records in sorted(shards(world, 1 + seed).items()):
             for batch in batches(records, 40, dice):
                 times = [json.loads(one["dynamodb"]["NewImage"]["last"]["S"])["at"] for one in batch]
                 now = max(now + 0.2, datetime.fromisoformat(max(times)).timestamp())
-                auditor.take(shard, batch, now)
+                event = {"shardId": shard, "Records": batch}
+                take(counters, [AuditLog(logs, "group", "writer").publish], event, now)
         whole = replace(known(state, world.bucket), shards=audit.shards)
         missing: list[dict[str, Any]] = [{}, {"rows": ()}, {"shards": {}}, {"rows": (), "shards": {}}]
         for gone in missing * 10:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import metrics
-from conductor_loop.audit.entries import Batch, Shard, unseen
+from conductor_loop.audit.entries import Batch, unseen
 from conductor_loop.config.typed import Metering
 from conductor_loop.counting import AUDIT_FAILURES, Counted
 from conductor_loop.errors import NotAnswering
@@ -22,7 +23,11 @@ from conductor_loop.storage.sdk import client, end_at
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import InputLogEventTypeDef
     from mypy_boto3_s3 import S3Client
+
+type Publish = Callable[[Batch, float], None]
+"""Publishes a batch now (epoch seconds), or raises: some of its entries may not have arrived."""
 
 
 def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, Any]:
@@ -31,13 +36,13 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, An
     Where it raises, Lambda hands the batch over again, whole or in parts, for as long as the stream keeps it.
     """
     end_at(time.time() + context.get_remaining_time_in_millis() / 1000)
-    shard, records, now = event["shardId"], event["Records"], time.time()
+    count, now = len(event["Records"]), time.time()
     try:
-        batch = _auditor(context.log_stream_name).take(shard, records, now)
+        batch = take(_counters(), _publishers(context.log_stream_name), event, now)
     except Exception:
         # Without the configuration, which is not read here: an alarm watches this.
-        metrics.emit(Counted({AUDIT_FAILURES: len(records)}), Metering(environment=os.environ["CONDUCTOR_STACK"]), now)
-        metrics.logger().exception("audit entries are not published: they are tried again", records=len(records))
+        metrics.emit(Counted({AUDIT_FAILURES: count}), Metering(environment=os.environ["CONDUCTOR_STACK"]), now)
+        metrics.logger().exception("audit entries are not published: they are tried again", records=count)
         raise
     if batch is not None and not batch.before.sequence:
         try:  # as a new shard begins, others are over
@@ -47,27 +52,20 @@ def auditor(event: Mapping[str, Any], context: LambdaContext) -> Mapping[str, An
     return {"state": {}}  # which Lambda asks for, since the event names its shard
 
 
-@dataclass(frozen=True, slots=True)
-class Auditor:
-    """Publishes and counts.
+def take(counters: Counters, publish: Sequence[Publish], event: Mapping[str, Any], now: float) -> Batch | None:
+    """Publish and count the records of a shard, of which any may have been before; ``None`` where all have.
 
     read ── publish ── advance         killed before the advance: delivered again, the same lines
                           |            killed behind it: the records are counted, and passed over
+
+    Raises what these do: the advance where the shard is not as it was read.
     """
-
-    read: Callable[[str], Shard]
-    publish: Sequence[Callable[[Batch, float], None]]  # raise where some of the entries may not have arrived
-    advance: Callable[[Batch], None]  # raises where the shard is not as it was read
-
-    def take(self, shard: str, records: Sequence[Mapping[str, Any]], now: float) -> Batch | None:
-        """Take a batch of records of a shard, of which any may have been taken before; ``None`` where all have."""
-        batch = unseen(shard, self.read(shard), records, now)
-        if batch is None:
-            return None
-        for publish in self.publish if batch.entries else ():
-            publish(batch, now)
-        self.advance(batch)
-        return batch
+    batch = unseen(event["shardId"], counters.read(event["shardId"]), event["Records"], now)
+    if batch is not None:
+        for one in publish if batch.entries else ():
+            one(batch, now)
+        counters.advance(batch)
+    return batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +82,18 @@ class AuditLog:
         A hundred of them are far less than the megabyte that a call may have; were they not, Lambda halves the batch.
         Raises NotAnswering, or what the SDK raises: not all of them are written.
         """
-        places, events = Counter[str](), []
+        places, events = Counter[str](), list["InputLogEventTypeDef"]()
         for entry in batch.entries:
-            events.append((int(now * 1000) + places[entry.chain], entry.text))
+            events.append({"timestamp": int(now * 1000) + places[entry.chain], "message": entry.text})
             places[entry.chain] += 1
-        events.sort(key=lambda event: event[0])
+        events.sort(key=itemgetter("timestamp"))
+        put = partial(self.client.put_log_events, logGroupName=self.group, logStreamName=self.stream, logEvents=events)
         try:
-            self._put(events)
+            answer = put()
         except self.client.exceptions.ResourceNotFoundException:
             with suppress(self.client.exceptions.ResourceAlreadyExistsException):  # by a call whose answer was lost
                 self.client.create_log_stream(logGroupName=self.group, logStreamName=self.stream)
-            self._put(events)
-
-    def _put(self, events: Sequence[tuple[int, str]]) -> None:
-        answer = self.client.put_log_events(
-            logGroupName=self.group,
-            logStreamName=self.stream,
-            logEvents=[{"timestamp": at, "message": text} for at, text in events],
-        )
+            answer = put()
         if rejected := answer.get("rejectedLogEventsInfo"):
             raise NotAnswering(f"CloudWatch Logs has refused entries: {rejected}")
 
@@ -118,11 +110,10 @@ def export(client: "S3Client", bucket: str, batch: Batch, now: float) -> None:
 
 
 @cache
-def _auditor(writer: str) -> Auditor:
+def _publishers(writer: str) -> list[Publish]:
     log = AuditLog(client("logs"), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
     bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
-    exports = [partial(export, client("s3"), bucket)] if bucket else []
-    return Auditor(_counters().read, [*exports, log.publish], _counters().advance)
+    return [partial(export, client("s3"), bucket), log.publish] if bucket else [log.publish]
 
 
 @cache
