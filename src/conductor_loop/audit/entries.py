@@ -27,7 +27,7 @@ type Image = Mapping[str, Mapping[str, Any]]  # a row, as DynamoDB's stream has 
 _PLACE = {"chain": str, "seq": int, "shard": str, "n": int, "prev": str, "hash": str}
 NONSENSE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError, RecursionError)
 """What reading it raises; OSError, where it is a time that the platform does not know."""
-_MOST_RULES = 20  # of a rejection that are named
+_NOT_SAID = {"tally", "asked", "note"}  # of the facts about a write; what comes of them is
 _MOST = 1e12  # that one entry adds to a counter: more, or no number, makes no sense
 _LONGEST = 100_000  # characters of what an entry says: the log takes at most a megabyte
 _DIGITS = 40  # of the stream's numbers, at most
@@ -190,10 +190,9 @@ def last_change(image: Image) -> Change | None:
     try:
         last = json.loads(image["last"]["S"])
         tally = {counter: by for counter, by in last.get("tally", {}).items() if abs(by) < _MOST}
-        if chain.startswith("audit/"):  # a row that is there for its entry alone
-            fields = {one: value for one, value in last.items() if one != "tally"}
-        else:
-            fields = _handoff({one: plain(value) for one, value in image.items()}, last)
+        fields = {name: value for name, value in last.items() if name not in _NOT_SAID}
+        if not chain.startswith("audit/"):  # or it is there for its entry alone
+            fields |= _handoff({name: plain(value) for name, value in image.items()}, last)
         if len(_json(fields)) > _LONGEST:
             raise ValueError
     except NONSENSE:
@@ -202,38 +201,25 @@ def last_change(image: Image) -> Change | None:
 
 
 def _handoff(row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    phase = Phase(row["phase"])
-    details = {name: last.get(name) for name in ("by", "address", "put", "bytes")}
+    """Say what the row of a handoff adds to the facts about its last write; empty values say nothing."""
+    phase, said = Phase(row["phase"]), dict[str, Any]()
     if phase.done:
-        details |= _decided(json.loads(row["outcome"]))
-        details |= {name: last.get(name) for name in ("because", "set_aside")} if "set_aside" in last else {}
+        said = _decided(json.loads(row["outcome"]))
+    elif phase is Phase.PROCESSING:
+        namespace, _, target = row["target"].partition("/")
+        said = {"namespace": namespace, "target": target, "attempt": row["attempt"]}
     elif phase is Phase.RETRYING and "tally" in last:
         cause, due = Cause(json.loads(row["failure"])["cause"]), datetime.fromtimestamp(row["due_at"], UTC)
-        details |= {"attempt": last["attempt"], "next_retry": f"{due:%Y-%m-%dT%H:%M:%SZ}"}
-        details |= {"code": cause.code, "error_code": cause.value}
-    else:
-        details |= _undecided(phase, row, last)
-    said = {name: value for name, value in details.items() if value not in (None, "", [])}
-    return {"at": last["at"], "event": phase.value, **said}
-
-
-def _undecided(phase: Phase, row: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what an attempt does, or why a handoff waits; and the priority where it was asked for one."""
-    details = {name: last.get(name) for name in ("attempt", "because", "set_aside")}
-    if phase is Phase.PROCESSING:
-        namespace, _, target = row["target"].partition("/")
-        details = {"namespace": namespace, "target": target, "replicas": last["replicas"]}
-        details |= {"correlation_id": last.get("correlation_id"), "attempt": row["attempt"], "worker": last["worker"]}
+        said = {"next_retry": f"{due:%Y-%m-%dT%H:%M:%SZ}", "code": cause.code, "error_code": cause.value}
     if "asked" in last:
         asked = last["asked"] if last["asked"] != row["priority"] else None
-        details |= {"priority": row["priority"], "asked_for": asked, "rule": last.get("note", "").strip(" ()")}
-    return details
+        said |= {"priority": row["priority"], "asked_for": asked, "rule": last.get("note", "").strip(" ()")}
+    return {"event": phase.value} | {name: value for name, value in said.items() if value not in (None, "", [])}
 
 
 def _decided(document: Mapping[str, Any]) -> dict[str, Any]:
     outcome = Outcome(document["status"], document["archive"])
     status, error = outcome.status, outcome.status.get("error_details", {})
-    rules = dict.fromkeys(one["rule"] for one in error.get("validation_errors", []))
     return {
         "attempt": status["attempt"] or None,
         "because": status["message"] if outcome.phase is Phase.SKIPPED else None,
@@ -242,7 +228,7 @@ def _decided(document: Mapping[str, Any]) -> dict[str, Any]:
         "config_version": status.get("config_version"),
         "code": error.get("code"),
         "error_code": error.get("error_code"),
-        "rules": [*rules][:_MOST_RULES],
+        "rules": [*dict.fromkeys(one["rule"] for one in error.get("validation_errors", []))],
         "status_sha256": hashlib.sha256(outcome.document).hexdigest(),
     }
 
