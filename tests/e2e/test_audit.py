@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -153,7 +154,7 @@ def withheld(found: list[str]) -> list[str]:
             swapped, ["entry 3 stands before entry 2: they were put into another order"], marks=pytest.mark.long
         ),
         pytest.param(cut_off, ["entry 3 is missing"], marks=pytest.mark.long),
-        (withheld, ["entry 1 is missing", "entry 2 is missing", "entry 3 is missing"]),
+        (withheld, ["entry 1 is missing, with 2 behind it"]),
     ],
 )
 def test_verify_names_the_intent_and_the_position_of_what_was_done_to_the_log(
@@ -169,10 +170,13 @@ def test_verify_names_the_intent_and_the_position_of_what_was_done_to_the_log(
     honest = lines(deployed)
     forge(tamper(honest))
     named = [f"{GOOD} (version {status['version_id']}): {one}" for one in what]
-    assert verify(deployed, grace="1s") == (1, "".join(f"{one}\n" for one in named))
     copy = tmp_path / "copy.jsonl"
     copy.write_text("\n".join(tamper(honest)))
-    assert verify(deployed, "--file", str(copy), grace="1s") == (1, "".join(f"{one}\n" for one in named))
+    for options in ((), ("--file", str(copy))):
+        exit_code, printed = verify(deployed, *options, grace="1s")
+        found = printed.splitlines()
+        places = [one for one in found if re.fullmatch(r"\S+: entry \d+ is missing.*", one)]  # of the shards
+        assert (exit_code, [one for one in found if one not in places]) == (1, named)
 
 
 def test_the_export_holds_what_the_log_holds(deployed: Deployed, played: str, tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_entries_that_never_arrived_are_named(played: World, aws: boto3.session.
     result = run("verify")
     assert result.exit_code == 1
     assert "intent-retried.json" in result.stdout
-    assert "entry 1 is missing" in result.stdout
-    assert result.stderr.endswith("9 findings\n")
+    assert "entry 1 is missing, with 4 behind it" in result.stdout
+    assert result.stderr.endswith("3 findings\n")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_entries_that_never_arrived_are_named(played: World, aws: boto3.session.
         (lambda lines: [lines[0], *lines[2:]], "2 is missing"),
         (lambda lines: lines[:-1], "5 is missing"),
         (lambda lines: [lines[1], lines[0], *lines[2:]], "2 stands before entry 1: they were put into another order"),
-        (lambda _: [], "1 is missing"),
+        (lambda _: [], "1 is missing, with 4 behind it"),
     ),
     ids=["altered", "dropped", "cut off", "swapped", "missing as a whole"],
 )
@@ -146,7 +146,7 @@ def test_a_row_that_is_removed_with_its_lines_is_missed_by_its_status(
     file = tmp_path / "lines.jsonl"
     file.write_text("\n".join([*shown_of("retried"), *shown_of("denied")]))
     missed = f"intent-rejected.json (version {version}): the entry about its status is missing\n"
-    assert run("verify", "--file", str(file)).stdout == missed
+    assert run("verify", "--file", str(file)).stdout.startswith(missed)
 
 
 def test_a_file_that_holds_no_entry_is_refused_as_a_whole(played: World, publish: Publish, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def read(text: str) -> Entry | None:
         document["chain"].encode()  # no half of a character: no row has that, nor can it be printed
     except NONSENSE:
         return None
-    if [type(one) for one in place] != [*_PLACE.values()]:
+    if [type(one) for one in (*place, document.get("after", 0))] != [*_PLACE.values(), int]:
         return None
     rest, digest = {name: value for name, value in document.items() if name != "hash"}, document["hash"]
     sound = _json(rest | {"hash": digest}) == text and _digest(rest) == digest

@@ -3,20 +3,18 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
 from conductor_loop.audit.entries import NONSENSE, Change, Entry, Shard, facts, read, timestamp
 
-_MOST_MISSING = 1000  # entries in a row that are missed one by one: a line that is put in can have any number
-_ALTERED, _MISSING = "was altered", "is missing"
+_ALTERED = "was altered"
 _OF_TABLE, _OF_STATUS = (f"is another one than {of} knows: it was replaced" for of in ("the state table", "its status"))
-_FAR = "is far from all others: it was put in, or those between are missing"
 _TWICE = "is there twice, and differs: one was put in"
 _PUT_IN = "is not known to the state table: it was put in"
-_NOT_NEXT = "does not follow the one before it: one of them was replaced"
+_OF_SHARD = "is another one than its shard has there: it was replaced, or put in"
 
 type Places = dict[tuple[str, int], str]  # what is wrong, by chain and position
 
@@ -32,8 +30,8 @@ class Known:
     until: str = "~"  # what happened since may still be on its way to them
 
     def has(self, at: str) -> bool:
-        """Whether an entry of that time must be among the lines."""
-        return self.since <= at <= self.until
+        """Whether an entry of that time (empty: unknown) must be among the lines."""
+        return at != "" and self.since <= at <= self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,40 +85,41 @@ def verify(lines: Iterable[str], known: Known) -> Verification:
     found = [read(line) for line in lines]
     entries = [one for one in found if one is not None]
     sound = [one for one in entries if one.sound]
-    rows = {row.chain: row for row in known.rows}
-    wrong = _check_links(sound, rows, known) | _check_rows(entries, rows, known)
-    places = {(one.chain, one.seq) for one in sound}
-    explained = sum(what == _FAR or place not in places for place, what in wrong.items())
-    gaps = list(_gaps(sound, known))
-    for shard, n, count in gaps if sum(count for *_, count in gaps) > explained else ():
-        more = f", with {count - 1} behind it" if count > 1 else ""
-        wrong[shard, n] = f"is missing{more}; no row and no status says what it was about"
+    chains, shards, rows = _by("chain", entries), _by("shard", entries), {row.chain: row for row in known.rows}
+    statuses = _by("chain", (one for one in known.statuses if known.has(one.at)))
+    wrong: Places = {}
+    for shard in {*shards, *known.shards}:
+        wrong |= _check_shard(shard, shards[shard], rows, known)
+    for chain in {*chains, *rows, *statuses}:
+        of_row = _check_row(chains[chain], rows.get(chain), statuses[chain], known)
+        wrong |= {(chain, seq): what for seq, what in of_row.items()}
     return Verification(
         chains=len({one.chain for one in sound}),
-        entries=len(places),
+        entries=len({(one.chain, one.seq) for one in sound}),
         findings=[AuditFinding(*place, what) for place, what in sorted(wrong.items())],
         illegible=len(found) - len(entries),
     )
 
 
-# -- the entries about a row
+def _by[T](name: str, ones: Iterable[T]) -> defaultdict[str, list[T]]:
+    grouped = defaultdict[str, list[T]](list)
+    for one in ones:
+        grouped[getattr(one, name)].append(one)
+    return grouped
 
 
-def _check_rows(entries: Iterable[Entry], rows: Mapping[str, Change], known: Known) -> Places:
-    found, statuses = defaultdict[str, list[Entry]](list), defaultdict[str, list[str]](list)
-    for one in entries:
-        found[one.chain].append(one)
-    for status in known.statuses:
-        if known.has(status.at):
-            statuses[status.chain].append(status.fields["status_sha256"])
-    return {
-        (chain, seq): what
-        for chain in {*found, *rows, *statuses}
-        for seq, what in _check_row(found[chain], rows.get(chain), statuses[chain], known).items()
-    }
+def _gaps(there: Mapping[int, int], first: int, last: int) -> dict[int, str]:
+    """Name what is missing from the first to the last position; of those that are ``there``, it says the one before."""
+    wrong, before = dict[int, str](), first - 1
+    for one in [*sorted(one for one in there if first <= one <= last), last + 1]:
+        if (missing := there.get(one, one - 1) - before) > 0:
+            wrong[before + 1] = f"is missing, with {missing - 1} behind it" if missing > 1 else "is missing"
+        before = one
+    return wrong
 
 
-def _check_row(found: Sequence[Entry], row: Change | None, statuses: Iterable[str], known: Known) -> dict[int, str]:
+def _check_row(found: Sequence[Entry], row: Change | None, statuses: Iterable[Change], known: Known) -> dict[int, str]:
+    """Hold the entries about a row against it and its statuses, and miss those between; by their positions."""
     sound = {one.seq: one for one in found if one.sound}
     last = row.seq if row else max(sound, default=0)
     wrong = {one.seq: _ALTERED for one in found if not one.sound}
@@ -129,27 +128,16 @@ def _check_row(found: Sequence[Entry], row: Change | None, statuses: Iterable[st
     due = {last} if row and known.has(row.at) else set[int]()
     expected = sorted({seq for seq, one in sound.items() if 0 < seq <= last and _at(one) <= known.until} | due)
     is_older = (row.began if row else "") < known.since
-    wrong = _missing(sound, expected, expected[0] - 1 if expected and is_older else 0) | wrong
+    there = {one.seq: one.seq - 1 for one in found}
+    there |= {seq: one.document.get("after", seq - 1) for seq, one in sound.items()}  # it was made anew behind that
+    wrong = _gaps(there, expected[0] if expected and is_older else 1, max(expected, default=0)) | wrong
     if row and last in sound and facts(sound[last].document) != facts(row.fields):
         wrong.setdefault(last, _OF_TABLE)
     decided = {str(one.document.get("status_sha256", "")): seq for seq, one in sound.items()}
-    if not wrong and not decided.keys() >= {*statuses}:
+    if not wrong and not decided.keys() >= {one.fields["status_sha256"] for one in statuses}:
         seq = max((seq for digest, seq in decided.items() if digest), default=0)
         wrong[seq] = _OF_STATUS if seq else "the entry about its status is missing"
     return wrong or _moved([one.seq for one in found], expected)
-
-
-def _missing(sound: Mapping[int, Entry], expected: Sequence[int], last: int) -> dict[int, str]:
-    """Name what is missing behind the last one that may be."""
-    wrong: dict[int, str] = {}
-    for seq in expected:
-        until = sound[seq].document.get("after", seq - 1) if seq in sound else seq  # behind that, it was made anew
-        if type(until) is not int or until - last > _MOST_MISSING:
-            wrong[seq] = _FAR
-            continue
-        wrong |= dict.fromkeys((one for one in range(last + 1, until + 1) if one not in sound), _MISSING)
-        last = seq
-    return wrong
 
 
 def _moved(order: Iterable[int], expected: Sequence[int]) -> dict[int, str]:
@@ -160,40 +148,24 @@ def _moved(order: Iterable[int], expected: Sequence[int]) -> dict[int, str]:
     return {}
 
 
-# -- the chains of the shards
-
-
-def _check_links(sound: Iterable[Entry], rows: Collection[str], known: Known) -> Places:
-    digests = defaultdict[tuple[str, int], set[str]](set)
-    for one in sound:
-        digests[one.shard, one.n].add(one.digest)
-    wrong: Places = {}
-    for one in sound:
-        before, end = digests.get((one.shard, one.n - 1)), known.shards.get(one.shard)
-        if (one.n == 1 and one.prev) or (before and one.prev not in before):
-            wrong[one.chain, one.seq] = _NOT_NEXT
-        elif end and one.n == end.entries and one.digest != end.digest:
-            wrong[one.chain, one.seq] = _OF_TABLE
-        elif end and one.n > end.entries and one.chain not in rows:  # else it is on its way there
-            wrong[one.chain, one.seq] = _PUT_IN
-    return wrong
-
-
-def _gaps(sound: Iterable[Entry], known: Known) -> Iterator[tuple[str, int, int]]:
-    """Give the shards, the first entry that is missing, and how many are, for each gap.
+def _check_shard(shard: str, found: Sequence[Entry], rows: Collection[str], known: Known) -> Places:
+    """Hold each entry of a shard against the digest that the one behind it has, or the table; and miss those between.
 
     Only between entries of the time: of the batches at its ends, the lines may have a part.
     """
-    found = defaultdict[str, dict[int, str]](dict)
+    sound = [one for one in found if one.sound]
+    last = max(sound, key=lambda one: one.n, default=None)
+    end = known.shards.get(shard) or (Shard(entries=last.n, digest=last.digest) if last else Shard())
+    digests = defaultdict[int, set[str]](set, {end.entries: {end.digest}})
     for one in sound:
-        found[one.shard][one.n] = _at(one)
-    for shard in sorted({*found, *known.shards}):
-        end = known.shards.get(shard)
-        there = {n: at for n, at in found[shard].items() if end is None or n <= end.entries}
-        edges = {1: end.began, end.entries: end.at} if end and end.entries else {}
-        due = sorted(n for n, at in (there | edges).items() if known.has(at))
-        between = [due[0] - 1, *(n for n in sorted(there) if due[0] <= n <= due[-1]), due[-1] + 1] if due else []
-        yield from ((shard, n + 1, after - n - 1) for n, after in pairwise(between) if after > n + 1)
+        digests[one.n - 1].add(one.prev)
+    replaced = [one for one in sound if one.digest not in digests.get(one.n, {one.digest})]
+    more = [one for one in sound if one.n > end.entries and one.chain not in rows]  # others are on their way there
+    times = {1: end.began, end.entries: end.at} | {one.n: _at(one) for one in sound if one.n <= end.entries}
+    due = [n for n, at in times.items() if known.has(at)]
+    gaps = _gaps({one.n: one.n - 1 for one in found}, min(due, default=1), max(due, default=0))
+    wrong = {(one.chain, one.seq): _OF_SHARD for one in replaced} | {(one.chain, one.seq): _PUT_IN for one in more}
+    return wrong | {(shard, n): what for n, what in gaps.items()}
 
 
 def _at(entry: Entry) -> str:
