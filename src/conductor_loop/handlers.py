@@ -16,7 +16,7 @@ from conductor_loop import bootstrap, counting, metrics
 from conductor_loop.app import App, Measured, Message, Queues
 from conductor_loop.config import Config, Live
 from conductor_loop.counting import Counted
-from conductor_loop.errors import LeaseLost, Throttled
+from conductor_loop.errors import Throttled
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -161,9 +161,6 @@ def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:
     logger.thread_safe_append_keys(handoff=handoff.key, version_id=handoff.version_id, worker_id=app.worker_id)
     try:
         result = step()
-    except LeaseLost:
-        logger.warning("another worker has taken over")
-        raise
     except Exception:
         logger.exception("no answer")
         raise
@@ -195,14 +192,14 @@ def _built(config: Config, worker: str) -> App:
     logger = metrics.logger()
     logging.getLogger(metrics.SERVICE).setLevel(config.log_level)  # the library's own method lets Lambda's level win
     logger.append_keys(config_version=config.version)
-    return bootstrap.build(config, partial(_observe, config), partial(_note, config), metrics.trace, worker)
+
+    def note(counted: Counted) -> None:
+        metrics.emit(counted, config.metering, time.time())
+
+    return bootstrap.build(config, partial(_observe, note), note, metrics.trace, worker)
 
 
-def _note(config: Config, counted: Counted) -> None:
-    metrics.emit(counted, config.metering, time.time())
-
-
-def _observe(config: Config, measured: Measured) -> None:
+def _observe(note: Callable[[Counted], None], measured: Measured) -> None:
     document = measured.outcome.status
     logger = metrics.logger()
     say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
@@ -218,4 +215,4 @@ def _observe(config: Config, measured: Measured) -> None:
         seconds=round(measured.seconds, 3),
         porch_seconds=measured.counted.samples.get(counting.PORCH),
     )
-    _note(config, measured.counted)
+    note(measured.counted)
