@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from conductor_loop import counting
 from conductor_loop.audit.events import Configurations
 from conductor_loop.config import Config
-from conductor_loop.storage.measures import DIRECTORIES, StateMeasures
+from conductor_loop.storage.measures import DIRECTORIES, Counters
 from conductor_loop.storage.parameters import ConfigParameter
 from conductor_loop.storage.rows import number, text
 from conductor_loop.storage.sdk import client
@@ -53,7 +53,7 @@ def measure(config: Config, found: Mapping[str, float]) -> Mapping[str, float]:
     gauges = {name: value for name, value in found.items() if name.startswith((counting.OVERDUE, counting.OLDEST))}
     counts = ObjectCounts(client("dynamodb"), config.state_table)
     counts.count_page(client("s3"), config.handoff_bucket, gauges | {counting.SWEPT_AT: time.time()})
-    active = StateMeasures(client("dynamodb"), config.state_table).active_workers()
+    active = Counters(client("dynamodb"), config.state_table).active_workers()
     most = config.serving.max_workers
     return {counting.ACTIVE_WORKERS: active} | ({} if most is None else {counting.MAX_WORKERS: most})
 

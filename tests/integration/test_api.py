@@ -21,7 +21,7 @@ from conductor_loop.intents.model import Outcome
 from conductor_loop.rates import Rate
 from conductor_loop.storage import listing, sdk
 from conductor_loop.storage.listing import Listing, Wanted
-from conductor_loop.storage.measures import Counters, QueueDepths, StateMeasures
+from conductor_loop.storage.measures import Counters, QueueDepths
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import DynamoDBStateTable
 from conductor_loop.tokens import Scope, mint
@@ -199,7 +199,7 @@ class TestListing:
 
 class TestMeasures:
     def test_the_counters_say_by_how_much_they_are_behind(self, aws: boto3.session.Session, table: Any) -> None:
-        s3, counts, measures = aws.client("s3"), ObjectCounts(table, TABLE), StateMeasures(table, TABLE)
+        s3, counts, measures = aws.client("s3"), ObjectCounts(table, TABLE), Counters(table, TABLE)
         assert measures.counts(NOW).lag == 0
         Counters(table, TABLE).advance(batch("shard-1", "1", created_at=NOW, lag=2))
         assert measures.counts(NOW + 30).lag == 2, "as it was counted last"
@@ -210,7 +210,7 @@ class TestMeasures:
 
     def test_an_intent_that_looks_like_an_attack_is_known_by_its_time(self, table: Any) -> None:
         Counters(table, TABLE).advance(batch("shard-1", "1", attacks=1))
-        assert StateMeasures(table, TABLE).counts(NOW).security_at == NOW
+        assert Counters(table, TABLE).counts(NOW).security_at == NOW
 
     def test_files_are_counted_a_page_at_a_time(self, aws: boto3.session.Session, table: Any) -> None:
         s3 = aws.client("s3")
@@ -221,7 +221,7 @@ class TestMeasures:
         pages: list[str] = []
         s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 1})
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: pages.append(params["url_path"]))
-        counts, measures = ObjectCounts(table, TABLE), StateMeasures(table, TABLE)
+        counts, measures = ObjectCounts(table, TABLE), Counters(table, TABLE)
         assert measures.counts(NOW).gauges == {}
         counts.count_page(s3, BUCKET, {"overdue": 7, "oldest_high": 901.5})
         found = measures.counts(NOW).gauges

@@ -33,12 +33,9 @@ def function(world: World, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CONDUCTOR_STACK", "a-stack")
     monkeypatch.setenv("CONDUCTOR_STATE_TABLE", TABLE)
     monkeypatch.setenv("CONDUCTOR_AUDIT_RETENTION_DAYS", "90")
-    caches = (handler._publishers, handler._counters, metrics.logger)
-    for cached in caches:
-        cached.cache_clear()
+    metrics.logger.cache_clear()
     yield
-    for cached in caches:
-        cached.cache_clear()
+    metrics.logger.cache_clear()
     logger: Any = logging.getLogger(metrics.SERVICE)
     logger.handlers.clear()  # they hold this test's standard output
     logger.init = logger.powertools_handler = False

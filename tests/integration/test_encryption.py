@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from conductor_loop.cli.config import STATE, Store, encryption_status, find_stores, inspect
-from conductor_loop.storage.measures import StateMeasures
+from conductor_loop.storage.measures import Counters
 from conductor_loop.storage.parameters import ConfigParameter
 
 NAMES = ("AWS::SSM::Parameter", "/stack/config")
@@ -123,4 +123,4 @@ def test_a_key_that_is_switched_off_fails() -> None:
 )
 def test_health_reports_the_encryption_that_dynamodb_describes(table: dict[str, Any], expected: str) -> None:
     client: Any = SimpleNamespace(describe_table=lambda **_: {"Table": table})
-    assert StateMeasures(client, "state").encryption_status() == expected
+    assert Counters(client, "state").encryption_status() == expected

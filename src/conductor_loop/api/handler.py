@@ -21,7 +21,7 @@ from conductor_loop.counting import Counted
 from conductor_loop.storage import parameters, sdk
 from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listing
-from conductor_loop.storage.measures import QueueDepths, StateMeasures
+from conductor_loop.storage.measures import Counters, QueueDepths
 from conductor_loop.storage.ratelimits import RateLimits
 from conductor_loop.storage.state import EXPIRES_AFTER_SECONDS
 from conductor_loop.tokens import Tokens
@@ -78,7 +78,7 @@ def build(config: Config, note: Callable[[Counted], None]) -> Services:
         intents=Inbox(sdk.client("s3", sdk.API_UPLOAD), config.handoff_bucket),
         listing=Listing(client, table, config.cleanup_after_seconds + EXPIRES_AFTER_SECONDS),
         queues=QueueDepths(sdk.client("sqs", sdk.API), _urls(config)),
-        state=StateMeasures(client, table),
+        state=Counters(client, table),
         local=Local(),
         note=note,
         record=record,

@@ -15,7 +15,7 @@ from conductor_loop.intent import Intent
 from conductor_loop.rates import Memory, Take
 from conductor_loop.storage.inbox import Inbox
 from conductor_loop.storage.listing import Listing
-from conductor_loop.storage.measures import QueueDepths, StateMeasures
+from conductor_loop.storage.measures import Counters, QueueDepths
 from conductor_loop.tokens import Client
 
 
@@ -63,7 +63,7 @@ class Services:
     intents: Inbox
     listing: Listing
     queues: QueueDepths
-    state: StateMeasures
+    state: Counters
     local: Local
     note: Callable[[Counted], None]  # of what the API itself counts in CloudWatch
     record: Callable[[str, Mapping[str, object], float], None]  # an audit entry: request id, fields, epoch seconds

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -109,13 +109,11 @@ def export(client: "S3Client", bucket: str, batch: Batch, now: float) -> None:
     )
 
 
-@cache
 def _publishers(writer: str) -> list[Publish]:
     log = AuditLog(client("logs"), os.environ["CONDUCTOR_AUDIT_LOG"], writer.replace(":", "-").replace("*", "-"))
     bucket = os.environ.get("CONDUCTOR_AUDIT_BUCKET", "")
     return [partial(export, client("s3"), bucket), log.publish] if bucket else [log.publish]
 
 
-@cache
 def _counters() -> Counters:
     return Counters(client("dynamodb"), os.environ["CONDUCTOR_STATE_TABLE"])

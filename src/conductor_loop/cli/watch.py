@@ -23,7 +23,7 @@ from conductor_loop.cli import aws
 from conductor_loop.cli.common import STYLES, Duration, print_json, printable, screen, stack_command, word
 from conductor_loop.counting import DECIDED, FILES, RETRIED
 from conductor_loop.storage.listing import Listed, Listing, Wanted
-from conductor_loop.storage.measures import Counts, StateMeasures
+from conductor_loop.storage.measures import Counters, Counts
 
 QUEUES = {  # by what people call them: the stack's output
     "high": "HighQueue",
@@ -110,7 +110,7 @@ def _looker(outputs: Mapping[str, str]) -> Look:
     """Give what looks at a stack: a few calls, whatever its history. Raises NotAnswering, or an error of the SDK."""
     urls = {name: outputs[output] for name, output in QUEUES.items()}
     sqs, dynamodb = aws.client("sqs"), aws.client("dynamodb")
-    measures = StateMeasures(dynamodb, outputs["StateTable"])
+    measures = Counters(dynamodb, outputs["StateTable"])
     listing = Listing(dynamodb, outputs["StateTable"], _LOOK_BACK_SECONDS)
 
     def depth(url: str) -> dict[str, int]:

@@ -24,6 +24,16 @@ _CLOSED = "closed"  # sorts before the ids of shards: it is read first
 _CLOSED_AFTER_SECONDS = 2 * 86_400.0  # the stream keeps a record for one day
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Every counter since the stack was made, and what the last sweep measured."""
+
+    counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
+    gauges: Mapping[str, float] = field(default_factory=dict)  # of the last sweep, likewise; and files, by directory
+    lag: float = 0.0  # seconds that the counters are behind what happens
+    security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
+
+
 class Counters(Table):
     """The counters, and how far the stream is published: a row for each shard, which only AuditFunction writes.
 
@@ -41,16 +51,6 @@ class Counters(Table):
         """Move a shard on, with all that it has counted, once. Raises ConditionalCheckFailedException."""
         self._put(_key(batch.shard), batch.before, batch.after)
 
-    def totals(self) -> Shard:
-        """Add up what all shards have counted."""
-        closed, folded, shards = self._shards()
-        return _sum([closed, *(shard for name, shard in shards.items() if name not in folded)])
-
-    def ends(self) -> dict[str, Shard]:
-        """Return how far each shard is, those that are over included."""
-        rows = self._rows("counter") | self._rows("audit")  # so ordered: one that is moved meanwhile is in one
-        return {name: _shard(row) for name, row in rows.items() if name != _CLOSED}
-
     def fold(self, now: float, keep_seconds: float) -> None:
         """Add the counts of shards that are over to those before, and keep where their chains end for so long."""
         closed, folded, shards = self._shards()
@@ -64,72 +64,15 @@ class Counters(Table):
             with suppress(self._client.exceptions.ConditionalCheckFailedException):  # another one has folded meanwhile
                 self._put(_key(_CLOSED), closed, after, {"folded": {"SS": sorted(over)}} if over else {})
 
-    def _put(self, key: Key, before: Shard, after: Shard, more: Mapping[str, Value] | None = None) -> None:
-        progress = text(json.dumps(asdict(after)))
-        self._client.put_item(
-            TableName=self._table,
-            Item={**key.item, "sequence": text(after.sequence), "progress": progress, **(more or {})},
-            ConditionExpression="attribute_not_exists(pk) OR #sequence = :before",
-            ExpressionAttributeNames={"#sequence": "sequence"},
-            ExpressionAttributeValues={":before": text(before.sequence)},
-        )
+    def totals(self) -> Shard:
+        """Add up what all shards have counted."""
+        closed, folded, shards = self._shards()
+        return _sum([closed, *(shard for name, shard in shards.items() if name not in folded)])
 
-    def _shards(self) -> tuple[Shard, set[str], dict[str, Shard]]:
-        """Read what is closed, the names of those that it names, and the shards that have a row."""
-        rows = self._rows("counter")
-        closed = rows.pop(_CLOSED, {})
-        return _shard(closed), {*closed.get("folded", {}).get("SS", ())}, {one: _shard(rows[one]) for one in rows}
-
-    def _rows(self, kind: str) -> dict[str, Item]:
-        return {row["sk"]["S"]: row for row in self.query(kind, "shards")}
-
-
-def _key(shard: str, kind: str = "counter") -> Key:
-    return Key(kind, "shards", shard)
-
-
-def _shard(row: Item) -> Shard:
-    return Shard(**json.loads(row["progress"]["S"])) if row else Shard()
-
-
-def _sum(shards: Collection[Shard]) -> Shard:
-    newest, security_at = max(shards, key=lambda one: one.created_at), max(one.security_at for one in shards)
-    return replace(newest, counters=add(one.counters for one in shards), security_at=security_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Every counter since the stack was made, and what the last sweep measured."""
-
-    counters: Mapping[str, float] = field(default_factory=dict)  # by the names of ``counting``
-    gauges: Mapping[str, float] = field(default_factory=dict)  # of the last sweep, likewise; and files, by directory
-    lag: float = 0.0  # seconds that the counters are behind what happens
-    security_at: float = 0.0  # when an intent was last rejected for what looks like an attack; epoch seconds
-
-
-class QueueDepths:
-    """How many messages wait; ``urls`` are those of the queues by priority, and of the dead letters, as ``dead``."""
-
-    def __init__(self, client: "SQSClient", urls: Mapping[str, str]) -> None:
-        self._client, self._urls = client, urls
-
-    def size(self) -> int:
-        """Add up what waits in the queues; dead letters do not. Raises NotAnswering."""
-        return sum(depth for name, depth in self.each().items() if name != "dead")
-
-    def each(self) -> Mapping[str, int]:
-        """Return how much waits in each of the queues, and among the dead letters. Raises NotAnswering."""
-        with ThreadPoolExecutor(max_workers=len(self._urls) or 1) as pool:
-            return dict(zip(self._urls, pool.map(self._one, self._urls.values()), strict=True))
-
-    @translated("SQS")
-    def _one(self, url: str) -> int:
-        answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
-
-
-class StateMeasures(Counters):
-    """What the state table says about everything together."""
+    def ends(self) -> dict[str, Shard]:
+        """Return how far each shard is, those that are over included."""
+        rows = self._rows("counter") | self._rows("audit")  # so ordered: one that is moved meanwhile is in one
+        return {name: _shard(row) for name, row in rows.items() if name != _CLOSED}
 
     @translated("DynamoDB")
     def active_workers(self) -> int:
@@ -166,3 +109,56 @@ class StateMeasures(Counters):
     @translated("DynamoDB")
     def _describe(self) -> "TableDescriptionTypeDef":
         return self._client.describe_table(TableName=self._table)["Table"]
+
+    def _put(self, key: Key, before: Shard, after: Shard, more: Mapping[str, Value] | None = None) -> None:
+        progress = text(json.dumps(asdict(after)))
+        self._client.put_item(
+            TableName=self._table,
+            Item={**key.item, "sequence": text(after.sequence), "progress": progress, **(more or {})},
+            ConditionExpression="attribute_not_exists(pk) OR #sequence = :before",
+            ExpressionAttributeNames={"#sequence": "sequence"},
+            ExpressionAttributeValues={":before": text(before.sequence)},
+        )
+
+    def _shards(self) -> tuple[Shard, set[str], dict[str, Shard]]:
+        """Read what is closed, the names of those that it names, and the shards that have a row."""
+        rows = self._rows("counter")
+        closed = rows.pop(_CLOSED, {})
+        return _shard(closed), {*closed.get("folded", {}).get("SS", ())}, {one: _shard(rows[one]) for one in rows}
+
+    def _rows(self, kind: str) -> dict[str, Item]:
+        return {row["sk"]["S"]: row for row in self.query(kind, "shards")}
+
+
+def _key(shard: str, kind: str = "counter") -> Key:
+    return Key(kind, "shards", shard)
+
+
+def _shard(row: Item) -> Shard:
+    return Shard(**json.loads(row["progress"]["S"])) if row else Shard()
+
+
+def _sum(shards: Collection[Shard]) -> Shard:
+    newest, security_at = max(shards, key=lambda one: one.created_at), max(one.security_at for one in shards)
+    return replace(newest, counters=add(one.counters for one in shards), security_at=security_at)
+
+
+class QueueDepths:
+    """How many messages wait; ``urls`` are those of the queues by priority, and of the dead letters, as ``dead``."""
+
+    def __init__(self, client: "SQSClient", urls: Mapping[str, str]) -> None:
+        self._client, self._urls = client, urls
+
+    def size(self) -> int:
+        """Add up what waits in the queues; dead letters do not. Raises NotAnswering."""
+        return sum(depth for name, depth in self.each().items() if name != "dead")
+
+    def each(self) -> Mapping[str, int]:
+        """Return how much waits in each of the queues, and among the dead letters. Raises NotAnswering."""
+        with ThreadPoolExecutor(max_workers=len(self._urls) or 1) as pool:
+            return dict(zip(self._urls, pool.map(self._one, self._urls.values()), strict=True))
+
+    @translated("SQS")
+    def _one(self, url: str) -> int:
+        answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
