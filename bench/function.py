@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conductor_loop import handlers, metrics
+from conductor_loop.intents.model import order
 from conductor_loop.storage import sdk
 
 BUCKET, TABLE, REGION = "handoff", "state", "us-east-1"
@@ -129,8 +130,8 @@ def message_body(record: dict[str, Any], priority: str = "normal") -> str:
         "key": put["key"],
         "version_id": put["versionId"],
         "size": put["size"],
-        "sequencer": put["sequencer"],
         "event_time": record["eventTime"],
+        "order": order(record["eventTime"], put["sequencer"]),
         "principal": record["userIdentity"]["principalId"],
     }
     return json.dumps({"handoff": handoff, "priority": priority, "note": ""})

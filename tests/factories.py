@@ -15,7 +15,7 @@ from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Row
+from conductor_loop.intents.model import Row, order
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
@@ -131,7 +131,7 @@ class World:
         self.clock.wait(1)
         handoff: Handoff = self.bucket.drop(BUCKET, file, intent() if body is None else body)
         time = f"{datetime.fromtimestamp(self.clock.now, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
-        return replace(handoff, event_time=time, sequencer="0A")
+        return replace(handoff, event_time=time, order=order(time, "0A"))
 
     def row(self, handoff: Handoff) -> Row:
         """Give the handoff's row, which must be there."""

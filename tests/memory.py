@@ -56,7 +56,8 @@ class MemoryBucket:
             raise Gone
         mine = self._version(handoff) if handoff.version_id else versions[-1]
         time = handoff.event_time or _to_the_second(mine.put_at)
-        known = replace(handoff, version_id=mine.id, size=len(mine.body), event_time=time)
+        placed = handoff.order or order(time)
+        known = replace(handoff, version_id=mine.id, size=len(mine.body), event_time=time, order=placed)
         newer = versions[-1].id if versions[-1] is not mine else None
         if mine.body == UNREADABLE and newer is None:
             raise Illegible("it is encrypted")
@@ -89,7 +90,7 @@ class MemoryBucket:
 
     def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str:
         read_status(document)
-        mine = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
+        mine = {"version": handoff.version_id, "order": handoff.order, "final": "yes" if final else "no"}
         for called in (name, f"{name}@{handoff.version_id}"):
             key = f"status/{called}.status"
             theirs = self.objects[key][-1].metadata if self.objects.get(key) else {}
@@ -176,7 +177,8 @@ def _at(cursor: Cursor) -> tuple[str, int]:
 
 
 def _listed(bucket: str, key: str, version: Version) -> Handoff:
-    return Handoff(bucket, key, version.id, len(version.body), event_time=_to_the_second(version.put_at))
+    time = _to_the_second(version.put_at)
+    return Handoff(bucket, key, version.id, len(version.body), event_time=time, order=order(time))
 
 
 def _to_the_second(put_at: float) -> str:

@@ -8,7 +8,7 @@ from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest, order
+from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest
 from conductor_loop.storage.rows import anew, attributes, last_of, last_value, listed_values, text
 
 
@@ -60,7 +60,7 @@ class MemoryState:
         if write.lease is not None:
             self.targets[write.lease.target] = write.lease.after
         if write.newest:
-            self.names[write.handoff.key] = (latest(order(write.handoff)), write.newest)
+            self.names[write.handoff.key] = (latest(write.handoff.order), write.newest)
         if write.correlation_id:
             self.correlations[write.correlation_id] = write.handoff.file
         return None
@@ -80,7 +80,7 @@ class MemoryState:
     def _newer(self, handoff: Handoff) -> str | None:
         """Give the newest version of the name, unless this one is certainly not older."""
         last_order, last_version = self.names.get(handoff.key, ("", handoff.version_id))
-        is_newest = last_version == handoff.version_id or last_order <= earliest(order(handoff))
+        is_newest = last_version == handoff.version_id or last_order <= earliest(handoff.order)
         return None if is_newest else last_version
 
     def _keep(self, write: Write) -> None:
@@ -105,7 +105,7 @@ class MemoryState:
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
         del now
         if self._newer(handoff) in {None, *older}:
-            self.names[handoff.key] = (latest(order(handoff)), handoff.version_id)
+            self.names[handoff.key] = (latest(handoff.order), handoff.version_id)
 
     def reset(self, error: Unreadable, now: float, last: Last) -> bool:
         if self.corrupt.pop(error.name, None) is None:

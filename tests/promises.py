@@ -10,6 +10,7 @@ from conductor_loop.errors import Cause, LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import order
 from conductor_loop.intents.reconcile import sweep
 from tests.factories import BUCKET, World, intent
 
@@ -40,7 +41,7 @@ class Site:
         self.puts += 1
         put: Handoff = self.world.bucket.drop(BUCKET, file, intent(**fields) if body is None else body)
         time = f"{datetime.fromtimestamp(clock.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-        return replace(put, event_time=time, sequencer=f"{self.puts:04X}")
+        return replace(put, event_time=time, order=order(time, f"{self.puts:04X}"))
 
     def withdraw(self, file: str) -> None:
         """Do `aws s3 rm`."""

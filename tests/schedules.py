@@ -121,7 +121,7 @@ class Schedule:
         self.now = round(max(self.now, last + 0.001), 3)  # S3's times are of milliseconds, and no two are the same here
         put = self.bucket.drop(BUCKET, name, body)
         time = f"{datetime.fromtimestamp(self.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-        handoff = replace(put, event_time=time, sequencer=f"{len(self.drops):04X}", principal=principal)
+        handoff = replace(put, event_time=time, order=order(time, f"{len(self.drops):04X}"), principal=principal)
         self.drops[put.version_id] = Drop(handoff, body, self.now, script)
         self.count("drops")
         copies = self.dice.choice((0, 1, 1, 1, 1, 2, 3))
@@ -332,7 +332,7 @@ class Schedule:
     def _answer(self, worker: Worker, app: App, due: Due) -> None:
         try:
             admit.answer(app, due.handoff, worker.clock() + _INVOCATION_SECONDS)
-            self.drops[due.handoff.version_id].known |= is_exact(order(due.handoff))
+            self.drops[due.handoff.version_id].known |= is_exact(due.handoff.order)
         except (Killed, ServiceFault, LeaseLost, Gone) as error:
             self.count(f"left to a later delivery: {type(error).__name__}")
             if due.received <= 2:  # Lambda delivers it two times more

@@ -12,7 +12,8 @@ from tests.factories import BUCKET, World
 NOW = 1_800_000_000.0
 LEASE_SECONDS = 30.0
 NAME = "ns/name"
-HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time="2026-11-23T03:00:00.000Z", sequencer="0A")
+PUT_AT = "2026-11-23T03:00:00.000Z"
+HANDOFF = Handoff(BUCKET, "intent-a.json", "v1", event_time=PUT_AT, order=order(PUT_AT, "0A"))
 OUTCOME = Outcome({"status": "success", "message": "ü"}, "processed")
 FAILED = Outcome({"status": "failed"}, "failed")
 NEW, NEW_TARGET = Row(), Target()
@@ -20,7 +21,7 @@ NEW, NEW_TARGET = Row(), Target()
 
 def waits(handoff: Handoff = HANDOFF, before: Row = NEW, **changes: Any) -> Write:
     """Note that a message for it waits."""
-    given: dict[str, Any] = {"state": State.WAITING, "queued": True, "due_at": 0.0, "order": order(handoff)} | changes
+    given: dict[str, Any] = {"state": State.WAITING, "queued": True, "due_at": 0.0, "order": handoff.order} | changes
     after = before.next(outcome=None, **given)
     return Write(handoff, before, after, NOW, {"because": "a test"}, newest=handoff.version_id)
 
@@ -34,7 +35,7 @@ def claims(
         due_at=at + LEASE_SECONDS,
         attempt=before.attempt + 1,
         target=name,
-        order=order(handoff),
+        order=handoff.order,
         packages=(*before.packages, target.number),
         queued=False,
         outcome=None,
@@ -64,7 +65,7 @@ def retries(claim: Write, *, at: float = NOW + 1, due: float = NOW + 60, **chang
 
 def concludes(handoff: Handoff = HANDOFF, before: Row = NEW, outcome: Outcome = OUTCOME, *, newest: str = "") -> Write:
     """Decide without a claim."""
-    after = before.next(state=State.DONE, outcome=outcome, order=order(handoff))
+    after = before.next(state=State.DONE, outcome=outcome, order=handoff.order)
     return Write(handoff, before, after, NOW, {"tally": {}}, newest=newest)
 
 

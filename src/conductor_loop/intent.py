@@ -81,8 +81,8 @@ class Handoff:
     key: str
     version_id: str
     size: int = 0  # bytes
-    sequencer: str = ""  # S3's order of versions of one key (hexadecimal)
     event_time: str = ""  # ISO 8601, when S3 accepted the object
+    order: str = ""  # when it was put, among others: see ``intents.model``
     principal: str = ""  # who put it: the event's userIdentity.principalId
     address: str = ""  # from where: the event's requestParameters.sourceIPAddress
 

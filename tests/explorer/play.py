@@ -16,7 +16,7 @@ from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Conflict, Outcome, Phase, State, Write, is_exact
+from conductor_loop.intents.model import Conflict, Outcome, Phase, State, Write, is_exact, order
 from conductor_loop.intents.reconcile import take_turn
 from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
@@ -161,7 +161,7 @@ class Play:
         self.now += at
         put = self.bucket.drop(BUCKET, file, body)
         time = f"{datetime.fromtimestamp(self.now, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-        handoff = replace(put, event_time=time, sequencer=f"{len(self.drops):04X}", principal=ONCALL)
+        handoff = replace(put, event_time=time, order=order(time, f"{len(self.drops):04X}"), principal=ONCALL)
         self.drops[put.version_id] = Drop(handoff, body, self.now + len(self.drops) * 1e-6, script)
         return handoff
 

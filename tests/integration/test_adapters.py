@@ -11,11 +11,12 @@ from conductor_loop.app import Cursor, Message
 from conductor_loop.errors import Gone, Illegible, NumberTaken
 from conductor_loop.intent import Priority
 from conductor_loop.intents import admit
+from conductor_loop.intents.model import order
 from conductor_loop.rates import Rate
 from conductor_loop.storage.queues import SQSQueues
 from tests.factories import BUCKET, World, intent
 from tests.statuses import said
-from tests.writes import HANDOFF, NOW
+from tests.writes import HANDOFF, NOW, PUT_AT
 
 
 def test_the_versions_below_another_one_are_older(parts: World) -> None:
@@ -97,7 +98,7 @@ def test_an_event_without_a_version_means_the_newest(world: World) -> None:
 
 
 def test_the_status_is_about_the_newest_version_that_has_one(parts: World) -> None:
-    older, newer = HANDOFF, replace(HANDOFF, version_id="v2", sequencer="0B")
+    older, newer = HANDOFF, replace(HANDOFF, version_id="v2", order=order(PUT_AT, "0B"))
     parts.bucket.put_status(newer, HANDOFF.file, said("newer"), final=True)
     parts.bucket.put_status(older, HANDOFF.file, said("older"), final=True)
     assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == said("newer")
@@ -106,12 +107,14 @@ def test_the_status_is_about_the_newest_version_that_has_one(parts: World) -> No
 
 def test_a_newer_version_replaces_the_status_of_an_older_one(parts: World) -> None:
     parts.bucket.put_status(HANDOFF, HANDOFF.file, said("older"), final=True)
-    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, said("newer"), final=True)
+    parts.bucket.put_status(
+        replace(HANDOFF, version_id="v2", order=order(PUT_AT, "0B")), HANDOFF.file, said("newer"), final=True
+    )
     assert parts.bucket.get(BUCKET, "status/intent-a.json.status") == said("newer")
 
 
 def test_a_version_that_the_sweeper_found_first_has_its_final_status_under_the_name(parts: World) -> None:
-    swept = replace(HANDOFF, event_time="2026-11-23T03:00:00.000Z", sequencer="~")
+    swept = replace(HANDOFF, order="2026-11-23T03:00:00~")
     parts.bucket.put_status(swept, HANDOFF.file, said("first try"), final=False)
     parts.bucket.put_status(HANDOFF, HANDOFF.file, said("final"), final=True)
     assert parts.bucket.get(BUCKET, f"status/{HANDOFF.file}.status") == said("final")
@@ -119,7 +122,9 @@ def test_a_version_that_the_sweeper_found_first_has_its_final_status_under_the_n
 
 def test_a_late_try_of_a_version_leaves_nothing_beside_the_status_of_a_newer_one(parts: World) -> None:
     parts.bucket.put_status(HANDOFF, HANDOFF.file, said("final"), final=True)
-    parts.bucket.put_status(replace(HANDOFF, version_id="v2", sequencer="0B"), HANDOFF.file, said("newer"), final=True)
+    parts.bucket.put_status(
+        replace(HANDOFF, version_id="v2", order=order(PUT_AT, "0B")), HANDOFF.file, said("newer"), final=True
+    )
     parts.bucket.put_status(HANDOFF, HANDOFF.file, said("first try"), final=False)
     assert parts.bucket.keys(BUCKET) == ["status/intent-a.json.status"]
 
@@ -200,8 +205,8 @@ def test_an_object_that_s3_does_not_return_is_unreadable(aws: boto3.session.Sess
 
 
 def test_an_archive_is_never_replaced_by_that_of_an_older_version(parts: World) -> None:
-    old = replace(parts.bucket.drop(BUCKET, "intent-a.json", b"old"), sequencer="0A")
-    new = replace(parts.bucket.drop(BUCKET, "intent-a.json", b"new"), sequencer="0B")
+    old = replace(parts.bucket.drop(BUCKET, "intent-a.json", b"old"), order=order(PUT_AT, "0A"))
+    new = replace(parts.bucket.drop(BUCKET, "intent-a.json", b"new"), order=order(PUT_AT, "0B"))
     for handoff in (old, new):
         assert parts.bucket.put_status(handoff, "intent-a.json", said("done"), final=True) == "intent-a.json"
     parts.bucket.archive(new, "failed/intent-a.json")
@@ -212,7 +217,9 @@ def test_an_archive_is_never_replaced_by_that_of_an_older_version(parts: World) 
 
 def test_an_archive_replaces_that_of_an_older_version(parts: World) -> None:
     for body in (b"old", b"new"):
-        handoff = replace(parts.bucket.drop(BUCKET, "intent-a.json", body), sequencer="0A" if body == b"old" else "0B")
+        handoff = replace(
+            parts.bucket.drop(BUCKET, "intent-a.json", body), order=order(PUT_AT, "0A" if body == b"old" else "0B")
+        )
         parts.bucket.put_status(handoff, "intent-a.json", said("done"), final=True)
         parts.bucket.archive(handoff, "failed/intent-a.json")
     assert parts.bucket.get(BUCKET, "failed/intent-a.json") == b"new"

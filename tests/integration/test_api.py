@@ -17,7 +17,7 @@ from conductor_loop.api import handler
 from conductor_loop.errors import NotAnswering
 from conductor_loop.housekeeping import ObjectCounts
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Outcome
+from conductor_loop.intents.model import Outcome, order
 from conductor_loop.rates import Rate
 from conductor_loop.storage import listing, sdk
 from conductor_loop.storage.listing import Listing, Wanted
@@ -49,7 +49,7 @@ def state(table: Any) -> DynamoDBStateTable:
 
 def handoff(number: int, day: str = "2027-01-15") -> Handoff:
     time = f"{day}T00:00:{number:02}.000Z"
-    return Handoff(BUCKET, f"intent-{number}.json", f"v{number}", event_time=time, sequencer="0A")
+    return Handoff(BUCKET, f"intent-{number}.json", f"v{number}", event_time=time, order=order(time, "0A"))
 
 
 class TestRateLimits:

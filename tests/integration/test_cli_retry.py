@@ -42,7 +42,9 @@ def answered_with_own_key(world: World) -> None:
     version = world.bucket.client.list_object_versions(Bucket=BUCKET, Prefix="intent-a.json")["Versions"][0]
     handoff = world.drop("intent-z.json")
     world.bucket.remove(handoff)
-    mine = type(handoff)(BUCKET, "intent-a.json", version["VersionId"], event_time=handoff.event_time, sequencer="0A")
+    mine = type(handoff)(
+        BUCKET, "intent-a.json", version["VersionId"], event_time=handoff.event_time, order=handoff.order
+    )
     admit.answer(world.app, mine, world.deadline)
 
 

@@ -21,6 +21,7 @@ from conductor_loop.cli.submit import Sent, look
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
+from conductor_loop.intents.model import order
 from tests.factories import BUCKET, World, intent
 from tests.integration.conftest import TABLE
 
@@ -53,7 +54,7 @@ def work(world: World, first: Mapping[str, str] = MappingProxyType({})) -> None:
     for name in [*(name for name in first if name in waiting), *(name for name in waiting if name not in first)]:
         version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
         world.clock.wait(1)
-        admit.answer(world.app, Handoff(BUCKET, name, version, sequencer=first.get(name, "0A")), world.deadline)
+        admit.answer(world.app, Handoff(BUCKET, name, version, order=order("", first.get(name, "0A"))), world.deadline)
 
 
 def run(*arguments: Any) -> Result:

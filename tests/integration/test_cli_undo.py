@@ -12,7 +12,7 @@ from conductor_loop.cli import config, intents, main
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.model import Target
+from conductor_loop.intents.model import Target, order
 from conductor_loop.porch import Delivered, Package, Run
 from conductor_loop.porch import Result as Made
 from conductor_loop.storage.state import DynamoDBStateTable
@@ -39,7 +39,7 @@ def work(world: World) -> None:
     for name in [name for name in world.listing() if "/" not in name]:
         version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
         world.clock.wait(1)
-        handoff = Handoff(BUCKET, name, version, sequencer="0A", event_time=f"{when(world)}")
+        handoff = Handoff(BUCKET, name, version, event_time=when(world), order=order(when(world), "0A"))
         admit.answer(world.app, handoff, world.deadline)
 
 

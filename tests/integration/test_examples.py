@@ -34,7 +34,7 @@ def planner(world: World, stacks: object, monkeypatch: pytest.MonkeyPatch) -> Mo
     def work(_: float) -> None:
         for name in [name for name in world.listing() if "/" not in name]:
             version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
-            admit.answer(world.app, Handoff(BUCKET, name, version, sequencer="0A"), world.deadline)
+            admit.answer(world.app, Handoff(BUCKET, name, version), world.deadline)
 
     monkeypatch.setattr(time, "sleep", work)
     return module

@@ -24,9 +24,9 @@ from tests.integration.conftest import TABLE, MotoBucket
 from tests.integration.interrupting import FAULTS, Fault, Interrupter, Killed
 from tests.writes import NOW, claims, concludes, ends, made, waits
 
-OLD = Handoff(BUCKET, "intent-a.json", "v0", event_time="2020-01-15T07:59:00.000Z", sequencer="09")
-MINE = replace(OLD, version_id="v1", event_time="2020-01-15T08:00:00.000Z", sequencer="0A")
-NEW = replace(OLD, version_id="v2", event_time="2020-01-15T08:01:00.000Z", sequencer="0B")
+OLD = Handoff(BUCKET, "intent-a.json", "v0", event_time="2020-01-15T07:59:00.000Z", order="2020-01-15T07:59:00.000Z#09")
+MINE = replace(OLD, version_id="v1", event_time="2020-01-15T08:00:00.000Z", order="2020-01-15T08:00:00.000Z#0A")
+NEW = replace(OLD, version_id="v2", event_time="2020-01-15T08:01:00.000Z", order="2020-01-15T08:01:00.000Z#0B")
 CLAIM = replace(claims(MINE), correlation_id="c-1")
 OUTCOME = Outcome({"status": "success"}, "processed")
 PREFIX = "packages/ns/name/p/"
@@ -84,7 +84,7 @@ CASES: dict[str, tuple[Deed, Deed]] = {  # what was there before, and the call
     "a name is outranked": (
         outranked_by_two,
         lambda world: world.state.outrank(
-            replace(MINE, event_time=OLD.event_time, sequencer="~"), [OLD.version_id], NOW
+            replace(MINE, event_time=OLD.event_time, order="2020-01-15T07:59:00~"), [OLD.version_id], NOW
         ),
     ),
     "a handoff waits": (lambda _: None, lambda world: world.state.write(waits(MINE))),

@@ -10,10 +10,11 @@ from botocore.stub import Stubber
 from moto.core.botocore_stubber import MockRawResponse
 
 from conductor_loop.errors import Illegible
+from conductor_loop.intents.model import order
 from conductor_loop.storage.bucket import S3Bucket
 from tests.factories import BUCKET, World
 from tests.integration.conftest import MotoBucket, conditional
-from tests.writes import HANDOFF, of
+from tests.writes import HANDOFF, PUT_AT, of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +93,9 @@ def test_a_file_of_a_package_is_read_where_it_is_still_there(parts: World) -> No
 def test_what_another_worker_writes_between_the_look_and_the_write_stays(
     world: World, aws: boto3.session.Session, written: str
 ) -> None:
-    mine, newer = world.drop(body=b"mine"), of(version_id="v2", sequencer="0B")
+    mine, newer = world.drop(body=b"mine"), of(version_id="v2", order=order(PUT_AT, "0B"))
     mine = of(mine, event_time=HANDOFF.event_time)
-    world.bucket.put_status(of(version_id="v0", sequencer="09"), HANDOFF.file, b"old", final=True)
+    world.bucket.put_status(of(version_id="v0", order=order(PUT_AT, "09")), HANDOFF.file, b"old", final=True)
     world.bucket.put_live(HANDOFF, LIVE, 1, b"old")
     world.bucket.set_aside(HANDOFF, "failed/intent-a.json", b"old")
     rival, met = MotoBucket(conditional(aws.client("s3"))), list[str]()

@@ -20,6 +20,7 @@ from tests.writes import (
     NAME,
     NOW,
     OUTCOME,
+    PUT_AT,
     claims,
     concludes,
     ends,
@@ -30,7 +31,7 @@ from tests.writes import (
     waits,
 )
 
-NEWER = of(version_id="v2", sequencer="0B")
+NEWER = of(version_id="v2", order=order(PUT_AT, "0B"))
 OTHER = of(key="intent-b.json")
 FAILURE = describe(
     Row(attempt=1),
@@ -77,18 +78,18 @@ def test_a_row_is_read_as_it_was_written(parts: World) -> None:
     made(parts, retries(claim, failure=FAILURE))
     assert parts.row(HANDOFF).failure == FAILURE
     claim = claims(before=parts.row(HANDOFF), target=parts.state.target(NAME))
-    made(parts, claim, ends(claim, last_order=order(HANDOFF), last_file=HANDOFF.file, version=None, replicas=3))
+    made(parts, claim, ends(claim, last_order=HANDOFF.order, last_file=HANDOFF.file, version=None, replicas=3))
     assert parts.row(HANDOFF).outcome == OUTCOME
     assert parts.state.find([HANDOFF, NEWER]).keys() == {HANDOFF}
 
 
 def test_a_write_leaves_the_fields_that_it_does_not_change(parts: World) -> None:
     """A late event gives the order of what a worker holds, which keeps its lease."""
-    claim = claims(of(sequencer="~"))
+    claim = claims(of(order="2026-11-23T03:00:00~"))
     made(parts, claim)
-    made(parts, Write(HANDOFF, claim.after, replace(claim.after, order=order(HANDOFF)), NOW))
+    made(parts, Write(HANDOFF, claim.after, replace(claim.after, order=HANDOFF.order), NOW))
     made(parts, retries(claim))
-    assert parts.row(HANDOFF).order == order(HANDOFF)
+    assert parts.row(HANDOFF).order == HANDOFF.order
     assert parts.row(HANDOFF).state is State.WAITING
 
 
@@ -138,7 +139,7 @@ def test_an_older_version_of_a_name_is_refused_once_a_newer_one_was_seen(
 
 def test_a_version_stands_above_those_that_are_known_to_be_older(parts: World) -> None:
     made(parts, claims())
-    swept = of(version_id="v2", sequencer="~")
+    swept = of(version_id="v2", order="2026-11-23T03:00:00~")
     for older in ([], ["v0"], ["v0", "v1"]):
         assert refused(parts, claims(swept, name="ns/other")).newer_version == "v1"
         parts.state.outrank(swept, older, NOW)

@@ -15,7 +15,7 @@ from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Phase, State, order
+from conductor_loop.intents.model import Phase, State
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
 from conductor_loop.storage.listing import Listing, Wanted
@@ -269,7 +269,7 @@ def test_a_corrupt_row_loses_no_package_and_no_order(world: World, table: Any) -
     spoil_handoff(table, handoff)
     world.clock.wait(100)
     sweep(world.app, None, world.deadline)
-    assert world.row(handoff).order == order(handoff)
+    assert world.row(handoff).order == handoff.order
     world.work()
     spoil_handoff(table, handoff)
     for _ in range(3):

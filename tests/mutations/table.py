@@ -127,7 +127,7 @@ TABLE = [
     _life(
         "target: nothing newer was applied",
         "attempt.py",
-        "if app.config.supersede_older and target.last_order > latest(order(handoff)):",
+        "if app.config.supersede_older and target.last_order > latest(handoff.order):",
         "if False:",
     ),
     _life("target: no revision is used twice", "model.py", "max(self.rev + 1, int(now * 1000))", "self.rev + 1"),
@@ -153,7 +153,7 @@ TABLE = [
     _life(
         "order: that of a late event is kept",
         "admit.py",
-        "return Write(mine, row, replace(row, order=order(mine)), now), None",
+        "return Write(mine, row, replace(row, order=mine.order), now), None",
         "return Write(mine, row, row, now), None",
     ),
     _life(
@@ -250,7 +250,7 @@ TABLE = [
     _bucket("a status: a final one stays", ' and theirs.get("final") == "yes":', " and False:"),
     _bucket(
         "a status: that of a newer version stays",
-        'if not mine and theirs.get("order", "") > order(handoff):',
+        'if not mine and theirs.get("order", "") > handoff.order:',
         "if False:",
     ),
     _bucket("the live tree: that of a later generation stays", "_generation(theirs) >= generation or ", ""),

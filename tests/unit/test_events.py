@@ -24,7 +24,7 @@ def test_the_sample_event_is_one_handoff() -> None:
 def test_everything_that_orders_and_names_a_version_is_taken() -> None:
     put = {"key": "intent-a.json", "versionId": "v1", "size": 9, "sequencer": "0A"}
     (handoff,) = handoffs(event(object=put, eventTime="2026-11-23T09:00:00.000Z"))
-    assert (handoff.version_id, handoff.size, handoff.sequencer) == ("v1", 9, "0A")
+    assert (handoff.version_id, handoff.size, handoff.order) == ("v1", 9, f"2026-11-23T09:00:00.000Z#{'0A':0<32}")
     assert handoff.event_time == "2026-11-23T09:00:00.000Z"
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.intents.model import order
 from conductor_loop.porch import Package, PorchRequest, Result
 from tests.factories import BUCKET
 from tests.promises import Site, die
@@ -90,10 +89,10 @@ def test_of_two_of_one_second_of_which_one_lost_its_event_it_has_the_one_that_wa
     """The order of the second one is not known, and that of the target stays as it was: the generation decides."""
     revive = die_before_live(site)
     exact, swept = site.put("intent-a.json", replicas=2), site.put("intent-b.json", replicas=3)
-    swept = replace(swept, event_time=f"{swept.event_time[:19]}.000Z", sequencer="")  # as the sweeper hands it over
+    swept = replace(swept, order=swept.event_time[:19])  # as the sweeper hands it over
     site.event(exact, swept)
     assert site.replicas() == 3
-    assert site.world.state.target("oran-sim/cnf-simulator").last_order == order(exact)
+    assert site.world.state.target("oran-sim/cnf-simulator").last_order == exact.order
     revive()
     site.event(swept, exact)
     assert in_live(site) == published(site, "intent-b.json")

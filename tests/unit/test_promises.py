@@ -6,7 +6,7 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Write, order
+from conductor_loop.intents.model import Conflict, Write
 from conductor_loop.porch import Delivered, PorchFailed, Run
 from conductor_loop.retry import Policy
 from tests.factories import intent
@@ -219,7 +219,7 @@ def test_a_late_event_gives_the_order_although_there_is_no_time_for_an_attempt()
     site.receive()  # and it is retried in 900 s
     assert site.status("intent-a.json")["next_retry"]
     site.event(first)
-    assert site.world.row(first).order == order(first)
+    assert site.world.row(first).order == first.order
 
 
 def test_a_late_event_gives_the_order_of_an_attempt_under_way_which_keeps_its_lease() -> None:
@@ -234,7 +234,7 @@ def test_a_late_event_gives_the_order_of_an_attempt_under_way_which_keeps_its_le
     site.sweep()  # hands it over
     site.receive()
     assert site.status("intent-a.json")["next_retry"]
-    assert site.world.row(first).order == order(first)
+    assert site.world.row(first).order == first.order
 
 
 def test_an_intent_whose_second_alone_is_known_does_not_let_an_older_one_undo_a_newer_one() -> None:

@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from conductor_loop.errors import Cause
-from conductor_loop.intents.model import is_exact, order
+from conductor_loop.intents.model import is_exact
 from tests.factories import BUCKET
 from tests.memory import UNREADABLE
 from tests.schedules import Schedule
@@ -106,7 +106,7 @@ def _assert_status_is_of_the_newest(played: Schedule, name: str) -> None:
     current = played.bucket.objects[f"status/{name}.status"][-1]
     if _is_lost(played.drops[current.metadata["version"]]):
         return
-    assert current.body == newest.decided[0].document, f"{order(newest.handoff)}, but {current.body.decode()}"
+    assert current.body == newest.decided[0].document, f"{newest.handoff.order}, but {current.body.decode()}"
     assert current.metadata["final"] == "yes"
 
 

@@ -53,6 +53,7 @@ def handoffs(event: Mapping[str, Any]) -> Iterator[Handoff]:
     """
     for record in event.get("Records", []):
         put, key = record["s3"]["object"], unquote_plus(record["s3"]["object"]["key"])  # keys come form-encoded
+        time = record.get("eventTime", "")
         is_ours = "/" not in key and key.startswith("intent-") and key.endswith(".json")
         if record["eventName"].startswith("ObjectCreated:") and is_ours:
             yield Handoff(
@@ -60,8 +61,8 @@ def handoffs(event: Mapping[str, Any]) -> Iterator[Handoff]:
                 key=key,
                 version_id=put.get("versionId", ""),
                 size=put.get("size", 0),
-                sequencer=put.get("sequencer", ""),
-                event_time=record.get("eventTime", ""),
+                event_time=time,
+                order=order(time, put.get("sequencer", "")),
                 principal=record.get("userIdentity", {}).get("principalId", ""),
                 address=record.get("requestParameters", {}).get("sourceIPAddress", ""),
             )
@@ -128,7 +129,7 @@ def _validated(app: App, found: Found) -> Intent:
 
 def _outrank(app: App, handoff: Handoff) -> None:
     """Where its event was lost, note that a version is newer than those of its second that the bucket lists behind."""
-    if not is_exact(order(handoff)) and (older := app.bucket.older_versions(handoff)):
+    if not is_exact(handoff.order) and (older := app.bucket.older_versions(handoff)):
         app.state.outrank(newest(handoff), older, app.clock())
 
 
@@ -208,7 +209,7 @@ def _enqueue(app: App, delivery: Delivery, delay_seconds: float = 0) -> Answer |
     def propose(now: float, row: Row, mine: Handoff) -> tuple[Write, None]:
         mine = newest(mine)
         if row.state is State.RUNNING and row.due_at > now:  # no transition: another revision would cost it its lease
-            return Write(mine, row, replace(row, order=order(mine)), now), None
+            return Write(mine, row, replace(row, order=mine.order), now), None
         after = enqueued(row, mine, now, priority=message.priority, target=target)
         return Write(mine, row, after, now, last, newest=mine.version_id), None
 

@@ -49,7 +49,6 @@ from conductor_loop.intents.model import (
     known,
     latest,
     newest,
-    order,
 )
 from conductor_loop.intents.outcome import Answer, Author, apply_outcome, fitting
 from conductor_loop.porch import SCALE, PorchFailed, PorchRequest, Run
@@ -181,7 +180,7 @@ def commit[T](
         conflict = _write(app, write)
         if conflict is None:
             return result
-        if (reason := classify(conflict, order(write.handoff))) is not None:
+        if (reason := classify(conflict, write.handoff.order)) is not None:
             return reason
         row = conflict.row or row
     return Busy(app.clock())
@@ -216,7 +215,7 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
         if now + _least_seconds(app, delivery, row) > delivery.deadline:
             return Busy(now)  # another invocation has more time
         handoff, target = newest(handoff), next(reads)()
-        if app.config.supersede_older and target.last_order > latest(order(handoff)):
+        if app.config.supersede_older and target.last_order > latest(handoff.order):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
             poll = now + _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
@@ -282,7 +281,7 @@ def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
         priority=delivery.message.priority,
         target=name,
         packages=(*row.packages, number),
-        order=order(delivery.handoff),
+        order=delivery.handoff.order,
     )
     return Attempt(
         delivery=delivery,
@@ -337,7 +336,7 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     app.bucket.publish(attempt.handoff, attempt.token, {prefix + path: body for path, body in package.files.items()})
     after = attempt.released(
         app.clock(),
-        last_order=applied_order(target.last_order, order(attempt.handoff)),
+        last_order=applied_order(target.last_order, attempt.handoff.order),
         last_file=attempt.handoff.file,
         version=_version(package.name, attempt.number) or target.version,
         replicas=delivery.intent.replicas,
@@ -417,7 +416,7 @@ def done(row: Row, outcome: Outcome, packages: tuple[int, ...], now: float) -> R
 
 def _make_way(app: App, attempt: Attempt, conflict: Conflict) -> Answer | Deferred:
     """Apply what another worker has decided meanwhile; anything else is its business. Raises LeaseLost."""
-    meaning = classify(conflict, order(attempt.handoff))
+    meaning = classify(conflict, attempt.handoff.order)
     if not isinstance(meaning, Done):
         raise LeaseLost
     return resolve(app, attempt.delivery, meaning)
@@ -454,7 +453,7 @@ def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # 
         queued=True,
         due_at=row.due_at if row.state is State.WAITING else 0.0,
         reconcile_at=now + QUEUE_KEEPS_SECONDS,
-        order=order(handoff),
+        order=handoff.order,
         **changes,
     )
 
@@ -520,7 +519,7 @@ def conclude(app: App, delivery: Delivery, tell: Callable[[Author], Outcome]) ->
     def propose(now: float, row: Row, handoff: Handoff) -> tuple[Write, Measured]:
         mine = delivery.of(newest(handoff) if delivery.newest == handoff.version_id else handoff)
         measured = _measured(app, mine, tell(Author(app, mine, row)))
-        after = replace(done(row, measured.outcome, row.packages, now), order=order(mine.handoff))
+        after = replace(done(row, measured.outcome, row.packages, now), order=mine.handoff.order)
         last = {"tally": measured.counted.tally}
         return Write(mine.handoff, row, after, now, last, newest=delivery.newest), measured
 
@@ -532,7 +531,7 @@ def conclude(app: App, delivery: Delivery, tell: Callable[[Author], Outcome]) ->
 
 def withdraw(app: App, delivery: Delivery) -> Answer | Deferred:
     """Decide and apply a handoff that its owner has removed before."""
-    seen = delivery.handoff.version_id if is_exact(order(delivery.handoff)) else ""  # others of its second may be newer
+    seen = delivery.handoff.version_id if is_exact(delivery.handoff.order) else ""  # others of its second may be newer
     return conclude(app, replace(delivery, newest=seen), status.withdrawn)
 
 

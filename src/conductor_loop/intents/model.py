@@ -292,14 +292,12 @@ _NEWEST = "~"  # sorts after everything else in the second
 _SECOND = len("2026-11-23T03:00:00")
 
 
-def order(handoff: Handoff) -> str:
-    """Give the order of a handoff.
+def order(event_time: str, sequencer: str = "") -> str:
+    """Give the order of what was put at that time (ISO 8601); to the second, without the sequencer of S3's event.
 
     Sequencers of different lengths compare after right-padding with zeros (S3's rule).
     """
-    if handoff.sequencer in {"", _NEWEST}:
-        return handoff.event_time[:_SECOND] + handoff.sequencer
-    return f"{handoff.event_time}#{handoff.sequencer:0<32}"
+    return f"{event_time}#{sequencer:0<32}" if sequencer else event_time[:_SECOND]
 
 
 def is_exact(order: str) -> bool:
@@ -319,17 +317,13 @@ def latest(order: str) -> str:
 
 def known(handoff: Handoff, row_order: str) -> Handoff:
     """Give the handoff with the better of two orders: its own, and that of its row (may be empty)."""
-    if not row_order or (is_exact(order(handoff)) and not is_exact(row_order)):
-        return handoff
-    time, _, sequencer = row_order.partition("#")
-    if not sequencer:
-        time, sequencer = f"{row_order[:_SECOND]}.000Z", row_order[_SECOND:]
-    return replace(handoff, event_time=time, sequencer=sequencer)
+    is_better = row_order and (is_exact(row_order) or not is_exact(handoff.order))
+    return replace(handoff, order=row_order) if is_better else handoff
 
 
 def newest(handoff: Handoff) -> Handoff:
     """Give a handoff that was read as the newest version of its name; an exact order stays as it is."""
-    return handoff if handoff.sequencer else replace(handoff, sequencer=_NEWEST)
+    return replace(handoff, order=latest(handoff.order))
 
 
 def applied_order(before: str, mine: str) -> str:

@@ -146,7 +146,7 @@ class S3Bucket:
 
         """
         seen = None
-        metadata = {"version": handoff.version_id, "order": order(handoff), "final": "yes" if final else "no"}
+        metadata = {"version": handoff.version_id, "order": handoff.order, "final": "yes" if final else "no"}
         for _ in range(_TRIES):
             key = f"status/{name}.status"
             if self._put(handoff, key, document, seen, metadata):
@@ -155,7 +155,7 @@ class S3Bucket:
             if (mine := theirs.get("version") == handoff.version_id) and theirs.get("final") == "yes":
                 return name  # it is there already
             # An order may be better known by now than when its status was written: none is newer than itself.
-            if not mine and theirs.get("order", "") > order(handoff):
+            if not mine and theirs.get("order", "") > handoff.order:
                 if not final:
                     return name  # no reader waits for it, and the final one may be in the name's history already
                 name, seen = f"{name}@{handoff.version_id}", None
@@ -315,24 +315,25 @@ class S3Bucket:
 
 
 def _found(handoff: Handoff, answer: Any, max_bytes: int) -> Found:  # noqa: ANN401 - boto3's answer
+    time = handoff.event_time or _time(answer)
     known = replace(
         handoff,
         version_id=answer["VersionId"],
         size=answer["ContentLength"],
-        event_time=handoff.event_time or f"{answer['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",
+        event_time=time,
+        order=handoff.order or order(time),
     )
     with answer["Body"] as body:
         return Found(known, body.read() if known.size <= max_bytes else None)
 
 
 def _unsettled(bucket: str, version: Any) -> Handoff:  # noqa: ANN401 - boto3's answer
-    return Handoff(
-        bucket,
-        version["Key"],
-        version["VersionId"],
-        size=version["Size"],
-        event_time=f"{version['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}",  # known to the second
-    )
+    time = _time(version)
+    return Handoff(bucket, version["Key"], version["VersionId"], version["Size"], event_time=time, order=order(time))
+
+
+def _time(answer: Any) -> str:  # noqa: ANN401 - boto3's answer
+    return f"{answer['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}"  # known to the second
 
 
 def _generation(metadata: Mapping[str, str]) -> int:

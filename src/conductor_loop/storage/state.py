@@ -9,7 +9,7 @@ from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest, order
+from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest
 from conductor_loop.storage.rows import (
     CLEAN_UP,
     Key,
@@ -103,7 +103,7 @@ class DynamoDBStateTable(Table):
 
         The version ``mine`` is known not to be, whatever its order.
         """
-        place = order(handoff)
+        place = handoff.order
         values = {"last_order": text(latest(place)), "last_version": text(newest), **expires(now + self._keep_seconds)}
         condition = {":earliest": text(earliest(place)), ":mine": text(mine)}
         return self._update(Key("name", handoff.key), values, _NO_NEWER_VERSION, condition)
