@@ -52,9 +52,11 @@ def work(world: World, first: Mapping[str, str] = MappingProxyType({})) -> None:
     """Answer whatever lies in the root: ``first`` those, name to sequencer, then the rest."""
     waiting = [name for name in world.listing() if "/" not in name]
     for name in [*(name for name in first if name in waiting), *(name for name in waiting if name not in first)]:
-        version = world.bucket.client.head_object(Bucket=BUCKET, Key=name)["VersionId"]
+        head = world.bucket.client.head_object(Bucket=BUCKET, Key=name)
+        put_at = f"{head['LastModified']:%Y-%m-%dT%H:%M:%S.000Z}"
+        placed = order(put_at, first.get(name, "0A"))
         world.clock.wait(1)
-        admit.answer(world.app, Handoff(BUCKET, name, version, order=order("", first.get(name, "0A"))), world.deadline)
+        admit.answer(world.app, Handoff(BUCKET, name, head["VersionId"], order=placed), world.deadline)
 
 
 def run(*arguments: Any) -> Result:

@@ -121,6 +121,11 @@ def test_order_is_event_time_then_sequencer(older: tuple[str, str], newer: tuple
     assert order(*older) < order(*newer)
 
 
+@pytest.mark.parametrize("sequencer", ["", "0055"])
+def test_without_a_time_nothing_is_known_of_an_order(sequencer: str) -> None:
+    assert order("", sequencer) == ""
+
+
 def test_sequencers_that_differ_in_trailing_zeros_only_are_equal() -> None:
     assert order(PUT_AT, "0055") == order(PUT_AT, "005500")
 

@@ -297,7 +297,7 @@ def order(event_time: str, sequencer: str = "") -> str:
 
     Sequencers of different lengths compare after right-padding with zeros (S3's rule).
     """
-    return f"{event_time}#{sequencer:0<32}" if sequencer else event_time[:_SECOND]
+    return f"{event_time}#{sequencer:0<32}" if event_time and sequencer else event_time[:_SECOND]
 
 
 def is_exact(order: str) -> bool:
