@@ -106,7 +106,7 @@ def batches(records: Records, most: int, dice: random.Random) -> Iterator[Record
 
 def known(state: MemoryState, bucket: Any) -> Known:
     """Ask the rows and the statuses, as ``audit verify`` does."""
-    rows = [change for one in state.newest.values() if (change := last_change(one.image))]
+    rows = [change for key, row in state.items.items() if key.kind == "intent" and (change := last_change(row))]
     return Known(rows, statuses(bucket.objects))
 
 

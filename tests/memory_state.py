@@ -1,171 +1,122 @@
-"""The state table in memory: the same promises as DynamoDB's, held to them by tests/integration."""
+"""The state table in memory: the adapter itself, over a dictionary in the place of DynamoDB's client.
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, fields, replace
+Of expressions it knows what the adapter writes; tests/integration holds both equal.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
-from conductor_loop.app import Cursor
-from conductor_loop.audit.entries import timestamp
+from conductor_loop.audit.entries import plain
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Row, State, Target, Write, earliest, latest
-from conductor_loop.storage.rows import anew, attributes, last_of, last_value, listed_values, text
+from conductor_loop.intents.model import Row, Target
+from conductor_loop.storage.rows import Key, key_of, read_row, read_target, text
+from conductor_loop.storage.state import DynamoDBStateTable, Operation
+from conductor_loop.storage.table import Item
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {"=": operator.eq, "<=": operator.le, "<": operator.lt}
 
 
 @dataclass(frozen=True)
 class Written:
-    """A write, as the table's stream has it."""
+    """A write of a handoff's row, as the table's stream has it."""
 
-    image: dict[str, Any]
-    before: "Written | None" = field(repr=False)
+    image: Item
+    before: Item  # empty: there was none
 
     @property
     def record(self) -> dict[str, Any]:
         """Give the record of the stream, but for its place there."""
-        return {"NewImage": self.image} | ({"OldImage": self.before.image} if self.before else {})
+        return {"NewImage": self.image} | ({"OldImage": self.before} if self.before else {})
 
 
-@dataclass
-class MemoryState:
-    """The state table's rows; each method is one atomic write, or a read."""
+class MemoryState(DynamoDBStateTable):
+    """Rows by their keys; each method is one atomic write, or a read."""
 
-    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
-    targets: dict[str, Target] = field(default_factory=dict)
-    names: dict[str, tuple[str, str]] = field(default_factory=dict)  # name to the order and id of its newest version
-    correlations: dict[str, str] = field(default_factory=dict)
-    corrupt: dict[str, Unreadable] = field(default_factory=dict)  # rows that make no sense, by their path
-    swept_to: Cursor | None = None
-
-    def __post_init__(self) -> None:  # what no write depends on
+    def __init__(self) -> None:
+        client: Any = SimpleNamespace(put_item=partial(self._apply, "Put"))
+        super().__init__(client, "state", keep_seconds=3600, jitter=lambda: 0.0)
+        self.items: dict[Key, Item] = {}
+        self.rows: dict[tuple[str, str], Row] = {}  # of handoffs; a corrupt one as it was before
         self.written: list[Written] = []  # oldest first
-        self.newest: dict[tuple[str, str], Written] = {}  # of each row
 
     @property
-    def unclean(self) -> set[tuple[str, str]]:
-        """Give the rows of handoffs that are to be cleaned up after."""
-        return {key for key, row in self.rows.items() if row.state is State.DONE and row.due_at}
+    def unclean(self) -> list[Handoff]:
+        """Give the handoffs that are to be cleaned up after."""
+        return self.uncleaned("", float("inf"), len(self.items))
 
-    def write(self, write: Write) -> Conflict | None:
-        mine, lease = _path(write.handoff), write.lease
-        if mine in self.corrupt and not self.rows.get(_id(write.handoff), Row()).rev == write.before.rev != 0:
-            raise self.corrupt[mine]
-        if lease and (path := f"target/{lease.target}") in self.corrupt:
-            raise self.corrupt[path]
-        conflict = self._conflict(write)
-        if conflict is not None:
-            return conflict
-        self._keep(write)
-        if self.corrupt.pop(mine, None) and write.before.state is write.after.state:
-            self.spoil(*_id(write.handoff))  # which no write of other fields makes sound
-        if write.lease is not None:
-            self.targets[write.lease.target] = write.lease.after
-        if write.newest:
-            self.names[write.handoff.key] = (latest(write.handoff.order), write.newest)
-        if write.correlation_id:
-            self.correlations[write.correlation_id] = write.handoff.file
-        return None
+    def spoil(self, name: str, version: str = "-", kind: str = "intent") -> None:
+        """Make a row corrupt; what else it says stays."""
+        key = Key(kind, name, version)
+        self.items[key] = {**key.item, **self.get(key), "state": text("garbage")}
 
-    def _conflict(self, write: Write) -> Conflict | None:
-        row, lease = self.rows.get(_id(write.handoff), Row()), write.lease
-        target = self.targets.get(lease.target, Target()) if lease else Target()
-        user = self.correlations.get(write.correlation_id, write.handoff.file)
-        conflict = Conflict(
-            row=None if row.rev == write.before.rev else row,
-            target=None if lease is None or target.rev == lease.before.rev else target,
-            newer_version=self._newer(write.handoff) if write.newest else None,
-            correlated_file=None if user == write.handoff.file else user,
-        )
-        return None if conflict == Conflict() else conflict
+    def lose(self, kind: str) -> None:
+        """Lose all rows of a kind."""
+        self.items = {key: item for key, item in self.items.items() if key.kind != kind}
 
-    def _newer(self, handoff: Handoff) -> str | None:
-        """Give the newest version of the name, unless this one is certainly not older."""
-        last_order, last_version = self.names.get(handoff.key, ("", handoff.version_id))
-        is_newest = last_version == handoff.version_id or last_order <= earliest(handoff.order)
-        return None if is_newest else last_version
+    def get(self, key: Key) -> Item:
+        return self.items.get(key, {})
 
-    def _keep(self, write: Write) -> None:
-        """Change the fields that the write changes; the others stay as they are."""
-        row, before, after = self.rows.get(_id(write.handoff), Row()), write.before, write.after
-        names = [one.name for one in fields(Row)]
-        changed = {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
-        self._put(write.handoff, replace(row, **changed), write)
-
-    def _put(self, handoff: Handoff, row: Row, write: Write | None, last: Last | None = None) -> None:
-        self.rows[_id(handoff)] = row
-        before = self.newest.get(_id(handoff))
-        old = before.image if before else {}
-        image = {"pk": text(f"intent#{handoff.key}"), "sk": text(handoff.version_id), **attributes(row)}
-        image |= listed_values(handoff, 0.0)
-        image |= {"last": old["last"]} if "last" in old else {}
-        image |= {"last": last_of(write)} if write is not None and write.last is not None else {}
-        image |= {"last": last_value(last)} if last is not None else {}
-        self.newest[_id(handoff)] = Written(image, before)
-        self.written.append(self.newest[_id(handoff)])
-
-    def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
-        del now
-        if self._newer(handoff) in {None, *older}:
-            self.names[handoff.key] = (latest(handoff.order), handoff.version_id)
-
-    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
-        if self.corrupt.pop(error.name, None) is None:
-            return False  # another one did it
-        kind, _, name = error.name.partition("/")
-        if kind == "intent":
-            key, _, version_id = name.rpartition("/")
-            facts = {"at": timestamp(now), "event": "reset", **last}
-            self._put(Handoff("", key, version_id), anew(error.row, now), None, facts)
-        elif kind == "target":
-            self.targets.pop(name, None)
-        return True
-
-    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]:
-        there = [one for one in handoffs if _id(one) in self.rows and _path(one) not in self.corrupt]
-        return {handoff: self.rows[_id(handoff)] for handoff in there}
-
-    def spoil(self, name: str, version: str) -> None:
-        """Make a handoff's row corrupt: only its state makes no sense."""
-        path = f"intent/{name}/{version}"
-        self.corrupt[path] = Unreadable(path, {**self.newest[name, version].image, "state": {"S": "garbage"}})
-
-    def target(self, name: str) -> Target:
-        if (path := f"target/{name}") in self.corrupt:
-            raise self.corrupt[path]
-        return self.targets.get(name, Target())
+    def get_some(self, keys: Iterable[Key]) -> Iterator[Item]:
+        return (self.items[key] for key in keys if key in self.items)
 
     def ahead(self, name: str) -> Callable[[], Target]:
         """Read it at once: until the result is asked for, others write."""
-        try:
-            found = self.target(name)
-        except Unreadable:
-            return lambda: self.target(name)
-        return lambda: found
-
-    def correlated(self, correlation_id: str, now: float) -> str | None:
-        del now  # none of them expires
-        return self.correlations.get(correlation_id)
-
-    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]:
-        handoffs = list(handoffs)
-        return {
-            **self.find(handoffs),
-            **{one: self.corrupt[path] for one in handoffs if (path := _path(one)) in self.corrupt},
-        }
+        return partial(read_target, self.get(Key("target", name)))
 
     def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]:
-        due = sorted((self.rows[key].due_at, key) for key in self.unclean if self.rows[key].due_at <= now)
-        return [Handoff(bucket, *key) for _, key in due[:most]]
+        rows = [(float(item["due_at"]["N"]), key) for key, item in self.items.items() if "clean_up" in item]
+        due = sorted((at, key.name, key.version) for at, key in rows if at <= now)
+        return [Handoff(bucket, name, version) for _, name, version in due[:most]]
 
-    def cursor(self) -> Cursor | None:
-        return self.swept_to
+    def _send(self, operations: Mapping[str, Operation]) -> Mapping[str, Item] | None:
+        asked = [(kind, *next(iter(one.items()))) for kind, one in operations.items()]
+        refused = {kind: self.get(_key(given)) for kind, _, given in asked if not _holds(given, self.get(_key(given)))}
+        for _, how, given in [] if refused else asked:
+            self._apply(how, **given)
+        return refused or None
 
-    def keep_cursor(self, cursor: Cursor | None) -> None:
-        self.swept_to = cursor
+    def _apply(self, how: str, **given: Any) -> None:
+        key = _key(given)
+        before = self.items.pop(key, {})
+        if how == "Delete":
+            return
+        self.items[key] = image = given["Item"] if how == "Put" else _updated(given, before)
+        if key.kind == "intent":
+            self.written.append(Written(image, before))
+            with suppress(Unreadable):
+                self.rows[key.name, key.version] = read_row(image)
 
 
-def _id(handoff: Handoff) -> tuple[str, str]:
-    return handoff.key, handoff.version_id
+def _key(given: Mapping[str, Any]) -> Key:
+    return key_of(given.get("Key") or given["Item"])
 
 
-def _path(handoff: Handoff) -> str:
-    return f"intent/{handoff.key}/{handoff.version_id}"
+def _updated(given: Mapping[str, Any], before: Item) -> Item:
+    values = given["ExpressionAttributeValues"]
+    changed = {name: values.get(f":{name}") for name in given["ExpressionAttributeNames"].values()}
+    kept = {name: value for name, value in {**before, **changed}.items() if value is not None}
+    return {**given["Key"], **kept}
+
+
+def _holds(given: Mapping[str, Any], row: Item) -> bool:
+    """Say whether the condition of an operation holds for a row: one of its alternatives, with all of its clauses."""
+    condition = given.get("ConditionExpression")
+    return condition is None or any(
+        all(_is_true(clause, given, row) for clause in one.split(" AND ")) for one in condition.split(" OR ")
+    )
+
+
+def _is_true(clause: str, given: Mapping[str, Any], row: Item) -> bool:
+    if clause.endswith(")"):
+        function, _, name = clause[:-1].partition("(")
+        return (name in row) is {"attribute_exists": True, "attribute_not_exists": False}[function]
+    name, comparison, wanted = clause.split()
+    there = row.get(given["ExpressionAttributeNames"].get(name, name), {})
+    value = given["ExpressionAttributeValues"][wanted]
+    return there.keys() == value.keys() and _COMPARISONS[comparison](plain(there), plain(value))

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from zlib import crc32
 
 from conductor_loop.app import App, Message
 from conductor_loop.config import Config
-from conductor_loop.errors import Cause, Unreadable
+from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import Deferred
@@ -61,6 +61,7 @@ _COSTS = {
     "break": "failures",
 }
 _METHODS = {"break": "break_off"}
+_UNREAD = {"last", "expires_at", "arrival_day", "arrived"}  # of a row: no write depends on them
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,6 @@ class Play:
         """Do `aws s3 rm` of its name."""
         self.bucket.withdraw(handoff.key)
         self.drops[handoff.version_id].withdrawn = True
-
-    def corrupt(self, path: str) -> None:
-        """Make a row of the state table unreadable."""
-        self.state.corrupt[path] = Unreadable(path, {})
 
     def answer(self, handoff: Handoff) -> None:
         """Deliver an event, undisturbed."""
@@ -429,11 +426,9 @@ def _remove[T](waiting: list[T], delivered: T) -> None:
         waiting.remove(delivered)
 
 
-def _fields(part: object) -> dict[str, Any]:
-    return {one.name: getattr(part, one.name) for one in fields(part)} | {  # type: ignore[arg-type]
-        "in_force": part.in_force,  # type: ignore[attr-defined]
-        "applied": part.applied,  # type: ignore[attr-defined]
-    }
+def _fields(state: ExploredState) -> dict[str, Any]:
+    rows = {key: sorted((name, item[name]) for name in item.keys() - _UNREAD) for key, item in state.items.items()}
+    return {"rows": rows, "in_force": state.in_force, "applied": state.applied}
 
 
 def _text(state: dict[str, Any]) -> str:

@@ -194,14 +194,14 @@ def alone_and_withdrawn_in_its_queue(play: Play) -> None:
 def alone_inline_and_its_row_is_corrupt(play: Play) -> None:
     _inline(play)
     handoff = play.put("intent-a.json", _NEW)
-    play.corrupt(f"intent/{handoff.key}/{handoff.version_id}")
+    play.state.spoil(handoff.key, handoff.version_id)
     play.race(play.event(handoff))
 
 
 @scene
 def alone_inline_and_the_row_of_its_target_is_corrupt(play: Play) -> None:
     _inline(play)
-    play.corrupt("target/oran-sim/cnf-simulator")
+    play.state.spoil("oran-sim/cnf-simulator", kind="target")
     play.race(play.event(play.put("intent-a.json", _NEW)))
 
 
@@ -251,7 +251,7 @@ def alone_a_sweep_of_a_withdrawn_intent_whose_message_is_lost(play: Play) -> Non
 @scene
 def alone_a_sweep_of_a_corrupt_row(play: Play) -> None:
     handoff = play.put("intent-a.json", _NEW)
-    play.corrupt(f"intent/{handoff.key}/{handoff.version_id}")
+    play.state.spoil(handoff.key, handoff.version_id)
     play.now += 1000
     play.race(play.sweep())
 

@@ -1,7 +1,8 @@
 """The mutations: what each takes out, and which tests are to notice, the likeliest first.
 
 A mutation is a piece of code that occurs once in its file, and what takes its place. Of a condition that DynamoDB is
-given, all values must be used: it is made to hold always, and stays where it is.
+given, all values must be used: it is made to hold always, and stays where it is; without parentheses, which the table
+in memory does not know.
 """
 
 from dataclasses import dataclass
@@ -80,14 +81,14 @@ TABLE = [
     _state(
         "name: no newer version was seen",
         "last_order <= :earliest",
-        "(last_order <= :earliest OR attribute_exists(pk))",
+        "last_order <= :earliest OR attribute_exists(pk)",
     ),
     _state(
         "name: but the same version, or one that is known to be older",
         "OR last_version = :mine",
-        "OR (last_version = :mine AND attribute_not_exists(pk))",
+        "OR last_version = :mine AND attribute_not_exists(pk)",
     ),
-    _state("correlation id: no other file uses it", "OR #file = :file", "OR (#file = :file OR attribute_exists(pk))"),
+    _state("correlation id: no other file uses it", "OR #file = :file", "OR #file = :file OR attribute_exists(pk)"),
     _state(
         "several writes: all or none",
         "self._client.transact_write_items(TransactItems=items)",
@@ -106,8 +107,8 @@ TABLE = [
     ),
     _state(
         "a corrupt row: it is as it was read",
-        'f"#{alias} = :{alias}" for alias in fields',
-        'f"(#{alias} = :{alias} OR attribute_exists(pk))" for alias in fields',
+        '" AND ".join(',
+        '"attribute_exists(pk) OR " + " AND ".join(',
         *_CORRUPT,
     ),
     _life(

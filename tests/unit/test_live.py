@@ -109,7 +109,7 @@ def test_where_older_ones_are_not_superseded_it_has_the_one_that_was_applied_las
 def test_a_target_whose_row_was_lost_goes_on(site: Site) -> None:
     site.event(site.put("intent-a.json", replicas=2))
     state: Any = site.world.state
-    state.targets.clear()
+    state.lose("target")
     site.event(site.put("intent-b.json", replicas=5, at=0.5))
     assert in_live(site) == published(site, "intent-b.json")
     assert site.status("intent-b.json")["package"]["prefix"] != site.status("intent-a.json")["package"]["prefix"]

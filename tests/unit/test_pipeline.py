@@ -294,7 +294,7 @@ def test_where_a_target_is_lost_no_file_lands_in_a_package_of_before(world: Worl
     admit.answer(world.app, world.drop(), world.deadline)
     before = {key for key in world.listing() if key.startswith("packages/")}
     state: Any = world.state
-    state.targets.clear()
+    state.lose("target")
 
     def with_a_note(request: PorchRequest) -> Result:
         made = world.porch(request)
@@ -309,10 +309,11 @@ def test_where_a_target_is_lost_no_file_lands_in_a_package_of_before(world: Worl
 def test_where_the_table_is_older_than_the_bucket_no_package_is_replaced(world: World) -> None:
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    backup = dict(state.targets)
+    backup = {key: row for key, row in state.items.items() if key.kind == "target"}
     admit.answer(world.app, world.drop("intent-b.json", intent(replicas=5)), world.deadline)
     for number, targets in enumerate(({}, backup)):
-        state.targets = targets
+        state.lose("target")
+        state.items |= targets
         name = f"intent-new-{number}.json"
         admit.answer(world.app, world.drop(name, intent(replicas=9)), world.deadline)
         world.drain()

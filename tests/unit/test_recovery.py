@@ -13,6 +13,7 @@ from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS, Deferred
 from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
+from conductor_loop.storage.rows import number
 from tests.factories import World, intent
 from tests.writes import instead, is_claim, is_decision, is_retry
 
@@ -112,7 +113,7 @@ def test_a_package_that_was_decided_stays_although_its_targets_row_was_reset_aft
     with instead(world, is_claim, lambda write: world.state.write(write) or _die()), pytest.raises(Killed):
         admit.answer(world.app, handoff, world.deadline)
     assert world.row(handoff).packages == (0,), "reserved, and nothing is published"
-    world.state.targets.clear()  # type: ignore[attr-defined]
+    world.state.lose("target")  # type: ignore[attr-defined]
     world.clock.wait(120)
     admit.answer(world.app, handoff, world.deadline)
     package = world.status()["package"]
@@ -209,8 +210,8 @@ def test_an_intent_whose_worker_died_runs_exclusively(world: World) -> None:
 
 def test_a_number_that_is_taken_costs_no_attempt_also_while_packages_cannot_be_listed(world: World) -> None:
     admit.answer(world.app, world.drop("intent-first.json"), world.deadline)
-    handoff, targets = world.drop(), cast("Any", world.state)
-    targets.targets = {name: replace(one, number=0) for name, one in targets.targets.items()}  # from a backup
+    handoff, items = world.drop(), cast("Any", world.state).items
+    items.update({key: {**row, "number": number(0)} for key, row in items.items() if key.kind == "target"})  # of before
     listing, world.bucket.next_number = world.bucket.next_number, _slow_down
     admit.answer(world.app, handoff, world.deadline)
     for _ in range(2):

@@ -6,7 +6,7 @@ from typing import Never
 import pytest
 
 from conductor_loop.catalogue import QUEUES
-from conductor_loop.errors import Illegible, Unreadable
+from conductor_loop.errors import Illegible
 from conductor_loop.intent import Handoff, Priority
 from conductor_loop.intents import admit
 from conductor_loop.intents.outcome import Answer
@@ -104,8 +104,7 @@ def test_what_cannot_be_looked_after_is_passed_over(world: World) -> None:
     world.drop("intent-corrupt.json")
     world.drop("intent-lost.json")
     later(world)
-    corrupt: dict[str, Unreadable] = world.state.corrupt  # type: ignore[attr-defined]
-    corrupt["intent/intent-corrupt.json/v1"] = Unreadable("", {})
+    world.state.spoil("intent-corrupt.json", "v1")  # type: ignore[attr-defined]
     world.bucket.set_aside = _denied
     swept = sweep(world.app, None, world.deadline)
     assert (swept.seen, swept.failed, swept.redelivered) == (2, 1, 1)
