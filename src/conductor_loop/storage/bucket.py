@@ -37,14 +37,6 @@ _KEY_CODES = {
     "KMS.AccessDeniedException",
 }
 _KEY_DENIED = ("kms:", "KMS key", "customer master key")  # what an AccessDenied says that is about a key, not an object
-_CONTENT_TYPES = {
-    "Kptfile": "application/yaml",
-    ".yaml": "application/yaml",
-    ".json": "application/json",
-    ".status": "application/json",
-    ".md": "text/markdown; charset=utf-8",
-    "": "application/octet-stream",
-}
 
 
 class S3Bucket:
@@ -251,7 +243,8 @@ class S3Bucket:
 
     def _put(self, handoff: Handoff, key: str, body: bytes, seen: str | None, metadata: Mapping[str, str]) -> bool:
         """Write an object, if what is there is as it was seen (ETag; ``None``: nothing); whether it was."""
-        given: Any = {"ContentType": _content_type(key), "Metadata": metadata, **_as_seen(seen)}
+        kind = "application/json" if key.endswith(".status") else "application/octet-stream"
+        given: Any = {"ContentType": kind, "Metadata": metadata, **_as_seen(seen)}
         with suppress(ConditionFailed, Gone), self._translated():  # gone: what it was to replace
             self._client.put_object(Bucket=handoff.bucket, Key=key, Body=body, **given)
             return True
@@ -344,7 +337,3 @@ def _generation(metadata: Mapping[str, str]) -> int:
 
 def _as_seen(etag: str | None) -> dict[str, Any]:
     return {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-
-
-def _content_type(key: str) -> str:
-    return next(kind for ending, kind in _CONTENT_TYPES.items() if key.endswith(ending))
