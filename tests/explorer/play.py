@@ -82,8 +82,8 @@ class ExploredBucket(MemoryBucket):
         super().__init__()
         self.written: Counter[str] = Counter()
 
-    def _put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
-        super()._put(key, body, metadata)
+    def _add(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        super()._add(key, body, metadata)
         self.written[key] += 1
         version = replace(self.objects[key][-1], id=f"v{crc32(key.encode())}{self.written[key]:03}")
         self.objects[key][-1] = version

@@ -229,8 +229,8 @@ TABLE = [
     _bucket("an object: it is as seen (If-Match)", 'else {"IfMatch": etag}', "else {}"),
     _bucket(
         "a package's file: none is there (If-None-Match)",
-        "files[key], None, metadata",
-        "files[key], self._metadata(handoff, key)[1], metadata",
+        "body, None, metadata",
+        "body, self._metadata(handoff, key)[1], metadata",
     ),
     _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") == token', "True"),
     _bucket(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
@@ -93,21 +94,20 @@ class S3Bucket:
             NumberTaken: one of them is there, and is not this attempt's.
 
         """
-        metadata = {"handoff": handoff.version_id, "owner": token}
-
-        def upload(key: str) -> None:
-            for _ in range(_TRIES):
-                if self._put(handoff, key, files[key], None, metadata):
-                    return
-                theirs, seen = self._metadata(handoff, key)
-                if theirs.get("owner") == token:  # written by a call whose response was lost
-                    return
-                if seen is not None:
-                    raise NumberTaken
-            raise ConditionFailed
-
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
-            list(pool.map(upload, files))
+            list(pool.map(partial(self._upload, handoff, token), files, files.values()))
+
+    def _upload(self, handoff: Handoff, token: str, key: str, body: bytes) -> None:
+        metadata = {"handoff": handoff.version_id, "owner": token}
+        for _ in range(_TRIES):
+            if self._put(handoff, key, body, None, metadata):
+                return
+            theirs, seen = self._metadata(handoff, key)
+            if theirs.get("owner") == token:  # written by a call whose response was lost
+                return
+            if seen is not None:
+                raise NumberTaken
+        raise ConditionFailed
 
     def next_number(self, handoff: Handoff, target: str) -> int:
         """Give the number after that of the newest package of a target ``namespace/name``, 0 if there is none."""
@@ -189,15 +189,15 @@ class S3Bucket:
             ConditionFailed: others keep writing the key.
 
         """
-        folder, _, name = key.partition("/")
         seen = None
         for _ in range(_TRIES):
-            if self._copy(handoff, f"{folder}/{name}", seen):
+            if self._copy(handoff, key, seen):
                 return
-            _, seen = self._metadata(handoff, f"{folder}/{name}")
+            _, seen = self._metadata(handoff, key)
+            name = key.partition("/")[2]
             theirs, _ = self._metadata(handoff, f"status/{name}.status")  # after the look: who comes now is seen
             if theirs.get("version", handoff.version_id) != handoff.version_id:
-                name, seen = f"{name}@{handoff.version_id}", None
+                key, seen = f"{key}@{handoff.version_id}", None
         raise ConditionFailed
 
     def remove(self, handoff: Handoff) -> None:
