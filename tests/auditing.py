@@ -10,7 +10,7 @@ from zlib import crc32
 from conductor_loop.audit.entries import Batch, Change, Shard, add, last_change
 from conductor_loop.audit.handler import take
 from conductor_loop.audit.verify import Known, Verification, read_status, verify
-from tests.memory_state import MemoryState, Written
+from tests.memory_state import MemoryState
 
 type Records = list[dict[str, Any]]
 
@@ -85,13 +85,13 @@ class MemoryAudit:
         return verify(self.lines if lines is None else lines, replace(known, shards=self.shards))
 
 
-def stream(written: Sequence[Written], roll: int = 10**9, count: int = 3) -> dict[str, Records]:
+def stream(written: Sequence[Mapping[str, Any]], roll: int = 10**9, count: int = 3) -> dict[str, Records]:
     """Give the records of writes by shard: of one row always in one, until shards roll over after so many writes."""
     shards: defaultdict[str, Records] = defaultdict(list)
     for number, one in enumerate(written, 1):
-        shard = f"shardId-{number // roll:04}-{crc32(one.image['pk']['S'].encode()) % count}"
+        shard = f"shardId-{number // roll:04}-{crc32(one['NewImage']['pk']['S'].encode()) % count}"
         place = {"SequenceNumber": f"{number}00", "ApproximateCreationDateTime": 1_800_000_000}
-        shards[shard].append({"dynamodb": place | one.record})
+        shards[shard].append({"dynamodb": {**place, **one}})
     return dict(shards)
 
 

@@ -6,7 +6,6 @@ Of expressions it knows what the adapter writes; tests/integration holds both eq
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -22,19 +21,6 @@ from conductor_loop.storage.table import Item
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {"=": operator.eq, "<=": operator.le, "<": operator.lt}
 
 
-@dataclass(frozen=True)
-class Written:
-    """A write of a handoff's row, as the table's stream has it."""
-
-    image: Item
-    before: Item  # empty: there was none
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Give the record of the stream, but for its place there."""
-        return {"NewImage": self.image} | ({"OldImage": self.before} if self.before else {})
-
-
 class MemoryState(DynamoDBStateTable):
     """Rows by their keys; each method is one atomic write, or a read."""
 
@@ -43,7 +29,7 @@ class MemoryState(DynamoDBStateTable):
         super().__init__(client, "state", keep_seconds=3600, jitter=lambda: 0.0)
         self.items: dict[Key, Item] = {}
         self.rows: dict[tuple[str, str], Row] = {}  # of handoffs; a corrupt one as it was before
-        self.written: list[Written] = []  # oldest first
+        self.written: list[dict[str, Item]] = []  # records of the stream about handoffs, oldest first
 
     @property
     def unclean(self) -> list[Handoff]:
@@ -88,7 +74,7 @@ class MemoryState(DynamoDBStateTable):
             return
         self.items[key] = image = given["Item"] if how == "Put" else _updated(given, before)
         if key.kind == "intent":
-            self.written.append(Written(image, before))
+            self.written.append({"NewImage": image, "OldImage": before})
             with suppress(Unreadable):
                 self.rows[key.name, key.version] = read_row(image)
 

@@ -69,7 +69,7 @@ def assert_equal(world: Any) -> None:
     assert not world.state.differences, world.state.differences[0]
     mine, theirs = world.bucket.objects_of_both()
     assert mine == theirs
-    changes = [change(one.before, one.image) for one in world.state.written]
+    changes = [change(one["OldImage"], one["NewImage"]) for one in world.state.written]
     assert world.stream.changes() == [one for one in changes if one is not None], "what their rows say"
 
 

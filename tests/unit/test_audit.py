@@ -444,7 +444,7 @@ def test_a_corrupt_row_has_an_entry_that_says_so_and_keeps_no_other_from_being_p
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    image = state.written[-1].image
+    image = state.written[-1]["NewImage"]
     spoilt_change = last_change(image | {spoilt: value})
     assert spoilt_change is not None
     assert spoilt_change.fields == {"event": "unreadable"}
@@ -455,7 +455,7 @@ def test_a_row_whose_last_facts_are_removed_is_held_against_its_entries() -> Non
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    image = state.written[-1].image
+    image = state.written[-1]["NewImage"]
     spoilt = last_change({name: value for name, value in image.items() if name != "last"})
     assert spoilt is not None
     assert (spoilt.seq, spoilt.fields) == (int(image["entries"]["N"]), {"event": "unreadable"})
@@ -476,7 +476,7 @@ def test_a_row_that_does_not_say_which_entry_is_its_last_has_none(entries: dict[
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    assert last_change(state.written[-1].image | {"entries": entries}) is None
+    assert last_change(state.written[-1]["NewImage"] | {"entries": entries}) is None
 
 
 def test_a_message_is_claimed_with_one_write_without_a_read_of_the_row() -> None:

@@ -68,8 +68,8 @@ def rows_say(world: World) -> Counter[str]:
     codes = Counter(
         f"errors_{one.status['error_details']['code']}" for one in outcomes if "error_details" in one.status
     )
-    phases = [one.image["phase"]["S"] for one in state.written]
-    retried = [one.image for one in state.written if one.image["phase"]["S"] == "retrying"]
+    phases = [one["NewImage"]["phase"]["S"] for one in state.written]
+    retried = [one["NewImage"] for one in state.written if one["NewImage"]["phase"]["S"] == "retrying"]
     codes.update(f"errors_{Cause(json.loads(one['failure']['S'])['cause']).code}" for one in retried)
     runs = phases.count("processing")
     return statuses + codes + Counter(decided=len(outcomes), retried=len(retried), runs_structured=runs)
@@ -204,7 +204,7 @@ def test_a_write_of_the_same_revision_has_no_entry() -> None:
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    image = state.written[-1].image
+    image = state.written[-1]["NewImage"]
     audit = MemoryAudit()
     swept = {"OldImage": image, "NewImage": image | {"sweeps": {"N": "1"}}}
     audit.deliver("shard", [{"dynamodb": {"SequenceNumber": "7", "ApproximateCreationDateTime": 7, **swept}}])
@@ -216,7 +216,7 @@ def test_a_number_that_no_counter_takes_keeps_no_entry_back(seconds: str) -> Non
     world = World()
     admit.answer(world.app, world.drop(), world.deadline)
     state: Any = world.state
-    image = state.written[-1].image
+    image = state.written[-1]["NewImage"]
     last = json.dumps(json.loads(image["last"]["S"]) | {"tally": {}})
     image["last"] = {"S": last.replace("{}", f'{{"decided": 1, "processing_sum": {seconds}}}')}
     record = {"SequenceNumber": "1", "ApproximateCreationDateTime": 1, "NewImage": image}
