@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conductor_loop.app import App, Bucket, Measured, StateTable
+from conductor_loop.app import App, Measured
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Cause
@@ -19,6 +19,7 @@ from conductor_loop.intents.model import Row, order
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
+from conductor_loop.storage.state import DynamoDBStateTable
 from tests.memory import MemoryBucket, MemoryQueues
 from tests.memory_state import MemoryState
 from tests.statuses import read_status
@@ -77,7 +78,7 @@ class World:
     """An app over in-memory parts (or others), and a hand to drop intents with."""
 
     bucket: Any = field(default_factory=MemoryBucket)
-    state: StateTable = field(default_factory=MemoryState)
+    state: DynamoDBStateTable = field(default_factory=MemoryState)
     porch: ScriptedPorch = field(default_factory=ScriptedPorch)
     clock: Clock = field(default_factory=Clock)
     measured: list[Measured] = field(default_factory=list)
@@ -99,10 +100,9 @@ class World:
 
     @property
     def app(self) -> App:
-        bucket: Bucket = self.bucket
         return App(
             config=self.config,
-            bucket=bucket,
+            bucket=self.bucket,
             state=self.state,
             queues=self.queues,
             take=self.buckets.take,

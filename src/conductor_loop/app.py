@@ -1,18 +1,21 @@
-"""The adapters that an intent's life uses, and what it needs of each; ``bootstrap`` makes an ``App``."""
+"""The adapters that an intent's life uses; ``bootstrap`` makes an ``App``."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
-from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff, Intent, Priority
-from conductor_loop.intents.model import Conflict, Found, Last, Outcome, Row, Target, Write
+from conductor_loop.intents.model import Outcome, Target
 from conductor_loop.porch import PorchRequest, Result
 from conductor_loop.rates import Peek, Take
+
+if TYPE_CHECKING:
+    from conductor_loop.storage.bucket import S3Bucket
+    from conductor_loop.storage.state import DynamoDBStateTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +85,6 @@ class Unsettled:
     withdrawn: bool = False  # its owner has deleted the name since, without deleting this version for good
 
 
-class Bucket(Protocol):
-    """The handoff bucket; ``storage.bucket.S3Bucket`` says what each method does."""
-
-    def read(self, handoff: Handoff, max_bytes: int) -> Found: ...  # noqa: D102
-    def older_versions(self, handoff: Handoff) -> Collection[str]: ...  # noqa: D102
-    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None: ...  # noqa: D102
-    def next_number(self, handoff: Handoff, target: str) -> int: ...  # noqa: D102
-    def remove_package(self, handoff: Handoff, prefix: str) -> None: ...  # noqa: D102
-    def put_status(self, handoff: Handoff, name: str, document: bytes, *, final: bool) -> str: ...  # noqa: D102
-    def published(self, handoff: Handoff, key: str) -> bytes | None: ...  # noqa: D102
-    def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None: ...  # noqa: D102
-    def archive(self, handoff: Handoff, key: str) -> None: ...  # noqa: D102
-    def remove(self, handoff: Handoff) -> None: ...  # noqa: D102
-    def set_aside(self, handoff: Handoff, key: str, document: bytes) -> None: ...  # noqa: D102
-    def unsettled(  # noqa: D102
-        self, bucket: str, cursor: Cursor | None, pages: int
-    ) -> tuple[list[Unsettled], Cursor | None]: ...
-
-
-class StateTable(Protocol):
-    """The state table; ``storage.state.DynamoDBStateTable`` says what each method does."""
-
-    def write(self, write: Write) -> Conflict | None: ...  # noqa: D102
-    def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None: ...  # noqa: D102
-    def reset(self, error: Unreadable, now: float, last: Last) -> bool: ...  # noqa: D102
-    def find(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row]: ...  # noqa: D102
-    def read(self, handoffs: Iterable[Handoff]) -> dict[Handoff, Row | Unreadable]: ...  # noqa: D102
-    def target(self, name: str) -> Target: ...  # noqa: D102
-    def ahead(self, name: str) -> Callable[[], Target]: ...  # noqa: D102
-    def correlated(self, correlation_id: str, now: float) -> str | None: ...  # noqa: D102
-    def uncleaned(self, bucket: str, now: float, most: int) -> list[Handoff]: ...  # noqa: D102
-    def cursor(self) -> Cursor | None: ...  # noqa: D102
-    def keep_cursor(self, cursor: Cursor | None) -> None: ...  # noqa: D102
-
-
 class Queues(Protocol):
     """The queues by priority; ``storage.queues.SQSQueues`` says what each method does."""
 
@@ -139,8 +107,8 @@ class App:
     """Everything with an effect, passed in: tests pass adapters in memory."""
 
     config: Config
-    bucket: Bucket
-    state: StateTable
+    bucket: "S3Bucket"
+    state: "DynamoDBStateTable"
     queues: Queues
     take: Take
     peek: Peek

@@ -8,9 +8,9 @@ from typing import Any
 
 from moto.s3.models import s3_backends
 
-from conductor_loop import app
 from conductor_loop.app import Cursor, Unsettled
 from conductor_loop.intent import Handoff
+from conductor_loop.storage.bucket import S3Bucket
 from conductor_loop.storage.state import DynamoDBStateTable
 from tests.factories import BUCKET
 from tests.integration.conftest import TABLE, MotoBucket
@@ -22,12 +22,12 @@ _AHEAD = frozenset({"ahead"})  # what they return is called later
 
 
 class Twin:
-    """An adapter in memory, each call of whose port is made to the real one as well; what else it has is its own."""
+    """An adapter in memory, each public call of which is made to the real one as well; what else it has is its own."""
 
-    def __init__(self, memory: Any, real: Any, port: type) -> None:
+    def __init__(self, memory: Any, real: Any, adapter: type) -> None:
         self.memory, self.real = memory, real
         self.differences: list[str] = []  # to be looked at in the end: the program survives most exceptions
-        self._calls = frozenset(name for name in vars(port) if not name.startswith("_"))
+        self._calls = frozenset(name for name in vars(adapter) if not name.startswith("_"))
 
     def __getattr__(self, name: str) -> Any:
         return self._both(name) if name in self._calls else getattr(self.memory, name)
@@ -47,7 +47,7 @@ class TwinState(Twin):
     """Likewise, with what makes a row corrupt; ``client`` is DynamoDB's."""
 
     def __init__(self, memory: MemoryState, real: DynamoDBStateTable, client: Any) -> None:
-        super().__init__(memory, real, app.StateTable)
+        super().__init__(memory, real, DynamoDBStateTable)
         self._client = client
 
     def spoil(self, name: str, version: str) -> None:
@@ -68,7 +68,7 @@ class TwinBucket(Twin):
     real: MotoBucket
 
     def __init__(self, memory: MemoryBucket, real: MotoBucket) -> None:
-        super().__init__(memory, real, app.Bucket)
+        super().__init__(memory, real, S3Bucket)
 
     def drop(self, bucket: str, key: str, body: bytes) -> Handoff:
         handoff = self.memory.drop(bucket, key, body)
