@@ -12,6 +12,7 @@ from conductor_loop.errors import Gone, Illegible
 from conductor_loop.intent import Handoff
 from conductor_loop.intents.model import order
 from conductor_loop.storage.bucket import S3Bucket
+from conductor_loop.storage.queues import SQSQueues
 from tests.statuses import read_status
 
 UNREADABLE = b"encrypted with a key that its sender keeps"  # a content that the bucket returns to no caller
@@ -131,7 +132,7 @@ class MemoryBucket(S3Bucket):
 
 
 @dataclass
-class MemoryQueues:
+class MemoryQueues(SQSQueues):
     """Messages that wait: when each may be received, and what it says."""
 
     waiting: list[tuple[float, Message]] = field(default_factory=list)

@@ -1,10 +1,10 @@
 """The adapters that an intent's life uses; ``bootstrap`` makes an ``App``."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from conductor_loop.config import Config
 from conductor_loop.counting import Counted
@@ -15,6 +15,7 @@ from conductor_loop.rates import Peek, Take
 
 if TYPE_CHECKING:
     from conductor_loop.storage.bucket import S3Bucket
+    from conductor_loop.storage.queues import SQSQueues
     from conductor_loop.storage.state import DynamoDBStateTable
 
 
@@ -85,13 +86,6 @@ class Unsettled:
     withdrawn: bool = False  # its owner has deleted the name since, without deleting this version for good
 
 
-class Queues(Protocol):
-    """The queues by priority; ``storage.queues.SQSQueues`` says what each method does."""
-
-    def send(self, message: Message, group: str, delay_seconds: float = 0) -> None: ...  # noqa: D102
-    def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None: ...  # noqa: D102
-
-
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What one decision, or one attempt that is made again, looked like."""
@@ -109,7 +103,7 @@ class App:
     config: Config
     bucket: "S3Bucket"
     state: "DynamoDBStateTable"
-    queues: Queues
+    queues: "SQSQueues"
     take: Take
     peek: Peek
     run_porch: Callable[[PorchRequest], Result]

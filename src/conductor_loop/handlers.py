@@ -13,7 +13,7 @@ import boto3  # noqa: F401 - while the function starts: with its first event, it
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from conductor_loop import bootstrap, counting, metrics
-from conductor_loop.app import App, Measured, Message, Queues
+from conductor_loop.app import App, Measured, Message
 from conductor_loop.config import Config, Live
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Throttled
@@ -101,7 +101,7 @@ def _put_back(records: list[dict[str, Any]]) -> BatchResponse:
     metrics.logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
     for record in records:
-        _extend_visibility(queues, record, _backoff(record, bootstrap.jitter()))
+        _extend_visibility(queues.extend_visibility, record, _backoff(record, bootstrap.jitter()))
     return _again(records)
 
 
@@ -135,7 +135,7 @@ def _work_one(app: App, deadline: float, record: Mapping[str, Any]) -> bool:
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
         seconds = _backoff(record, app.jitter())
-    _extend_visibility(app.queues, record, seconds)
+    _extend_visibility(app.queues.extend_visibility, record, seconds)
     return False
 
 
@@ -148,9 +148,11 @@ def _backoff(record: Mapping[str, Any], jitter: float) -> float:
     return min(2.0 ** min(_received(record), 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + jitter / 2)
 
 
-def _extend_visibility(queues: Queues, record: Mapping[str, Any], seconds: float) -> None:
+def _extend_visibility(
+    extend: Callable[[Mapping[str, Any], float], None], record: Mapping[str, Any], seconds: float
+) -> None:
     try:
-        queues.extend_visibility(record, seconds)
+        extend(record, seconds)
     except Exception:  # noqa: BLE001 - it is delivered again all the same, after the queue's own visibility timeout
         metrics.logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
 

@@ -13,11 +13,10 @@ never touched again, however late a worker of another attempt writes:
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, repeat
 from typing import Any
 
 from conductor_loop import counting, retry
@@ -88,7 +87,7 @@ class Attempt:
     """One try at an intent, under leases: every write of it is conditional on ``row`` and ``lease.after``."""
 
     delivery: Delivery
-    row: Row  # as claimed
+    row: Row  # as claimed: another worker may take over when it is due
     lease: Lease  # of the target: before the claim, and as claimed
     token: str  # that no other attempt has: its files are known by it
     timeout_seconds: float  # of porch
@@ -99,11 +98,6 @@ class Attempt:
     def handoff(self) -> Handoff:
         """What it is about."""
         return self.delivery.handoff
-
-    @property
-    def lease_expires_at(self) -> float:
-        """When another worker may take over (epoch seconds)."""
-        return self.row.due_at
 
     @property
     def number(self) -> int:
@@ -202,9 +196,7 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
     The handoff was read as the newest version of its name; ``exclusive``: no other attempt runs in this process.
     """
     name = delivery.intent.namespaced_name
-    read = partial(app.state.target, name)
-    first = delivery.read_target or read  # which may be under way
-    reads: Iterator[Callable[[], Target]] = chain([first], repeat(read))
+    read = delivery.read_target or partial(app.state.target, name)  # may be under way
 
     def propose(now: float, row: Row, handoff: Handoff) -> tuple[Write, Attempt] | Blocked:
         if row.attempt > app.config.retry.attempts:
@@ -214,7 +206,8 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
             return Exclusive()
         if now + _least_seconds(app, delivery, row) > delivery.deadline:
             return Busy(now)  # another invocation has more time
-        handoff, target = newest(handoff), next(reads)()
+        nonlocal read
+        handoff, target, read = newest(handoff), read(), partial(app.state.target, name)
         if app.config.supersede_older and target.last_order > latest(handoff.order):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
@@ -303,7 +296,7 @@ def _run_or_give_back(app: App, attempt: Attempt) -> Answer | Deferred:
     The intent is not to blame, and loses no attempt: its message is delivered again, and if that does not help, it ends
     among the dead letters. A defect of our own loses one: else porch would run with each delivery.
     """
-    left = attempt.lease_expires_at - SETTLE_SECONDS - app.clock()
+    left = attempt.row.due_at - SETTLE_SECONDS - app.clock()
     if left < attempt.timeout_seconds - _CLAIMING_SECONDS:  # porch gets its whole time, or none
         return _give_back(app, attempt)
     try:
@@ -330,7 +323,7 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
         result = app.run_porch(_request(attempt, previous))
     except PorchFailed as failure:
         return _retry_or_fail(app, attempt, failure)
-    if app.clock() >= attempt.lease_expires_at:
+    if app.clock() >= attempt.row.due_at:
         raise LeaseLost
     package, prefix = result.package, package_prefix(attempt.lease.target, attempt.number)
     app.bucket.publish(attempt.handoff, attempt.token, {prefix + path: body for path, body in package.files.items()})
@@ -358,7 +351,7 @@ def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
         timeout_seconds=attempt.timeout_seconds,
         previous_version=attempt.lease.before.version,
         previous_replicas=previous_replicas,
-        not_after=attempt.lease_expires_at - SETTLE_SECONDS,
+        not_after=attempt.row.due_at - SETTLE_SECONDS,
     )
 
 

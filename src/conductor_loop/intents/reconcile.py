@@ -6,7 +6,7 @@ what has a message already is left alone, so that no backlog is amplified.
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from conductor_loop.app import App, Cursor, Message, Unsettled
@@ -38,7 +38,8 @@ class Swept:
     redelivered: int = 0  # messages sent
     failed: int = 0  # could not be reconciled this time
     cleaned: int = 0  # decided, and without the packages of their other attempts by now
-    oldest: Mapping[Priority, float] = field(default_factory=dict)  # age in seconds of the oldest without an outcome
+    # The age in seconds of the oldest without an outcome, by queue; unread ones count as normal.
+    oldest: dict[Priority, float] = field(default_factory=lambda: dict.fromkeys((one.queue for one in Priority), 0.0))
     cursor: Cursor | None = None
 
 
@@ -61,15 +62,15 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     """Reconcile one stretch of the inputs in the root, each for itself; safe beside everything else."""
     found, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
     rows = app.state.read(one.handoff for one in found)
-    swept = Swept(cursor=cursor, oldest=_oldest([one.handoff for one in found if not one.withdrawn], rows, app.clock()))
+    swept = Swept(cursor=cursor)
     for one in found:
-        if app.clock() > deadline:
+        if (now := app.clock()) > deadline:
             return swept
-        handoff = one.handoff
-        swept.seen += not one.withdrawn
-        swept.overdue += not one.withdrawn and age(handoff, app.clock()) > OVERDUE_SECONDS
+        handoff, row = one.handoff, rows.get(one.handoff)
+        if not one.withdrawn:
+            _measure(swept, row if isinstance(row, Row) else Row(), age(handoff, now))
         try:
-            swept.redelivered += _reconcile(app, one, rows.get(handoff))
+            swept.redelivered += _reconcile(app, one, row)
         except Exception:
             swept.failed += 1
             logger.exception("not reconciled", extra={"handoff": handoff.key, "version_id": handoff.version_id})
@@ -78,18 +79,13 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     return swept
 
 
-def _oldest(
-    handoffs: Iterable[Handoff], rows: Mapping[Handoff, Row | Unreadable], now: float
-) -> Mapping[Priority, float]:
-    """Say how long the oldest handoff without an outcome has waited, by queue; unread ones count as normal."""
-    oldest = dict.fromkeys((one.queue for one in Priority), 0.0)
-    for handoff in handoffs:
-        row = rows.get(handoff)
-        row = row if isinstance(row, Row) else Row()
-        if row.outcome is None:
-            queue = Priority(row.priority or Priority.NORMAL).queue
-            oldest[queue] = max(oldest[queue], age(handoff, now))
-    return oldest
+def _measure(swept: Swept, row: Row, seconds: float) -> None:
+    """Measure a handoff that was put so many seconds ago."""
+    swept.seen += 1
+    swept.overdue += seconds > OVERDUE_SECONDS
+    if row.outcome is None:
+        queue = Priority(row.priority or Priority.NORMAL).queue
+        swept.oldest[queue] = max(swept.oldest[queue], seconds)
 
 
 def _reconcile(app: App, one: Unsettled, row: Row | Unreadable | None) -> bool:
