@@ -94,7 +94,7 @@ def test_what_another_worker_writes_between_the_look_and_the_write_stays(
     world: World, aws: boto3.session.Session, written: str
 ) -> None:
     mine, newer = world.drop(body=b"mine"), of(version_id="v2", order=order(PUT_AT, "0B"))
-    mine = of(mine, event_time=HANDOFF.event_time)
+    mine = of(mine, order=HANDOFF.order)
     world.bucket.put_status(of(version_id="v0", order=order(PUT_AT, "09")), HANDOFF.file, b"old", final=True)
     world.bucket.put_live(HANDOFF, LIVE, 1, b"old")
     world.bucket.set_aside(HANDOFF, "failed/intent-a.json", b"old")
