@@ -105,7 +105,7 @@ def test_without_any_one_grant_the_function_is_denied(
     PROVOCATIONS.get((sid, action, number), Provoked.good)(Provoked(deployed, name))
     about = deployed.outputs[ABOUT[sid]] if sid in ABOUT else name
     denials = (f"not authorized to perform: {action}", "(403)")
-    until(lambda: any(deployed.logged(denial, about) for denial in denials), seconds=60)
+    until(lambda: any(deployed.logged(denial, about) for denial in denials), seconds=150)  # after two sweeps
 
 
 def _without(policy: dict[str, Any], sid: str, action: str, number: int) -> dict[str, Any]:

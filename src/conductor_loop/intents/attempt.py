@@ -13,7 +13,7 @@ never touched again, however late a worker of another attempt writes:
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +33,6 @@ from conductor_loop.intents.model import (
     Duplicate,
     Exclusive,
     Exhausted,
-    Last,
     Lease,
     Outcome,
     Row,
@@ -475,7 +474,7 @@ def _give_back(app: App, attempt: Attempt, next_number: int = 0, *, costs: bool 
     return Deferred(1.0)
 
 
-def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Last) -> Conflict | None:
+def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Mapping[str, Any]) -> Conflict | None:
     """Write the rows of the handoff and of its target as an attempt leaves them."""
     lease = replace(attempt.lease, before=attempt.lease.after, after=target)
     return _write(app, Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))

@@ -70,9 +70,6 @@ BY_STATUS = {  # as status documents spell them
 # The words of statuses that are no phases; the API takes them, too.
 SPELLINGS: Mapping[str, Phase] = {"success": Phase.SUCCEEDED, "timeout": Phase.TIMED_OUT}
 
-type Last = Mapping[str, Any]
-"""Facts about a write that its row does not hold otherwise; ``audit.entries`` reads them from the table's stream."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -186,7 +183,7 @@ class Write:
     before: Row
     after: Row
     at: float  # epoch seconds
-    last: Last | None = None  # facts for the entry in the audit trail; None exactly where ``after`` is silent
+    last: Mapping[str, Any] | None = None  # facts for its entry in the audit trail; None exactly where it is silent
     lease: Lease | None = None
     newest: str = ""  # version id that is noted as the newest one of its name; empty: nothing is noted
     correlation_id: str = ""  # that no other file may use

@@ -43,12 +43,7 @@ _KEY_DENIED = ("kms:", "KMS key", "customer master key")  # what an AccessDenied
 class S3Bucket:
     """Objects of one handoff bucket; which bucket, each handoff says.
 
-    Every method raises KeyUnavailable where S3 cannot use the site's own KMS key.
-
-    Args:
-        client: Of S3.
-        key: ARN of that key; empty where the site has none.
-
+    Every method raises KeyUnavailable where S3 cannot use the site's own KMS key, whose ARN is given, if it has one.
     """
 
     def __init__(self, client: "S3Client", key: str = "") -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from conductor_loop.audit.entries import NONSENSE, path, plain, timestamp
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff, Priority
-from conductor_loop.intents.model import Failure, Last, Outcome, Row, State, Target, Write
+from conductor_loop.intents.model import Failure, Outcome, Row, State, Target, Write
 
 type Value = Mapping[str, Any]
 type Values = dict[str, Value]
@@ -114,12 +114,12 @@ def last_of(write: Write) -> Value:
     return last_value({"at": timestamp(write.at), **who, **facts})
 
 
-def last_value(last: Last) -> Value:
+def last_value(last: Mapping[str, Any]) -> Value:
     """Give facts for the audit trail as a row keeps them; empty ones say nothing."""
     return text(_json({name: value for name, value in last.items() if value not in (None, "", [])}))
 
 
-def event_item(name: str, last: Last) -> Values:
+def event_item(name: str, last: Mapping[str, Any]) -> Values:
     """Give a row that is there for the audit trail alone, under ``audit#<name>``; ``last`` has its time."""
     at = str(last["at"])
     return {

@@ -9,7 +9,7 @@ from conductor_loop.app import Cursor
 from conductor_loop.audit.entries import timestamp
 from conductor_loop.errors import Unreadable
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Last, Row, Target, Write, earliest, latest
+from conductor_loop.intents.model import Conflict, Row, Target, Write, earliest, latest
 from conductor_loop.storage.rows import (
     CLEAN_UP,
     Key,
@@ -52,24 +52,15 @@ type Operation = Mapping[str, Any]
 
 
 class DynamoDBStateTable(Table):
-    """Rows of handoffs, targets, names and correlation ids; ``rows`` has their keys.
-
-    Args:
-        client: Of DynamoDB.
-        table: Its name.
-        keep_seconds: How long rows are kept beside their objects.
-        jitter: Evenly spread from 0 to 1.
-        audit_seconds: How long the log is kept that refers to the rows of handoffs.
-
-    """
+    """Rows of handoffs, targets, names and correlation ids; ``rows`` has their keys."""
 
     def __init__(
         self,
         client: "DynamoDBClient",
         table: str,
-        keep_seconds: float,
-        jitter: Callable[[], float],
-        audit_seconds: float = 0.0,
+        keep_seconds: float,  # of rows, beside their objects
+        jitter: Callable[[], float],  # evenly spread from 0 to 1
+        audit_seconds: float = 0.0,  # for which the log is kept that refers to the rows of handoffs
     ) -> None:
         super().__init__(client, table)
         self._jitter = jitter
@@ -81,7 +72,9 @@ class DynamoDBStateTable(Table):
 
     def write(self, write: Write) -> Conflict | None:
         """Make one write, all or nothing; ``None`` means made. ``Write`` says under which conditions."""
-        operations = {"intent": self._row(write)}
+        values = _changes(attributes(write.before), attributes(write.after)) | listed_values(write.handoff, write.at)
+        values |= expires(write.at + self._row_seconds) | ({} if write.last is None else {"last": last_of(write)})
+        operations = {"intent": self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev))}
         if write.lease is not None:
             key, before, after = Key("target", write.lease.target), write.lease.before, write.lease.after
             values = _changes(attributes(before), attributes(after))
@@ -89,30 +82,21 @@ class DynamoDBStateTable(Table):
         if write.newest:
             operations["name"] = self._name(write.handoff, write.newest, write.handoff.version_id, write.at)
         if write.correlation_id:
-            operations["correlation"] = self._correlation(write)
+            key, values = Key("correlation", write.correlation_id), {"file": text(write.handoff.file)}
+            values |= expires(write.at + self._keep_seconds)
+            operations["correlation"] = self._update(key, values, _MINE_OR_UNUSED, {":now": number(write.at)})
         refused = self._send(operations)
         return None if refused is None else _conflict(refused)
-
-    def _row(self, write: Write) -> Operation:
-        values = _changes(attributes(write.before), attributes(write.after)) | expires(write.at + self._row_seconds)
-        values |= listed_values(write.handoff, write.at) | ({} if write.last is None else {"last": last_of(write)})
-        return self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev))
 
     def _name(self, handoff: Handoff, newest: str, mine: str, now: float) -> Operation:
         """Note which version of a name was seen to be the newest, unless one that is newer than the handoff was.
 
         The version ``mine`` is known not to be, whatever its order.
         """
-        place = handoff.order
-        values = {"last_order": text(latest(place)), "last_version": text(newest), **expires(now + self._keep_seconds)}
-        condition = {":earliest": text(earliest(place)), ":mine": text(mine)}
+        values = {"last_order": text(latest(handoff.order)), "last_version": text(newest)}
+        values |= expires(now + self._keep_seconds)
+        condition = {":earliest": text(earliest(handoff.order)), ":mine": text(mine)}
         return self._update(Key("name", handoff.key), values, _NO_NEWER_VERSION, condition)
-
-    def _correlation(self, write: Write) -> Operation:
-        values = {"file": text(write.handoff.file), **expires(write.at + self._keep_seconds)}
-        return self._update(
-            Key("correlation", write.correlation_id), values, _MINE_OR_UNUSED, {":now": number(write.at)}
-        )
 
     def outrank(self, handoff: Handoff, older: Collection[str], now: float) -> None:
         """Note a handoff as the newest version of its name, also above one that is known to be ``older``.
@@ -127,7 +111,7 @@ class DynamoDBStateTable(Table):
                 return
             over = above
 
-    def reset(self, error: Unreadable, now: float, last: Last) -> bool:
+    def reset(self, error: Unreadable, now: float, last: Mapping[str, Any]) -> bool:
         """Delete a corrupt row, but for what makes sense of a handoff's (``rows.anew``); whether this call did.
 
         Conditional on the whole row being as it was read: what another worker has made of it since stays.
