@@ -7,13 +7,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff, Priority
-
-if TYPE_CHECKING:
-    from conductor_loop.intents.model import Outcome
+from conductor_loop.intents.model import Outcome
 
 _BOUNDS = (1, 5, 10)  # seconds: the specification's upper bounds, and infinity
 _WAITS = (1, 10, 60, 300, 900)  # seconds, of the time in queues, and infinity
@@ -62,7 +59,7 @@ class Journey:
     demoted: Priority | None = None  # that the intent asks for, where it has another one
 
 
-def count(outcome: "Outcome", journey: Journey) -> Counted:
+def count(outcome: Outcome, journey: Journey) -> Counted:
     """Count a decision, or an attempt that is made again."""
     status, error = outcome.status, outcome.status.get("error_details", {})
     tally: dict[str, float] = {RETRIED: 1, f"{ERRORS}{error['code']}": 1} if "next_retry" in status else {}

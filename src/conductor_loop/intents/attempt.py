@@ -212,18 +212,13 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
         if target.lease_expires_at > now:
             poll = now + _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
             return Busy(min(target.lease_expires_at, poll))
-        if not target.rev:  # the first intent for it, or its row was lost
-            target = _from_bucket(app, handoff, name)
+        if not target.rev:  # the first intent for it, or its row was lost: the newest package says where to go on
+            number = app.bucket.next_number(handoff, name)
+            target = Target(number=number, version=f"v1.0.{number - 1}" if number else None)
         attempt = _planned(app, delivery.of(handoff), row, target)
         return _claim(app, attempt, row, now), attempt
 
     return commit(app, delivery, propose)
-
-
-def _from_bucket(app: App, handoff: Handoff, name: str) -> Target:
-    """Give a target without a row: its next package follows the newest one in the bucket."""
-    number = app.bucket.next_number(handoff, name)
-    return Target(number=number, version=f"v1.0.{number - 1}" if number else None)
 
 
 def _claim(app: App, attempt: Attempt, before: Row, now: float) -> Write:
