@@ -86,6 +86,8 @@ def _key(given: Mapping[str, Any]) -> Key:
 def _updated(given: Mapping[str, Any], before: Item) -> Item:
     values = given["ExpressionAttributeValues"]
     changed = {name: values.get(f":{name}") for name in given["ExpressionAttributeNames"].values()}
+    if_missing = {name for name in changed if f"if_not_exists(#{name}, " in given["UpdateExpression"]}
+    changed |= {name: before[name] for name in if_missing & before.keys()}
     kept = {name: value for name, value in {**before, **changed}.items() if value is not None}
     return {**given["Key"], **kept}
 

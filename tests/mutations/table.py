@@ -277,7 +277,7 @@ TABLE = [
         "        apply_outcome(app, mine.handoff, measured.outcome)\n"
         "        return Write(mine.handoff, row, after, now,",
     ),
-    _life("publishing: not after the lease", "attempt.py", "if app.clock() >= attempt.lease_expires_at:", "if False:"),
+    _life("publishing: not after the lease", "attempt.py", "if app.clock() >= attempt.row.due_at:", "if False:"),
     _life(
         "queueing: the message is sent before it is noted",
         "admit.py",
@@ -294,10 +294,10 @@ TABLE = [
         "    app.queues.send(Message(handoff, swept=True), _GROUP)\n",
     ),
     _life(
-        "cleaning up: all that no decision names",
+        "cleaning up: it is noted as done when it is",
         "reconcile.py",
-        "for number in row.packages:",
-        "for number in row.packages[:1]:",
+        "        left = left[1:]\n",
+        "        left = ()\n",
     ),
     _life(
         "the sweeper: what was withdrawn does not wait for its message",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor_loop.audit.entries import Change, Entry, Shard, last_change, link, read
+from conductor_loop.audit.entries import Change, Entry, Shard, last_change, link, read, timestamp
 from conductor_loop.audit.verify import AuditFinding, Known, Verification, verify
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
@@ -20,6 +20,7 @@ from conductor_loop.intents.model import Conflict, Phase, Write
 from conductor_loop.intents.reconcile import take_turn
 from tests.auditing import MemoryAudit, known, stream
 from tests.factories import World, intent
+from tests.unit.test_cleanup import late_worker, swept
 from tests.writes import instead, is_claim
 
 
@@ -492,3 +493,32 @@ def test_a_message_is_claimed_with_one_write_without_a_read_of_the_row() -> None
     with instead(world, is_claim, counted):
         world.work()
     assert len(tried) == 1
+
+
+def test_a_trail_of_an_intent_that_was_cleaned_up_after_is_whole_from_the_middle_of_its_life() -> None:
+    world = World()
+    handoff = world.drop(body=intent(target="odu"))
+    late_worker(world, handoff)  # entry 1; its lease runs out
+    since = timestamp(world.clock())
+    admit.answer(world.app, handoff, world.deadline)  # entries 2 and 3
+    assert swept(world).cleaned == 1
+    audit = MemoryAudit()
+    for shard, records in stream(world.state.written).items():  # type: ignore[attr-defined]
+        audit.deliver(shard, records)
+    lines = [line for line in audit.lines if json.loads(line)["at"] >= since]
+    assert len(lines) == 2
+    knows = replace(known(world.state, world.bucket), since=since)  # type: ignore[arg-type]
+    assert audit.verified(knows, lines).findings == []
+
+
+def test_the_last_entry_of_a_shard_that_is_replaced_is_found_whatever_is_put_in_behind_it() -> None:
+    trail, since = Trail(), "2026-11-23T10:30:00.000Z"
+    trail.add("intent-b.json", shard="shard-0")  # published before the lines begin
+    trail.add("intent-a.json", shard="shard-1", at="2026-11-23T11:00:00.000Z")
+    trail.add("intent-a.json", shard="shard-2", at="2026-11-23T11:00:01.000Z")
+    trail.add("intent-b.json", shard="shard-2", at="2026-11-23T11:00:02.000Z")
+    forged = link("shard-1", Shard(), change("intent-a.json", 1, at="2026-11-23T11:00:00.000Z", by="AWS:somebody"))
+    behind = link("shard-1", end(forged), change("intent-b.json", 1))
+    _, real, *rest = (one.text for one in trail.entries)
+    assert trail.verified([real, *rest], since=since).findings == []
+    assert trail.verified([forged.text, behind.text, *rest], since=since).findings

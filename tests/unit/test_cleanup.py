@@ -1,6 +1,7 @@
 """What attempts leave that came to nothing, over in-memory parts: it is deleted, and nothing else is."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,11 +9,13 @@ from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
 from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS
-from conductor_loop.intents.model import Phase
+from conductor_loop.intents.model import Phase, Row, State, Write
 from conductor_loop.intents.reconcile import Swept, take_turn
 from conductor_loop.storage import sdk
+from conductor_loop.storage.rows import Key, intent_key
 from tests.factories import World, intent
 from tests.unit.test_template import TEMPLATE
+from tests.writes import OUTCOME, made
 
 PACKAGES = "packages/oran-sim/odu/odu-v1.0."
 
@@ -181,3 +184,38 @@ def test_what_an_index_names_and_its_table_does_not_is_left_alone(world: World) 
     world.state.uncleaned = lambda *_: [handoff]  # type: ignore[method-assign]
     assert swept(world, 0).cleaned == 0
     assert packages(world) == {f"{PACKAGES}0"}
+
+
+def test_cleaning_up_leaves_the_time_at_which_an_intent_arrived(world: World) -> None:
+    handoff = world.drop(body=intent(target="odu"))
+    late_worker(world, handoff)
+    arrive(world, handoff)
+    before = arrived(world, handoff)
+    assert before.startswith(handoff.event_time)
+    assert swept(world).cleaned == 1
+    assert arrived(world, handoff) == before
+
+
+def test_cleaning_up_after_one_handoff_leaves_the_sweep_its_time(world: World) -> None:
+    handoff = world.drop(body=intent(target="odu"))
+    given: dict[str, Any] = {"outcome": OUTCOME, "packages": tuple(range(12)), "due_at": world.clock() - 1}
+    after = Row().next(state=State.DONE, target="oran-sim/odu", order=handoff.order, **given)
+    made(world, Write(handoff, Row(), after, world.clock(), {"tally": {}}))
+    remove = world.bucket.remove_package
+
+    def slow(handoff: Handoff, prefix: str) -> None:
+        world.clock.wait(5)
+        remove(handoff, prefix)
+
+    world.bucket.remove_package = slow
+    world.drop("intent-lost.json")
+    world.clock.wait(1000)
+    ends = world.clock() + 55
+    assert take_turn(world.app, ends).seen == 2
+    assert world.clock() < ends
+    assert len(world.row(handoff).packages) == 9
+
+
+def arrived(world: World, handoff: Handoff) -> str:
+    items: dict[Key, Any] = world.state.items  # type: ignore[attr-defined]
+    return str(items[intent_key(handoff)]["arrived"]["S"])

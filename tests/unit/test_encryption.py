@@ -59,9 +59,8 @@ def test_roles_may_use_the_key_through_the_services_that_store_and_not_otherwise
     assert RESOURCES["KeyPolicy"]["Condition"] == "HasOwnKey"
 
 
-@pytest.mark.parametrize("name", ["ConductorFunction", "SweeperFunction"])
-def test_the_functions_that_read_and_move_inputs_know_which_key_is_the_sites_own(name: str) -> None:
-    variables = properties(name)["Environment"]["Variables"]
+def test_the_function_that_reads_and_moves_inputs_knows_which_key_is_the_sites_own() -> None:
+    variables = properties("ConductorFunction")["Environment"]["Variables"]
     assert variables["CONDUCTOR_KMS_KEY"] == "KmsKeyArn"
     assert (
         load({}, {"CONDUCTOR_STATE_TABLE": "t", "CONDUCTOR_QUEUE_NORMAL": "q", "CONDUCTOR_KMS_KEY": "k"}).kms_key == "k"

@@ -156,9 +156,10 @@ def _check_shard(shard: str, found: Sequence[Entry], rows: Collection[str], know
     sound = [one for one in found if one.sound]
     last = max(sound, key=lambda one: one.n, default=None)
     end = known.shards.get(shard) or (Shard(entries=last.n, digest=last.digest) if last else Shard())
-    digests = defaultdict[int, set[str]](set, {end.entries: {end.digest}})
+    digests = defaultdict[int, set[str]](set)
     for one in sound:
         digests[one.n - 1].add(one.prev)
+    digests[end.entries] = {end.digest}  # whatever a line behind it says
     replaced = [one for one in sound if one.digest not in digests.get(one.n, {one.digest})]
     more = [one for one in sound if one.n > end.entries and one.chain not in rows]  # others are on their way there
     times = {1: end.began, end.entries: end.at} | {one.n: _at(one) for one in sound if one.n <= end.entries}

@@ -309,7 +309,7 @@ def earliest(order: str) -> str:
 
 def latest(order: str) -> str:
     """Give the last moment at which it may have been put."""
-    return order if is_exact(order) else earliest(order) + _NEWEST
+    return order if is_exact(order) or not order else earliest(order) + _NEWEST
 
 
 def known(handoff: Handoff, row_order: str) -> Handoff:

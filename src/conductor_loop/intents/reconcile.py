@@ -137,23 +137,26 @@ def clean_up(app: App, deadline: float) -> tuple[int, int]:
         if app.clock() > deadline:
             break
         try:
-            cleaned += _clean_up(app, handoff, row)
+            cleaned += _clean_up(app, handoff, row, deadline)
         except Exception:
             failed += 1
             logger.exception("not cleaned up", extra={"handoff": handoff.key, "version_id": handoff.version_id})
     return cleaned, failed
 
 
-def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable) -> bool:
+def _clean_up(app: App, handoff: Handoff, row: Row | Unreadable, deadline: float) -> bool:
     if isinstance(row, Unreadable):
         reset(app, handoff, row)
         return False
     if row.state is not State.DONE or row.due_at > app.clock():  # an index is some moments behind its table
         return False
-    for number in row.packages:
-        app.bucket.remove_package(handoff, package_prefix(row.target, number))
-    app.state.write(Write(handoff, row, row.next(silent=True, packages=(), due_at=0.0), app.clock()))
-    return True
+    left = row.packages
+    while left and app.clock() <= deadline:
+        app.bucket.remove_package(handoff, package_prefix(row.target, left[0]))
+        left = left[1:]
+    after = row.next(silent=True, packages=left, due_at=row.due_at if left else 0.0)
+    app.state.write(Write(handoff, row, after, app.clock()))
+    return not left
 
 
 # -- corrupt rows (E009)

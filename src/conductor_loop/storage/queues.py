@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from conductor_loop.app import Message
 from conductor_loop.intent import Priority
+from conductor_loop.retry import LONGEST_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-_LONGEST_DELAY_SECONDS = 900
 
 
 class SQSQueues:
@@ -30,7 +29,7 @@ class SQSQueues:
             QueueUrl=url,
             MessageBody=message.body,
             MessageGroupId=group,
-            DelaySeconds=math.ceil(min(delay_seconds, _LONGEST_DELAY_SECONDS)),
+            DelaySeconds=math.ceil(min(delay_seconds, LONGEST_DELAY_SECONDS)),
         )
 
     def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None:

@@ -72,9 +72,10 @@ class DynamoDBStateTable(Table):
 
     def write(self, write: Write) -> Conflict | None:
         """Make one write, all or nothing; ``None`` means made. ``Write`` says under which conditions."""
-        values = _changes(attributes(write.before), attributes(write.after)) | listed_values(write.handoff, write.at)
-        values |= expires(write.at + self._row_seconds) | ({} if write.last is None else {"last": last_of(write)})
-        operations = {"intent": self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev))}
+        values = _changes(attributes(write.before), attributes(write.after)) | expires(write.at + self._row_seconds)
+        values |= {} if write.last is None else {"last": last_of(write)}
+        listed = listed_values(write.handoff, write.at)  # what is lost with a row that is reset comes back
+        operations = {"intent": self._update(intent_key(write.handoff), values, *_unchanged(write.before.rev), listed)}
         if write.lease is not None:
             key, before, after = Key("target", write.lease.target), write.lease.before, write.lease.after
             values = _changes(attributes(before), attributes(after))
@@ -132,18 +133,21 @@ class DynamoDBStateTable(Table):
         }
         return self._send(operations) is None
 
-    def _update(self, key: Key, values: Mapping[str, Any], condition: str, given: Values) -> Operation:
+    def _update(
+        self, key: Key, values: Mapping[str, Any], condition: str, given: Values, if_missing: Values | None = None
+    ) -> Operation:
         """Write down one update; a value of ``None`` removes its attribute."""
-        new = {name: value for name, value in values.items() if value is not None}
+        new, kept = {name: value for name, value in values.items() if value is not None}, if_missing or {}
         sets = [f"#{name} = :{name}" for name in new]
+        sets += [f"#{name} = if_not_exists(#{name}, :{name})" for name in kept]
         removes = [f"#{name}" for name in values if name not in new]
         update = {
             "TableName": self._table,
             "Key": key.item,
             "UpdateExpression": f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
             "ConditionExpression": condition,
-            "ExpressionAttributeNames": {f"#{name}": name for name in values},
-            "ExpressionAttributeValues": {f":{name}": value for name, value in new.items()} | given,
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*values, *kept)},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in (new | kept).items()} | given,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         return {"Update": update}
