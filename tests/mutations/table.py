@@ -114,10 +114,10 @@ TABLE = [
     _life(
         "row: what is done stays done",
         "model.py",
-        "    if row.outcome is not None:\n        return Done(row.outcome, row.order)\n",
+        "    if row is not None and row.outcome is not None:\n        return Done(row.outcome, row.order)\n",
         "",
     ),
-    _life("row: it is due", "model.py", "return Busy(row.due_at) if row.due_at > now else None", "return None"),
+    _life("row: it is due", "attempt.py", "if row.due_at > now and not while_busy:", "if False:"),
     _life(
         "row: revision 1 is that of one that waits",
         "model.py",

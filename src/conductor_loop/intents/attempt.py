@@ -41,7 +41,6 @@ from conductor_loop.intents.model import (
     Target,
     Write,
     applied_order,
-    blocked,
     classify,
     is_exact,
     known,
@@ -163,9 +162,8 @@ def commit[T](
     row = Row(rev=1, entries=1, queued=True) if delivery.queued and not delivery.message.swept else Row()
     for _ in range(_TRIES):
         now, handoff = app.clock(), known(delivery.handoff, row.order)
-        reason = blocked(row, now)
-        if reason is not None and not (while_busy and isinstance(reason, Busy)):
-            return reason
+        if row.due_at > now and not while_busy:
+            return Busy(row.due_at)
         proposed = propose(now, row, handoff)
         if not isinstance(proposed, tuple):
             return proposed

@@ -238,15 +238,8 @@ class Exclusive:
     """A worker died under an attempt, perhaps of memory, and others with it: the next one runs alone in its process."""
 
 
-# ``blocked`` and ``classify`` give the first four; a claim the last two as well.
+# ``classify`` gives three of them; a row that is not due, Busy; a claim the last two.
 type Blocked = Done | Busy | Superseded | Duplicate | Exhausted | Exclusive
-
-
-def blocked(row: Row, now: float) -> Blocked | None:
-    """Say why no worker may act on a handoff now."""
-    if row.outcome is not None:
-        return Done(row.outcome, row.order)
-    return Busy(row.due_at) if row.due_at > now else None
 
 
 def classify(conflict: Conflict, mine: str) -> Done | Superseded | Duplicate | None:
