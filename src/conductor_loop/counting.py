@@ -62,9 +62,10 @@ class Journey:
 def count(outcome: Outcome, journey: Journey) -> Counted:
     """Count a decision, or an attempt that is made again."""
     status, error = outcome.status, outcome.status.get("error_details", {})
-    tally: dict[str, float] = {RETRIED: 1, f"{ERRORS}{error['code']}": 1} if "next_retry" in status else {}
-    samples: dict[str, float] = {}
-    if not tally:
+    tally, samples = dict[str, float](), dict[str, float]()
+    if "next_retry" in status:
+        tally = {RETRIED: 1, f"{ERRORS}{error['code']}": 1}
+    else:
         tally = {DECIDED: 1, f"{FILES}{status['status']}": 1, f"{MOVES}{outcome.archive}": 1}
         rules = [one["rule"] for one in error.get("validation_errors", ())]
         tally |= refused(Cause(error["error_code"]), rules).tally if error else {}

@@ -517,7 +517,7 @@ def test_the_last_entry_of_a_shard_that_is_replaced_is_found_whatever_is_put_in_
     trail.add("intent-a.json", shard="shard-1", at="2026-11-23T11:00:00.000Z")
     trail.add("intent-a.json", shard="shard-2", at="2026-11-23T11:00:01.000Z")
     trail.add("intent-b.json", shard="shard-2", at="2026-11-23T11:00:02.000Z")
-    forged = link("shard-1", Shard(), change("intent-a.json", 1, at="2026-11-23T11:00:00.000Z", by="AWS:somebody"))
+    forged = link("shard-1", Shard(), change("intent-a.json", 1, at="2026-11-23T11:00:00.000Z", by="AWS:other"))
     behind = link("shard-1", end(forged), change("intent-b.json", 1))
     _, real, *rest = (one.text for one in trail.entries)
     assert trail.verified([real, *rest], since=since).findings == []

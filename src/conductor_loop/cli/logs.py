@@ -180,7 +180,7 @@ def _readable(entry: Entry) -> str:
 )
 @common.stack_command
 def check(stack: str, since: float, grace: float, file: Path | None, *, as_json: bool) -> None:
-    """Hold every entry against the one behind it, the state table and the statuses.
+    """Compare every entry with the next one, the state table and the statuses.
 
     Each entry that was removed, altered or moved is named: the intent, its version, and the entry's position. The exit
     code is 1 if there is one, and 2 where --file has lines, and none is an entry.

@@ -55,7 +55,7 @@ logger = logging.getLogger("conductor-loop")
 SETTLE_SECONDS = 15.0  # kept of every invocation for stopping porch, publishing, deciding and applying
 _SHORTEST_RUN_SECONDS = 1.0  # that porch gets: with less, an attempt is not begun
 _RECONCILE_SECONDS = 60.0  # after an attempt should have ended, until the sweeper acts
-QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
+_QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # After a decision, until no worker of an earlier attempt writes any more. It began before the decision was made, and
 # Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
 LATEST_WRITE_SECONDS = 900.0 + 120.0
@@ -154,7 +154,6 @@ def commit[T](
     """Propose a write against the row as it is, with the order that it has, until it is made or cannot be.
 
     What is proposed is a write, and what to return once it is made; or why there is none.
-
     The first try expects the row as this delivery's own admission has left it, or none: that is right almost always,
     and a read would cost a call. Fields that it does not know have their defaults there: a write changes those that it
     proposes otherwise, and leaves the others as the table has them.
@@ -437,7 +436,7 @@ def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # 
         state=State.WAITING,
         queued=True,
         due_at=row.due_at if row.state is State.WAITING else 0.0,
-        reconcile_at=now + QUEUE_KEEPS_SECONDS,
+        reconcile_at=now + _QUEUE_KEEPS_SECONDS,
         order=handoff.order,
         **changes,
     )
@@ -446,7 +445,7 @@ def enqueued(row: Row, handoff: Handoff, now: float, **changes: Any) -> Row:  # 
 def _waiting(attempt: Attempt, due: float, /, **changes: Any) -> Row:  # noqa: ANN401
     """Give the row of an attempt that is made again, at ``due`` (epoch seconds)."""
     queued = attempt.delivery.queued
-    until = due + (QUEUE_KEEPS_SECONDS if queued else _RECONCILE_SECONDS)
+    until = due + (_QUEUE_KEEPS_SECONDS if queued else _RECONCILE_SECONDS)
     return attempt.row.next(state=State.WAITING, due_at=due, reconcile_at=until, queued=queued, **changes)
 
 
