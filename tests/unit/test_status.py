@@ -10,10 +10,14 @@ from conductor_loop.app import Delivery, Message
 from conductor_loop.errors import Cause, Rejected, Violation
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
-from conductor_loop.intents.model import Row
-from conductor_loop.porch import DELIVERIES, Delivered, Mode, Package, PorchFailed, Run
+from conductor_loop.intents.attempt import done
+from conductor_loop.intents.model import Outcome, Row
+from conductor_loop.porch import DELIVERIES, Delivered, Limits, Mode, Package, PorchFailed, Run
 from conductor_loop.porch.report import Mask, PackageRevision, delivered, explain, parse_text, sanitize
 from conductor_loop.porch.workspace import Unusable
+from conductor_loop.storage.rows import attributes
+from conductor_loop.validation import validate
+from conductor_loop.validation.rules import DEFAULT_RULES, MAX_VIOLATIONS
 from tests.factories import INTENT, World
 from tests.memory import MemoryBucket
 from tests.statuses import read_status, said
@@ -174,11 +178,26 @@ def test_a_failure_says_whether_it_goes_on(attempt: int, next_retry: float | Non
     assert outcome.status["message"] == f"Failed to process intent: nowhere{ends}"
 
 
-def test_a_status_always_fits_into_a_row() -> None:
-    many = tuple(Violation("$.😀" * 50, "rule", "😀" * 800) for _ in range(101))
-    outcome = status.rejected(AUTHOR, Rejected(Cause.SCHEMA_VIOLATION, many))
-    assert len(json.dumps(outcome.status, ensure_ascii=False).encode()) <= 200_000
-    assert outcome.status["error_details"]["validation_errors"]
+def test_the_longest_rejection_fits_into_a_row() -> None:
+    body = {f"{number}{'😀' * 300}": "\ue000" * 100 for number in range(MAX_VIOLATIONS)}
+    with pytest.raises(Rejected) as caught:
+        validate(json.dumps({"nested": {"deeper": body}}).encode(), DEFAULT_RULES, "intent-a.json")
+    assert len(caught.value.violations) == MAX_VIOLATIONS + 1
+    assert _fits(status.rejected(AUTHOR, caught.value))
+
+
+@pytest.mark.parametrize("printed", [b"\xff", b"\n", b'"', "😀".encode()])
+def test_the_longest_failure_fits_into_a_row(printed: bytes) -> None:
+    output = sanitize(printed * 1_000_000, Limits().kept_output_bytes, Mask(()))
+    said = explain(Unusable(Cause.PORCH_FAILED, "porch failed"), output)
+    failure = PorchFailed(Cause.PORCH_FAILED, Run(1, output, output, 1.0), said)
+    assert _fits(status.failed(AUTHOR, status.describe(AUTHOR.row, failure), None))
+
+
+def _fits(outcome: Outcome) -> bool:
+    """Say whether a row with an outcome is well below the 400 KB that DynamoDB takes."""
+    row = attributes(done(AUTHOR.row, outcome, (), now=0.0))
+    return sum(len(str(value).encode()) for one in row.values() for value in one.values()) < 300_000
 
 
 def test_an_outcome_gives_the_same_bytes_once_it_is_read_from_its_row() -> None:

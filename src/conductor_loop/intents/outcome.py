@@ -8,7 +8,6 @@ So an input that is in the root of the bucket has no outcome yet, or one that is
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,9 +23,6 @@ from conductor_loop.porch import COMPONENT, REPOSITORY, SCALE, Delivered, Packag
 
 logger = logging.getLogger("conductor-loop")
 
-_MOST_BYTES = 200_000  # of a document: a row of DynamoDB takes 400 KB, all in all
-_CUTS = 30  # by half: enough for anything
-_PRINTED = ("porch_stdout", "porch_stderr", "error_message")
 _LONGEST_NAME = 900  # bytes of a name that fit into all of our keys; a key has at most 1,024
 
 
@@ -226,18 +222,4 @@ def _outcome(author: Author, status: str, message: str, **details: object) -> Ou
         correlation_id=delivery.intent.correlation_id,
         **details,
     )
-    return Outcome(_bounded(document), archive="processed" if status in {"success", "skipped"} else "failed")
-
-
-def _bounded(document: dict[str, Any]) -> dict[str, Any]:
-    """Cut a document that would not fit into a row: fewer violations, then less of what porch printed."""
-    details = dict(document.get("error_details", {}))
-    for _ in range(_CUTS):
-        if len(json.dumps(document, ensure_ascii=False).encode()) <= _MOST_BYTES:
-            break
-        if len(details.get("validation_errors", [])) > 1:
-            details["validation_errors"] = details["validation_errors"][: len(details["validation_errors"]) // 2]
-        else:
-            details |= {name: details[name][: len(details[name]) // 2] for name in _PRINTED if name in details}
-        document = {**document, "error_details": details}
-    return document
+    return Outcome(document, archive="processed" if status in {"success", "skipped"} else "failed")
