@@ -111,6 +111,15 @@ def test_what_cannot_be_looked_after_is_passed_over(world: World) -> None:
     assert [message.handoff.key for _, message in world.queues.waiting] == ["intent-lost.json"]
 
 
+def test_what_cannot_be_noted_has_few_messages_a_sweep(world: World) -> None:
+    for number in range(25):
+        world.drop(f"intent-{number}.json", intent(target=f"t-{number}"))
+    later(world)
+    with instead(world, is_noted, _denied):
+        assert [take_turn(world.app, world.deadline).failed for _ in range(3)] == [10, 10, 5]
+    assert len(world.queues.waiting) == 25
+
+
 @pytest.mark.parametrize("error", [PermissionError("denied"), Illegible("archived")])
 def test_what_cannot_be_moved_has_a_message_every_six_hours(world: World, error: Exception) -> None:
     decided_and_left(world)
