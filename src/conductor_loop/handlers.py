@@ -5,22 +5,20 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import cache, lru_cache, partial
 from typing import Any
 
 import boto3  # noqa: F401 - while the function starts: with its first event, it would take a second
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from conductor_loop import bootstrap, counting, metrics
-from conductor_loop.app import App, Measured, Message
+from conductor_loop import bootstrap, metrics
+from conductor_loop.app import App, Message
 from conductor_loop.config import Config, Live
 from conductor_loop.counting import Counted
 from conductor_loop.errors import Throttled
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.reconcile import take_turn
+from conductor_loop.intents.model import Deferred
 
 _RENEWED_AFTER = 10  # receives of a message that only waits; fewer than any MaxReceives
 _LONGEST_BACKOFF_SECONDS = 900.0  # before a message that fails is delivered again
@@ -52,28 +50,12 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Sweep one stretch of the bucket; the next call goes on behind it. What fails beside that is logged."""
+    """Sweep one stretch of the bucket; the next call goes on behind it. Returns what it did."""
     from conductor_loop import housekeeping  # noqa: PLC0415 - the conductor does without, and starts faster
 
     del event
     deadline = _deadline(context)
-    app = _app(context.log_stream_name)
-    try:
-        housekeeping.note_configuration(app.config, os.environ)
-    except Exception:  # noqa: BLE001 - the next sweep notes it
-        app.note(Counted({counting.AUDIT_FAILURES: 1}))
-        metrics.logger().exception("a version of the configuration is not noted: the next sweep retries")
-    swept = take_turn(app, deadline)
-    counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
-    metrics.logger().info("swept", extra=counts)
-    tally: dict[str, float] = {f"{counting.SWEPT}{name}": count for name, count in counts.items()}
-    tally |= {f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()}
-    try:
-        tally |= housekeeping.measure(app.config, tally) if app.config.metering.enabled else {}
-    except Exception:  # noqa: BLE001 - the next sweep measures again
-        metrics.logger().exception("files and workers are not counted")
-    app.note(Counted(tally))
-    return counts
+    return housekeeping.sweep(_app(context.log_stream_name), os.environ, deadline)
 
 
 def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
@@ -198,23 +180,4 @@ def _built(config: Config, worker: str) -> App:
     def note(counted: Counted) -> None:
         metrics.emit(counted, config.metering, time.time())
 
-    return bootstrap.build(config, partial(_observe, note), note, metrics.trace, worker)
-
-
-def _observe(note: Callable[[Counted], None], measured: Measured) -> None:
-    document = measured.outcome.status
-    logger = metrics.logger()
-    say = logger.info if document["status"] in {"success", "skipped"} else logger.warning
-    say(
-        "tried" if "next_retry" in document else "decided",
-        correlation_id=document.get("correlation_id"),
-        principal=measured.handoff.principal or None,  # for whom: who put it, as far as S3's event says
-        error_code=document.get("error_details", {}).get("code"),
-        status=document["status"],
-        status_message=document["message"],
-        attempt=document["attempt"],
-        next_retry=document.get("next_retry"),
-        seconds=round(measured.seconds, 3),
-        porch_seconds=measured.counted.samples.get(counting.PORCH),
-    )
-    note(measured.counted)
+    return bootstrap.build(config, partial(metrics.report, note), note, metrics.trace, worker)

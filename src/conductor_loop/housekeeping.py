@@ -1,16 +1,20 @@
-"""What only the sweeper does beside sweeping: files and workers are counted, versions of the configuration noted.
+"""A turn of the sweeper, and what it does beside: files and workers are counted, versions of the configuration noted.
 
 Apart from ``bootstrap``, so that the function that intents wait for does not import it as it starts.
 """
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from conductor_loop import counting
+from conductor_loop import counting, metrics
+from conductor_loop.app import App
 from conductor_loop.audit.events import Configurations
 from conductor_loop.config import Config
+from conductor_loop.counting import Counted
+from conductor_loop.intents.reconcile import take_turn
 from conductor_loop.storage.measures import DIRECTORIES, Counters
 from conductor_loop.storage.parameters import ConfigParameter
 from conductor_loop.storage.rows import number, text
@@ -23,6 +27,26 @@ if TYPE_CHECKING:
 _PREFIXES = {"handoff": "intent-", "processed": "processed/", "failed": "failed/intent-"}
 _noted: dict[str, str] = {}  # the version of a parameter that is noted for certain
 _LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends with one goes on after all of it
+
+
+def sweep(app: App, environment: Mapping[str, str], deadline: float) -> dict[str, int]:
+    """Take a turn, and report what it did. What fails beside it is logged, and done by the next one."""
+    try:
+        note_configuration(app.config, environment)
+    except Exception:  # noqa: BLE001 - no reason to sweep nothing
+        app.note(Counted({counting.AUDIT_FAILURES: 1}))
+        metrics.logger().exception("a version of the configuration is not noted")
+    swept = take_turn(app, deadline)
+    counts = {name: count for name, count in asdict(swept).items() if name not in {"cursor", "oldest"}}
+    metrics.logger().info("swept", extra=counts)
+    tally: dict[str, float] = {f"{counting.SWEPT}{name}": count for name, count in counts.items()}
+    tally |= {f"{counting.OLDEST}{priority}": seconds for priority, seconds in swept.oldest.items()}
+    try:
+        tally |= measure(app.config, tally) if app.config.metering.enabled else {}
+    except Exception:  # noqa: BLE001 - likewise
+        metrics.logger().exception("files and workers are not counted")
+    app.note(Counted(tally))
+    return counts
 
 
 class ObjectCounts(Table):

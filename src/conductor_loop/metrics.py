@@ -6,7 +6,7 @@ Powertools' EphemeralMetrics has one set of dimensions: a decision would take fi
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from aws_lambda_powertools import Logger
 
 from conductor_loop.catalogue import CATALOGUE, ENVIRONMENT, NAMESPACE, Kind, Metric
 from conductor_loop.config.typed import Metering
-from conductor_loop.counting import CONFIG_REFUSED, Counted
+from conductor_loop.counting import CONFIG_REFUSED, PORCH, Counted
 from conductor_loop.intent import Intent
 
 if TYPE_CHECKING:
+    from conductor_loop.app import Measured
     from conductor_loop.config import InvalidConfig
 
 SERVICE = "conductor-loop"
@@ -41,6 +42,25 @@ def report_refused(error: "InvalidConfig", metering: Metering) -> None:
     """Log and count a version of the configuration that is refused."""
     logger().error("a new configuration is refused: the last good one stays in force", problems=error.problems)
     emit(Counted({CONFIG_REFUSED: 1}), metering, time.time())
+
+
+def report(note: Callable[[Counted], None], measured: "Measured") -> None:
+    """Log a decision, or an attempt that is made again, and note what it adds to the metrics."""
+    document = measured.outcome.status
+    say = logger().info if document["status"] in {"success", "skipped"} else logger().warning
+    say(
+        "tried" if "next_retry" in document else "decided",
+        correlation_id=document.get("correlation_id"),
+        principal=measured.handoff.principal or None,  # for whom: who put it, as far as S3's event says
+        error_code=document.get("error_details", {}).get("code"),
+        status=document["status"],
+        status_message=document["message"],
+        attempt=document["attempt"],
+        next_retry=document.get("next_retry"),
+        seconds=round(measured.seconds, 3),
+        porch_seconds=measured.counted.samples.get(PORCH),
+    )
+    note(measured.counted)
 
 
 def emit(counted: Counted, metering: Metering, now: float) -> None:
