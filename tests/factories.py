@@ -1,8 +1,7 @@
 """Valid defaults; a test states only what matters to it."""
 
-import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,8 +13,7 @@ from conductor_loop.counting import Counted
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Row, order
+from conductor_loop.intents.model import Deferred, Row, order
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
@@ -88,7 +86,6 @@ class World:
     config: Config = field(
         default_factory=lambda: Config(state_table="state", handoff_bucket=BUCKET, priority_queues=False)
     )
-    owners: Iterator[int] = field(default_factory=itertools.count)
     slot_takes: float = 0.0  # seconds, until an intent has a slot to run porch
 
     def __post_init__(self) -> None:
@@ -114,7 +111,6 @@ class World:
             clock=self.clock,
             slot=self._slot,
             jitter=lambda: 1.0,
-            new_token=lambda: f"owner-{next(self.owners)}",
             worker_id=7,
         )
 

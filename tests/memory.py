@@ -52,9 +52,9 @@ class MemoryBucket(S3Bucket):
     def keys(self, _bucket: str) -> list[str]:
         return [key for key, versions in self.objects.items() if versions and not versions[-1].marker]
 
-    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
+    def publish(self, handoff: Handoff, claim: int, files: Mapping[str, bytes]) -> None:
         for key, body in files.items():  # and no threads
-            self._upload(handoff, token, key, body)
+            self._upload(handoff, claim, key, body)
 
     def next_number(self, handoff: Handoff, target: str) -> int:
         prefix = f"packages/{target}/"

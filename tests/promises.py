@@ -9,8 +9,7 @@ from typing import Any
 from conductor_loop.errors import Cause, LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import order
+from conductor_loop.intents.model import Deferred, order
 from conductor_loop.intents.reconcile import sweep
 from tests.factories import BUCKET, World, intent
 

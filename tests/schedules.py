@@ -16,8 +16,7 @@ from conductor_loop.config import Config
 from conductor_loop.errors import Cause, Gone, LeaseLost
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Outcome, Phase, is_exact, order
+from conductor_loop.intents.model import Deferred, Outcome, Phase, is_exact, order
 from conductor_loop.intents.reconcile import sweep, take_turn
 from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
@@ -63,7 +62,6 @@ class Schedule:
         self.waiting: list[Due] = []
         self.workers: list[Worker] = []
         self.packages: dict[str, bytes] = {}  # key to content, of each decided package as it was decided
-        self.owners = 0
         self.sweeps_at = [EPOCH + self.dice.uniform(60, 1500) for _ in range(self.dice.randint(0, 5))]
         self.sweeps_at += [at for at in self.sweeps_at for _ in range(2) if self.dice.random() < 0.3]  # all at once
         self.impatient = self.dice.random() < 0.3  # its queues, which lose patience with a message soon
@@ -187,7 +185,6 @@ class Schedule:
             clock=worker.clock,
             slot=lambda _: nullcontext(),
             jitter=self.dice.random,
-            new_token=self._owner,
             worker_id=7,
         )
 
@@ -195,10 +192,6 @@ class Schedule:
         del group
         self.count("messages sent")
         self.waiting.append(Due(self.now + delay_seconds + self.dice.random(), message.handoff, message))
-
-    def _owner(self) -> str:
-        self.owners += 1
-        return f"owner-{self.owners}"
 
     def _porch(self, worker: Worker, request: PorchRequest) -> Result:
         worker.effect()

@@ -157,9 +157,9 @@ class Parts:
 class StallingBucket(Parts):
     """The files of a package are uploaded side by side: in any order."""
 
-    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
+    def publish(self, handoff: Handoff, claim: int, files: Mapping[str, bytes]) -> None:
         bucket: Any = self._part
         for key in self._worker.world.shuffled(files):
             self._worker.effect()
-            bucket.publish(handoff, token, {key: files[key]})
+            bucket.publish(handoff, claim, {key: files[key]})
         self._worker.effect()

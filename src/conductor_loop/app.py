@@ -113,5 +113,4 @@ class App:
     clock: Callable[[], float]  # epoch seconds
     slot: Callable[[bool], AbstractContextManager[None]]  # to run porch: exclusive, or beside others
     jitter: Callable[[], float]  # evenly spread from 0 to 1
-    new_token: Callable[[], str]  # a token that no other attempt has, ever
     worker_id: int  # of this execution environment

@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import time
-import uuid
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -80,7 +79,6 @@ def build(
         clock=time.time,
         slot=_slots.slot,
         jitter=jitter,
-        new_token=lambda: uuid.uuid4().hex,
         worker_id=zlib.crc32(worker.encode()),
     )
 

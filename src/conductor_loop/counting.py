@@ -54,7 +54,7 @@ class Journey:
 
     seconds: float  # from reading the input to the end of the attempt
     porch_seconds: float | None = None  # None: porch was not started
-    waited: float | None = None  # from the put to the first attempt; None: this was another one, or unknown
+    waited: float | None = None  # from the put to the delivery of a first attempt; None: of any other
     priority: Priority = Priority.NORMAL  # that it had
     demoted: Priority | None = None  # that the intent asks for, where it has another one
 

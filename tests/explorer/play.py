@@ -15,8 +15,7 @@ from conductor_loop.config import Config
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Conflict, Outcome, Phase, State, Write, is_exact, order
+from conductor_loop.intents.model import Conflict, Deferred, Outcome, Phase, State, Write, is_exact, order
 from conductor_loop.intents.reconcile import take_turn
 from conductor_loop.porch import Package, PorchFailed, PorchRequest, Result, Run
 from conductor_loop.rates import Memory
@@ -106,11 +105,11 @@ class ExploredState(WatchedState):
 class FilesOneByOne(Part):
     """Each file of a package is a call of its own, where it is written and where it is deleted."""
 
-    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
+    def publish(self, handoff: Handoff, claim: int, files: Mapping[str, bytes]) -> None:
         bucket: Any = self._part
         refused: Exception | None = None
         for key in sorted(files):
-            write = partial(bucket.publish, handoff, token, {key: files[key]})
+            write = partial(bucket.publish, handoff, claim, {key: files[key]})
             try:
                 self._actor.call(Call(self._name, f"publish {key.rpartition('/')[2]}", write))
             except Exception as error:  # noqa: BLE001 - one that is refused stops no other
@@ -323,19 +322,8 @@ class Play:
             clock=lambda: self.now,
             slot=lambda _: nullcontext(),
             jitter=lambda: 1.0,
-            new_token=self._owners(own),
             worker_id=7,
         )
-
-    def _owners(self, actor: Actor) -> Callable[[], str]:
-        self.counts["apps"] += 1
-        at_once = self.counts["apps"]
-        numbers = iter(range(1_000_000))
-
-        def owner() -> str:
-            return f"owner {actor.name if actor in self.actors else at_once}.{next(numbers)}"
-
-        return owner
 
     def _answered(self, handoff: Handoff, app: App) -> Callable[[], None]:
         admit.answer(app, handoff, self.now + INVOCATION_SECONDS)

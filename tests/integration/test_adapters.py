@@ -69,15 +69,15 @@ def test_a_deleted_version_is_distinguished(parts: World) -> None:
 
 
 def test_a_file_of_another_attempt_is_never_overwritten(parts: World) -> None:
-    parts.bucket.publish(HANDOFF, "me", {"packages/x": b"1"})
+    parts.bucket.publish(HANDOFF, 1, {"packages/x": b"1"})
     with pytest.raises(NumberTaken):
-        parts.bucket.publish(HANDOFF, "heir", {"packages/x": b"2"})
+        parts.bucket.publish(HANDOFF, 2, {"packages/x": b"2"})
     assert parts.bucket.get(BUCKET, "packages/x") == b"1"
 
 
 def test_an_upload_that_is_made_again_since_its_answer_was_lost_changes_nothing(parts: World) -> None:
     for _ in range(2):
-        parts.bucket.publish(HANDOFF, "me", {"packages/x": b"1", "packages/y": b"2"})
+        parts.bucket.publish(HANDOFF, 1, {"packages/x": b"1", "packages/y": b"2"})
     assert parts.bucket.get(BUCKET, "packages/x") == b"1"
 
 
@@ -276,6 +276,6 @@ def test_a_message_of_an_older_release_is_understood() -> None:
 def test_the_next_number_of_a_target_follows_its_newest_package(parts: World) -> None:
     assert parts.bucket.next_number(HANDOFF, "ns/name") == 0
     for number in (9, 10, 2):
-        parts.bucket.publish(HANDOFF, "me", {f"packages/ns/name/name-v1.0.{number}/Kptfile": b""})
-    parts.bucket.publish(HANDOFF, "me", {"packages/ns/name2/name2-v1.0.99/Kptfile": b""})
+        parts.bucket.publish(HANDOFF, 1, {f"packages/ns/name/name-v1.0.{number}/Kptfile": b""})
+    parts.bucket.publish(HANDOFF, 1, {"packages/ns/name2/name2-v1.0.99/Kptfile": b""})
     assert parts.bucket.next_number(HANDOFF, "ns/name") == 11

@@ -41,7 +41,7 @@ def make_history(world: World) -> None:
         handoff = Handoff(BUCKET, f"intent-{number}.json", f"old-{number}", event_time="2020-01-01T00:00:00.000Z")
         claim = claims(handoff, target=world.state.target(TARGET), name=TARGET)
         prefix = package_prefix(TARGET, number)
-        world.bucket.publish(handoff, "old", {f"{prefix}{file}": b"old" for file in ("Kptfile", "patch.yaml")})
+        world.bucket.publish(handoff, 1, {f"{prefix}{file}": b"old" for file in ("Kptfile", "patch.yaml")})
         made(world, claim, ends(claim, version=f"v1.0.{number}", replicas=1))
 
 
@@ -50,8 +50,8 @@ def come_to_nothing(world: World) -> None:
     handoff = world.drop()
     publish = world.bucket.publish
 
-    def die(handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
-        publish(handoff, token, dict(list(files.items())[:1]))
+    def die(handoff: Handoff, claim: int, files: Mapping[str, bytes]) -> None:
+        publish(handoff, claim, dict(list(files.items())[:1]))
         raise SystemExit
 
     world.bucket.publish = die

@@ -16,7 +16,7 @@ from conductor_loop.app import Message
 from conductor_loop.errors import KeyUnavailable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
+from conductor_loop.intents.model import Deferred
 from conductor_loop.intents.outcome import Answer
 from tests.factories import BUCKET, World, intent
 from tests.integration import conftest

@@ -27,8 +27,8 @@ def parts(request: pytest.FixtureRequest) -> World:
 
 
 def test_only_what_a_handoff_has_published_is_removed(parts: World) -> None:
-    parts.bucket.publish(HANDOFF, "me", {"packages/ns/name/p/mine": b"1", "packages/ns/name/q/mine": b"1"})
-    parts.bucket.publish(of(version_id="v2"), "other", {"packages/ns/name/p/theirs": b"2"})
+    parts.bucket.publish(HANDOFF, 1, {"packages/ns/name/p/mine": b"1", "packages/ns/name/q/mine": b"1"})
+    parts.bucket.publish(of(version_id="v2"), 2, {"packages/ns/name/p/theirs": b"2"})
     parts.bucket.remove_package(HANDOFF, "packages/ns/name/p/")
     assert set(parts.listing()) == {"packages/ns/name/p/theirs", "packages/ns/name/q/mine"}
 
@@ -83,7 +83,7 @@ def test_a_component_that_was_refused_is_compared_again(world: World, aws: boto3
 def test_a_file_of_a_package_is_read_where_it_is_still_there(parts: World) -> None:
     key = "packages/ns/name/p/kustomization.yaml"
     assert parts.bucket.published(HANDOFF, key) is None
-    parts.bucket.publish(HANDOFF, "me", {key: b"mine"})
+    parts.bucket.publish(HANDOFF, 1, {key: b"mine"})
     assert parts.bucket.published(HANDOFF, key) == b"mine"
     parts.bucket.remove_package(HANDOFF, "packages/ns/name/p/")
     assert parts.bucket.published(HANDOFF, key) is None

@@ -14,8 +14,7 @@ from conductor_loop.counting import DECIDED, STATE_CORRUPTED
 from conductor_loop.errors import Cause, Unreadable
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Phase, State
+from conductor_loop.intents.model import Deferred, Phase, State
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
 from conductor_loop.storage.listing import Listing, Wanted

@@ -232,7 +232,7 @@ TABLE = [
         "body, None, metadata",
         "body, self._metadata(handoff, key)[1], metadata",
     ),
-    _bucket("a package's file: one that is there is the attempt's own", 'theirs.get("owner") == token', "True"),
+    _bucket("a package's file: one that is there is the attempt's own", "theirs == metadata", "True"),
     _bucket(
         "an input that is removed: this version of it",
         "Key=handoff.key, VersionId=handoff.version_id)\n\n    def set_aside",

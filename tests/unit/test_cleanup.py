@@ -31,10 +31,10 @@ def arrive(world: World, handoff: Handoff) -> None:
 
 def late_worker(world: World, handoff: Handoff) -> Callable[[], None]:
     """Leave an attempt of which nothing is known after its lease; gives what lands when its upload does."""
-    uploads: list[tuple[Handoff, str, dict[str, bytes]]] = []
+    uploads: list[tuple[Handoff, int, dict[str, bytes]]] = []
 
-    def publish(handoff: Handoff, token: str, files: dict[str, bytes]) -> None:
-        uploads.append((handoff, token, files))
+    def publish(handoff: Handoff, claim: int, files: dict[str, bytes]) -> None:
+        uploads.append((handoff, claim, files))
         raise SystemExit
 
     world.bucket.publish = publish

@@ -7,8 +7,7 @@ import pytest
 from conductor_loop.app import Message
 from conductor_loop.errors import Cause, Illegible, LeaseLost
 from conductor_loop.intents import admit
-from conductor_loop.intents.attempt import Deferred
-from conductor_loop.intents.model import Conflict, Phase, Write
+from conductor_loop.intents.model import Conflict, Deferred, Phase, Write
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.porch import PorchRequest, Result
 from conductor_loop.retry import Policy

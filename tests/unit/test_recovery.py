@@ -9,8 +9,8 @@ import pytest
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
 from conductor_loop.intents import admit, outcome
-from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS, Deferred
-from conductor_loop.intents.model import Conflict, Phase, Write
+from conductor_loop.intents.attempt import LATEST_WRITE_SECONDS
+from conductor_loop.intents.model import Conflict, Deferred, Phase, Write
 from conductor_loop.intents.outcome import Answer
 from conductor_loop.intents.reconcile import sweep, take_turn
 from conductor_loop.storage.rows import number

@@ -17,14 +17,14 @@ from conductor_loop.api.services import Services
 from conductor_loop.counting import refused
 from conductor_loop.errors import ConditionFailed, NotAnswering, Rejected
 from conductor_loop.intent import Priority
-from conductor_loop.intents.model import SPELLINGS, Phase
+from conductor_loop.intents.model import BY_STATUS, Phase
 from conductor_loop.storage.listing import RECEIVED, Listed, Wanted
 from conductor_loop.tokens import Scope
 from conductor_loop.validation import check_name, check_size, validate
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200  # intents of a page
 _NAMESPACE_CHARACTERS = 63
-_KNOWN = {"state": frozenset({*Phase, *SPELLINGS}), "priority": frozenset(Priority)}
+_KNOWN = {"state": frozenset({*Phase, *BY_STATUS}), "priority": frozenset(Priority)}
 _OF_LIST = frozenset({"state", "priority", "namespace", "limit", "next"})
 _POSITION, _DAY = frozenset({"arrival_day", "arrived", "pk", "sk"}), frozenset({"arrival_day"})
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
@@ -88,7 +88,7 @@ def _wanted(request: Request) -> Wanted:
         raise invalid(*errors)
     filters = {name: query[name] for name in ("state", "priority", "namespace") if query.get(name)}
     if "state" in filters:
-        filters["state"] = str(SPELLINGS.get(filters["state"], filters["state"]))
+        filters["state"] = str(BY_STATUS.get(filters["state"], filters["state"]))
     return Wanted(int(limit), filters, position)
 
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from conductor_loop.cli import aws
 from conductor_loop.config.schema import seconds
 from conductor_loop.intent import FILE_NAME
-from conductor_loop.intents.model import SPELLINGS
+from conductor_loop.intents.model import BY_STATUS
 
 FAILED, USAGE, NOT_YET, NO_AWS = 1, 2, 3, 4  # exit codes beside 0
 DAY_SECONDS = 86_400.0
@@ -33,7 +33,7 @@ STYLES: Mapping[str, str] = {
 }  # fmt: skip
 _READABLE = 30  # characters of a name that say which it is
 _GAP = 2  # between two columns
-_WORDS = {str(state): word for word, state in SPELLINGS.items()}
+_WORDS = {str(state): word for word, state in BY_STATUS.items()}
 
 stack_option = click.option(
     "--stack",

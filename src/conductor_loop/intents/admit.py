@@ -21,8 +21,9 @@ from conductor_loop.app import App, Delivery, Message
 from conductor_loop.errors import Cause, Gone, Illegible, KeyUnavailable, Rejected, Unreadable, Violation
 from conductor_loop.intent import Handoff, Intent, Priority
 from conductor_loop.intents import outcome as status
-from conductor_loop.intents.attempt import Deferred, commit, conclude, enqueued, process, resolve, withdraw
+from conductor_loop.intents.attempt import commit, conclude, enqueued, process, resolve, withdraw
 from conductor_loop.intents.model import (
+    Deferred,
     Found,
     Row,
     State,

@@ -27,8 +27,8 @@ from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents import outcome as status
 from conductor_loop.intents.model import (
     Blocked,
-    Busy,
     Conflict,
+    Deferred,
     Done,
     Duplicate,
     Exclusive,
@@ -70,27 +70,14 @@ _VERSION = re.compile(r"-v([0-9]+)\.([0-9]+)\.([0-9]+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Deferred:
-    """Not now: another worker has it, or it is retried. Waiting costs no attempt."""
-
-    seconds: float
-
-    def __str__(self) -> str:
-        """Say so, as the log does."""
-        return f"not now, in {self.seconds:.0f} s"
-
-
-@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at an intent, under leases: every write of it is conditional on ``row`` and ``lease.after``."""
 
     delivery: Delivery
     row: Row  # as claimed: another worker may take over when it is due
     lease: Lease  # of the target: before the claim, and as claimed
-    token: str  # that no other attempt has: its files are known by it
     timeout_seconds: float  # of porch
     note: str = ""  # for the status message: what is done otherwise than the sender asked
-    waited: float | None = None  # seconds from the put to here; of the first attempt
 
     @property
     def handoff(self) -> Handoff:
@@ -129,8 +116,8 @@ def resolve(app: App, delivery: Delivery, reason: Blocked) -> Answer | Deferred:
     match reason:
         case Done():
             return apply_outcome(app, known(delivery.handoff, reason.order), reason.outcome)
-        case Busy(until):
-            return Deferred(max(until - app.clock(), 1.0))
+        case Deferred():
+            return reason
         case Superseded(by):
             return conclude(app, delivery, partial(status.superseded, by=by))
         case Duplicate(of):
@@ -162,7 +149,7 @@ def commit[T](
     for _ in range(_TRIES):
         now, handoff = app.clock(), known(delivery.handoff, row.order)
         if row.due_at > now and not while_busy:
-            return Busy(row.due_at)
+            return Deferred(row.due_at - now)
         proposed = propose(now, row, handoff)
         if not isinstance(proposed, tuple):
             return proposed
@@ -173,7 +160,7 @@ def commit[T](
         if (reason := classify(conflict, write.handoff.order)) is not None:
             return reason
         row = conflict.row or row
-    return Busy(app.clock())
+    return Deferred(1.0)
 
 
 def _write(app: App, write: Write) -> Conflict | None:
@@ -200,20 +187,18 @@ def claim(app: App, delivery: Delivery, *, exclusive: bool) -> Attempt | Blocked
         died = row.state is State.RUNNING or (row.attempt > 0 and not row.due_at)  # under the last attempt
         if died and not exclusive:
             return Exclusive()
-        if now + _least_seconds(app, delivery, row) > delivery.deadline:
-            return Busy(now)  # another invocation has more time
         nonlocal read
         handoff, target, read = newest(handoff), read(), partial(app.state.target, name)
         if app.config.supersede_older and target.last_order > latest(handoff.order):
             return Superseded(target.last_file)
         if target.lease_expires_at > now:
-            poll = now + _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
-            return Busy(min(target.lease_expires_at, poll))
+            poll = _POLL_SECONDS * (0.5 + app.jitter() / 2)  # it is free as soon as its worker is done
+            return Deferred(min(target.lease_expires_at - now, poll))
         if not target.rev:  # the first intent for it, or its row was lost: the newest package says where to go on
             number = app.bucket.next_number(handoff, name)
             target = Target(number=number, version=f"v1.0.{number - 1}" if number else None)
         attempt = _planned(app, delivery.of(handoff), row, target)
-        return _claim(app, attempt, row, now), attempt
+        return (_claim(app, attempt, row, now), attempt) if attempt else Deferred(1.0)
 
     return commit(app, delivery, propose)
 
@@ -238,22 +223,18 @@ def _claim(app: App, attempt: Attempt, before: Row, now: float) -> Write:
     )
 
 
-def _least_seconds(app: App, delivery: Delivery, row: Row) -> float:
-    """Say how much time must be left for an attempt: all that porch may take, or nearly all that an invocation has."""
-    wanted = min(_wanted_seconds(app, delivery, row), app.config.porch_timeout_seconds)
-    most = max(delivery.deadline - delivery.started - _SLACK_SECONDS, SETTLE_SECONDS + _SHORTEST_RUN_SECONDS)
-    return min(SETTLE_SECONDS + wanted, most)
+def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt | None:
+    """Plan an attempt: how long porch may take, and so for how long everything is leased.
 
-
-def _wanted_seconds(app: App, delivery: Delivery, row: Row) -> float:
-    wanted = delivery.intent.timeout_seconds or app.config.processing_timeout_seconds
-    return float(wanted * row.timeout_multiplier)
-
-
-def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
-    """Plan an attempt: how long porch may take, and so for how long everything is leased."""
-    now, name, wanted = app.clock(), delivery.intent.namespaced_name, _wanted_seconds(app, delivery, row)
-    timeout = min(wanted, app.config.porch_timeout_seconds, delivery.deadline - now - SETTLE_SECONDS)
+    ``None``: porch would get less time than in an invocation that begins now.
+    """
+    now, name = app.clock(), delivery.intent.namespaced_name
+    wanted = (delivery.intent.timeout_seconds or app.config.processing_timeout_seconds) * row.timeout_multiplier
+    most = min(float(wanted), app.config.porch_timeout_seconds)
+    whole = delivery.deadline - delivery.started - _SLACK_SECONDS - SETTLE_SECONDS
+    timeout = min(most, delivery.deadline - now - SETTLE_SECONDS)
+    if timeout < min(most, max(whole, _SHORTEST_RUN_SECONDS)):
+        return None
     expires = now + timeout + SETTLE_SECONDS
     number = max(target.number, *(one + 1 for one in row.packages), 0)  # its row may have been reset meanwhile
     after = row.next(
@@ -267,15 +248,9 @@ def _planned(app: App, delivery: Delivery, row: Row, target: Target) -> Attempt:
         packages=(*row.packages, number),
         order=delivery.handoff.order,
     )
-    return Attempt(
-        delivery=delivery,
-        row=after,
-        lease=Lease(name, target, target.next(now, lease_expires_at=expires, number=number + 1)),
-        token=app.new_token(),
-        timeout_seconds=timeout,
-        note=f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else "",
-        waited=counting.age(delivery.handoff, now) if after.attempt == 1 else None,
-    )
+    lease = Lease(name, target, target.next(now, lease_expires_at=expires, number=number + 1))
+    cut = f" (timeout cut from {wanted:g}s to {timeout:.0f}s)" if timeout < wanted else ""
+    return Attempt(delivery, after, lease, timeout, cut)
 
 
 # -- run, publish
@@ -317,7 +292,8 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     if app.clock() >= attempt.row.due_at:
         raise LeaseLost
     package, prefix = result.package, package_prefix(attempt.lease.target, attempt.number)
-    app.bucket.publish(attempt.handoff, attempt.token, {prefix + path: body for path, body in package.files.items()})
+    files = {prefix + path: body for path, body in package.files.items()}
+    app.bucket.publish(attempt.handoff, attempt.lease.after.rev, files)
     after = attempt.released(
         app.clock(),
         last_order=applied_order(target.last_order, attempt.handoff.order),
@@ -332,7 +308,7 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     component = package.component if app.config.live_tree else None
     if component is not None:
         outcome = replace(outcome, live_generation=after.rev)
-    return _decide(app, attempt, _measured(app, delivery, outcome, result.run, attempt.waited), after, component)
+    return _decide(app, attempt, _measured(app, delivery, outcome, result.run), after, component)
 
 
 def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
@@ -411,7 +387,7 @@ def _retry_or_fail(app: App, attempt: Attempt, failed: PorchFailed) -> Answer | 
     delay = retry.delay_seconds(failure.cause, row.attempt, app.config.retry, app.jitter)
     next_retry = None if delay is None else now + delay
     outcome = status.failed(Author(app, attempt.delivery, row), failure, next_retry, attempt.note)
-    measured = _measured(app, attempt.delivery, outcome, failed.run, attempt.waited)
+    measured = _measured(app, attempt.delivery, outcome, failed.run)
     target = attempt.released(now, number=attempt.number)  # it published nothing: the next attempt has its number
     if delay is None:
         return _decide(app, attempt, measured, target)
@@ -472,13 +448,12 @@ def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Mappi
     return _write(app, Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
 
 
-def _measured(
-    app: App, delivery: Delivery, outcome: Outcome, run: Run | None = None, waited: float | None = None
-) -> Measured:
+def _measured(app: App, delivery: Delivery, outcome: Outcome, run: Run | None = None) -> Measured:
+    is_first = run is not None and outcome.status["attempt"] == 1
     journey = Journey(
         seconds=app.clock() - delivery.started,
         porch_seconds=run.duration_seconds if run else None,
-        waited=waited,
+        waited=counting.age(delivery.handoff, delivery.started) if is_first else None,
         priority=delivery.message.priority,
         demoted=delivery.intent.priority if delivery.message.note else None,
     )

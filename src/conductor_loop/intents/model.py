@@ -61,14 +61,12 @@ class Phase(StrEnum):
         return self in BY_STATUS.values()
 
 
-BY_STATUS = {  # as status documents spell them
+BY_STATUS = {  # as status documents spell them; the API takes these words, too
     "success": Phase.SUCCEEDED,
     "failed": Phase.FAILED,
     "timeout": Phase.TIMED_OUT,
     "skipped": Phase.SKIPPED,
 }
-# The words of statuses that are no phases; the API takes them, too.
-SPELLINGS: Mapping[str, Phase] = {"success": Phase.SUCCEEDED, "timeout": Phase.TIMED_OUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +206,14 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """No other worker may act before ``until`` (epoch seconds)."""
+class Deferred:
+    """Not now, but in ``seconds``: another worker has it, or its next attempt is not due. Waiting costs no attempt."""
 
-    until: float
+    seconds: float
+
+    def __str__(self) -> str:
+        """Say so, as the log does."""
+        return f"not now, in {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,8 @@ class Exclusive:
     """A worker died under an attempt, perhaps of memory, and others with it: the next one runs alone in its process."""
 
 
-# ``classify`` gives three of them; a row that is not due, Busy; a claim the last two.
-type Blocked = Done | Busy | Superseded | Duplicate | Exhausted | Exclusive
+# ``classify`` gives three of them; a row that is not due, Deferred; a claim the last two.
+type Blocked = Done | Deferred | Superseded | Duplicate | Exhausted | Exclusive
 
 
 def classify(conflict: Conflict, mine: str) -> Done | Superseded | Duplicate | None:

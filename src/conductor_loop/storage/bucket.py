@@ -82,23 +82,23 @@ class S3Bucket:
         ids = list(islice(self._versions(handoff), _MOST_OLDER))
         return ids[ids.index(handoff.version_id) + 1 :] if handoff.version_id in ids else []
 
-    def publish(self, handoff: Handoff, token: str, files: Mapping[str, bytes]) -> None:
-        """Upload the files of a package, key to content, side by side, for the attempt with the ``token``.
+    def publish(self, handoff: Handoff, claim: int, files: Mapping[str, bytes]) -> None:
+        """Upload the files of a package, key to content, side by side; ``claim`` is the target's revision.
 
         Raises:
             NumberTaken: one of them is there, and is not this attempt's.
 
         """
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
-            list(pool.map(partial(self._upload, handoff, token), files, files.values()))
+            list(pool.map(partial(self._upload, handoff, claim), files, files.values()))
 
-    def _upload(self, handoff: Handoff, token: str, key: str, body: bytes) -> None:
-        metadata = {"handoff": handoff.version_id, "owner": token}
+    def _upload(self, handoff: Handoff, claim: int, key: str, body: bytes) -> None:
+        metadata = {"handoff": handoff.version_id, "claim": str(claim)}
         for _ in range(_TRIES):
             if self._put(handoff, key, body, None, metadata):
                 return
             theirs, seen = self._metadata(handoff, key)
-            if theirs.get("owner") == token:  # written by a call whose response was lost
+            if theirs == metadata:  # written by a call whose response was lost
                 return
             if seen is not None:
                 raise NumberTaken

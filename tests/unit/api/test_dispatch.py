@@ -10,7 +10,7 @@ from conductor_loop.api.http import SECURE_HEADERS
 from conductor_loop.api.intents import DEFAULT_LIMIT, MAX_LIMIT
 from conductor_loop.counting import API_FAILURES, Counted
 from conductor_loop.intent import FILE_NAME, Priority
-from conductor_loop.intents.model import SPELLINGS, Phase
+from conductor_loop.intents.model import BY_STATUS, Phase
 from conductor_loop.storage.listing import RECEIVED
 from conductor_loop.validation import MAX_NAME_BYTES
 from tests.serving import Api, body, schema
@@ -44,7 +44,7 @@ def test_the_document_describes_every_route_with_its_scope() -> None:
 def test_the_document_has_the_values_that_parameters_take() -> None:
     operations = routes.document()["paths"]["/intents"]
     search = {one["name"]: one["schema"] for one in operations["get"]["parameters"]}
-    assert set(search["state"]["enum"]) == {*Phase, *SPELLINGS}
+    assert set(search["state"]["enum"]) == {*Phase, *BY_STATUS}
     assert set(search["priority"]["enum"]) == {*Priority}
     assert (search["limit"]["default"], search["limit"]["maximum"]) == (DEFAULT_LIMIT, MAX_LIMIT)
     for name in operations["post"]["parameters"][:2]:
