@@ -83,7 +83,7 @@ def _put_back(records: list[dict[str, Any]]) -> BatchResponse:
     metrics.logger().warning("the configuration is throttled: the batch is delivered again", messages=len(records))
     queues = bootstrap.queues(_live().known())
     for record in records:
-        _extend_visibility(queues.extend_visibility, record, _backoff(record, bootstrap.jitter()))
+        queues.extend_visibility(record, _backoff(record, bootstrap.jitter()))
     return _again(records)
 
 
@@ -117,7 +117,7 @@ def _work_one(app: App, deadline: float, record: Mapping[str, Any]) -> bool:
     except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
         metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
         seconds = _backoff(record, app.jitter())
-    _extend_visibility(app.queues.extend_visibility, record, seconds)
+    app.queues.extend_visibility(record, seconds)
     return False
 
 
@@ -128,15 +128,6 @@ def _received(record: Mapping[str, Any]) -> int:
 def _backoff(record: Mapping[str, Any], jitter: float) -> float:
     """Give the seconds until a message that has failed is delivered again."""
     return min(2.0 ** min(_received(record), 10), _LONGEST_BACKOFF_SECONDS) * (0.5 + jitter / 2)
-
-
-def _extend_visibility(
-    extend: Callable[[Mapping[str, Any], float], None], record: Mapping[str, Any], seconds: float
-) -> None:
-    try:
-        extend(record, seconds)
-    except Exception:  # noqa: BLE001 - it is delivered again all the same, after the queue's own visibility timeout
-        metrics.logger().exception("message not hidden", message_id=record["messageId"], message_body=record["body"])
 
 
 def _logged[T](app: App, handoff: Handoff, step: Callable[[], T]) -> T:

@@ -327,6 +327,15 @@ def test_a_message_that_fails_becomes_visible_later_each_time(
     assert least <= delays[0] <= most
 
 
+def test_a_message_that_cannot_be_kept_back_fails_alone(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="poison")
+    (record,) = queue.receive()
+    stale = record | {"receiptHandle": "of-yesterday"}
+    assert invoke(stale, record) == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}] * 2}
+    (line,) = [line for line in lines(capsys) if line.get("message") == "not kept back"]
+    assert (line["message_id"], line["message_body"]) == (record["messageId"], "poison")
+
+
 def test_every_line_about_an_intent_bears_its_correlation_id_and_the_trace_and_no_other_line_does(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The queues in SQS: one for each priority, and the dead letters of all."""
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from conductor_loop.retry import LONGEST_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+logger = logging.getLogger("conductor-loop")
 
 
 class SQSQueues:
@@ -33,9 +36,11 @@ class SQSQueues:
         )
 
     def extend_visibility(self, record: Mapping[str, Any], seconds: float) -> None:
-        """Keep a received message back for a while; the rest is up to its batch's answer."""
-        name = record["eventSourceARN"].rpartition(":")[2]
-        url = next(url for url in self._urls.values() if url.endswith(f"/{name}"))
-        self._client.change_message_visibility(
-            QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=max(1, math.ceil(seconds))
-        )
+        """Keep a received message back for a while, if that can be done: its queue delivers it again in any case."""
+        name, receipt = record["eventSourceARN"].rpartition(":")[2], record["receiptHandle"]
+        until = max(1, math.ceil(seconds))
+        try:
+            url = next(url for url in self._urls.values() if url.endswith(f"/{name}"))
+            self._client.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=until)
+        except Exception:
+            logger.exception("not kept back", extra={"message_id": record["messageId"], "message_body": record["body"]})
