@@ -21,7 +21,7 @@ from rich.text import Text
 from conductor_loop.app import Message
 from conductor_loop.cli import aws
 from conductor_loop.cli.common import STYLES, Duration, print_json, printable, screen, stack_command, word
-from conductor_loop.counting import DECIDED, FILES, RETRIED
+from conductor_loop.counting import DECIDED, FILES, RETRIED, RUNNING
 from conductor_loop.storage.listing import Listed, Listing, Wanted
 from conductor_loop.storage.measures import Counters, Counts
 
@@ -59,7 +59,7 @@ class Snapshot:
 
     at: float  # epoch seconds
     queues: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # by ``QUEUES``; what ``_ATTRIBUTES`` count
-    working: int = 0  # claims in force
+    working: int = 0  # claims that are not released
     counts: Counts = field(default_factory=Counts)
     latest: tuple[Listed, ...] = ()  # newest first
 
@@ -75,7 +75,7 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
     """Watch the pipeline: its queues, outcomes, rates and latest intents.
 
     Ctrl-C leaves. The counts are since the stack was made, the rates those of the last minute of watching. A look takes
-    about nine calls to AWS, so a day of it costs some cents. With --output json there is one line for each look.
+    about eight calls to AWS, so a day of it costs some cents. With --output json there is one line for each look.
 
     \b
     Examples:
@@ -121,8 +121,9 @@ def _looker(outputs: Mapping[str, str]) -> Look:
         with ThreadPoolExecutor(max_workers=len(urls)) as pool:
             depths = dict(zip(urls, pool.map(depth, urls.values()), strict=True))
         now = time.time()
+        counts = measures.counts(now)
         latest = listing.page(Wanted(_MOST_LINES), now).intents
-        return Snapshot(now, depths, measures.active_workers(), measures.counts(now), latest)
+        return Snapshot(now, depths, int(counts.counters.get(RUNNING, 0)), counts, latest)
 
     return look
 
