@@ -155,6 +155,24 @@ def test_an_object_that_vanishes_while_it_is_retried_gets_an_answer_without_anot
     assert len(world.porch.requests) == 1
 
 
+def test_what_two_deliveries_decide_alike_at_once_is_logged_and_counted_once(world: World) -> None:
+    world.configure(priority_queues=True)
+    handoff = world.drop()
+    admit.answer(world.app, handoff, world.deadline)
+    world.bucket.withdraw(handoff.key)
+    ((_, message),) = world.queues.waiting
+    write = world.state.write
+
+    def after_another(mine: Write) -> Conflict | None:
+        world.state.write = write  # type: ignore[method-assign]
+        admit.work(world.app, message, world.deadline)
+        return write(mine)
+
+    world.state.write = after_another  # type: ignore[assignment, method-assign]
+    assert admit.work(world.app, message, world.deadline) is Answer.SETTLED
+    assert [one.outcome.status["status"] for one in world.measured] == ["skipped"]
+
+
 def test_an_attempt_under_way_is_not_withdrawn(world: World) -> None:
     handoff = world.drop()
     redelivered: list[object] = []

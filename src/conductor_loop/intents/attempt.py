@@ -154,20 +154,13 @@ def commit[T](
         if not isinstance(proposed, tuple):
             return proposed
         write, result = proposed
-        conflict = _write(app, write)
+        conflict = app.state.write(write)
         if conflict is None:
             return result
         if (reason := classify(conflict, write.handoff.order)) is not None:
             return reason
         row = conflict.row or row
     return Deferred(1.0)
-
-
-def _write(app: App, write: Write) -> Conflict | None:
-    """Make a write. Refused with its very outcome, it was made, by a call whose response was lost."""
-    conflict, outcome = app.state.write(write), write.after.outcome
-    is_made = outcome and conflict and conflict.row and conflict.row.outcome == outcome
-    return None if is_made else conflict
 
 
 # -- claim
@@ -445,7 +438,7 @@ def _give_back(app: App, attempt: Attempt, next_number: int = 0, *, costs: bool 
 def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Mapping[str, Any]) -> Conflict | None:
     """Write the rows of the handoff and of its target as an attempt leaves them."""
     lease = replace(attempt.lease, before=attempt.lease.after, after=target)
-    return _write(app, Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
+    return app.state.write(Write(attempt.handoff, attempt.row, after, app.clock(), last, lease))
 
 
 def _measured(app: App, delivery: Delivery, outcome: Outcome, run: Run | None = None) -> Measured:
