@@ -166,8 +166,8 @@ TABLE = [
     _life(
         "decision: fenced by the row",
         "attempt.py",
-        "_write(app, Write(attempt.handoff, attempt.row, after,",
-        "_write(app, Write(attempt.handoff, app.state.find([attempt.handoff])[attempt.handoff], after,",
+        "app.state.write(Write(attempt.handoff, attempt.row, after,",
+        "app.state.write(Write(attempt.handoff, app.state.find([attempt.handoff])[attempt.handoff], after,",
     ),
     _life(
         "decision: fenced by the target",
