@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,12 +239,24 @@ def env_text(stack: Stack, outputs: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def forget_env(stack: Stack) -> None:
-    """Remove what ``write_env`` wrote into .local, unless it is about another stack."""
+def forget_env(stack: Stack, others: Iterable[Stack] = ()) -> None:
+    """Remove what ``write_env`` wrote into .local, unless it is about another stack: one that runs takes its place."""
     env = LOCAL / "env"
-    if env.exists() and f"{stack.endpoint}'" in env.read_text():
-        env.unlink()
-        (LOCAL / "env.local.json").unlink(missing_ok=True)
+    if not env.exists() or f"{stack.endpoint}'" not in env.read_text():
+        return
+    other = next((one for one in others if (one.home / "env").exists()), None)
+    for name in ("env", "env.local.json"):
+        (LOCAL / name).unlink(missing_ok=True)
+        if other is not None:
+            shutil.copy(other.home / name, LOCAL / name)
+    if other is not None:
+        _say(f"{env.relative_to(ROOT)} is about the stack on port {other.port} now")
+
+
+def running_stacks() -> list[Stack]:
+    """Find the stacks of this clone that run."""
+    stacks = [Stack(int(home.name)) for home in sorted(LOCAL.iterdir()) if home.name.isdecimal()]
+    return [one for one in stacks if one.running]
 
 
 def _in_a_shell(stack: Stack, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -302,9 +314,14 @@ def main() -> None:
     arguments = parser.parse_args()
     stack = Stack(read_port(arguments.port), porch=arguments.porch)
     if arguments.command == "down":
-        _say(f"stopping the stack on port {stack.port}" if stack.running else f"no stack runs on port {stack.port}")
+        others = [one for one in running_stacks() if one.port != stack.port]
+        if stack.running:
+            _say(f"stopping the stack on port {stack.port}")
+        else:
+            running = "".join(f"; one runs on port {one.port}: make down PORT={one.port}" for one in others)
+            _say(f"no stack runs on port {stack.port}{running}")
         stack.down()
-        forget_env(stack)
+        forget_env(stack, others)
         return
     if stack.porch is not None and not (stack.porch.is_file() and os.access(stack.porch, os.X_OK)):
         sys.exit(f"PORCH must be a program: {stack.porch} is none")

@@ -202,6 +202,19 @@ def test_what_make_up_wrote_for_shells_and_containers_goes_with_its_stack_alone(
     assert not any(path.exists() for path in written)
 
 
+def test_a_stack_that_still_runs_takes_the_place_of_one_that_is_stopped(
+    local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "ROOT", local.parent)
+    here, other = Stack(free_port()), Stack(free_port())
+    other.home.mkdir()
+    for name in ("env", "env.local.json"):
+        (local / name).write_text(f"export AWS_ENDPOINT_URL='{here.endpoint}'\n")
+        (other.home / name).write_text(f"export AWS_ENDPOINT_URL='{other.endpoint}'\n")
+    stack.forget_env(here, [other])
+    assert {other.endpoint in (local / name).read_text() for name in ("env", "env.local.json")} == {True}
+
+
 INTERACTIVE = {"bash": ["bash", "--norc", "-i", "-s"], "zsh": ["zsh", "-f", "-i", "-s"]}
 
 
