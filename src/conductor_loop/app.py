@@ -53,7 +53,7 @@ class Delivery:
     """One handoff that is delivered to one invocation. Times are epoch seconds."""
 
     message: Message
-    started: float
+    started: float  # when the invocation began
     deadline: float  # when the invocation ends
     queued: bool = False  # whether it came from a queue
     newest: str = ""  # id of the newest version of its name, as the bucket was read; empty if unknown
@@ -93,7 +93,7 @@ class Measured:
     handoff: Handoff
     outcome: Outcome
     counted: Counted  # what it adds to the metrics
-    seconds: float  # from reading the input to here
+    seconds: float  # from the beginning of the invocation to here
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Counted:
 class Journey:
     """How a handoff came to its answer: what was asked for, and how long it took. Times are in seconds."""
 
-    seconds: float  # from reading the input to the end of the attempt
+    seconds: float  # from the beginning of the invocation to the end of the attempt
     porch_seconds: float | None = None  # None: porch was not started
     waited: float | None = None  # from the put to the delivery of a first attempt; None: of any other
     priority: Priority = Priority.NORMAL  # that it had

@@ -57,6 +57,11 @@ class Cause(StrEnum):
         cause._value_, cause.code, cause.reaction = symbol, code, reaction
         return cause
 
+    @property
+    def is_retried(self) -> bool:
+        """Whether it may pass, so that another attempt is made."""
+        return self.reaction in {Reaction.RETRY, Reaction.ALERT}
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -105,7 +110,7 @@ class ConditionFailed(Exception):  # noqa: N818 - likewise
 
 
 class NumberTaken(Exception):  # noqa: N818 - likewise
-    """Files of another attempt are in the package that was reserved: the target's row is older than the bucket."""
+    """Files of another attempt are in the package that was reserved: the target's row was lost, or is older than they."""
 
 
 class Unreadable(Exception):  # noqa: N818 - likewise

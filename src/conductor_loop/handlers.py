@@ -31,7 +31,7 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
 
     An event with ``plan`` is the command line's: what an intent would change is looked at, and nothing is changed.
     """
-    deadline = _deadline(context)
+    started, deadline = time.time(), _deadline(context)
     records = event.get("Records", [])
     is_batch = bool(records) and records[0].get("eventSource") == "aws:sqs"
     try:
@@ -46,7 +46,7 @@ def conductor(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any
         draft = planning.draft(event["plan"])
         metrics.logger().info("planned", handoff=draft.file, principal=draft.principal or None)
         return planning.plan(app, draft, deadline)
-    return _work_batch(app, records, deadline) if is_batch else _answer_event(app, event, deadline)
+    return _work_batch(app, records, started, deadline) if is_batch else _answer_event(app, event, started, deadline)
 
 
 def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
@@ -58,7 +58,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     return housekeeping.sweep(_app(context.log_stream_name), os.environ, deadline)
 
 
-def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[str, str]:
+def _answer_event(app: App, event: Mapping[str, Any], started: float, deadline: float) -> dict[str, str]:
     """Answer every handoff of an S3 event; the result of each, by its URL.
 
     Raises ExceptionGroup: some have no answer yet; S3's delivery is made again, and the others stay as they are.
@@ -66,7 +66,7 @@ def _answer_event(app: App, event: Mapping[str, Any], deadline: float) -> dict[s
     answers, failures = {}, []
     for handoff in admit.handoffs(event):
         try:
-            answer = _logged(app, handoff, partial(admit.answer, app, handoff, deadline))
+            answer = _logged(app, handoff, partial(admit.answer, app, handoff, deadline, started=started))
             answers[str(handoff)] = answer.value
         except Exception as error:  # noqa: BLE001 - one handoff must not keep its neighbours from their answers
             failures.append(error)
@@ -87,9 +87,9 @@ def _put_back(records: list[dict[str, Any]]) -> BatchResponse:
     return _again(records)
 
 
-def _work_batch(app: App, records: list[dict[str, Any]], deadline: float) -> BatchResponse:
+def _work_batch(app: App, records: list[dict[str, Any]], started: float, deadline: float) -> BatchResponse:
     """Work on a batch of messages side by side; those that come again are reported as failures."""
-    work = partial(_work_one, app, deadline)
+    work = partial(_work_one, app, started, deadline)
     if len(records) == 1:  # as most are: a thread for it would cost more than its claim
         done = [work(records[0])]
     else:
@@ -102,12 +102,12 @@ def _again(records: list[dict[str, Any]]) -> BatchResponse:
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
 
 
-def _work_one(app: App, deadline: float, record: Mapping[str, Any]) -> bool:
+def _work_one(app: App, started: float, deadline: float, record: Mapping[str, Any]) -> bool:
     """Work on one message; whether it is done with. Whatever happens to it, its neighbours never notice."""
     received = _received(record)
     try:
         message = Message.parse(record["body"])
-        result = _logged(app, message.handoff, partial(admit.work, app, message, deadline))
+        result = _logged(app, message.handoff, partial(admit.work, app, message, deadline, started=started))
         if not isinstance(result, Deferred):
             return True
         seconds = result.seconds

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from conductor_loop.app import App
-from conductor_loop.errors import Cause, Reaction, Rejected
+from conductor_loop.errors import Cause, Rejected
 from conductor_loop.intent import Handoff, Intent
 from conductor_loop.intents.admit import route
 from conductor_loop.intents.attempt import used_already
@@ -16,7 +16,6 @@ from conductor_loop.validation import validate
 
 _ANSWER_SECONDS = 5.0  # of the invocation, kept for the answer
 _MOST_BYTES = 4 * 1024**2  # of a package's files: an answer of Lambda has 6 MB, and these grow by a third
-_RETRIED = {Reaction.RETRY, Reaction.ALERT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def _tried(app: App, request: PorchRequest) -> dict[str, Any]:
     except NoDryRun as error:
         return {"untried": str(error)}
     except PorchFailed as failure:
-        return {"failed": _failure(failure.cause, str(failure)) | {"retried": failure.cause.reaction in _RETRIED}}
+        return {"failed": _failure(failure.cause, str(failure)) | {"retried": failure.cause.is_retried}}
     notes, replicas = list(result.delivered.notes), result.delivered.previous_replicas
     delivered = {"delivery": result.delivered.delivery, "previous_replicas": replicas, "notes": notes}
     return {"package": _packed(result.package), "delivered": delivered}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from conductor_loop.errors import Cause, Reaction
+from conductor_loop.errors import Cause
 
 LONGEST_DELAY_SECONDS = 900.0  # what an SQS message can be delayed by
 
@@ -22,7 +22,7 @@ def delay_seconds(cause: Cause, attempt: int, policy: Policy, jitter: Callable[[
     Full jitter: evenly spread between a second and the exponential bound, so that intents that failed together do not
     come back together.
     """
-    if cause.reaction not in {Reaction.RETRY, Reaction.ALERT} or attempt > policy.attempts:
+    if not cause.is_retried or attempt > policy.attempts:
         return None
     bound = min(policy.delay_seconds * 2.0 ** (attempt - 1), LONGEST_DELAY_SECONDS)
     return max(1.0, bound * jitter())

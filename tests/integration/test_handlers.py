@@ -306,7 +306,7 @@ def test_the_messages_of_a_batch_are_worked_on_side_by_side(
     records = queue.receive()
     meet = threading.Barrier(len(records), timeout=10)
 
-    def work(*_: Any) -> Answer:
+    def work(*_: Any, **__: Any) -> Answer:
         meet.wait()
         return Answer.SETTLED
 

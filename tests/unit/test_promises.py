@@ -6,7 +6,8 @@ import pytest
 
 from conductor_loop.errors import Cause
 from conductor_loop.intent import Handoff
-from conductor_loop.intents.model import Conflict, Write
+from conductor_loop.intents import admit
+from conductor_loop.intents.model import Conflict, Deferred, Write
 from conductor_loop.porch import Delivered, PorchFailed, Run
 from conductor_loop.retry import Policy
 from tests.factories import intent
@@ -551,3 +552,80 @@ def test_a_name_is_free_after_it_was_withdrawn() -> None:
     site.event(again)
     site.settle()
     assert (site.status("intent-a.json")["status"], site.replicas()) == ("success", 9)
+
+
+# -- found by a breaker of fresh eyes
+
+
+def test_an_intent_that_is_deleted_under_an_attempt_that_dies_is_answered_without_queues_too() -> None:
+    """Its event does not come again, and the sweeper has nothing to find."""
+    site = Site.open(priority_queues=False)
+    handoff = site.put("intent-a.json")
+
+    def deleted_and_dead() -> None:
+        site.delete(handoff)
+        die()
+
+    site.porch(deleted_and_dead)
+    site.event(handoff)
+    site.wait(60)
+    site.event(handoff)  # Lambda's retry, while the lease runs
+    site.settle()
+    assert (site.outcome(handoff) or "")[0] == "skipped"
+
+
+def test_an_order_that_comes_while_its_intent_runs_counts() -> None:
+    site = Site.open()
+    older = site.put("intent-a.json", at=0.1, replicas=1)
+    newer = site.put("intent-b.json", at=0.9, replicas=9)
+    site.sweep()
+    site.porch(lambda: site.event(newer, older))
+    site.receive("intent-b.json")
+    site.settle()
+    assert ((site.outcome(older) or "")[0], site.replicas()) == ("skipped", 9)
+
+
+@pytest.mark.parametrize("waited", [10.0, 30.0, 59.0])
+def test_what_an_invocation_waits_for_its_configuration_takes_no_time_of_porch(waited: float) -> None:
+    site = Site.open()
+    site.event(site.put("intent-a.json", timeout="90s"))
+    world, ((_, message),) = site.world, site.world.queues.waiting
+    started, deadline = world.clock(), world.deadline
+    site.wait(waited)
+    answer = admit.work(world.app, message, deadline, started=started)
+    runs = [one.timeout_seconds for one in world.porch.requests]
+    assert runs == [90.0] if waited <= 10 else isinstance(answer, Deferred)
+
+
+def test_a_claim_of_some_seconds_is_no_reason_to_give_it_back() -> None:
+    site = Site.open()
+    handoff = site.put("intent-a.json")
+    site.event(handoff)
+    write = site.world.state.write
+
+    def slowly(given: Write) -> Conflict | None:
+        site.wait(5)
+        return write(given)
+
+    site.world.state.write = slowly  # type: ignore[assignment, method-assign]
+    site.receive()
+    assert (site.outcome(handoff) or "")[0] == "success"
+
+
+def test_a_final_failure_after_a_retry_does_not_advise_to_send_the_same_again() -> None:
+    site = Site.open()
+    handoff = site.put("intent-a.json")
+    site.event(handoff)
+    site.porch(Cause.NETWORK_ERROR, Cause.INVALID_INTENT)
+    site.settle()
+    assert site.outcome(handoff) == ("failed", "Failed to process intent: porch says INVALID_INTENT")
+
+
+def test_what_later_attempts_did_not_report_is_said_before_what_to_do() -> None:
+    site = Site.open()
+    handoff = site.put("intent-a.json")
+    site.event(handoff)
+    site.porch(Cause.NETWORK_ERROR, die, die, die)
+    site.settle()
+    said = "porch says NETWORK_ERROR (the 3 after that reported no result); no attempt is left, of 4: conductor-loop"
+    assert (site.outcome(handoff) or "")[1].startswith(f"Failed to process intent: {said}")

@@ -116,7 +116,9 @@ def test_what_cannot_be_noted_has_few_messages_a_sweep(world: World) -> None:
         world.drop(f"intent-{number}.json", intent(target=f"t-{number}"))
     later(world)
     with instead(world, is_noted, _denied):
-        assert [take_turn(world.app, world.deadline).failed for _ in range(3)] == [10, 10, 5]
+        swept = [take_turn(world.app, world.deadline) for _ in range(3)]
+    assert [one.failed for one in swept] == [10, 10, 5]
+    assert [one.seen for one in swept] == [25, 15, 5], "what gets no message is measured all the same"
     assert len(world.queues.waiting) == 25
 
 

@@ -43,6 +43,7 @@ logger = logging.getLogger("conductor-loop")
 
 _HIGH = "priority-high"  # the token bucket of its rate limit
 _MINUTE = 60  # seconds
+_GROUP = "waiting"  # of a message about what another worker has
 _KEY_SECONDS = 60.0  # until the site's key is tried again
 
 
@@ -69,20 +70,23 @@ def handoffs(event: Mapping[str, Any]) -> Iterator[Handoff]:
             )
 
 
-def answer(app: App, handoff: Handoff, deadline: float) -> Answer:
+def answer(app: App, handoff: Handoff, deadline: float, *, started: float | None = None) -> Answer:
     """Take the event of a handoff: to its outcome, or into a queue. Without a version id, the newest version is meant.
 
-    The invocation ends at the deadline (epoch seconds). Raises LeaseLost: this worker was too slow, and another one
-    took over.
+    The invocation has ``started``, now unless given, and ends at the deadline (epoch seconds). Raises LeaseLost: this
+    worker was too slow, and another one took over.
     """
-    delivery = Delivery(Message(handoff), app.clock(), deadline)
+    delivery = Delivery(Message(handoff), app.clock() if started is None else started, deadline)
     answered = resetting(app, handoff, partial(_open, app, delivery, _send_on))
-    return Answer.BUSY if isinstance(answered, Deferred) else answered
+    if isinstance(answered, Deferred):  # another worker has it, and may die of it; the event does not come again
+        app.queues.send(delivery.message, _GROUP, answered.seconds)
+        return Answer.QUEUED
+    return answered
 
 
-def work(app: App, message: Message, deadline: float) -> Answer | Deferred:
+def work(app: App, message: Message, deadline: float, *, started: float | None = None) -> Answer | Deferred:
     """Take a message of a queue: to its outcome, or say when to deliver it again. Raises LeaseLost."""
-    delivery = Delivery(message, app.clock(), deadline, queued=True)
+    delivery = Delivery(message, app.clock() if started is None else started, deadline, queued=True)
     try:
         return resetting(app, message.handoff, partial(_open, app, delivery, _process))
     except KeyUnavailable:  # waits, and is not taken for a message that fails: it would end among the dead letters

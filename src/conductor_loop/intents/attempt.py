@@ -60,7 +60,7 @@ _QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
 LATEST_WRITE_SECONDS = 900.0 + 120.0
 _SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
-_CLAIMING_SECONDS = 2.0  # of settling's time, that the claim itself may take
+_CLAIMING_SECONDS = 8.0  # of settling's time, that the claim itself may take
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
 _KEPT_CHARACTERS = 4000  # of each thing that porch printed
 _TRIES = 8  # of a write whose rows change meanwhile; more means that something is wrong
@@ -71,7 +71,7 @@ _VERSION = re.compile(r"-v([0-9]+)\.([0-9]+)\.([0-9]+)$")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at an intent, under leases: every write of it is conditional on ``row`` and ``lease.after``."""
+    """One try at an intent, under leases: each of its writes to the table depends on ``row`` and ``lease.after``."""
 
     delivery: Delivery
     row: Row  # as claimed: another worker may take over when it is due
@@ -289,7 +289,7 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     app.bucket.publish(attempt.handoff, attempt.lease.after.rev, files)
     after = attempt.released(
         app.clock(),
-        last_order=applied_order(target.last_order, attempt.handoff.order),
+        last_order=applied_order(target.last_order, _order(app, attempt.handoff)),
         last_file=attempt.handoff.file,
         version=_version(package.name, attempt.number) or target.version,
         replicas=delivery.intent.replicas,
@@ -302,6 +302,12 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
     if component is not None:
         outcome = replace(outcome, live_generation=after.rev)
     return _decide(app, attempt, _measured(app, delivery, outcome, result.run), after, component)
+
+
+def _order(app: App, handoff: Handoff) -> str:
+    """Give the order of a handoff: one whose event was lost may have got it since its claim."""
+    row = None if is_exact(handoff.order) else app.state.find([handoff]).get(handoff)
+    return known(handoff, row.order if row else "").order
 
 
 def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
@@ -432,7 +438,7 @@ def _give_back(app: App, attempt: Attempt, next_number: int = 0, *, costs: bool 
         _release(app, attempt, waiting, target, {"attempt": number, "because": "the attempt was given back"})
     except Exception:
         logger.exception("the claim could not be given back: its lease expires by itself")
-    return Deferred(1.0)
+    return Deferred(_POLL_SECONDS)
 
 
 def _release(app: App, attempt: Attempt, after: Row, target: Target, last: Mapping[str, Any]) -> Conflict | None:

@@ -114,7 +114,7 @@ class Row:
     timeout_multiplier: int = 1  # of the next attempt
     priority: str = ""  # that it has; empty until the intent is read
     target: str = ""  # "namespace/name"; empty until the intent is read
-    packages: tuple[int, ...] = ()  # numbers of packages that attempts may write; done: that the decision does not name
+    packages: tuple[int, ...] = ()  # numbers that attempts may write packages to; done: without the one decided on
     order: str = ""  # when it was put, see ``order``; the second alone where its event was lost
     failure: Failure | None = None  # of the last attempt that reported anything
     outcome: Outcome | None = None
@@ -155,7 +155,8 @@ class Target:
     def next(self, now: float, **changes: Any) -> "Target":  # noqa: ANN401 - fields of any type
         """Give the row after a write at ``now`` (epoch seconds).
 
-        The revision is at least the time in milliseconds: none is used twice, not even where the row was lost.
+        The revision is at least the time in milliseconds: as far as clocks agree none is used twice, not even where the
+        row was lost.
         """
         return replace(self, rev=max(self.rev + 1, int(now * 1000)), **changes)
 
@@ -207,7 +208,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not now, but in ``seconds``: another worker has it, or its next attempt is not due. Waiting costs no attempt."""
+    """Not now, but in ``seconds``: what it waits for is another worker, its next attempt, or a service."""
 
     seconds: float
 
@@ -240,7 +241,7 @@ class Exclusive:
     """A worker died under an attempt, perhaps of memory, and others with it: the next one runs alone in its process."""
 
 
-# ``classify`` gives three of them; a row that is not due, Deferred; a claim the last two.
+# Where a write was refused, ``classify`` gives three of them; the others come before a write.
 type Blocked = Done | Deferred | Superseded | Duplicate | Exhausted | Exclusive
 
 

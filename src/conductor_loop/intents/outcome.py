@@ -33,7 +33,6 @@ class Answer(StrEnum):
     QUEUED = "queued"  # a message for it waits in a queue
     DUPLICATE = "duplicate"  # decided before, and its input is gone; its effects are made sure of
     LEFT = "left"  # decided, and its status written, but S3 does not move the input: it stays where it is
-    BUSY = "busy"  # another worker has it
     GONE = "gone"  # the object was removed before it was read: there is nothing to answer
 
 
@@ -77,7 +76,9 @@ def _write_live(app: App, handoff: Handoff, outcome: Outcome, component: bytes |
         logger.error("not written to the live tree: the package was deleted", extra={"package": prefix})
         return
     _, namespace, target, *_ = prefix.split("/")
-    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{COMPONENT}", outcome.live_generation, component)
+    generation = outcome.live_generation
+    unique = b"%b\n# generation %d\n" % (component.rstrip(b"\n"), generation)  # whatever porch has written
+    app.bucket.put_live(handoff, f"live/{namespace}/{target}/{COMPONENT}", generation, unique)
 
 
 # -- the status document (specification, "Status File Format")
@@ -126,17 +127,17 @@ def describe(row: Row, failed: PorchFailed, most: int | None = None) -> Failure:
 def failed(author: Author, failure: Failure, next_retry: float | None, note: str = "") -> Outcome:
     """Report a failed attempt; ``next_retry`` (epoch seconds) if it is made again."""
     status = "timeout" if failure.cause is Cause.PROCESSING_TIMEOUT else "failed"
-    goes_on = _goes_on(author, next_retry)
-    said = failure.text.removesuffix(".") if goes_on else failure.text
+    goes_on = _goes_on(author, failure.cause, next_retry)
+    said = failure.text.removesuffix(".") if goes_on or note else failure.text
     details = {**failure.delivered, "error_details": _error(failure.cause, **failure.error)}
     due = None if next_retry is None else timestamp(next_retry)
-    return _outcome(author, status, f"{said}{goes_on}{note}", **details, next_retry=due)
+    return _outcome(author, status, f"{said}{note}{goes_on}", **details, next_retry=due)
 
 
-def _goes_on(author: Author, next_retry: float | None) -> str:
+def _goes_on(author: Author, cause: Cause, next_retry: float | None) -> str:
     if next_retry is not None:
         return "; it is retried"
-    if author.row.attempt == 1:
+    if author.row.attempt == 1 or not cause.is_retried:
         return ""
     again = f"conductor-loop retry {author.delivery.handoff.file}"
     return f"; no attempt is left, of {author.row.attempt}: {again}, once that is fixed"

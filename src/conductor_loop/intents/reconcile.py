@@ -25,7 +25,7 @@ _CLEAN_UP_SECONDS = 10.0  # of a sweep, after which it cleans nothing more up
 _MOST_CLEANED = 100  # handoffs that one sweep cleans up after; most sweeps have none
 _STOP_SECONDS = 5.0  # before its end, a sweep begins nothing new
 _AGAIN_SECONDS = 6 * 3600.0  # between two messages about what only has to be applied, or was withdrawn
-_MOST_FAILED = 10  # of one sweep: a service is down, and would be sent a message a minute for each that is not noted
+_MOST_FAILED = 10  # then a sweep sends no more: while no row can be written, each intent would get a message a minute
 _GROUP = "swept"  # of messages whose namespace is not read yet
 _MOST_ROWS = 6  # that one step resets: of the handoff, its target, name and id, and some that others reset meanwhile
 
@@ -65,18 +65,21 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     rows = app.state.read(one.handoff for one in found)
     swept = Swept(cursor=cursor)
     for one in found:
-        if (now := app.clock()) > deadline or swept.failed == _MOST_FAILED:
+        if (now := app.clock()) > deadline:
             return swept
         handoff, row = one.handoff, rows.get(one.handoff)
         if not one.withdrawn:
             _measure(swept, row if isinstance(row, Row) else Row(), age(handoff, now))
+        if swept.failed == _MOST_FAILED:
+            continue
         try:
             swept.redelivered += _reconcile(app, one, row)
         except Exception:
             swept.failed += 1
             logger.exception("not reconciled", extra={"handoff": handoff.key, "version_id": handoff.version_id})
         swept.cursor = Cursor(handoff.key, handoff.version_id)
-    swept.cursor = after
+    if swept.failed < _MOST_FAILED:
+        swept.cursor = after
     return swept
 
 

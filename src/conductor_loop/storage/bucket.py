@@ -86,7 +86,7 @@ class S3Bucket:
         """Upload the files of a package, key to content, side by side; ``claim`` is the target's revision.
 
         Raises:
-            NumberTaken: one of them is there, and is not this attempt's.
+            NumberTaken: one of them is there, and is not this attempt's; others may have been written.
 
         """
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
@@ -158,8 +158,8 @@ class S3Bucket:
     def put_live(self, handoff: Handoff, key: str, generation: int, component: bytes) -> None:
         """Write the Component of a target's last applied intent, unless that of a later generation is there already.
 
-        Each write is conditional on what is there having been looked at. Packages of the bundled porch are called by
-        their version, so that no two of a target have the same bytes, and with them the same ETag.
+        Each write is conditional on what is there having been looked at: no two of a target have the same bytes, and
+        with them the same ETag.
 
         Raises:
             ConditionFailed: others keep writing it.
