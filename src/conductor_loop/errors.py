@@ -110,7 +110,7 @@ class ConditionFailed(Exception):  # noqa: N818 - likewise
 
 
 class NumberTaken(Exception):  # noqa: N818 - likewise
-    """Files of another attempt are in the package that was reserved: the target's row was lost, or is older than they."""
+    """Files of another attempt are in the package that was reserved: the target's row was lost, or is older."""
 
 
 class Unreadable(Exception):  # noqa: N818 - likewise

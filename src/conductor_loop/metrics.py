@@ -46,7 +46,7 @@ def report_refused(error: "InvalidConfig", metering: Metering) -> None:
 
 def report(note: Callable[[Counted], None], measured: "Measured") -> None:
     """Log a decision, or an attempt that is made again, and note what it adds to the metrics."""
-    document = measured.outcome.status
+    document, porch_seconds = measured.outcome.status, measured.counted.samples.get(PORCH)
     say = logger().info if document["status"] in {"success", "skipped"} else logger().warning
     say(
         "tried" if "next_retry" in document else "decided",
@@ -58,7 +58,7 @@ def report(note: Callable[[Counted], None], measured: "Measured") -> None:
         attempt=document["attempt"],
         next_retry=document.get("next_retry"),
         seconds=round(measured.seconds, 3),
-        porch_seconds=measured.counted.samples.get(PORCH),
+        porch_seconds=None if porch_seconds is None else round(porch_seconds, 3),
     )
     note(measured.counted)
 

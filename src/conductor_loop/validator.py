@@ -104,6 +104,9 @@ def _schema(name: str) -> str:
 
 
 def _validate(name: str, rules: Rules, *, as_json: bool) -> int:
+    if Path(name).is_dir():
+        click.echo(f"{_called(name)}: is a folder: name its files, e.g. {name.rstrip('/')}/intent-*.json", err=True)
+        return USAGE
     try:
         report = inspect(read(name, rules.max_file_bytes), rules, None if name == "-" else Path(name).name)
     except OSError as error:

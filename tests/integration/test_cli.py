@@ -201,7 +201,7 @@ def test_a_kept_input_of_a_wrong_name_is_to_be_sent_under_another(world: World) 
 def test_a_missing_status_exits_with_3_and_says_what_to_do() -> None:
     result = run("status", "intent-a.json")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "copy it there first" in result.stderr
+    assert "send it first, or see what was sent: conductor-loop list" in result.stderr
 
 
 @pytest.mark.usefixtures("world")

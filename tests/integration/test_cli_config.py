@@ -42,10 +42,21 @@ def stored() -> str:
     return boto3.client("ssm").get_parameter(Name="/stack/config")["Parameter"]["Value"]
 
 
+def test_keys_that_change_nothing_are_named_with_what_decides(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = "CONDUCTOR_ACCESS_CONTROL_PRIORITY_PRINCIPALS"
+    monkeypatch.setitem(ENVIRONMENT, variable, "AWS:oncall-*")
+    principals = {"priority_principals": ["AWS:planner-*"]}
+    document.write_text(json.dumps({"max_workers": 5, "log_level": "info", "access_control": principals}))
+    said = [line.partition(": ") for line in run("push", document).stderr.splitlines()]
+    idle = [rest for effect, _, rest in said if effect == "without effect"]
+    assert [one.partition(": ")[0] for one in idle] == ["max_workers", "access_control.priority_principals"]
+    assert idle[1].endswith(f": the variable {variable}; on Lambda, a template parameter sets it")
+
+
 def test_show_names_the_source_of_each_value() -> None:
     lines = {line.split()[0]: line for line in run("show").stdout.splitlines()}
     assert '"debug"  (document)' in lines["log_level"]
-    assert "8  (environment)  no effect; see the queues" in lines["max_workers"]
+    assert "8  (environment)  no effect; governed by the queues" in lines["max_workers"]
     assert '"structured"  (default)' in lines["mode"]
     assert json.loads(run("show", "--output", "json").stdout)["log_level"] == "debug"
 

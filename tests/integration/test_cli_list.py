@@ -130,4 +130,4 @@ def test_programs_get_objects(world: World) -> None:
 
 def test_an_empty_list_says_where_to_look(world: World) -> None:
     del world
-    assert "look further back with --since 30d" in run().stderr
+    assert "to look further back: --since 30d" in run().stderr

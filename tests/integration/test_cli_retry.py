@@ -161,6 +161,15 @@ def test_a_status_shows_what_others_wrote_without_moving_the_cursor(world: World
     assert not set(evil[::4]) & set(result.output)
 
 
+def test_a_status_shows_the_last_lines_that_porch_printed_and_where_all_of_them_are(world: World) -> None:
+    error = {"code": "E016", "error_code": "PORCH_FAILED", "porch_stderr": "".join(f"line {n}\n" for n in range(9))}
+    document = {"intent_file": "intent-a.json", "status": "failed", "message": "no", "error_details": error}
+    world.bucket.drop(BUCKET, "status/intent-a.json.status", json.dumps(document).encode())
+    *_, first, _, _, _, last, more = run("status", "intent-a.json", "--output", "text").stdout.splitlines()
+    assert (first.split(), last.split()) == (["printed", "line", "4"], ["printed", "line", "8"])
+    assert more.strip() == "all of it: conductor-loop status intent-a.json --output json"
+
+
 @pytest.mark.long
 def test_a_status_is_json_in_a_pipe_and_text_where_it_is_asked_for(world: World) -> None:
     admit.answer(world.app, world.drop(), world.deadline)

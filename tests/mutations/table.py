@@ -164,6 +164,18 @@ TABLE = [
         "now, handoff = app.clock(), delivery.handoff",
     ),
     _life(
+        "order: one that comes while its intent runs is used",
+        "attempt.py",
+        "last_order=applied_order(target.last_order, _order(app, attempt.handoff))",
+        "last_order=applied_order(target.last_order, attempt.handoff.order)",
+    ),
+    _life(
+        "an event that finds another worker: leaves a message",
+        "admit.py",
+        "app.queues.send(delivery.message, _GROUP, answered.seconds)",
+        "pass",
+    ),
+    _life(
         "decision: fenced by the row",
         "attempt.py",
         "app.state.write(Write(attempt.handoff, attempt.row, after,",

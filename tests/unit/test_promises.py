@@ -560,7 +560,7 @@ def test_a_name_is_free_after_it_was_withdrawn() -> None:
 def test_an_intent_that_is_deleted_under_an_attempt_that_dies_is_answered_without_queues_too() -> None:
     """Its event does not come again, and the sweeper has nothing to find."""
     site = Site.open(priority_queues=False)
-    handoff = site.put("intent-a.json")
+    handoff = site.put("intent-a.json", timeout="90s")
 
     def deleted_and_dead() -> None:
         site.delete(handoff)

@@ -39,7 +39,10 @@ _OWN_TYPES = ("application/x-amz-json", "application/xml")  # no page's; the emb
 _NOT_AWS = "check AWS_ENDPOINT_URL, HTTPS_PROXY and the network's login page"
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-    ((exceptions.NoRegionError, exceptions.InvalidRegionError), "set AWS_REGION, e.g. to us-east-1"),
+    (
+        (exceptions.NoRegionError, exceptions.InvalidRegionError),
+        "set AWS_REGION, e.g. to us-east-1; for the local stack: make up",
+    ),
     ((exceptions.SSLError,), "check AWS_CA_BUNDLE, and whether AWS_ENDPOINT_URL is to begin with http or https"),
     ((exceptions.ProxyConnectionError,), "correct HTTPS_PROXY and HTTP_PROXY, or unset them"),
     ((exceptions.ProfileNotFound,), "set AWS_PROFILE to one of: aws configure list-profiles"),
@@ -215,7 +218,8 @@ def _explain_way(error: BaseException, line: str) -> Explanation | None:
     is_set_wrongly = unsendable or isinstance(error, exceptions.SSLError | exceptions.ProxyConnectionError)
     is_of_parsers = type(error).__module__ == _PARSERS
     if is_of_parsers or isinstance(error, NotAnswering) or (isinstance(error, _SILENT) and not is_set_wrongly):
-        return Explanation(f"AWS does not answer: {line}")
+        stopped = "; is the local stack stopped? make up" if _LOOPBACK.search(line) else ""
+        return Explanation(f"AWS does not answer: {line}{stopped}")
     if not isinstance(error, BotoCoreError):
         if _is_of_sdk(error, (_PARSERS,)):
             return Explanation(f"what answered is not AWS: its answer cannot be read; {_NOT_AWS}", usage=True)

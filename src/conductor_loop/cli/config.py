@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from conductor_loop.cli import CommandGroup, aws, common
 from conductor_loop.cli.common import FAILED, Duration, WrongUsage, speaks_to_aws, stack_command
 from conductor_loop.config import Stored
-from conductor_loop.config.schema import Effective, InvalidConfig, effective, get, leaves, parse
+from conductor_loop.config.schema import Effective, InvalidConfig, Source, effective, get, leaves, parse
 from conductor_loop.storage.parameters import ConfigParameter
 from conductor_loop.tokens import Document, Scope, UnreadableTokens, mint
 from conductor_loop.tokens.stores import TokensFile, TokensSecret
@@ -102,7 +102,7 @@ def _rows(found: Effective) -> Iterator[str]:
     wide = max(len(leaf.dotted) for leaf in leaves())
     for leaf in leaves():
         value = json.dumps(get(found.values, leaf.path))
-        effect = f"  no effect; see {leaf.governed_by}" if leaf.governed_by else ""
+        effect = f"  no effect; governed by {leaf.governed_by}" if leaf.governed_by else ""
         yield f"{leaf.dotted:{wide}}  {value}  ({found.sources[leaf.dotted]}){effect}"
 
 
@@ -116,11 +116,13 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config push config.json
     """  # noqa: D301 - click wants the control character
-    text, known, _ = _checked(file, stack)
+    text, known, found = _checked(file, stack)
     same = bool(known.newest.version) and text == known.newest.text
     version = known.newest.version if same else known.parameter.put(text, known.key)
     if as_json:
         common.print_json({"version": str(version), "changed": not same})
+    for line in _without_effect(parse(text), found):
+        click.echo(f"without effect: {line}", err=True)
     age = known.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     done = f"version {version} is in force within {age}; see it with: conductor-loop config show"
     click.echo(f"version {version} says the same: nothing to do" if same else done, err=True)
@@ -224,16 +226,26 @@ def inspect(text: str, environment: Mapping[str, str], probes: Mapping[str, Prob
     """Check a document: by itself, and with ``probes``, by key, against a stack; a line for each thing checked."""
     try:
         document = parse(text)
-        values = effective(document, environment).values
+        found = effective(document, environment)
     except InvalidConfig as error:
         return False, [f"- {problem}" for problem in error.problems]
-    shown = [(label, get(values, tuple(key.split("."))), probes.get(key) or default) for label, key, default in _CHECKS]
-    checks = [_check(f"- {label}", value, probe) for label, value, probe in shown if probe]
+    asked = [(label, tuple(key.split(".")), probes.get(key) or default) for label, key, default in _CHECKS]
+    checks = [_check(f"- {label}", get(found.values, path), probe) for label, path, probe in asked if probe]
     lines = [line for _, line in checks]
-    named = [leaf for leaf in leaves() if leaf.governed_by and get(document, leaf.path) is not None]
-    if named:
+    if idle := _without_effect(document, found):
         lines.append("Without effect on Lambda, and what governs it there:")
-    return all(good for good, _ in checks), lines + [f"- {leaf.dotted}: {leaf.governed_by}" for leaf in named]
+    return all(good for good, _ in checks), lines + [f"- {line}" for line in idle]
+
+
+def _without_effect(document: object, found: Effective) -> list[str]:
+    """Name the keys of a document that change nothing, each with what decides instead."""
+    lines = []
+    for leaf in (one for one in leaves() if get(document, one.path) is not None):
+        if leaf.governed_by:
+            lines.append(f"{leaf.dotted}: {leaf.governed_by}")
+        elif found.sources[leaf.dotted] is Source.ENVIRONMENT:
+            lines.append(f"{leaf.dotted}: the variable {leaf.variable}; on Lambda, a template parameter sets it")
+    return lines
 
 
 def _check(label: str, value: object, probe: Probe | str) -> tuple[bool, str]:

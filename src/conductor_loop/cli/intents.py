@@ -26,6 +26,7 @@ from conductor_loop.storage.listing import Listed, Listing, Wanted
 
 GOOD = {"success", "skipped"}
 _POLL_SECONDS = 0.5
+_PRINTED_LINES = 5  # of what porch printed last
 _ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
 _MOST_WAITING = 200  # intents in the root that are read
 _MOST_BYTES = 1024**2  # of one that is read
@@ -110,7 +111,12 @@ def _print(document: Mapping[str, Any]) -> None:
         "correlation": document.get("correlation_id"),
     }
     rows = [(key, text) for key, text in fields.items() if text]
-    rows += [("", violation.get("message")) for violation in details.get("validation_errors", [])]
+    violations = [one.get("message") for one in details.get("validation_errors", [])]
+    rows += [("", violation) for violation in violations if len(violations) > 1]  # one alone is in the message
+    printed = str(details.get("porch_stderr") or details.get("porch_stdout") or "").splitlines()
+    rows += [("printed", line) for line in printed[-_PRINTED_LINES:]]
+    if len(printed) > _PRINTED_LINES:
+        rows.append(("", f"all of it: {common.suggest('status', name, '--output', 'json')}"))
     for key, text in rows:
         click.echo(f"  {key:11}  {common.printable(str(text))}")
 
@@ -262,7 +268,7 @@ class Standing:
         match self.stage:
             case Stage.ABSENT:
                 nothing = f"{name} is not in {self.bucket}, and nothing of that name was answered"
-                return f"{nothing}: copy it there first{correction(name)}"
+                return f"{nothing}: send it first, or see what was sent: {common.suggest('list')}{correction(name)}"
             case Stage.STRAY:
                 moved = "once it has lain there for processing.sweep_after (5m by default), a sweep moves it to failed/"
                 return f"{name} lies in {self.bucket}, but is not an intent's name; {moved}"
@@ -390,7 +396,7 @@ def list_(stack: str, *, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 
         found = [[arrived[5:-1].replace("T", " "), *others] for arrived, *others in found]
     common.print_rows(_LIST_COLUMNS, found, flexible="name", least=("attempts", "priority", "namespace"))
     if not found:
-        click.echo("no intents of that kind; look further back with --since 30d, or send one: submit", err=True)
+        click.echo("none; to look further back: --since 30d", err=True)
 
 
 def _cells(one: Listed) -> list[Any]:

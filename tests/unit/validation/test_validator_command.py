@@ -83,7 +83,8 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_and_the_others_are_still_va
 ) -> None:
     result = run(files[name], files["intent-good.json"])
     assert result.exit_code == 2
-    assert "cannot be read" in result.stderr
+    wrong = {"nowhere": "cannot be read", "folder": f"name its files, e.g. {files['folder']}/intent-*.json"}
+    assert wrong[name] in result.stderr
     assert result.stdout.endswith("intent-good.json: valid\n")
 
 
