@@ -97,7 +97,7 @@ def test_an_endpoint_of_one_service_is_named_as_it_was_set(set_up: Set) -> None:
     [
         (
             KEYS,
-            "set AWS_REGION, e.g. to us-east-1; for the local stack: make up (used: keys of AWS_ACCESS_KEY_ID, region none",
+            "to us-east-1; for the local stack: make up (used: keys of AWS_ACCESS_KEY_ID, region none",
         ),
         (KEYS | {"AWS_REGION": "eu west"}, "set AWS_REGION"),
         ({"AWS_REGION": "us-east-1"}, "set AWS_PROFILE, or sign in: aws configure, aws sso login"),
