@@ -12,9 +12,9 @@ PATH = ROOT / "docs/commands.md"
 _HEADING = """# Commands
 
 Written by `python -m dev.commands` from the commands themselves; `conductor-loop COMMAND --help` says the same. Tables
-are aligned in a terminal; in a pipe they are lines with tabs between the columns and no heading. `--output json` is for
-programs. There are no colours in a pipe, with `NO_COLOR` set, or on a dumb terminal. What is asked for goes to standard
-output, everything said about it to standard error.
+are aligned in a terminal; in a pipe they are lines with tabs between the columns and no heading, but for what `watch`
+and `config show` print. `--output json` is for programs. There are no colours in a pipe, with `NO_COLOR` set, or on a
+dumb terminal. What is asked for goes to standard output, everything said about it to standard error.
 
 Install them by themselves, without this repository's environment, with `uv tool install --python 3.13 .`, or with
 `pipx install .` where Python is 3.13 or newer. They need Python 3.13: uv fetches one where there is none, and pip

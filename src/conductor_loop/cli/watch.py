@@ -48,6 +48,7 @@ _RECEIVE = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
 _LOOK_SECONDS = 60  # that dead letters are hidden while all of them are read
 _LOOK_BACK_SECONDS = 2 * 86_400.0  # for the latest intents
 _RATE_SECONDS = 60.0  # of watching, of which the rates are
+_PIPE_WIDTH = 160  # at least: nobody drags a pipe wider, and a name is to be copied whole
 _MOST_LINES = 200  # of latest intents, however high the terminal is
 _LATE_SECONDS = 10.0  # that the counters are behind, from which on it is shown
 _ABOVE = 13  # lines that the tables above the latest intents take, with the heading of those
@@ -98,7 +99,9 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
                     one["state"] = word(one["state"])
                 click.echo(json.dumps(document))
             else:
-                screen().print(_picture(screen(), f"conductor-loop: {stack}", [found], hint=""))
+                console = screen()
+                console.width = max(console.width, _PIPE_WIDTH if not console.is_terminal else 0)
+                console.print(_picture(console, f"conductor-loop: {stack}", [found], hint=""))
             if once:
                 return
             time.sleep(interval)
