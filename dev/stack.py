@@ -255,7 +255,7 @@ def forget_env(stack: Stack, others: Iterable[Stack] = ()) -> None:
 
 def running_stacks() -> list[Stack]:
     """Find the stacks of this clone that run."""
-    stacks = [Stack(int(home.name)) for home in sorted(LOCAL.iterdir()) if home.name.isdecimal()]
+    stacks = [Stack(int(home.name)) for home in sorted(LOCAL.glob("*")) if home.name.isdecimal()]
     return [one for one in stacks if one.running]
 
 

@@ -120,11 +120,11 @@ CATALOGUE: tuple[Metric, ...] = (
         label="priority",
     ),
     Metric(
-        "Seconds from reading an intent to its decision", _DECISION, _FILES, _HISTOGRAM, _sum(c.PROCESSING),
+        "Seconds from the start of an invocation to its decision", _DECISION, _FILES, _HISTOGRAM, _sum(c.PROCESSING),
         "conductor_files_processing_duration_seconds", "ProcessingDuration", unit="Seconds",
     ),
     Metric(
-        "Seconds from the put to the first attempt, by the priority the intent has",
+        "Seconds from the put to the invocation that makes the first attempt, by the priority the intent has",
         "the row as the first attempt ends, by its stream", _FILES, _HISTOGRAM,
         {str(one): (f"{c.QUEUEING}{one}_",) for one in PRIORITIES}, "conductor_queueing_duration_seconds",
         "QueueingDuration", label="priority", unit="Seconds",

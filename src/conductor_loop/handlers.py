@@ -114,8 +114,8 @@ def _work_one(app: App, started: float, deadline: float, record: Mapping[str, An
         if received >= _RENEWED_AFTER:  # its queue counts, and would take a message that only waits for one that fails
             app.queues.send(message, record["attributes"].get("MessageGroupId", "waiting"), seconds)
             return True
-    except Exception as error:  # noqa: BLE001 - a bug, or a service is down: the queue's count decides when it is enough
-        metrics.logger().error("message failed", message_id=record["messageId"], received=received, reason=repr(error))
+    except Exception:  # noqa: BLE001 - a bug, or a service that is down: the queue's count decides when it is enough
+        metrics.logger().exception("message failed", message_id=record["messageId"], received=received)
         seconds = _backoff(record, app.jitter())
     app.queues.extend_visibility(record, seconds)
     return False

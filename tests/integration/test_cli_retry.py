@@ -162,7 +162,7 @@ def test_a_status_shows_what_others_wrote_without_moving_the_cursor(world: World
 
 
 def test_a_status_shows_the_last_lines_that_porch_printed_and_where_all_of_them_are(world: World) -> None:
-    error = {"code": "E016", "error_code": "PORCH_FAILED", "porch_stderr": "".join(f"line {n}\n" for n in range(9))}
+    error = {"code": "E016", "error_code": "PORCH_FAILED", "porch_stderr": "".join(f"line {n}\n\n" for n in range(9))}
     document = {"intent_file": "intent-a.json", "status": "failed", "message": "no", "error_details": error}
     world.bucket.drop(BUCKET, "status/intent-a.json.status", json.dumps(document).encode())
     *_, first, _, _, _, last, more = run("status", "intent-a.json", "--output", "text").stdout.splitlines()

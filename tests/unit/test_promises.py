@@ -1,6 +1,7 @@
 """What docs/architecture.md promises, as histories: what is put, delivered and withdrawn, and what comes out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -597,19 +598,55 @@ def test_what_an_invocation_waits_for_its_configuration_takes_no_time_of_porch(w
     assert runs == [90.0] if waited <= 10 else isinstance(answer, Deferred)
 
 
-def test_a_claim_of_some_seconds_is_no_reason_to_give_it_back() -> None:
+@pytest.mark.parametrize("timeout", ["5s", "90s"])
+def test_a_claim_of_some_seconds_is_no_reason_to_give_it_back_and_takes_no_time_of_porch(timeout: str) -> None:
     site = Site.open()
-    handoff = site.put("intent-a.json")
+    handoff = site.put("intent-a.json", timeout=timeout)
     site.event(handoff)
     write = site.world.state.write
 
     def slowly(given: Write) -> Conflict | None:
-        site.wait(5)
+        site.wait(4)
         return write(given)
 
     site.world.state.write = slowly  # type: ignore[assignment, method-assign]
+    began = list[float]()
+    site.porch(lambda: began.append(site.world.clock()))
     site.receive()
     assert (site.outcome(handoff) or "")[0] == "success"
+    (request,) = site.world.porch.requests
+    assert request.not_after >= began[0] + request.timeout_seconds
+
+
+def test_an_order_that_comes_late_does_not_set_that_of_a_target_back() -> None:
+    """Put in this order: a, c, b; b is applied first, a with an order that comes only then, and c comes last."""
+    site = Site.open()
+    lost, late, first = (
+        site.put(f"intent-{name}.json", at=at, replicas=n)
+        for name, at, n in (("a", 0.1, 1), ("c", 0.3, 3), ("b", 0.5, 5))
+    )
+    site.event(first)
+    site.receive()
+    site.sweep()
+    site.porch(lambda: site.event(lost))
+    site.receive("intent-a.json")
+    site.event(late)
+    site.settle()
+    assert (site.outcome(late) or "")[0] == "skipped"
+
+
+def test_an_event_without_a_version_withdraws_nothing_that_was_applied_meanwhile() -> None:
+    site = Site.open(priority_queues=False)
+    handoff = site.put("intent-a.json", replicas=7, timeout="90s")
+
+    def comes_again() -> None:
+        site.world.configure(rules=replace(site.world.config.rules, max_replicas=5))
+        site.event(replace(handoff, version_id=""))
+
+    site.porch(comes_again)
+    site.event(handoff)
+    site.settle()
+    assert site.status("intent-a.json")["status"] == "success"
 
 
 def test_a_final_failure_after_a_retry_does_not_advise_to_send_the_same_again() -> None:

@@ -169,7 +169,7 @@ def test_the_bucket_in_memory_takes_no_status_that_breaks_its_schema(wrong: dict
     [
         (1, 1010.0, "; it is retried"),
         (3, None, "; no attempt is left, of 3: conductor-loop retry intent-a.json, once that is fixed"),
-        (1, None, "."),  # what porch refuses for good has its own advice
+        (1, None, "; no attempt is left, of 1: conductor-loop retry intent-a.json, once that is fixed"),
     ],
 )
 def test_a_failure_says_whether_it_goes_on(attempt: int, next_retry: float | None, ends: str) -> None:

@@ -26,7 +26,7 @@ from conductor_loop.storage.listing import Listed, Listing, Wanted
 
 GOOD = {"success", "skipped"}
 _POLL_SECONDS = 0.5
-_PRINTED_LINES = 5  # of what porch printed last
+_PRINTED_LINES, _PRINTED_CHARACTERS = 5, 300  # of what porch printed last; of each line
 _ILLEGIBLE = {"InvalidRequest", "InvalidObjectState"}  # encrypted with its sender's own key; archived
 _MOST_WAITING = 200  # intents in the root that are read
 _MOST_BYTES = 1024**2  # of one that is read
@@ -114,9 +114,9 @@ def _print(document: Mapping[str, Any]) -> None:
     violations = [one.get("message") for one in details.get("validation_errors", [])]
     rows += [("", violation) for violation in violations if len(violations) > 1]  # one alone is in the message
     printed = str(details.get("porch_stderr") or details.get("porch_stdout") or "").splitlines()
-    rows += [("printed", line) for line in printed[-_PRINTED_LINES:]]
-    if len(printed) > _PRINTED_LINES:
-        rows.append(("", f"all of it: {common.suggest('status', name, '--output', 'json')}"))
+    printed = [line for line in printed if line.strip()]
+    rows += [("printed", line[:_PRINTED_CHARACTERS]) for line in printed[-_PRINTED_LINES:]]
+    rows += [("", f"all of it: {common.suggest('status', name, '--output', 'json')}")] if printed else []
     for key, text in rows:
         click.echo(f"  {key:11}  {common.printable(str(text))}")
 

@@ -148,7 +148,7 @@ def _answer_gone(app: App, delivery: Delivery) -> Answer | Deferred:
     row = app.state.read([handoff]).get(handoff) if handoff.version_id else None  # after the look into the bucket
     if isinstance(row, Unreadable):
         raise row
-    if row is None and not delivery.queued:
+    if row is None and not (delivery.queued and handoff.version_id):
         return Answer.GONE
     if row is not None and row.outcome is not None:
         apply_outcome(app, known(handoff, row.order), row.outcome)  # again: a withdrawn one may be half applied

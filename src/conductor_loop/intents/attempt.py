@@ -60,7 +60,7 @@ _QUEUE_KEEPS_SECONDS = 14 * 86_400.0  # after that SQS has dropped a message
 # Lambda ends it, killed or not, within 15 minutes; then S3 may be at what it has received, and clocks may differ.
 LATEST_WRITE_SECONDS = 900.0 + 120.0
 _SLACK_SECONDS = 10.0  # of an invocation that may have passed before an attempt begins
-_CLAIMING_SECONDS = 8.0  # of settling's time, that the claim itself may take
+_CLAIMING_SECONDS = 5.0  # of settling's time, that the claim itself may take
 _POLL_SECONDS = 5.0  # the longest wait for a target that may be free at any moment
 _KEPT_CHARACTERS = 4000  # of each thing that porch printed
 _TRIES = 8  # of a write whose rows change meanwhile; more means that something is wrong
@@ -88,6 +88,11 @@ class Attempt:
     def number(self) -> int:
         """Number of the package that it alone may write."""
         return self.row.packages[-1]
+
+    @property
+    def porch_ends(self) -> float:
+        """When porch must have ended (epoch seconds): the claim itself may have taken some seconds."""
+        return self.row.due_at - SETTLE_SECONDS + _CLAIMING_SECONDS
 
     @property
     def earlier(self) -> tuple[int, ...]:
@@ -255,8 +260,7 @@ def _run_or_give_back(app: App, attempt: Attempt) -> Answer | Deferred:
     The intent is not to blame, and loses no attempt: its message is delivered again, and if that does not help, it ends
     among the dead letters. A defect of our own loses one: else porch would run with each delivery.
     """
-    left = attempt.row.due_at - SETTLE_SECONDS - app.clock()
-    if left < attempt.timeout_seconds - _CLAIMING_SECONDS:  # porch gets its whole time, or none
+    if app.clock() + attempt.timeout_seconds > attempt.porch_ends:  # porch gets its whole time, or none
         return _give_back(app, attempt)
     try:
         return _run(app, attempt)
@@ -306,8 +310,10 @@ def _run(app: App, attempt: Attempt) -> Answer | Deferred:
 
 def _order(app: App, handoff: Handoff) -> str:
     """Give the order of a handoff: one whose event was lost may have got it since its claim."""
-    row = None if is_exact(handoff.order) else app.state.find([handoff]).get(handoff)
-    return known(handoff, row.order if row else "").order
+    if not is_exact(handoff.order):
+        with suppress(Exception):  # it was late, and no reason to run porch again
+            handoff = known(handoff, app.state.find([handoff])[handoff].order)
+    return handoff.order
 
 
 def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
@@ -317,7 +323,7 @@ def _request(attempt: Attempt, previous_replicas: int | None) -> PorchRequest:
         timeout_seconds=attempt.timeout_seconds,
         previous_version=attempt.lease.before.version,
         previous_replicas=previous_replicas,
-        not_after=attempt.row.due_at - SETTLE_SECONDS,
+        not_after=attempt.porch_ends,
     )
 
 

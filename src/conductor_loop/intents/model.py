@@ -147,7 +147,7 @@ class Target:
     rev: int = 0  # optimistic lock, fencing token, and generation of the live tree
     lease_expires_at: float = 0.0  # epoch seconds; 0: free
     number: int = 0  # of the package that the next attempt writes
-    last_order: str = ""  # order of the last applied intent
+    last_order: str = ""  # order of the newest applied intent
     last_file: str = ""
     version: str | None = None  # of its package, "v1.0.3"
     replicas: int | None = None
@@ -320,10 +320,5 @@ def newest(handoff: Handoff) -> Handoff:
 
 
 def applied_order(before: str, mine: str) -> str:
-    """Give the order of a target's last applied intent, after ``mine`` was applied behind ``before``.
-
-    An order that is known to the second does not replace an exact one of that second.
-    """
-    if is_exact(mine):
-        return mine
-    return max(before, earliest(mine)) if before[:_SECOND] == mine[:_SECOND] else earliest(mine)
+    """Give the order of the newest intent that was applied to a target, once one with the order ``mine`` was, too."""
+    return max(before, mine if is_exact(mine) else earliest(mine))

@@ -77,7 +77,8 @@ def _write_live(app: App, handoff: Handoff, outcome: Outcome, component: bytes |
         return
     _, namespace, target, *_ = prefix.split("/")
     generation = outcome.live_generation
-    unique = b"%b\n# generation %d\n" % (component.rstrip(b"\n"), generation)  # whatever porch has written
+    end = b"" if component.endswith(b"\n") else b"\n"
+    unique = b"%b%b# generation %d\n" % (component, end, generation)  # whatever porch has written
     app.bucket.put_live(handoff, f"live/{namespace}/{target}/{COMPONENT}", generation, unique)
 
 
@@ -128,7 +129,8 @@ def failed(author: Author, failure: Failure, next_retry: float | None, note: str
     """Report a failed attempt; ``next_retry`` (epoch seconds) if it is made again."""
     status = "timeout" if failure.cause is Cause.PROCESSING_TIMEOUT else "failed"
     goes_on = _goes_on(author, failure.cause, next_retry)
-    said = failure.text.removesuffix(".") if goes_on or note else failure.text
+    goes_further = goes_on or note or author.delivery.message.note
+    said = failure.text.removesuffix(".") if goes_further else failure.text
     details = {**failure.delivered, "error_details": _error(failure.cause, **failure.error)}
     due = None if next_retry is None else timestamp(next_retry)
     return _outcome(author, status, f"{said}{note}{goes_on}", **details, next_retry=due)
@@ -137,7 +139,7 @@ def failed(author: Author, failure: Failure, next_retry: float | None, note: str
 def _goes_on(author: Author, cause: Cause, next_retry: float | None) -> str:
     if next_retry is not None:
         return "; it is retried"
-    if author.row.attempt == 1 or not cause.is_retried:
+    if not cause.is_retried:
         return ""
     again = f"conductor-loop retry {author.delivery.handoff.file}"
     return f"; no attempt is left, of {author.row.attempt}: {again}, once that is fixed"
@@ -154,7 +156,7 @@ def exhausted(author: Author) -> Outcome:
         error = _error(Cause.WORKERS_DIED, text)
         return _outcome(author, "failed", f"Failed to process intent: {text}", error_details=error)
     later = attempts - last.attempt
-    note = f" (the {later} after that reported no result)" if later else ""
+    note = f" (the {later if later > 1 else 'one'} after that reported no result)" if later else ""
     return failed(author, last, None, note)
 
 

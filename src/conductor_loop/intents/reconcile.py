@@ -64,22 +64,20 @@ def sweep(app: App, cursor: Cursor | None, deadline: float) -> Swept:
     found, after = app.bucket.unsettled(app.config.handoff_bucket, cursor, _PAGES)
     rows = app.state.read(one.handoff for one in found)
     swept = Swept(cursor=cursor)
+    for one in (one for one in found if not one.withdrawn):
+        row = rows.get(one.handoff)
+        _measure(swept, row if isinstance(row, Row) else Row(), age(one.handoff, app.clock()))
     for one in found:
-        if (now := app.clock()) > deadline:
+        if app.clock() > deadline or swept.failed == _MOST_FAILED:
             return swept
-        handoff, row = one.handoff, rows.get(one.handoff)
-        if not one.withdrawn:
-            _measure(swept, row if isinstance(row, Row) else Row(), age(handoff, now))
-        if swept.failed == _MOST_FAILED:
-            continue
+        handoff = one.handoff
         try:
-            swept.redelivered += _reconcile(app, one, row)
+            swept.redelivered += _reconcile(app, one, rows.get(handoff))
         except Exception:
             swept.failed += 1
             logger.exception("not reconciled", extra={"handoff": handoff.key, "version_id": handoff.version_id})
         swept.cursor = Cursor(handoff.key, handoff.version_id)
-    if swept.failed < _MOST_FAILED:
-        swept.cursor = after
+    swept.cursor = after
     return swept
 
 
