@@ -40,9 +40,7 @@ class WatchedState(MemoryState):
         conflict = super().write(write)
         if conflict is not None:
             return conflict
-        after = self.rows[_id(write.handoff)]
-        if write.after.rev > after.rev:  # the row was spoiled since it was read, and what the write leaves is corrupt
-            after = self.rows[_id(write.handoff)] = write.after
+        after = self._left(write)
         if after.rev == before.rev:
             assert replace(before, order=after.order) == after, f"changed without a revision: {before} to {after}"
             return None
@@ -62,6 +60,13 @@ class WatchedState(MemoryState):
                 drop = self.world.drops[write.handoff.version_id]
                 self.applied.setdefault(write.lease.target, []).append((drop, self.known[_id(write.handoff)]))
         return None
+
+    def _left(self, write: Write) -> Row:
+        """Give the row that a write leaves; where it was spoiled since it was read, as it would be without that."""
+        mine = _id(write.handoff)
+        if write.after.rev > self.rows[mine].rev:
+            self.rows[mine] = write.after
+        return self.rows[mine]
 
     def _release(self, write: Write) -> None:
         mine = [
