@@ -55,7 +55,7 @@ def sweeper(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
 
     del event
     deadline = _deadline(context)
-    return housekeeping.sweep(_app(context.log_stream_name), os.environ, deadline)
+    return housekeeping.run(_app(context.log_stream_name), os.environ, deadline)
 
 
 def _answer_event(app: App, event: Mapping[str, Any], started: float, deadline: float) -> dict[str, str]:

@@ -29,8 +29,8 @@ _noted: dict[str, str] = {}  # the version of a parameter that is noted for cert
 _LAST = "\U0010ffff"  # sorts after whatever a folder holds: a page that ends with one goes on after all of it
 
 
-def sweep(app: App, environment: Mapping[str, str], deadline: float) -> dict[str, int]:
-    """Take a turn, and report what it did. What fails beside it is logged, and done by the next one."""
+def run(app: App, environment: Mapping[str, str], deadline: float) -> dict[str, int]:
+    """Take a turn, and return what it did. What fails beside it is logged, and retried by the next one."""
     try:
         note_configuration(app.config, environment)
     except Exception:  # noqa: BLE001 - no reason to sweep nothing

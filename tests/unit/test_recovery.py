@@ -187,7 +187,7 @@ def test_a_claim_that_took_so_long_that_porch_would_not_get_its_time_is_given_ba
     handoff = world.drop("intent-short.json", intent(timeout="5s"))
 
     def slowly(write: Write) -> Conflict | None:
-        world.clock.wait(9)
+        world.clock.wait(6)
         return world.state.write(write)
 
     with instead(world, is_claim, slowly):

@@ -116,12 +116,12 @@ def push(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config push config.json
     """  # noqa: D301 - click wants the control character
-    text, known, found = _checked(file, stack)
+    text, document, known, found = _checked(file, stack)
     same = bool(known.newest.version) and text == known.newest.text
     version = known.newest.version if same else known.parameter.put(text, known.key)
     if as_json:
         common.print_json({"version": str(version), "changed": not same})
-    for line in _without_effect(parse(text), found):
+    for line in _without_effect(document, found):
         click.echo(f"without effect: {line}", err=True)
     age = known.environment.get("CONDUCTOR_CONFIG_MAX_AGE", "60s")
     done = f"version {version} is in force within {age}; see it with: conductor-loop config show"
@@ -138,7 +138,7 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
     Example:
       conductor-loop config diff config.json
     """  # noqa: D301 - click wants the control character
-    _, known, then = _checked(file, stack)
+    *_, known, then = _checked(file, stack)
     _, now = in_force(known)
     found = {leaf.dotted: (get(now.values, leaf.path), get(then.values, leaf.path)) for leaf in leaves()}
     changes = {key: {"now": old, "then": new} for key, (old, new) in found.items() if old != new}
@@ -149,13 +149,13 @@ def diff(file: Path, stack: str, *, as_json: bool) -> None:
         click.echo(f"{key}: {json.dumps(change['now'])} -> {json.dumps(change['then'])}")
 
 
-def _checked(file: Path, stack: str) -> "tuple[str, Deployed, Effective]":
+def _checked(file: Path, stack: str) -> "tuple[str, object, Deployed, Effective]":
     """Read a document, and what would be in force with it; end the command, with every problem of a broken one."""
     text = _read(file)
     try:
         document = parse(text)  # before any call to AWS
         known = deployed(stack)
-        return text, known, effective(document, known.environment)
+        return text, document, known, effective(document, known.environment)
     except InvalidConfig as error:
         for problem in error.problems:
             click.echo(problem, err=True)

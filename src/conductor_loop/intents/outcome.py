@@ -129,8 +129,8 @@ def failed(author: Author, failure: Failure, next_retry: float | None, note: str
     """Report a failed attempt; ``next_retry`` (epoch seconds) if it is made again."""
     status = "timeout" if failure.cause is Cause.PROCESSING_TIMEOUT else "failed"
     goes_on = _goes_on(author, failure.cause, next_retry)
-    goes_further = goes_on or note or author.delivery.message.note
-    said = failure.text.removesuffix(".") if goes_further else failure.text
+    is_followed = goes_on or note or author.delivery.message.note
+    said = failure.text.removesuffix(".") if is_followed else failure.text
     details = {**failure.delivered, "error_details": _error(failure.cause, **failure.error)}
     due = None if next_retry is None else timestamp(next_retry)
     return _outcome(author, status, f"{said}{note}{goes_on}", **details, next_retry=due)
