@@ -76,7 +76,7 @@ def watch(interval: float, stack: str, *, once: bool, as_json: bool) -> None:
     """Watch the pipeline: its queues, outcomes, rates and latest intents.
 
     Ctrl-C leaves. The counts are since the stack was made, the rates those of the last minute of watching. A look takes
-    about eight calls to AWS, so a day of it costs some cents. With --output json there is one line for each look.
+    about eleven calls to AWS, so a day of it costs some cents. With --output json there is one line for each look.
 
     \b
     Examples:
